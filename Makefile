@@ -1,0 +1,138 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# Sets up what the collection needs, and runs it: `make help`.  Everything can be repeated; a second run reuses the first one's.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+CACHE ?= $(HOME)/.cache/rebootless
+# The distribution's interpreter is the one whose venv package bindep.txt names.
+PYTHON ?= $(firstword $(wildcard /usr/bin/python3.11) python3.11)
+LAB ?= default
+HOST ?= lab1
+# More arguments for ansible-playbook or pytest.
+ARGS ?=
+
+VENV := .venv
+TREE := build/tree
+INSTALLED := build/installed
+COLLECTION := $(INSTALLED)/ansible_collections/rebootless/splice/MANIFEST.json
+SOURCES := $(shell find galaxy.yml README.md COPYING LICENSES changelogs docs kmod meta playbooks plugins roles -type f \
+	-not -name '*.pyc' -not -name '*.o' -not -name '*.ko' -not -name '.*' 2>/dev/null)
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+DEBS := $(shell sed -n 's/^\([a-z0-9][a-z0-9.+-]*\) .*platform:dpkg.*/\1/p' bindep.txt)
+
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export PIP_CACHE_DIR := $(CACHE)/pip
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/$(INSTALLED)
+export ANSIBLE_LOCALHOST_WARNING := False
+export ANSIBLE_INVENTORY_UNPARSED_WARNING := False
+export ANSIBLE_CALLBACK_RESULT_FORMAT := yaml
+export REBOOTLESS_CACHE := $(CACHE)
+export PYTHONDONTWRITEBYTECODE := 1
+PLAYBOOK = ansible-playbook -e lab_cache=$(CACHE) -e lab_name=$(LAB)
+
+.PHONY: help
+help:  ## say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# ---- set-up ----------------------------------------------------------------------------------------------------------
+
+.PHONY: deps
+deps:  ## install the Debian packages of bindep.txt that are missing
+	@missing=$$(for deb in $(DEBS); do \
+	    dpkg-query -W -f='$${db:Status-Status}\n' $$deb 2>/dev/null | grep -qx installed || echo $$deb; done); \
+	if [ -n "$$missing" ]; then \
+	    mkdir -p $(CACHE)/apt/partial; \
+	    $(SUDO) apt-get -q update; \
+	    $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends \
+	        -o Dir::Cache::archives=$(CACHE)/apt -o APT::Sandbox::User=root $$missing </dev/null; \
+	fi
+
+.PHONY: venv
+venv: $(VENV)/dev.stamp  ## make the virtual environment .venv, with all pinned requirements
+
+$(VENV)/runtime.stamp: requirements.txt | deps
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install -q -r requirements.txt
+	touch $@
+
+$(VENV)/dev.stamp: requirements-dev.txt $(VENV)/runtime.stamp
+	$(VENV)/bin/pip install -q -r requirements.txt -r requirements-dev.txt
+	touch $@
+
+.PHONY: pins
+pins: $(VENV)/dev.stamp  ## pin requirements*.in anew
+	$(VENV)/bin/pip install -q pip-tools
+	for name in requirements requirements-dev; do \
+	    $(VENV)/bin/pip-compile -q --upgrade --strip-extras --annotation-style=line --no-header --no-emit-index-url \
+	        --no-emit-find-links --no-emit-trusted-host -o build/$$name.txt $$name.in; \
+	    { sed -n '/^# /!q;/Copyright\|SPDX/p' $$name.in; echo; cat build/$$name.txt; } > $$name.txt; \
+	done
+
+.PHONY: dist
+dist: $(VENV)/runtime.stamp  ## build the collection's archive in build/dist
+	rm -rf build/dist
+	ansible-galaxy collection build --output-path build/dist .
+
+# What is installed is what the archive holds, so a file that the archive lacks is found here and not by a user.
+$(COLLECTION): $(SOURCES) | $(VENV)/runtime.stamp
+	$(MAKE) --no-print-directory dist
+	ansible-galaxy collection install --offline --force -p $(INSTALLED) build/dist/*.tar.gz
+	touch $@
+
+$(TREE): 
+	mkdir -p $(TREE)/ansible_collections/rebootless
+	ln -sfn $(CURDIR) $(TREE)/ansible_collections/rebootless/splice
+
+# ---- the lab and the demo --------------------------------------------------------------------------------------------
+
+.PHONY: lab-up
+lab-up: $(COLLECTION)  ## boot the lab (LAB=name, ARGS="-e lab_size=5")
+	$(PLAYBOOK) rebootless.splice.lab_up $(ARGS)
+
+.PHONY: lab-down
+lab-down: $(COLLECTION)  ## remove the lab
+	$(PLAYBOOK) rebootless.splice.lab_down $(ARGS)
+
+.PHONY: lab-ssh
+lab-ssh:  ## log in to a machine of the lab (HOST=lab1)
+	@ssh -F $(CACHE)/lab/$(LAB)/ssh_config $(HOST) $(ARGS)
+
+.PHONY: demo
+demo: LAB = demo
+demo: $(COLLECTION)  ## fix a real CVE in running stock kernels, and take the fix out again
+	$(PLAYBOOK) rebootless.splice.demo $(ARGS)
+	@cat $(CACHE)/demo/table.txt
+
+# ---- tests -----------------------------------------------------------------------------------------------------------
+
+.PHONY: test
+test:  ## all tests
+	$(MAKE) --no-print-directory test-unit
+	$(MAKE) --no-print-directory test-gates
+	$(MAKE) --no-print-directory test-integration
+
+.PHONY: test-unit
+test-unit: $(VENV)/dev.stamp | $(TREE)  ## unit tests, with objects that gcc makes
+	PYTHONPATH=$(TREE) pytest -q -n auto tests/unit $(ARGS)
+
+.PHONY: test-gates
+test-gates: $(VENV)/dev.stamp  ## sanity, lint, types, documentation, licences
+	tests/gates/run
+
+.PHONY: test-integration
+test-integration: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## tests in stock kernels
+	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) pytest -v -n 2 --dist loadfile tests/integration $(ARGS)
+
+.PHONY: bench
+bench: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## measure, and print a table
+	PYTHONPATH=$(TREE):tests/integration ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python tests/bench
+
+.PHONY: clean
+clean:  ## remove what was built here; the cache ($(CACHE)) and running labs stay
+	rm -rf build $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .ansible tests/output
