@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What operators ask of an update: apply, confirm, reverse; and what its deadline and its unloading do.  All under rbl_lock. */
+#define pr_fmt(fmt) "rebootless: " fmt
+
+#include <linux/delay.h>
+#include <linux/kernel.h>
+#include <linux/rcupdate.h>
+
+#include "internal.h"
+
+#define DEADLINE_RETRY (HZ / 4)			/* while another operation runs */
+#define DEADLINE_MAX_RETRY (60 * HZ)		/* between tries to reverse after the deadline */
+
+static const char *const state_names[] = {
+	[RBL_MATCHED] = "matched",
+	[RBL_APPLIED] = "applied",
+	[RBL_CONFIRMED] = "confirmed",
+	[RBL_REVERSED] = "reversed",
+	[RBL_FAILED] = "failed",
+};
+
+const char *rbl_state_name(const struct rbl_record *record)
+{
+	return state_names[READ_ONCE(record->state)];
+}
+
+static int refuse_state(struct rbl_record *record)
+{
+	rbl_fact(record, "state: %s\n", rbl_state_name(record));
+	return rbl_refuse(record, RBL_BAD_STATE);
+}
+
+static void clear_deadline(struct rbl_record *record)
+{
+	record->deadline_set = false;
+	cancel_delayed_work(&record->deadline);
+}
+
+/* Switches to the replacement code; with a deadline in seconds (0: none) the helper itself reverses it then. */
+int rbl_apply(struct rbl_record *record, unsigned int deadline)
+{
+	int err;
+
+	rbl_begin(record);
+	if (record->state != RBL_MATCHED && record->state != RBL_REVERSED)
+		return refuse_state(record);
+	if (!record->loaded)	/* jump labels and static calls of its code may not be set up yet */
+		return rbl_refuse(record, RBL_HELPER_BUSY);
+	err = rbl_check_conflicts(record);
+	if (!err)
+		err = rbl_match_again(record);
+	if (!err)
+		err = rbl_check_probes(record);
+	if (err)
+		return err;
+	if (!try_module_get(record->module))	/* it is being unloaded */
+		return refuse_state(record);
+	err = rbl_switch(record, RBL_TO_REPLACEMENT);
+	if (err) {
+		module_put(record->module);
+		return err;
+	}
+	record->ran = true;
+	rbl_succeed(record);
+	/* As for any live patch: an oops shall say that not all code is the kernel's own. */
+	add_taint(TAINT_LIVEPATCH, LOCKDEP_STILL_OK);
+	WRITE_ONCE(record->state, RBL_APPLIED);
+	if (deadline) {
+		record->deadline_at = jiffies + deadline * HZ;
+		record->deadline_tries = 0;
+		record->deadline_set = true;
+		mod_delayed_work(rbl_workqueue, &record->deadline, deadline * HZ);
+	}
+	pr_info("%s: applied: %u functions, paused %llu ns, %u tries, deadline %u s\n",
+		record->name, record->n_writes, record->pause_ns, record->tries, deadline);
+	return 0;
+}
+
+/* The update may stay. */
+int rbl_confirm(struct rbl_record *record)
+{
+	rbl_begin(record);
+	if (!rbl_is_live(record))
+		return refuse_state(record);
+	clear_deadline(record);
+	if (record->state != RBL_CONFIRMED)
+		pr_info("%s: confirmed\n", record->name);
+	WRITE_ONCE(record->state, RBL_CONFIRMED);
+	rbl_succeed(record);
+	return 0;
+}
+
+static int reverse(struct rbl_record *record, const char *why)
+{
+	int err;
+
+	rbl_begin(record);
+	err = rbl_switch(record, RBL_TO_OLD);
+	if (err)
+		return err;
+	clear_deadline(record);
+	WRITE_ONCE(record->state, RBL_REVERSED);
+	rbl_succeed(record);
+	pr_info("%s: reversed%s: %u functions, paused %llu ns, %u tries\n",
+		record->name, why, record->n_writes, record->pause_ns, record->tries);
+	module_put(record->module);
+	return 0;
+}
+
+/* Switches back to the old code, and leaves the kernel's text as it was. */
+int rbl_reverse(struct rbl_record *record)
+{
+	rbl_begin(record);
+	if (!rbl_is_live(record))
+		return refuse_state(record);
+	return reverse(record, "");
+}
+
+/*
+ * The deadline has passed without a confirmation.  Tries to reverse until it
+ * works, with pauses that grow up to a minute; the state stays `applied`, and
+ * the abort record says what is in the way.  Takes rbl_lock only if it is
+ * free, so that who holds it may cancel this work and wait for its end.
+ */
+void rbl_deadline_work(struct work_struct *work)
+{
+	struct rbl_record *record = container_of(work, struct rbl_record, deadline.work);
+	unsigned long again = DEADLINE_RETRY;
+	bool pending = true;
+
+	if (mutex_trylock(&rbl_lock)) {
+		pending = record->state == RBL_APPLIED && record->deadline_set;
+		if (pending && time_before(jiffies, record->deadline_at)) {
+			again = record->deadline_at - jiffies;	/* of a later apply */
+		} else if (pending) {
+			pending = reverse(record, " at its deadline") != 0;
+			again = min(HZ << min(record->deadline_tries++, 6u), DEADLINE_MAX_RETRY);
+		}
+		mutex_unlock(&rbl_lock);
+	}
+	if (pending)
+		queue_delayed_work(rbl_workqueue, &record->deadline, again);
+}
+
+/*
+ * The update's module is about to go, and its memory with it.  It is pinned
+ * while it is applied, so only a forced unload gets here then; there is no
+ * way to refuse that, but to let it wait until the replacement code is left.
+ * After that, callbacks may still be on their way: those of RCU are waited
+ * for, and then whoever was preempted in the code or in a trampoline to it.
+ */
+void rbl_leave(struct rbl_record *record)
+{
+	unsigned int pause = MSEC_PER_SEC;
+
+	while (rbl_is_live(record) && reverse(record, " since its module is unloaded by force")) {
+		msleep(pause);
+		pause = rbl_longer(pause);
+	}
+	if (!record->ran)
+		return;
+	rcu_barrier();
+	synchronize_rcu_tasks();
+	for (rbl_begin(record); rbl_switch(record, RBL_CHECK_ONLY); rbl_begin(record)) {
+		msleep(pause);
+		pause = rbl_longer(pause);
+	}
+}

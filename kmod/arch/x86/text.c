@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Writing jumps over running kernel text on x86-64.
+ *
+ * All CPUs are stopped with interrupts off, but an NMI (or a machine check)
+ * can still run any code, a function that is being written included.  So
+ * each jump is written as the kernel's own text_poke_bp() does it: first a
+ * breakpoint over its first byte, then the bytes behind it, then the first
+ * byte; all CPUs synchronise after each step.  Who meets a breakpoint
+ * meanwhile is sent to where the jump leads.  text_poke_bp() itself cannot be
+ * used: it interrupts the other CPUs, and they would not answer.
+ */
+#include <linux/kdebug.h>
+#include <linux/notifier.h>
+#include <linux/ptrace.h>
+#include <asm/sync_core.h>
+#include <asm/text-patching.h>
+
+#include "../../internal.h"
+
+/* The jumps that are being written. */
+static const struct rbl_write *in_progress;
+static u32 in_progress_count;
+
+static int on_breakpoint(struct notifier_block *block, unsigned long event, void *data)
+{
+	const struct die_args *args = data;
+	const struct rbl_write *writes = READ_ONCE(in_progress);
+	u32 i;
+
+	if (event != DIE_INT3 || !writes || user_mode(args->regs))
+		return NOTIFY_DONE;
+	for (i = 0; i < in_progress_count; i++) {
+		if (args->regs->ip != (unsigned long)writes[i].where + INT3_INSN_SIZE)
+			continue;
+		/* Old and replacement code take the same arguments and keep the same stack, so a jump is enough. */
+		int3_emulate_jmp(args->regs, writes[i].target);
+		return NOTIFY_STOP;
+	}
+	return NOTIFY_DONE;
+}
+NOKPROBE_SYMBOL(on_breakpoint);
+
+static struct notifier_block breakpoint_notifier = {
+	.notifier_call = on_breakpoint,
+	.priority = INT_MAX - 1,	/* behind kprobes, before debuggers */
+};
+
+int rbl_arch_init(void)
+{
+	return register_die_notifier(&breakpoint_notifier);
+}
+
+void rbl_arch_exit(void)
+{
+	unregister_die_notifier(&breakpoint_notifier);
+}
+
+/* Fills in write->jump from where and target; -ERANGE if they are more than 2 GiB apart. */
+int rbl_arch_make_jump(struct rbl_write *write)
+{
+	long distance = (long)write->target - ((long)write->where + RBL_JUMP_SIZE);
+	s32 field = distance;
+
+	if (field != distance)
+		return -ERANGE;
+	write->jump[0] = JMP32_INSN_OPCODE;
+	memcpy(write->jump + 1, &field, sizeof(field));
+	return 0;
+}
+
+/*
+ * One of the RBL_WRITE_STEPS steps, for all jumps; `jump` writes them, else
+ * what they stand over.  On one CPU, all others waiting, text_mutex held.
+ */
+void rbl_arch_write_step(const struct rbl_write *writes, u32 count, bool jump, int step)
+{
+	static const u8 breakpoint = INT3_INSN_OPCODE;
+	u32 i;
+
+	if (step == 0) {
+		in_progress_count = count;
+		smp_wmb();	/* an NMI that sees the list sees its length */
+		WRITE_ONCE(in_progress, writes);
+	}
+	for (i = 0; i < count; i++) {
+		const u8 *code = jump ? writes[i].jump : writes[i].saved;
+		u8 *where = writes[i].where;
+
+		if (step == 0)
+			rbl_kernel(text_poke)(where, &breakpoint, 1);
+		else if (step == 1)
+			rbl_kernel(text_poke)(where + 1, code + 1, RBL_JUMP_SIZE - 1);
+		else
+			rbl_kernel(text_poke)(where, code, 1);
+	}
+}
+
+/* After the last step, when all CPUs have synchronised. */
+void rbl_arch_write_end(void)
+{
+	WRITE_ONCE(in_progress, NULL);
+}
+
+/* Makes this CPU forget what it has fetched of the old text. */
+void rbl_arch_sync(void)
+{
+	sync_core();
+}

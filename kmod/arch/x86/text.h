@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* x86-64: how jumps and fields are written into text, and where a task's stack begins. */
+#ifndef RBL_ARCH_TEXT_H
+#define RBL_ARCH_TEXT_H
+
+#include <linux/sched/task_stack.h>
+#include <linux/types.h>
+
+#define RBL_JUMP_SIZE 5		/* jmp rel32 */
+#define RBL_WRITE_STEPS 3	/* in which a jump is written, all CPUs synchronised after each */
+
+/* A jump over running text. */
+struct rbl_write {
+	u8 *where;
+	unsigned long target;		/* of the jump */
+	u8 jump[RBL_JUMP_SIZE];
+	u8 saved[RBL_JUMP_SIZE];	/* what stands there without it */
+};
+
+int rbl_arch_init(void);
+void rbl_arch_exit(void);
+int rbl_arch_make_jump(struct rbl_write *write);
+void rbl_arch_write_step(const struct rbl_write *writes, u32 count, bool jump, int step);
+void rbl_arch_write_end(void);
+void rbl_arch_sync(void);
+
+/* The lowest word in use on the stack of a task that does not run. */
+static inline unsigned long rbl_arch_stack_pointer(const struct task_struct *task)
+{
+	return task->thread.sp;
+}
+
+/* The end of what the kernel itself put on a task's stack; behind it lie the registers of user space. */
+static inline unsigned long rbl_arch_stack_end(struct task_struct *task)
+{
+	return (unsigned long)task_pt_regs(task);
+}
+
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Where the supported kernels (6.1 on) differ, and the table of what they keep
+ * to themselves.  No other file of the helper module asks for a version.
+ */
+#ifndef RBL_COMPAT_H
+#define RBL_COMPAT_H
+
+#include <linux/ftrace.h>
+#include <linux/kallsyms.h>
+#include <linux/kprobes.h>
+#include <linux/memory.h>
+#include <linux/module.h>
+#include <linux/sched.h>
+#include <linux/stacktrace.h>
+#include <linux/static_call.h>
+#include <linux/stop_machine.h>
+#include <linux/version.h>
+#include <asm/text-patching.h>
+
+/* Defined by the kernel, but declared in none of its headers. */
+extern struct mutex ftrace_lock;		/* kernel/trace/ftrace.c: guards the call site records */
+extern const char __start_notes, __stop_notes;	/* the linker's: what /sys/kernel/notes shows */
+
+/*
+ * Kernel functions and data that are used but not exported to modules.  They
+ * are found by name (symbols.c); their types come from the kernel's own
+ * declarations, so that one that changes is an error of the compiler.
+ *
+ * The functions are static calls, so they are called directly: with indirect
+ * branch tracking, the kernel has taken away the landing marks (endbr64) of
+ * functions that none of its own pointers lead to.
+ */
+#define RBL_KERNEL_FUNCTIONS(X)			\
+	X(__module_address)			\
+	X(arch_stack_walk_reliable)		\
+	X(find_module)				\
+	X(ftrace_rec_iter_next)			\
+	X(ftrace_rec_iter_record)		\
+	X(ftrace_rec_iter_start)		\
+	X(get_kprobe)				\
+	X(idle_task)				\
+	X(kallsyms_lookup_size_offset)		\
+	X(kallsyms_on_each_symbol)		\
+	X(module_kallsyms_on_each_symbol)	\
+	X(stop_machine_cpuslocked)		\
+	X(text_poke)
+
+#define RBL_KERNEL_DATA(X)			\
+	X(__start_notes)			\
+	X(__stop_notes)				\
+	X(ftrace_lock)				\
+	X(text_mutex)
+
+#define X(name) DECLARE_STATIC_CALL(rbl_##name, name);
+RBL_KERNEL_FUNCTIONS(X)
+X(kallsyms_lookup_name)
+#undef X
+
+/* rbl_kernel(text_poke)(where, code, size) calls the kernel's text_poke(). */
+#define rbl_kernel(name) static_call(rbl_##name)
+
+struct rbl_kernel_data {
+#define X(name) typeof(name) *name;
+	RBL_KERNEL_DATA(X)
+#undef X
+};
+
+extern struct rbl_kernel_data rbl_kernel_data;
+
+/* kobject_init() has taken a constant type since 6.2. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+#define RBL_KTYPE(type) (&(type))
+#else
+#define RBL_KTYPE(type) ((struct kobj_type *)&(type))
+#endif
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
+
+/* What a callback of kallsyms_on_each_symbol() and its like is given. */
+#define RBL_EACH_SYMBOL_ARGS void *data, const char *name, unsigned long address
+
+static inline int rbl_each_module_symbol(int (*fn)(RBL_EACH_SYMBOL_ARGS), void *data)
+{
+	return rbl_kernel(module_kallsyms_on_each_symbol)(NULL, fn, data);
+}
+
+static inline unsigned long rbl_module_text(const struct module *module, unsigned long *size)
+{
+	*size = module->mem[MOD_TEXT].size;
+	return (unsigned long)module->mem[MOD_TEXT].base;
+}
+
+#else
+
+#define RBL_EACH_SYMBOL_ARGS void *data, const char *name, struct module *unused, unsigned long address
+
+static inline int rbl_each_module_symbol(int (*fn)(RBL_EACH_SYMBOL_ARGS), void *data)
+{
+	return rbl_kernel(module_kallsyms_on_each_symbol)(fn, data);
+}
+
+static inline unsigned long rbl_module_text(const struct module *module, unsigned long *size)
+{
+	*size = module->core_layout.text_size;
+	return (unsigned long)module->core_layout.base;
+}
+
+#endif
+
+#endif

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of the helper module share; nothing here is seen by update modules. */
+#ifndef RBL_INTERNAL_H
+#define RBL_INTERNAL_H
+
+#include <linux/kobject.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/workqueue.h>
+
+#include "arch/x86/text.h"
+#include "compat.h"
+#include "match.h"
+#include "rebootless.h"
+
+#define RBL_DIGEST_SIZE 64	/* hex digits of a SHA-256 */
+#define RBL_VERSION_MAX 64	/* characters of an update's version */
+#define RBL_MAX_CONFLICTS 16	/* tasks that are named when functions are busy */
+#define RBL_FUNCTION_MAX 128	/* of a function's name there */
+#define RBL_FACTS_SIZE 1536	/* text of an abort record, beside its code's prose */
+
+/* What became of an update; docs/formats.md has the words. */
+enum rbl_state { RBL_MATCHED, RBL_APPLIED, RBL_CONFIRMED, RBL_REVERSED, RBL_FAILED };
+
+/* A task that was in the way of an operation. */
+struct rbl_conflict {
+	pid_t pid;
+	char comm[TASK_COMM_LEN];
+	unsigned long address;		/* where it was found; 0 if its stack could not be walked */
+	char function[RBL_FUNCTION_MAX];	/* which it is in; "-" if that is not known */
+};
+
+struct rbl_conflicts {
+	u32 count;
+	struct rbl_conflict rows[RBL_MAX_CONFLICTS];
+};
+
+/* Why an operation was refused. */
+struct rbl_abort {
+	u32 code;
+	u32 length;			/* of facts */
+	char facts[RBL_FACTS_SIZE];	/* "key: value" lines */
+	struct rbl_conflicts conflicts;
+};
+
+/* A row of the update's functions, at its address in the running kernel. */
+struct rbl_site {
+	const struct rbl_function *function;
+	unsigned long old;		/* the running function */
+	struct rbl_write *write;	/* of the jump; NULL if the function only has to be left */
+};
+
+/* The addresses that the symbol table has for each symbol of a match program. */
+struct rbl_lookup {
+	u32 *first;			/* of each symbol in addresses, and one more for the end */
+	u64 *addresses;
+};
+
+/* One update that was loaded, or that failed to. */
+struct rbl_record {
+	struct kobject kobj;
+	struct list_head list;		/* of rbl_records */
+	const struct rbl_update *update;	/* in its module; NULL for a failed one */
+	struct module *module;
+	char name[RBL_NAME_MAX + 1];
+	char version[RBL_VERSION_MAX + 1];
+	char digest[RBL_DIGEST_SIZE + 1];
+	enum rbl_state state;
+	bool loaded;			/* its module's init function runs or has run */
+	bool ran;			/* it was applied at least once */
+	bool gone;			/* no longer in the list, and about to be freed */
+
+	struct rbl_lookup lookup;
+	struct rbl_result result;
+	struct rbl_site *sites;		/* one for each of update->n_functions */
+	struct rbl_write *writes;	/* one for each function that is replaced */
+	u32 n_writes;
+	struct module **targets;	/* loadable modules that it patches: pinned while it is loaded */
+	u32 n_targets;
+
+	struct delayed_work deadline;
+	bool deadline_set;
+	unsigned long deadline_at;	/* jiffies */
+	u32 deadline_tries;		/* to reverse since then */
+
+	u64 match_ns, resolve_ns, pause_ns;
+	u32 tries;
+
+	struct rbl_abort draft;		/* of the operation that runs */
+	struct mutex shown;		/* guards the one that sysfs shows */
+	struct rbl_abort abort;
+};
+
+/* Held by every operation on an update; guards rbl_records and all in them that `shown` does not. */
+extern struct mutex rbl_lock;
+extern struct list_head rbl_records;
+
+extern struct workqueue_struct *rbl_workqueue;
+
+/* load.c */
+int rbl_forget(struct rbl_record *record);
+
+/* refuse.c: abort records */
+void rbl_begin(struct rbl_record *record);
+__printf(2, 3) void rbl_fact(struct rbl_record *record, const char *format, ...);
+int rbl_refuse(struct rbl_record *record, u32 code);
+void rbl_succeed(struct rbl_record *record);
+int rbl_refuse_busy_helper(struct rbl_record *record);
+
+/* symbols.c */
+int rbl_symbols_init(void);
+const u8 *rbl_build_id(u32 *size);
+int rbl_lookup_all(const void *program, struct rbl_lookup *lookup);
+void rbl_lookup_free(struct rbl_lookup *lookup);
+
+/* check.c */
+int rbl_check_update(struct rbl_record *record);
+int rbl_check_sites(struct rbl_record *record);
+int rbl_check_conflicts(struct rbl_record *record);
+int rbl_check_probes(struct rbl_record *record);
+
+/* resolve.c */
+int rbl_resolve(struct rbl_record *record);
+int rbl_match_again(struct rbl_record *record);
+void rbl_unresolve(struct rbl_record *record);
+
+/* fixups.c */
+int rbl_write_fixups(struct rbl_record *record);
+
+/* running.c: the running kernel's memory as the match has to see it */
+struct rbl_tracing;
+struct rbl_tracing *rbl_tracing_get(void);
+void rbl_tracing_free(struct rbl_tracing *tracing);
+int rbl_read_running(const struct rbl_tracing *tracing, u64 address, void *buffer, u32 length);
+
+/* stacks.c */
+struct rbl_range {
+	unsigned long start, end;
+};
+
+struct rbl_stacks {
+	const struct rbl_range *ranges;	/* that no task may be in */
+	u32 n_ranges;
+	unsigned long low, high;	/* all of them lie between */
+	struct task_struct *requester;	/* who asked, and waits */
+	raw_spinlock_t lock;		/* guards what follows */
+	bool busy, unreliable;
+	struct rbl_conflicts conflicts;
+};
+
+void rbl_stacks_check(struct rbl_stacks *stacks, u32 share, u32 shares);
+
+/* stop.c */
+enum rbl_purpose {
+	RBL_TO_REPLACEMENT,
+	RBL_TO_OLD,
+	RBL_CHECK_ONLY,		/* that nobody is in the replacement code */
+};
+
+int rbl_switch(struct rbl_record *record, enum rbl_purpose purpose);
+
+/* The next of pauses that grow up to a minute, in ms. */
+static inline unsigned int rbl_longer(unsigned int pause)
+{
+	return min_t(unsigned int, 2 * pause, 60 * MSEC_PER_SEC);
+}
+
+/* apply.c */
+const char *rbl_state_name(const struct rbl_record *record);
+int rbl_apply(struct rbl_record *record, unsigned int deadline);
+int rbl_confirm(struct rbl_record *record);
+int rbl_reverse(struct rbl_record *record);
+void rbl_leave(struct rbl_record *record);
+void rbl_deadline_work(struct work_struct *work);
+static inline bool rbl_is_live(const struct rbl_record *record)
+{
+	return record->state == RBL_APPLIED || record->state == RBL_CONFIRMED;
+}
+
+/* sysfs.c */
+int rbl_sysfs_init(void);
+void rbl_sysfs_exit(void);
+void rbl_sysfs_prepare(struct rbl_record *record);
+int rbl_sysfs_add(struct rbl_record *record);
+
+#endif

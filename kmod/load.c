@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The helper module of rebootless.splice: matches, resolves, applies and
+ * reverses updates.  This file holds its beginning and end, and those of each
+ * update's record.
+ */
+#define pr_fmt(fmt) "rebootless: " fmt
+
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/notifier.h>
+#include <linux/rcupdate.h>
+
+#include "internal.h"
+
+DEFINE_MUTEX(rbl_lock);
+LIST_HEAD(rbl_records);
+struct workqueue_struct *rbl_workqueue;
+
+/* ---- records ---- */
+
+static struct rbl_record *new_record(struct module *module, const struct rbl_update *update)
+{
+	struct rbl_record *record = kvzalloc(sizeof(*record), GFP_KERNEL);
+
+	if (!record)
+		return NULL;
+	record->module = module;
+	record->update = update;
+	/* Until the descriptor is known to be sound, the module's name has to do. */
+	strscpy(record->name, module->name + strlen(RBL_MODULE_PREFIX), sizeof(record->name));
+	mutex_init(&record->shown);
+	INIT_LIST_HEAD(&record->list);
+	INIT_DELAYED_WORK(&record->deadline, rbl_deadline_work);
+	rbl_sysfs_prepare(record);
+	return record;
+}
+
+static struct rbl_record *find_name(const char *name)
+{
+	struct rbl_record *record;
+
+	list_for_each_entry(record, &rbl_records, list)
+		if (!strcmp(record->name, name))
+			return record;
+	return NULL;
+}
+
+static struct rbl_record *find_module_record(const struct module *module)
+{
+	struct rbl_record *record;
+
+	list_for_each_entry(record, &rbl_records, list)
+		if (record->module == module)
+			return record;
+	return NULL;
+}
+
+/* Ends a record: no file of it is left, nor anything that it held. */
+static void drop(struct rbl_record *record)
+{
+	record->gone = true;
+	list_del_init(&record->list);
+	cancel_delayed_work_sync(&record->deadline);
+	kobject_del(&record->kobj);	/* waits for the readers of its files */
+	rbl_unresolve(record);
+	kobject_put(&record->kobj);
+}
+
+/* Drops a failed record, at the operator's word. */
+int rbl_forget(struct rbl_record *record)
+{
+	if (record->state != RBL_FAILED) {
+		rbl_begin(record);
+		rbl_fact(record, "state: %s\n", rbl_state_name(record));
+		return rbl_refuse(record, RBL_BAD_STATE);
+	}
+	drop(record);
+	return 0;
+}
+
+/* Shows the record in sysfs, in the place of a failed one of the same name. */
+static int show(struct rbl_record *record)
+{
+	struct rbl_record *other = find_name(record->name);
+	int err;
+
+	if (other && other->state != RBL_FAILED) {
+		pr_warn("%s: an update of this name is loaded already\n", record->name);
+		return -EEXIST;
+	}
+	if (other)
+		drop(other);
+	err = rbl_sysfs_add(record);
+	if (!err)
+		list_add_tail(&record->list, &rbl_records);
+	return err;
+}
+
+/* ---- update modules that come and go ---- */
+
+static const struct rbl_update *descriptor(const struct module *module)
+{
+	char symbol[MODULE_NAME_LEN + sizeof(":rebootless_update")];
+
+	snprintf(symbol, sizeof(symbol), "%s:rebootless_update", module->name);
+	return (const void *)rbl_kernel(kallsyms_lookup_name)(symbol);
+}
+
+/* Makes a refused update's record one that needs nothing of its module. */
+static void detach(struct rbl_record *record)
+{
+	rbl_unresolve(record);
+	record->module = NULL;
+	record->update = NULL;
+	record->state = RBL_FAILED;
+}
+
+static int admit(struct module *module, const struct rbl_update *update)
+{
+	struct rbl_record *record = new_record(module, update);
+	int err, shown;
+
+	if (!record)
+		return -ENOMEM;
+	err = rbl_check_update(record);
+	if (!err)
+		err = rbl_resolve(record);
+	if (err)
+		detach(record);
+	shown = show(record);
+	if (shown) {
+		rbl_unresolve(record);
+		kobject_put(&record->kobj);
+	} else if (!err) {
+		pr_info("%s %s: matched in %llu us, resolved in %llu us\n", record->name, record->version,
+			record->match_ns / NSEC_PER_USEC, record->resolve_ns / NSEC_PER_USEC);
+	}
+	return err ? : shown;
+}
+
+static int coming(struct module *module)
+{
+	const struct rbl_update *update = descriptor(module);
+	int err;
+
+	if (!update) {
+		pr_warn("%s: it has no rebootless_update, so it is no update\n", module->name);
+		return -ENOEXEC;
+	}
+	err = mutex_lock_killable(&rbl_lock);
+	if (err)
+		return err;
+	err = admit(module, update);
+	mutex_unlock(&rbl_lock);
+	return err;
+}
+
+static void going(struct module *module)
+{
+	struct rbl_record *record;
+
+	mutex_lock(&rbl_lock);
+	record = find_module_record(module);
+	if (record) {
+		rbl_leave(record);
+		pr_info("%s: gone\n", record->name);
+		drop(record);
+	}
+	mutex_unlock(&rbl_lock);
+}
+
+static int on_module(struct notifier_block *block, unsigned long event, void *data)
+{
+	struct module *module = data;
+
+	if (!strstarts(module->name, RBL_MODULE_PREFIX))
+		return NOTIFY_DONE;
+	if (event == MODULE_STATE_COMING)
+		return notifier_from_errno(coming(module));
+	if (event == MODULE_STATE_GOING)
+		going(module);
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block module_notifier = {
+	.notifier_call = on_module,
+	/* Before jump labels, static calls and tracepoints read the module's tables, and after they have left them. */
+	.priority = INT_MAX,
+};
+
+/*
+ * Called by the init function of every update module: 0 if the update was
+ * matched and resolved while the module was COMING.  The kernel lets the
+ * helper module not go as long as a module is there that calls this.
+ */
+int rebootless_loaded(const void *update)
+{
+	struct rbl_record *record;
+	int err = -ENOEXEC;
+
+	mutex_lock(&rbl_lock);
+	list_for_each_entry(record, &rbl_records, list) {
+		if (record->update != update)
+			continue;
+		record->loaded = true;
+		err = 0;
+	}
+	mutex_unlock(&rbl_lock);
+	return err;
+}
+EXPORT_SYMBOL_GPL(rebootless_loaded);
+
+/* ---- the helper module itself ---- */
+
+static int __init rebootless_init(void)
+{
+	int err = rbl_symbols_init();
+
+	if (err)
+		return err;
+	/* A rescuer of its own: a deadline has to be kept on a host that is out of memory, too. */
+	rbl_workqueue = alloc_workqueue("rebootless", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
+	if (!rbl_workqueue)
+		return -ENOMEM;
+	err = rbl_arch_init();
+	if (err)
+		goto no_arch;
+	err = rbl_sysfs_init();
+	if (err)
+		goto no_sysfs;
+	err = register_module_notifier(&module_notifier);
+	if (err)
+		goto no_notifier;
+	return 0;
+
+no_notifier:
+	rbl_sysfs_exit();
+no_sysfs:
+	rbl_arch_exit();
+no_arch:
+	destroy_workqueue(rbl_workqueue);
+	return err;
+}
+
+static void __exit rebootless_exit(void)
+{
+	struct rbl_record *record, *next;
+
+	unregister_module_notifier(&module_notifier);
+	mutex_lock(&rbl_lock);
+	list_for_each_entry_safe(record, next, &rbl_records, list)
+		drop(record);	/* update modules depend on this one, so only failed records are left */
+	mutex_unlock(&rbl_lock);
+	rbl_sysfs_exit();
+	rbl_arch_exit();
+	destroy_workqueue(rbl_workqueue);
+	/* Who wrote `forget` was not waited for when its file went, and may have yet to return from control_store(). */
+	synchronize_rcu_tasks();
+}
+
+module_init(rebootless_init);
+module_exit(rebootless_exit);
+MODULE_DESCRIPTION("Matches, applies and reverses updates of the running kernel");
+MODULE_AUTHOR("The rebootless.splice authors");
+MODULE_LICENSE("GPL");

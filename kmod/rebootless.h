@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What an update module owes the helper module.  The generated update module
+ * defines one `struct rbl_update rebootless_update` (global, so that the
+ * helper finds it in the module's own symbol table while the module is still
+ * COMING) and calls rebootless_loaded() from its init.
+ */
+#ifndef REBOOTLESS_H
+#define REBOOTLESS_H
+
+#include <linux/types.h>
+#include <linux/module.h>
+
+#define RBL_ABI 1
+#define RBL_MODULE_PREFIX "rbl_"	/* every update module's name begins so */
+#define RBL_NAME_MAX 64
+
+/* A field of the update module that the helper fills in after the match. */
+struct rbl_fixup {
+	void *where;
+	u32 type;	/* enum rbl_reloc_type, never RBL_INDIRECT_PC32 */
+	u32 symbol;	/* index in the match program; flagged RBL_SYMBOL_NEEDED there */
+	s64 addend;
+};
+
+/* A function of the running kernel that is replaced, or a piece of one (.cold) that only must be left. */
+struct rbl_function {
+	const char *name;
+	void *replacement;	/* NULL: only checked on the stacks */
+	u32 symbol;		/* program symbol of the running function */
+	u32 size;		/* of the running function, in bytes */
+	u32 replacement_size;
+	u32 jump_offset;	/* where in the running function the 5-byte jump goes; the build proved that there is room */
+};
+
+struct rbl_update {
+	u32 abi;		/* RBL_ABI */
+	u32 program_size;
+	const char *name;	/* of the update, as operators know it: [a-z0-9][a-z0-9._-]* */
+	const char *version;
+	const char *digest;	/* hex SHA-256 that names the build */
+	const u8 *build_id;	/* GNU build ID of the kernel it was built for */
+	u32 build_id_size;
+	u32 n_functions;
+	const void *program;	/* the match program, RBL_MAGIC first */
+	const struct rbl_function *functions;
+	const struct rbl_fixup *fixups;
+	u32 n_fixups;
+	u32 reserved;
+	struct module *module;
+};
+
+/*
+ * Called by the update module's init: 0 if the helper matched and resolved it
+ * while it was COMING.  It takes no typed pointer, since its checksum
+ * (CONFIG_MODVERSIONS) would then be one of all kernel types within; `abi`
+ * alone says whether helper and update fit together.
+ */
+int rebootless_loaded(const void *update);
+
+#endif

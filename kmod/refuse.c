@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Abort records: why the last operation on an update was refused. */
+#define pr_fmt(fmt) "rebootless: " fmt
+
+#include <linux/errno.h>
+#include <linux/printk.h>
+
+#include "internal.h"
+
+/* What system calls return for a code; the abort record says the same in prose. */
+static const int errnos[RBL_CODE_COUNT] = {
+	[RBL_BAD_PROGRAM] = -ENOEXEC,
+	[RBL_NO_MEMORY] = -ENOMEM,
+	[RBL_READ_FAULT] = -EFAULT,
+	[RBL_BUILD_ID_MISMATCH] = -ENOEXEC,
+	[RBL_SYMBOL_NOT_FOUND] = -ENXIO,
+	[RBL_SYMBOL_AMBIGUOUS] = -ENOTUNIQ,
+	[RBL_NO_MATCH] = -ENOEXEC,
+	[RBL_AMBIGUOUS_MATCH] = -ENOEXEC,
+	[RBL_ENTRY_IN_USE] = -EADDRINUSE,
+	[RBL_BAD_UPDATE] = -ENOEXEC,
+	[RBL_ABI_MISMATCH] = -ENOEXEC,
+	[RBL_RELOC_OVERFLOW] = -EOVERFLOW,
+	[RBL_CONFLICT] = -EADDRINUSE,
+	[RBL_BUSY_FUNCTION] = -EAGAIN,
+	[RBL_UNRELIABLE_STACK] = -EAGAIN,
+	[RBL_JUMP_OVERWRITTEN] = -EADDRINUSE,
+	[RBL_KPROBE_INSIDE] = -EADDRINUSE,
+	[RBL_BAD_STATE] = -EINVAL,
+	[RBL_HELPER_BUSY] = -EBUSY,
+	[RBL_TEXT_WRITE_FAILED] = -EIO,
+	[RBL_UNSUPPORTED_KERNEL] = -EOPNOTSUPP,
+};
+
+/* What sysfs shows becomes what the operation that runs has found. */
+static void show(struct rbl_record *record)
+{
+	mutex_lock(&record->shown);
+	record->abort = record->draft;
+	mutex_unlock(&record->shown);
+}
+
+/* Begins an operation, or a new try of one; what sysfs shows stays until its end. */
+void rbl_begin(struct rbl_record *record)
+{
+	record->draft.code = RBL_OK;
+	record->draft.length = 0;
+	record->draft.facts[0] = '\0';
+	record->draft.conflicts.count = 0;
+}
+
+/* Adds "key: value\n" to the record of the operation that runs; what does not fit is left out. */
+void rbl_fact(struct rbl_record *record, const char *format, ...)
+{
+	struct rbl_abort *draft = &record->draft;
+	u32 room = sizeof(draft->facts) - draft->length;
+	va_list args;
+	int length;
+
+	va_start(args, format);
+	length = vsnprintf(draft->facts + draft->length, room, format, args);
+	va_end(args);
+	if (length < room)
+		draft->length += length;
+	else
+		draft->facts[draft->length] = '\0';
+}
+
+/* Ends an operation that did what it should. */
+void rbl_succeed(struct rbl_record *record)
+{
+	rbl_begin(record);
+	show(record);
+}
+
+/* Ends one that did not: its facts and conflicts become the abort record, with `code`.  Returns the errno. */
+int rbl_refuse(struct rbl_record *record, u32 code)
+{
+	const struct rbl_abort *draft = &record->draft;
+	char line[256];
+
+	record->draft.code = code;
+	show(record);
+
+	strscpy(line, draft->facts, sizeof(line));
+	strreplace(line, '\n', ' ');
+	pr_warn("%s: %s: %s %s\n", record->name, rbl_code_name(code), rbl_code_sentence(code), line);
+	return errnos[code] ? : -EINVAL;
+}
+
+/* The same for an operation that could not even begin, since another one runs. */
+int rbl_refuse_busy_helper(struct rbl_record *record)
+{
+	mutex_lock(&record->shown);
+	record->abort.code = RBL_HELPER_BUSY;
+	record->abort.length = 0;
+	record->abort.facts[0] = '\0';
+	record->abort.conflicts.count = 0;
+	mutex_unlock(&record->shown);
+	return errnos[RBL_HELPER_BUSY];
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The running kernel's memory as the match has to see it: without what the
+ * helper module wrote, and without what ftrace wrote in a way that does not
+ * change the function.
+ */
+#include <linux/ftrace.h>
+#include <linux/mm.h>
+#include <linux/sort.h>
+#include <linux/uaccess.h>
+
+#include "internal.h"
+
+/* The nop that ftrace leaves at a call site that nobody traces (x86_nops[5]). */
+static const u8 untraced[MCOUNT_INSN_SIZE] = { 0x0f, 0x1f, 0x44, 0x00, 0x00 };
+
+/* Addresses, ascending, of the fentry sites that hold a call to a mere tracer. */
+struct rbl_tracing {
+	u32 count;
+	unsigned long sites[];
+};
+
+/*
+ * A traced function still runs: ftrace, BPF programs and kprobes on the entry
+ * return to behind the call, where our jump stands.  Only what may change the
+ * instruction pointer takes the function away from us: another live patch.
+ */
+static bool is_harmless(const struct dyn_ftrace *record)
+{
+	return record->flags & FTRACE_FL_ENABLED && !(record->flags & FTRACE_FL_IPMODIFY);
+}
+
+static u32 each_traced(struct rbl_tracing *tracing, u32 room)
+{
+	struct ftrace_rec_iter *at;
+	u32 count = 0;
+
+	for (at = rbl_kernel(ftrace_rec_iter_start)(); at; at = rbl_kernel(ftrace_rec_iter_next)(at)) {
+		const struct dyn_ftrace *record = rbl_kernel(ftrace_rec_iter_record)(at);
+		u8 opcode;
+
+		if (!is_harmless(record) || copy_from_kernel_nofault(&opcode, (void *)record->ip, 1) || opcode != 0xe8)
+			continue;
+		if (count < room)
+			tracing->sites[count] = record->ip;
+		count++;
+	}
+	return count;
+}
+
+static int by_address(const void *a, const void *b)
+{
+	unsigned long left = *(const unsigned long *)a, right = *(const unsigned long *)b;
+
+	return left < right ? -1 : left > right;
+}
+
+/* Notes which functions are traced now; NULL if there is no memory.  rbl_tracing_free() it. */
+struct rbl_tracing *rbl_tracing_get(void)
+{
+	struct rbl_tracing *tracing;
+	u32 count;
+
+	mutex_lock(rbl_kernel_data.ftrace_lock);
+	count = each_traced(NULL, 0);
+	tracing = kvmalloc(struct_size(tracing, sites, count), GFP_KERNEL);
+	if (tracing)
+		tracing->count = each_traced(tracing, count);
+	mutex_unlock(rbl_kernel_data.ftrace_lock);
+	if (tracing)
+		sort(tracing->sites, tracing->count, sizeof(*tracing->sites), by_address, NULL);
+	return tracing;
+}
+
+void rbl_tracing_free(struct rbl_tracing *tracing)
+{
+	kvfree(tracing);
+}
+
+/* Copies into `buffer` (memory from `address` on) what belongs at `where`, as far as it lies in there. */
+static void overlay(u64 address, void *buffer, u32 length, u64 where, const u8 *bytes, u32 size)
+{
+	u64 start = max(address, where), end = min(address + length, where + size);
+
+	if (start < end)
+		memcpy(buffer + (start - address), bytes + (start - where), end - start);
+}
+
+static void overlay_untraced(const struct rbl_tracing *tracing, u64 address, void *buffer, u32 length)
+{
+	u32 low = 0, high = tracing->count;
+
+	while (low < high) {
+		u32 middle = low + (high - low) / 2;
+
+		if (tracing->sites[middle] + sizeof(untraced) <= address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (; low < tracing->count && tracing->sites[low] < address + length; low++)
+		overlay(address, buffer, length, tracing->sites[low], untraced, sizeof(untraced));
+}
+
+/* Only a jump that really stands there is ours to hide; what others wrote over it has to be seen. */
+static void overlay_saved(const struct rbl_write *write, u64 address, void *buffer, u32 length)
+{
+	u8 now[RBL_JUMP_SIZE];
+
+	if (!copy_from_kernel_nofault(now, write->where, sizeof(now)) && !memcmp(now, write->jump, sizeof(now)))
+		overlay(address, buffer, length, (unsigned long)write->where, write->saved, sizeof(write->saved));
+}
+
+/* Reads kernel memory as it would be without any update and tracer; 0 or a negative errno. */
+int rbl_read_running(const struct rbl_tracing *tracing, u64 address, void *buffer, u32 length)
+{
+	struct rbl_record *record;
+	int err = copy_from_kernel_nofault(buffer, (void *)(unsigned long)address, length);
+	u32 i;
+
+	if (err)
+		return err;
+	list_for_each_entry(record, &rbl_records, list)
+		for (i = 0; rbl_is_live(record) && i < record->n_writes; i++)
+			overlay_saved(record->writes + i, address, buffer, length);
+	overlay_untraced(tracing, address, buffer, length);
+	return 0;
+}
