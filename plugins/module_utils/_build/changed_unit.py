@@ -1,0 +1,115 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A changed unit, and what the maker of replacement code asks of its pieces.  Private to rebootless.splice."""
+
+from __future__ import annotations
+
+from ansible_collections.rebootless.splice.plugins.module_utils._build.difference import Change, UnitChange
+from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import Section
+from ansible_collections.rebootless.splice.plugins.module_utils._build.pieces import Literal, Piece, Pieces, Reference
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+
+CALL, JUMP = 0xE8, 0xE9
+# The module loader looks for these by their exact names.
+_LOADERS_SECTIONS = (".data..percpu", ".data..ro_after_init", "__dyndbg")
+# What is in these must not be probed, and the module loader tells kprobes so.
+_UNPROBED_TEXT = (".noinstr.text", ".kprobes.text")
+
+
+class ChangedUnit:
+    """A unit's change together with what is looked up in it; ``number`` is the match program's."""
+
+    def __init__(self, change: UnitChange, number: int):
+        self.change, self.number = change, number
+        self.name, self.object_name, self.exact = change.unit, change.object_name, change.pre
+        self.correlation = change.difference.correlation
+        self.post: Pieces = self.correlation.post
+        self.replaced: dict[int, Change] = {
+            id(piece): function
+            for function in change.difference.functions
+            if function.change == "changed"
+            for piece in (function.post, *function.post_parts)
+            if piece is not None
+        }
+        self._symbols = {s.name: s for s in self.exact.symbols if s.section is not None and s.kind != "section"}
+        self.referred_sections = {r.target_section for s in self.exact.sections if s.is_text for r in s.relocations}
+
+    def exact_place(self, piece: Piece, owner: str) -> tuple[Section, int, int]:
+        """``(section, offset, size)`` in the exact pre object of the running ``piece`` (of pre)."""
+        symbol = self._symbols.get(piece.name)
+        if symbol is None or symbol.section is None or (piece.kind == "data" and symbol.size != piece.size):
+            raise self.error(
+                "pre_mismatch",
+                owner,
+                f"{piece.name} is in the object compiled with sections, but not in that with the kernel's flags.",
+                "Report this unit: its two compilations name things differently.",
+                symbol=piece.name,
+            )
+        return symbol.section, symbol.value, symbol.size or piece.size
+
+    def is_inside(self, piece: Piece, r: Reference) -> bool:
+        """Whether the field means a place in the midst of its own function: such an address is no identity."""
+        change = self.replaced.get(id(piece))
+        return change is not None and self.replaced.get(id(r.target)) is change and r.meaning != 0
+
+    def never_returns(self, piece: Piece, call: Reference) -> bool:
+        """Whether a call does not come back: it is the last instruction, or its target is declared so."""
+        if call.offset + call.size == piece.size:
+            return True
+        return target_name(call.target) in self.change.difference.types[1].never_return
+
+    def error(self, code: str, owner: str, sentence: str, next_step: str = "", **details) -> RebootlessError:
+        """An error about the function or data ``owner`` of this unit."""
+        return RebootlessError(code, f"{self.name}: {sentence}", next_step, unit=self.name, function=owner, **details)
+
+
+def is_branch(piece: Piece, r: Reference) -> bool:
+    """Whether the field is the distance of a call or jump, rather than an address that is computed or stored."""
+    if not piece.section.is_text or not r.relative or r.size != 4 or r.meaning != r.addend + 4:
+        return False
+    before = bytes(2) + piece.data[max(r.offset - 2, 0) : r.offset]
+    return before[-1] in (CALL, JUMP) or (before[-2] == 0x0F and before[-1] & 0xF0 == 0x80)
+
+
+def is_call(piece: Piece, r: Reference) -> bool:
+    """Whether the field is the distance of a call."""
+    return is_branch(piece, r) and piece.data[r.offset - 1] == CALL
+
+
+def rewritten_ranges(pieces: Pieces, piece: Piece) -> list[range]:
+    """Where the kernel writes other instructions before an update module's fields can be resolved."""
+    ranges = []
+    for entry in pieces.entries(piece):
+        if entry.section.name == ".altinstructions":
+            ranges.append(range(entry.offset, entry.offset + entry.data[-2]))  # instrlen, replacementlen
+        elif entry.section.name == ".parainstructions":
+            ranges.append(range(entry.offset, entry.offset + entry.data[9]))  # instr, type, len
+    return ranges
+
+
+def section_name(piece: Piece) -> str:
+    """The section of the update module that ``piece`` goes to."""
+    name = piece.section.name
+    if piece.kind == "function" and not name.startswith(_UNPROBED_TEXT):
+        return f".text.{piece.name}"
+    return next((n for n in _LOADERS_SECTIONS if name.startswith(n)), name)
+
+
+def alignment(piece: Piece) -> int:
+    """In bytes: the section's, as far as the piece's offset in it keeps to that."""
+    align = max(piece.section.align, 1)
+    while piece.start % align:
+        align //= 2
+    return align
+
+
+def identifier(path: str) -> str:
+    """A unit's path as a part of a symbol."""
+    return "".join(c if c.isalnum() else "_" for c in path.removesuffix(".o"))
+
+
+def target_name(target: Piece | Literal | str) -> str:
+    """What messages call the target of a reference."""
+    if isinstance(target, Piece):
+        return target.name or f"unnamed bytes of {target.section.name}"
+    return target if isinstance(target, str) else "a string"

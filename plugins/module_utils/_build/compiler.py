@@ -1,0 +1,217 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The three compiles of an optimization unit.  Private to rebootless.splice.
+
+    pre exact       by Kbuild, byte for byte what the distribution built
+    pre sectioned   the same with a section for each function and variable
+    post sectioned  the patched source, the same way
+
+Kbuild compiles the first and saves its command; the other two run that command for a copy of the source.  That this way
+is the same as Kbuild's is checked: the unpatched source compiled by it has to give Kbuild's object.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Sequence
+
+from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache, sha256_of_file
+from ansible_collections.rebootless.splice.plugins.module_utils._build.commands import clean_environment, failed, run
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel_tree import KernelTree
+from ansible_collections.rebootless.splice.plugins.module_utils._build.patches import PatchedFile
+from ansible_collections.rebootless.splice.plugins.module_utils._build.saved_command import (
+    SavedCommand,
+    command_file,
+    read_saved,
+    read_versions,
+)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.units import Unit
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+
+SECTION_FLAGS = ("-ffunction-sections", "-fdata-sections")
+_EXACT, _SECTIONED, _CHECK, _COMMAND = "exact.o", "sectioned.o", "check.o", "command.json"
+_EXPORTS = b"__ksymtab_"  # in an object's table of names if it exports anything
+_REPORT = "Report it, with the unit and the kernel's release."
+_DIAGNOSTIC = re.compile(r"^(?P<file>[^:\s]+):(?P<line>\d+):(?:\d+:)? (?P<kind>fatal error|error|Error): (?P<text>.*)$")
+
+
+@dataclasses.dataclass(frozen=True)
+class PreObjects:
+    """A unit's objects before the patch: Kbuild's own, and the one with a section for each function and variable."""
+
+    unit: Unit
+    exact: Path
+    sectioned: Path
+    command: SavedCommand
+
+
+class Compiler:
+    """Compiles units in ``tree``, at most ``jobs`` at a time; pre objects are kept in the tree.
+
+    Raises ``RebootlessError``: ``pre_failed``, ``not_reproducible``, ``does_not_compile``, ``unknown_command``.
+    """
+
+    def __init__(self, tree: KernelTree, jobs: int) -> None:
+        self._tree = tree
+        self._jobs = jobs
+        self._kept = Cache(tree.path)  # locked in the tree, whichever cache a build uses
+        self._objects = self._kept.path("objects")
+
+    def pre(self, units: Sequence[Unit]) -> list[PreObjects]:
+        """The pre objects of ``units``, in their order; compiled if they are not in the tree yet."""
+        with self._kept.lock("objects"):
+            missing = [unit for unit in units if not self._directory(unit).is_dir()]
+            if missing:
+                self._tree.kbuild(self._jobs).make_units([unit.target for unit in missing])
+                self._keep_pre(missing)
+        return [self._read_pre(unit) for unit in units]
+
+    def post(self, pre: PreObjects, patched: PatchedFile, output: Path) -> Path:
+        """Compiles the patched source of a unit, with a section for each function and variable, to ``output``.
+
+        A source that does not compile raises ``does_not_compile`` with the compiler's messages, whose lines are those
+        of the patched file, and the hunks that they lie in.
+        """
+        with tempfile.TemporaryDirectory(prefix="rebootless-") as scratch:
+            copy = Path(scratch, "numbered", patched.path)
+            done = self._compile(pre.command, patched.text(), copy, output, SECTION_FLAGS)
+            if done.returncode != 0:
+                # Without the #line directives, so that the messages count lines as the patched file does.
+                copy, plain = Path(scratch, "plain", patched.path), Path(scratch, "plain.o")
+                done = self._compile(pre.command, patched.text(numbered=False), copy, plain, SECTION_FLAGS)
+                raise _does_not_compile(pre.unit, patched, done, os.fspath(copy))
+        return output
+
+    def _directory(self, unit: Unit) -> Path:
+        return self._objects / unit.name
+
+    def _read_pre(self, unit: Unit) -> PreObjects:
+        directory = self._directory(unit)
+        data = json.loads((directory / _COMMAND).read_text(encoding="utf-8"))
+        command = SavedCommand(**{**data, "versions": tuple(data["versions"])})
+        return PreObjects(unit, directory / _EXACT, directory / _SECTIONED, command)
+
+    def _keep_pre(self, units: Sequence[Unit]) -> None:
+        """Puts Kbuild's objects and their sectioned twins into the tree, after checking our way to compile."""
+        with self._kept.unfinished("objects", "units") as top:
+            made = [self._begin_pre(unit, top / str(number)) for number, unit in enumerate(units)]
+            tasks = [(pre, output, flags) for pre in made for output, flags in _twins(pre)]
+            with concurrent.futures.ThreadPoolExecutor(self._jobs) as pool:
+                list(pool.map(lambda task: self._compile_pre(*task), tasks))
+            for pre in made:
+                self._finish_pre(pre)
+
+    def _begin_pre(self, unit: Unit, scratch: Path) -> PreObjects:
+        build = Path(self._tree.build)
+        scratch.mkdir()
+        pre = PreObjects(unit, scratch / _EXACT, scratch / _SECTIONED, read_saved(build, unit))
+        shutil.copyfile(build / unit.target, pre.exact)
+        (scratch / _COMMAND).write_text(json.dumps(dataclasses.asdict(pre.command)), encoding="utf-8")
+        return pre
+
+    def _compile_pre(self, pre: PreObjects, output: Path, flags: Sequence[str]) -> None:
+        content = Path(self._tree.build, pre.command.source).read_bytes()
+        copy = Path(output.parent, f"copy-{output.name}", os.path.basename(pre.command.source))
+        done = self._compile(pre.command, content, copy, output, flags)
+        if done.returncode != 0:
+            sentence = f"The unpatched source of {pre.unit.name} does not compile as a copy."
+            raise failed(done.args, done.returncode, done.stdout, "pre_failed", sentence, _REPORT)
+
+    def _finish_pre(self, pre: PreObjects) -> None:
+        scratch = pre.exact.parent
+        if not _same_code(scratch / _CHECK, pre.exact, scratch):
+            raise _not_reproducible(pre.unit, "its code is other")
+        if pre.command.source.endswith(".c") and read_versions(scratch / _CHECK) != pre.command.versions:
+            raise _not_reproducible(pre.unit, "the checksums of what it exports are others")
+        kept = {_EXACT, _SECTIONED, _COMMAND, command_file(pre.sectioned).name}
+        for path in scratch.iterdir():
+            if path.name not in kept:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        final = self._directory(pre.unit)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        os.rename(scratch, final)
+
+    def _compile(
+        self, command: SavedCommand, content: bytes, copy: Path, output: Path, flags: Sequence[str]
+    ) -> subprocess.CompletedProcess[str]:
+        """Compiles ``content`` as if it were the unit's source; it is written to ``copy``.
+
+        The checksums of what a C source exports go where Kbuild would put them beside ``output``.
+        """
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(content)
+        done = self._shell(command.for_copy(copy, output, flags))
+        if done.returncode == 0 and copy.suffix == ".c" and _EXPORTS in output.read_bytes():
+            versions = self._shell(command.versions_of_copy(copy))
+            command_file(output).write_text(versions.stdout, encoding="utf-8")
+        return done
+
+    def _shell(self, command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["sh", "-e", "-c", command],
+            cwd=self._tree.build,
+            env=clean_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+
+
+def _twins(pre: PreObjects) -> list[tuple[Path, tuple[str, ...]]]:
+    """What is compiled from a copy of the unpatched source: the sectioned object, and one to compare with Kbuild's."""
+    return [(pre.sectioned, SECTION_FLAGS), (pre.exact.with_name(_CHECK), ())]
+
+
+def _same_code(one: Path, other: Path, scratch: Path) -> bool:
+    """Whether two objects are equal, their debug information aside: it names the directory of the copy of a ``.S``."""
+    if sha256_of_file(one) == sha256_of_file(other):
+        return True
+    digests = set()
+    for file in (one, other):
+        stripped = scratch / "stripped.o"
+        run(["objcopy", "--strip-debug", file, stripped], "pre_failed", f"{file} cannot be stripped.", _REPORT)
+        digests.add(sha256_of_file(stripped))
+    return len(digests) == 1
+
+
+def _not_reproducible(unit: Unit, why: str) -> RebootlessError:
+    sentence = f"{unit.name} compiled from a copy of its source is not what Kbuild makes of it: {why}."
+    return RebootlessError("not_reproducible", sentence, _REPORT, unit=unit.name)
+
+
+def _does_not_compile(
+    unit: Unit, patched: PatchedFile, done: subprocess.CompletedProcess[str], copy: str
+) -> RebootlessError:
+    output = done.stdout.replace(copy, patched.path)
+    errors = []
+    for line in output.splitlines():
+        match = _DIAGNOSTIC.match(line)
+        if match:
+            number = int(match["line"])
+            hunk = patched.hunk_at(number) if match["file"] == patched.path else None
+            place = {"patch": hunk.patch, "hunk": hunk.hunk} if hunk else {}
+            errors.append({"file": match["file"], "line": number, "message": match["text"], **place})
+    first = errors[0] if errors else {}
+    where = f"{first['file']}:{first['line']}: {first['message']}" if first else "see the compiler's output"
+    inside = f" (hunk {first['hunk']} of {first['patch']})" if "hunk" in first else ""
+    return failed(
+        ["make", unit.name],
+        done.returncode,
+        output,
+        "does_not_compile",
+        f"The patched {patched.path} does not compile: {where}{inside}.",
+        "Correct the patch; it has to compile in this kernel's source.",
+        unit=unit.name,
+        errors=errors,
+    )

@@ -1,0 +1,47 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Third-party libraries of the build host, imported in one place.  Private to rebootless.splice.
+
+``ansible-test sanity`` imports every file without them, so a missing library must not fail here but where it is used;
+``require()`` turns it into an error that names what to install.
+"""
+
+from __future__ import annotations
+
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+
+__all__ = ("MISSING", "capstone", "elf_relocation", "elffile", "jinja2", "require", "unidiff")
+
+MISSING: list[str] = []
+
+try:
+    from elftools.elf import elffile
+    from elftools.elf import relocation as elf_relocation
+except ImportError:
+    MISSING.append("pyelftools")
+    elffile = elf_relocation = None
+try:
+    import capstone
+except ImportError:
+    MISSING.append("capstone")
+    capstone = None
+try:
+    import unidiff
+except ImportError:
+    MISSING.append("unidiff")
+    unidiff = None
+try:
+    import jinja2
+except ImportError:
+    MISSING.append("jinja2")
+    jinja2 = None  # type: ignore[assignment]
+
+
+def require() -> None:
+    """Raises ``RebootlessError`` if a library of the build host is not installed."""
+    if MISSING:
+        raise RebootlessError(
+            "missing_library",
+            f"The Python libraries {', '.join(MISSING)} are not installed for the interpreter that runs this module.",
+            "Install the collection's requirements.txt into it, or set ansible_python_interpreter to one with them.",
+        )

@@ -1,0 +1,147 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Kbuild in a build directory of its own beside a shared source.  Private to rebootless.splice.
+
+The directory is prepared once by the kernel's own ``olddefconfig`` and ``modules_prepare``.  After that a small
+makefile that includes the kernel's enters the recursion of directories directly: it descends as a real build does, so
+that every directory's flags count, but leaves out the preparations, which take seconds and would build the tools again
+once the directory has moved to its final place.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+from pathlib import Path
+from typing import Iterable, Sequence
+
+from ansible_collections.rebootless.splice.plugins.module_utils._build.commands import (
+    clean_environment,
+    failed,
+    run,
+)
+
+# Kbuild exports all that its sub-makes need while it reads the top makefile; $(build) is "-f .../Makefile.build obj".
+_ENTRY = """\
+include $(rbl_source)/Makefile
+export KBUILD_VMLINUX_OBJS KBUILD_VMLINUX_LIBS
+.PHONY: rbl-units rbl-scan
+rbl-units:
+\t$(Q)$(MAKE) $(build)=. need-builtin=1 need-modorder=1 $(addprefix ./,$(rbl_units))
+rbl-scan:
+\t$(Q)$(MAKE) -f $(rbl_kbuild)/scan.mk obj=. need-builtin=1 need-modorder=1 rbl-scan
+"""
+# Writes what the makefile of directory $(obj) says under this configuration, then does the same in its subdirectories.
+# Makefile.build has expanded composite objects of vmlinux into real-obj-y; a module's parts are $(stem)-objs, -y, -m.
+_SCAN = """\
+include $(srctree)/scripts/Makefile.build
+rbl_stem = $(basename $(patsubst $(obj)/%,%,$m))
+rbl_parts = $(foreach s,-objs -y -m,$($(rbl_stem)$s))
+define rbl_newline
+
+
+endef
+define rbl_text
+vmlinux $(if $(need-builtin),$(filter %.o,$(real-obj-y))) $(filter %.o,$(extra-y))
+vmlinux $(if $(filter $(obj)/lib.a,$(KBUILD_VMLINUX_OBJS) $(KBUILD_VMLINUX_LIBS)),$(filter %.o,$(lib-y)))
+$(foreach m,$(filter %.o,$(obj-m)),module $m $(addprefix $(obj)/,$(rbl_parts))$(rbl_newline))
+endef
+$(file >$(rbl_output)/dir@$(subst /,@,$(obj)),$(rbl_text))
+.PHONY: rbl-scan $(addprefix rbl-scan-,$(subdir-ym))
+rbl-scan: $(addprefix rbl-scan-,$(subdir-ym))
+\t@:
+$(addprefix rbl-scan-,$(subdir-ym)): rbl-scan-%:
+\t@$(MAKE) -f $(rbl_kbuild)/scan.mk obj=$* rbl-scan \\
+\t\tneed-builtin=$(if $(filter $*/built-in.a,$(subdir-builtin)),1) \\
+\t\tneed-modorder=$(if $(filter $*/modules.order,$(subdir-modorder)),1)
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Kbuild:
+    """Kbuild of ``source`` in ``build``, with compiler command ``compiler``.
+
+    ``variables`` are make variables that the distribution built with (``KERNELRELEASE``, ...); ``makefiles`` is the
+    directory of the entry makefiles, ``jobs`` how many compilers run at a time, ``log`` a file that gets all output.
+    """
+
+    source: Path
+    build: Path
+    makefiles: Path
+    compiler: str
+    variables: dict[str, str]
+    jobs: int
+    log: Path | None = None
+
+    def write_makefiles(self) -> None:
+        """Writes the entry makefiles."""
+        self.makefiles.mkdir(parents=True, exist_ok=True)
+        (self.makefiles / "entry.mk").write_text(_ENTRY, encoding="utf-8")
+        (self.makefiles / "scan.mk").write_text(_SCAN, encoding="utf-8")
+
+    def prepare(self, goal: str) -> None:
+        """Runs the kernel's own ``goal`` (``olddefconfig``, ``modules_prepare``) in the build directory.
+
+        Raises ``RebootlessError`` (``prepare_failed``).
+        """
+        run(
+            ["make", f"-j{self.jobs}", "-C", self.source, f"O={self.build}", *self._assignments(), goal],
+            "prepare_failed",
+            f"The kernel's makefile could not make {goal}.",
+            "Read the end of its output; a missing tool or library of the build host is the usual cause.",
+            log=self.log,
+        )
+
+    def scan(self, output: Path) -> list[str]:
+        """The lines ``vmlinux OBJECT...`` and ``module OBJECT PART...`` of every directory that this configuration
+        enters, from the evaluated makefiles; ``output`` is an empty directory for the makefiles to write to.
+
+        Raises ``RebootlessError`` (``scan_failed``).
+        """
+        self._enter(
+            "rbl-scan", "scan_failed", "The kernel's makefiles could not be evaluated.", [f"rbl_output={output}"]
+        )
+        return [
+            line
+            for path in sorted(output.iterdir())
+            for line in path.read_text(encoding="utf-8").splitlines()
+            if line.strip()
+        ]
+
+    def make_units(self, targets: Sequence[str]) -> None:
+        """Compiles objects, named as Kbuild names them (``net/unix/af_unix.o``), exactly as a kernel build would.
+
+        Raises ``RebootlessError`` (``pre_failed``).
+        """
+        self._enter(
+            "rbl-units",
+            "pre_failed",
+            "The unpatched source does not compile in the kernel tree.",
+            [f"rbl_units={' '.join(targets)}"],
+        )
+
+    def _enter(self, goal: str, code: str, sentence: str, extra: Iterable[str]) -> None:
+        command = [
+            *("make", "-rR", "-s", f"-j{self.jobs}", "-C", os.fspath(self.build)),
+            *("-f", os.fspath(self.makefiles / "entry.mk")),
+            *(f"rbl_source={self.source}", f"rbl_kbuild={self.makefiles}", *extra, *self._assignments(), goal),
+        ]
+        done = subprocess.run(
+            command,
+            env=clean_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        if self.log is not None:
+            with self.log.open("a", encoding="utf-8") as stream:
+                stream.write(f"$ {' '.join(command)}\n{done.stdout}")
+        if done.returncode != 0:
+            raise failed(command, done.returncode, done.stdout, code, sentence, "Prepare the kernel tree again.")
+
+    def _assignments(self) -> list[str]:
+        return [f"CC={self.compiler}", *(f"{name}={value}" for name, value in sorted(self.variables.items()))]

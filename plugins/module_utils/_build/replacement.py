@@ -1,0 +1,357 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Replacement code: what of the post objects an update carries, and what each of its fields points to.
+
+Private to rebootless.splice.  Carried are the changed and the new functions, new data, and the strings and constants
+that they use.  Everything else is referred to where it runs: as a symbol of the match program, whose address the helper
+writes into the field (``struct rbl_fixup`` of ``kmod/rebootless.h``), or by name if the kernel exports it to modules.
+A call of a replaced function goes to its replacement; its address stays the old one, so that pointers compare equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ansible_collections.rebootless.splice.plugins.module_utils._build.carried import (
+    Chunk,
+    Field,
+    FunctionRow,
+    Replacement,
+)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.changed_unit import (
+    ChangedUnit,
+    alignment,
+    identifier,
+    is_branch,
+    is_call,
+    rewritten_ranges,
+    section_name,
+    target_name,
+)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.difference import (
+    Change,
+    UnitChange,
+    is_living,
+    main_part,
+)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.exports import Export
+from ansible_collections.rebootless.splice.plugins.module_utils._build.jumps import jump_offset
+from ansible_collections.rebootless.splice.plugins.module_utils._build.lifetimes import CARRIED_DATA, LIVING_CODE
+from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import (
+    SHF_ALLOC,
+)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.pieces import (
+    R_PC8,
+    Entry,
+    Literal,
+    Piece,
+    Reference,
+)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.program import ProgramBuilder
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+
+TRAMPOLINE = "__SCT__"  # include/linux/static_call_types.h
+REWRITTEN_CALLS = ("__fentry__", "__x86_return_thunk", "__x86_indirect_")
+
+# Names of templates.UPDATE_C, and of what Kbuild adds to a module.
+DESCRIPTOR_NAMES = (
+    *("build_id", "functions", "fixups", "rebootless_update", "rebootless_loaded", "rbl_program"),
+    *("update_init", "update_exit", "init_module", "cleanup_module", "__this_module"),
+)
+
+# What a field is for: a call or jump; an address that is computed or stored; a field of a special section.
+BRANCH, ADDRESS, ENTRY = "branch", "address", "entry"
+
+
+def make_replacement(units: list[UnitChange], builder: ProgramBuilder, exports: dict[str, Export]) -> Replacement:
+    """Decides what to carry for ``units`` and resolves it, adding units and symbols to ``builder``.
+
+    ``exports`` are the symbols that the kernel exports to modules (``exports.read_symvers``).  Raises
+    ``RebootlessError``: ``unknown_special_section``, ``unresolvable_field``, ``unsupported_reference``,
+    ``pre_mismatch`` with the names of unit, function and target.
+    """
+    return _Maker(units, builder, exports).make()
+
+
+class _Maker:
+    def __init__(self, units: list[UnitChange], builder: ProgramBuilder, exports: dict[str, Export]):
+        self.builder, self.exports = builder, exports
+        self.units = [ChangedUnit(u, builder.add_unit(u.object_name, u.unit, u.pre)) for u in units]
+        self.chunks: list[Chunk] = []
+        self.of_piece: dict[int, Chunk] = {}
+        self.of_literal: dict[Literal, Chunk] = {}
+        self.labels = set(DESCRIPTOR_NAMES)
+        self.weak: dict[str, None] = {}
+        self.namespaces: set[str] = set()
+        self.todo: list[tuple[ChangedUnit, Piece, Chunk]] = []
+        self.defined = {
+            (unit.object_name, name): (unit, piece)
+            for unit in self.units
+            for piece in unit.post.all
+            if piece.is_global and not piece.is_weak
+            for name in (piece.name, *piece.aliases)
+        }
+
+    def make(self) -> Replacement:
+        rows: list[FunctionRow] = []
+        for unit in self.units:
+            for change in unit.change.difference.functions:
+                if is_living(unit.change, change):
+                    rows += self._replace(unit, change)
+        if not any(row.chunk for row in rows):
+            raise RebootlessError(
+                "nothing_to_replace",
+                "The update changes no function that runs.",
+                "Look at the differences: there is nothing in them that exchanging code could bring about.",
+                units=[unit.name for unit in self.units],
+            )
+        while self.todo:
+            self._resolve(*self.todo.pop(0))
+        order = {"function": 0, "fragment": 1, "data": 2, "literal": 3, "entry": 4}
+        self.chunks.sort(key=lambda c: order[c.kind])
+        self._refuse_unknown_sections()
+        self._make_labels_unique()
+        return Replacement(self.chunks, rows, sorted(self.namespaces), list(self.weak))
+
+    def _make_labels_unique(self) -> None:
+        """A carried function whose old self is referred to by name, too, takes another name."""
+        outside = {f.target for c in self.chunks for f in c.fields if isinstance(f.target, str)}
+        renamed = {c.label: f"{c.label}.replacement" for c in self.chunks if c.label in outside}
+        for chunk in self.chunks:
+            main, is_part = main_part(chunk.label)
+            if main in renamed:
+                chunk.label = renamed[main] + (chunk.label[len(main) :] if is_part else "")
+
+    # ---- which functions are replaced
+
+    def _replace(self, unit: ChangedUnit, change: Change) -> Iterator[FunctionRow]:
+        """Rows for the running pieces of a changed or removed function; new ones are carried if something uses them."""
+        chunk = None
+        if change.pre is not None and change.post is not None:
+            chunk = self._carry(unit, change.post)
+            for part in change.post_parts:
+                self._carry(unit, part)
+        if change.pre is not None:
+            yield self._row(unit, change.pre, chunk)
+        for part in change.pre_parts:
+            yield self._row(unit, part, None)
+
+    def _row(self, unit: ChangedUnit, piece: Piece, chunk: Chunk | None) -> FunctionRow:
+        section, offset, size = unit.exact_place(piece, piece.name)
+        symbol = self.builder.local_symbol(unit.number, section.name, offset, piece.name, size)
+        self.builder.need(symbol)
+        where = jump_offset(unit.exact, section, offset) if chunk is not None else 0
+        return FunctionRow(piece.name, unit.name, unit.object_name, chunk, symbol, size, where)
+
+    # ---- what is carried
+
+    def _carry(self, unit: ChangedUnit, piece: Piece) -> Chunk:
+        chunk = self.of_piece.get(id(piece))
+        if chunk is None:
+            section, nobits = section_name(piece), piece.section.nobits
+            chunk = Chunk(
+                self._label(unit, piece),
+                section,
+                piece.section.flags,
+                nobits,
+                alignment(piece),
+                b"" if nobits else unit.post.masked(piece),
+                piece.size,
+                piece.kind,
+                unit=unit.name,
+                piece=piece,
+            )
+            self.of_piece[id(piece)] = chunk
+            self.chunks.append(chunk)
+            self.todo.append((unit, piece, chunk))
+        return chunk
+
+    def _label(self, unit: ChangedUnit, piece: Piece) -> str:
+        if piece.kind == "fragment":
+            return f"bytes of {piece.section.name}"
+        main, is_part = main_part(piece.name)
+        if is_part and main in unit.post.by_name:
+            # objtool finds the function of a cold part by its name.
+            return self._carry(unit, unit.post.by_name[main]).label + piece.name[len(main) :]
+        label, count = piece.name, 0
+        while label in self.labels:
+            label, count = f"{piece.name}.{count}", count + 1
+        self.labels.add(label)
+        return label
+
+    def _carry_literal(self, literal: Literal) -> Chunk:
+        chunk = self.of_literal.get(literal)
+        if chunk is None:
+            data = literal.data
+            chunk = Chunk("literal", ".rodata.literals", SHF_ALLOC, False, literal.align, data, len(data), "literal")
+            self.of_literal[literal] = chunk
+            self.chunks.append(chunk)
+        return chunk
+
+    # ---- what fields point to
+
+    def _resolve(self, unit: ChangedUnit, piece: Piece, chunk: Chunk) -> None:
+        owner = piece.name or piece.section.name
+        for r in unit.post.references(piece):
+            field = self._field(unit, piece, r, owner, BRANCH if is_branch(piece, r) else ADDRESS)
+            chunk.fields.append(field)
+            if field.symbol is not None and is_call(piece, r) and unit.never_returns(piece, r):
+                chunk.never_returns_at.append(r.offset + r.size)
+        rewritten = rewritten_ranges(unit.post, piece)
+        for field in chunk.fields:
+            self._refuse_rewritten(unit, owner, piece, field, rewritten)
+        for entry in unit.post.entries(piece):
+            self._carry_entry(unit, piece, entry, owner)
+
+    def _carry_entry(self, unit: ChangedUnit, piece: Piece, entry: Entry, owner: str) -> None:
+        section, data = entry.section, entry.data
+        label = f"entry of {section.name}"
+        chunk = Chunk(label, section.name, section.flags, False, 1, data, len(data), "entry", unit=unit.name)
+        self.chunks.append(chunk)
+        for r in entry.references:
+            chunk.fields.append(self._field(unit, piece, r, owner, ENTRY))
+
+    def _field(self, unit: ChangedUnit, piece: Piece, r: Reference, owner: str, use: str) -> Field:
+        """The field for ``r``, a reference of ``piece`` or of one of its entries; ``use`` says what for."""
+        if r.type == R_PC8:
+            raise unit.error(
+                "unsupported_reference",
+                owner,
+                f"{owner} jumps to {target_name(r.target)} by a one-byte distance, which cannot be moved.",
+                "Report this function: its jump has to be encoded anew.",
+                target=target_name(r.target),
+            )
+        if isinstance(r.target, Literal):
+            return Field(r.offset, r.type, self._carry_literal(r.target), r.addend)
+        if isinstance(r.target, str):
+            return self._named_field(unit, r.target, r, owner, use)
+        if unit.is_inside(piece, r):
+            return Field(r.offset, r.type, self._carry(unit, r.target), r.addend)
+        return self._piece_field(unit, r.target, r, owner, use)
+
+    def _piece_field(self, unit: ChangedUnit, target: Piece, r: Reference, owner: str, use: str) -> Field:
+        """A field that points to ``target`` of ``unit``: carried, or where it runs."""
+        pre = unit.correlation.pre_of(target)
+        if pre is None or target.has_no_identity:
+            self._refuse_uncarriable(unit, target, owner)
+            return Field(r.offset, r.type, self._carry(unit, target), r.addend)
+        change = unit.replaced.get(id(target))
+        if change is not None:
+            # Of a weak function another definition may be in force; its own name leads to whichever is.
+            called = use == BRANCH and not target.is_weak
+            if called or use == ENTRY or target is not change.post:
+                return Field(r.offset, r.type, self._carry(unit, target), r.addend)
+        return self._running_field(unit, pre, r, owner)
+
+    def _running_field(self, unit: ChangedUnit, pre: Piece, r: Reference, owner: str) -> Field:
+        """A field that points to what is already in the running kernel."""
+        if pre.lifetime in ("init", "exit", "init data"):
+            raise unit.error(
+                "unsupported_reference",
+                owner,
+                f"{owner} uses {pre.name}, which is not in memory any more when the kernel is up.",
+                "Change the patch so that living code does not use it.",
+                target=pre.name,
+                section=pre.section.name,
+            )
+        if pre.is_global and self._is_exported(pre.name) and unit.object_name == "vmlinux":
+            return self._exported_field(pre.name, r)
+        section, offset, size = unit.exact_place(pre, owner)
+        # A weak definition may have lost; of data, the match learns where it is only if code refers to its section.
+        found = not pre.is_weak and (section.is_text or section in unit.referred_sections)
+        if pre.is_global and not found:
+            symbol = self.builder.global_symbol(pre.name, unit.object_name)
+        else:
+            symbol = self.builder.local_symbol(unit.number, section.name, offset, pre.name, size)
+        label = pre.name if pre.is_global else f"rbl_pre.{identifier(unit.name)}.{pre.name}"
+        return self._outside_field(r, label, symbol)
+
+    def _named_field(self, unit: ChangedUnit, name: str, r: Reference, owner: str, use: str) -> Field:
+        """A field that points to a symbol which the unit does not define."""
+        if r.symbol is None or not r.symbol.undefined or not name:
+            raise unit.error(
+                "unsupported_reference",
+                owner,
+                f"{owner} has a field at offset {r.offset} that points to {name or 'no symbol'}, which is neither code "
+                "nor data.",
+                "Report this function.",
+                target=name,
+            )
+        theirs, piece = self.defined.get((unit.object_name, name), (None, None))
+        if theirs is not None and piece is not None:
+            return self._piece_field(theirs, piece, r, owner, use)
+        if self._is_exported(name):
+            return self._exported_field(name, r)
+        symbol = self.builder.global_symbol(name, "vmlinux" if unit.object_name == "vmlinux" else "")
+        return self._outside_field(r, name, symbol)
+
+    def _is_exported(self, name: str) -> bool:
+        return name in self.exports and self.exports[name].module == "vmlinux"
+
+    def _exported_field(self, name: str, r: Reference) -> Field:
+        if self.exports[name].namespace:
+            self.namespaces.add(self.exports[name].namespace)
+        if name.startswith(TRAMPOLINE):
+            # objtool would list calls of a trampoline that it knows a second time.
+            self.weak.setdefault(name)
+        return Field(r.offset, r.type, name, r.addend)
+
+    def _outside_field(self, r: Reference, label: str, symbol: int) -> Field:
+        self.builder.need(symbol)
+        self.weak.setdefault(label)
+        return Field(r.offset, r.type, label, r.addend, symbol)
+
+    # ---- what cannot be carried
+
+    @staticmethod
+    def _refuse_uncarriable(unit: ChangedUnit, piece: Piece, owner: str) -> None:
+        carriable = piece.lifetime in (*LIVING_CODE, *CARRIED_DATA, "fragments")
+        if carriable and not (piece.kind == "fragment" and piece.section.is_writable):
+            return
+        raise unit.error(
+            "unsupported_reference",
+            owner,
+            f"{owner} uses {target_name(piece)}, which is new and lies in section {piece.section.name}; a module "
+            "cannot have such a section.",
+            "Change the patch so that it does not need it.",
+            target=target_name(piece),
+            section=piece.section.name,
+        )
+
+    @staticmethod
+    def _refuse_rewritten(unit: ChangedUnit, owner: str, piece: Piece, field: Field, rewritten: list[range]) -> None:
+        """The kernel rewrites alternatives and thunks before the helper can write: the loader has to fill them in."""
+        if field.symbol is None or isinstance(field.target, Chunk):
+            return
+        if (
+            piece.section.name == ".altinstr_replacement"
+            or any(field.offset in r for r in rewritten)
+            or field.target.startswith(REWRITTEN_CALLS)
+        ):
+            raise unit.error(
+                "unresolvable_field",
+                owner,
+                f"{owner} refers to {field.target} in code that the kernel rewrites when it loads the module, and it "
+                "is not exported to modules.",
+                "Report this function: what the kernel writes there has to be decided when the update is built.",
+                target=field.target,
+                offset=field.offset,
+            )
+
+    def _refuse_unknown_sections(self) -> None:
+        """A section that nothing is known about must not describe carried code: what it does would be lost."""
+        for unit in self.units:
+            carried = {id(c.piece) for c in self.chunks if c.kind == "function" and c.unit == unit.name}
+            for piece in unit.post.all:
+                if piece.lifetime != "unknown" or id(piece) in self.of_piece:
+                    continue
+                for r in unit.post.references(piece):
+                    if id(r.target) in carried:
+                        raise unit.error(
+                            "unknown_special_section",
+                            target_name(r.target),
+                            f"section {piece.section.name} refers to {target_name(r.target)}, and what the kernel does "
+                            "with it is not known.",
+                            "Report this section's name.",
+                            section=piece.section.name,
+                        )

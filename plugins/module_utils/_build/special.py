@@ -1,0 +1,229 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The kernel's special sections: one table.  Private to rebootless.splice.
+
+A special section is an array of entries that the kernel (or objtool) reads; each entry belongs to a place in code.
+The table serves twice: to say which bytes of running code may differ from the object's (match program), and to carry
+the entries of carried code into the update module, one by one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from ansible_collections.rebootless.splice.plugins.module_utils._build import alternatives, rewrites
+from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import ObjectFile, Section
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+
+
+@dataclasses.dataclass(frozen=True)
+class SpecialSection:
+    """One kind of special section.
+
+    ``entry_size`` in bytes, 0 if it depends on the kernel (then the distance between the ``code_field`` relocations);
+    ``code_field`` is the offset of the field that points to the code the entry belongs to; ``carry`` says what happens
+    to entries of carried code: ``emit`` (into the update module), ``objtool`` (objtool makes them anew from the code),
+    ``drop`` (no meaning in a module).  ``source`` is the kernel file that defines the entry.
+    """
+
+    name: str
+    entry_size: int
+    code_field: int
+    carry: str
+    source: str
+
+
+SPECIAL_SECTIONS = {
+    s.name: s
+    for s in (
+        SpecialSection("__mcount_loc", 8, 0, "emit", "scripts/recordmcount.c"),
+        SpecialSection(".altinstructions", 0, 0, "emit", "arch/x86/include/asm/alternative.h"),
+        SpecialSection(".parainstructions", 16, 0, "emit", "arch/x86/include/asm/paravirt_types.h"),
+        SpecialSection(".smp_locks", 4, 0, "emit", "arch/x86/include/asm/alternative.h"),
+        SpecialSection("__jump_table", 16, 0, "emit", "include/linux/jump_label.h"),
+        SpecialSection(".static_call_sites", 8, 0, "emit", "include/linux/static_call_types.h"),
+        SpecialSection("__bug_table", 12, 0, "emit", "arch/x86/include/asm/bug.h"),
+        SpecialSection("__ex_table", 12, 0, "emit", "arch/x86/include/asm/extable.h"),
+        SpecialSection(".return_sites", 4, 0, "objtool", "tools/objtool/check.c"),
+        SpecialSection(".retpoline_sites", 4, 0, "objtool", "tools/objtool/check.c"),
+        SpecialSection(".call_sites", 4, 0, "objtool", "tools/objtool/check.c"),
+        SpecialSection(".ibt_endbr_seal", 4, 0, "objtool", "tools/objtool/check.c"),
+        SpecialSection(".orc_unwind_ip", 4, 0, "objtool", "tools/objtool/orc_gen.c"),
+        SpecialSection(".discard.reachable", 4, 0, "emit", "include/linux/compiler.h"),
+        SpecialSection(".discard.unreachable", 4, 0, "emit", "include/linux/compiler.h"),
+        SpecialSection(".discard.instr_begin", 4, 0, "emit", "include/linux/instrumentation.h"),
+        SpecialSection(".discard.instr_end", 4, 0, "emit", "include/linux/instrumentation.h"),
+        SpecialSection(".discard.retpoline_safe", 0, 0, "emit", "arch/x86/include/asm/nospec-branch.h"),
+        SpecialSection(".discard.unwind_hints", 0, 0, "emit", "include/linux/objtool.h"),
+        SpecialSection(".discard.noendbr", 0, 0, "emit", "include/linux/objtool.h"),
+        SpecialSection(".discard.func_stack_frame_non_standard", 8, 0, "emit", "include/linux/objtool.h"),
+        SpecialSection(".discard.intra_function_calls", 4, 0, "emit", "include/linux/objtool.h"),
+        SpecialSection(".discard.annotate_insn", 8, 0, "emit", "include/linux/objtool.h"),
+        SpecialSection("_kprobe_blacklist", 8, 0, "emit", "include/asm-generic/kprobes.h"),
+        SpecialSection("_error_injection_whitelist", 16, 0, "emit", "include/asm-generic/error-injection.h"),
+        SpecialSection(".printk_index", 8, 0, "drop", "include/linux/printk.h"),
+    )
+}
+
+# Sections through which the kernel never writes code, by the beginning of their name; they may point into code.
+HARMLESS_SECTIONS = {
+    ".data": "variables",
+    ".rodata": "constants",
+    ".bss": "variables",
+    ".ref.data": "variables that refer to boot code",
+    ".meminit.": "memory hotplug's data",
+    ".init.": "data and tables of the boot",
+    ".exit": "data and tables of an exit that built-in code never makes",
+    ".initcall": "tables of the boot",
+    ".con_initcall": "tables of the boot",
+    ".lsm_info.init": "tables of the boot",
+    ".early_lsm_info.init": "tables of the boot",
+    ".pci_fixup": "PCI quirks: functions to call",
+    ".x86_cpu_dev.init": "processor vendors: functions to call",
+    ".apicdrivers": "APIC drivers: pointers to their descriptions",
+    ".iommu_table": "IOMMU drivers: functions to call",
+    ".note": "notes for boot loaders and hypervisors",
+    ".discard.": "annotations for objtool, discarded by the linker",
+    ".orc_": "the unwinder's tables",
+    ".static_call_tramp_key": "static calls that modules reach by their trampoline",
+    ".gnu.linkonce.this_module": "a module's description: its init and exit",
+    "__bug_table": "warnings: the code is compared by the trap, never written",
+    "__ex_table": "exception fixups: addresses to continue at",
+    "___ksymtab": "exported symbols",
+    "__ksymtab": "exported symbols",
+    "__kcrctab": "exported symbols",
+    "__param": "module parameters",
+    "__tracepoints": "tracepoints: functions to register",
+    "__bpf_raw_tp_map": "tracepoints for BPF",
+    "_ftrace_events": "trace events",
+    "__syscalls_metadata": "trace events",
+    "_kprobe_blacklist": "functions that take no kprobe",
+    "_error_injection_whitelist": "functions that may be made to fail",
+    "__dyndbg": "dynamic debug messages",
+    "__earlycon_table": "early consoles",
+    "__acpi_probe_table": "ACPI drivers",
+    "__thermal_table": "thermal governors",
+    "__timer_acpi_probe_table": "clock drivers",
+    "__stop_sched_class": "a scheduling class",
+    "__dl_sched_class": "a scheduling class",
+    "__rt_sched_class": "a scheduling class",
+    "__fair_sched_class": "a scheduling class",
+    "__idle_sched_class": "a scheduling class",
+    ".printk_index": "an index of messages",
+}
+
+# Constants at an address of their own, by the beginning of their section's name (include/asm-generic/vmlinux.lds.h).
+CONSTANT_SECTIONS = (
+    ".rodata",
+    ".data.rel.ro",
+    "__stop_sched",
+    "__dl_sched",
+    "__rt_sched",
+    "__fair_sched",
+    "__idle_sched",
+)
+
+# Code that is not in memory once a kernel runs (or, for the replacements, only a source of other code).
+TRANSIENT_TEXT = (".init.", ".altinstr_replacement", ".altinstr_aux", ".discard.")
+
+# Symbols that the symbol table leaves out: its own tables, and absolute ones (is_ignored_symbol in scripts/kallsyms.c).
+MISSING_SYMBOLS = frozenset(
+    (
+        "kallsyms_addresses",
+        "kallsyms_offsets",
+        "kallsyms_relative_base",
+        "kallsyms_num_syms",
+        "kallsyms_names",
+        "kallsyms_markers",
+        "kallsyms_token_table",
+        "kallsyms_token_index",
+        "kallsyms_seqs_of_names",
+    )
+)
+ABSOLUTE_SYMBOLS = ("init_per_cpu__",)  # by the beginning of their name; arch/x86/kernel/vmlinux.lds.S
+
+
+@dataclasses.dataclass(frozen=True)
+class Rewriter:
+    """One mechanism that rewrites code.
+
+    ``function(pre, entry)`` yields the rewrites of an entry of ``entry_size`` bytes; with ``needs_before`` it also
+    gets the function that says what code looks like before this mechanism's turn; with ``whole_section`` it is
+    ``function(pre, section)``.
+    """
+
+    function: Callable
+    entry_size: int = 0
+    needs_before: bool = False
+    whole_section: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Kernel:
+    """How one series of kernels rewrites itself: ``(section, mechanism)`` in the order of the boot."""
+
+    series: str
+    rewriters: tuple[tuple[str, Rewriter], ...]
+
+
+# alternative_instructions() in arch/x86/kernel/alternative.c gives the order of the last five.
+LINUX_6_1 = Kernel(
+    "6.1",
+    (
+        ("__mcount_loc", Rewriter(rewrites.fentry, 8)),
+        ("__jump_table", Rewriter(rewrites.static_branch, 16)),
+        (".static_call_sites", Rewriter(rewrites.static_call_site, 8)),
+        (".static_call.text", Rewriter(rewrites.static_call_trampolines, whole_section=True)),
+        (".parainstructions", Rewriter(rewrites.paravirt_site, 16)),
+        (".retpoline_sites", Rewriter(rewrites.retpoline_site, 4)),
+        (".return_sites", Rewriter(rewrites.return_site, 4)),
+        (".altinstructions", Rewriter(alternatives.alternative_6_1, 12, needs_before=True)),
+        (".smp_locks", Rewriter(rewrites.lock_prefix, 4)),
+    ),
+)
+KERNELS = {kernel.series: kernel for kernel in (LINUX_6_1,)}
+
+
+def kernel_of(version: str) -> Kernel:
+    """The rules for a kernel by its version or release (``6.1.176-1``); refuses a series that has none."""
+    series = ".".join(version.split(".")[:2])
+    if series not in KERNELS:
+        raise RebootlessError(
+            "unsupported_kernel",
+            f"How kernels of the series {series} rewrite their code is not known to this release.",
+            f"Use a kernel of one of these series: {', '.join(KERNELS)}.",
+        )
+    return KERNELS[series]
+
+
+def stays_in_memory(section: Section, built_in: bool = True) -> bool:
+    """Whether a text section is still there when the kernel runs."""
+    if section.name.startswith(TRANSIENT_TEXT):
+        return False
+    return not (built_in and section.name.startswith(".exit."))
+
+
+def is_missing_from_symbol_table(name: str) -> bool:
+    """Whether a built-in kernel has a symbol of that name that its symbol table leaves out."""
+    return name in MISSING_SYMBOLS or name.startswith(ABSOLUTE_SYMBOLS)
+
+
+def check_sections(pre: ObjectFile) -> None:
+    """Refuses an object in which a section that is not in the tables points into code that stays in memory."""
+    for section in pre.sections:
+        if not section.is_alloc or section.is_text or section.name in SPECIAL_SECTIONS:
+            continue
+        if section.name.startswith(tuple(HARMLESS_SECTIONS)):
+            continue
+        for relocation in section.relocations:
+            target = relocation.target_section
+            if target is not None and target.is_text and stays_in_memory(target):
+                raise RebootlessError(
+                    "unknown_special_section",
+                    f"{pre.path}: section {section.name} points into {target.name}, and nobody knows what the kernel "
+                    "does with it.",
+                    "Report this section's name; whether the kernel writes code through it has to be found out.",
+                    section=section.name,
+                    target=target.name,
+                )

@@ -1,0 +1,377 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From patches to a package: the whole way of a patch on the build host.  Private to rebootless.splice.
+
+patches -> units -> pre and post objects -> differences, findings -> replacement, match program -> update module
+        -> run-pre match against the distribution's own kernel -> package
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any, Mapping, Sequence
+
+from ansible_collections.rebootless.splice.plugins.module_utils._build import findings, special
+from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import (
+    Cache,
+    sha256_of,
+    sha256_of_file,
+    write_atomically,
+)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.commands import Phases
+from ansible_collections.rebootless.splice.plugins.module_utils._build.compiler import Compiler, PreObjects
+from ansible_collections.rebootless.splice.plugins.module_utils._build.difference import UnitChange, compare, is_living
+from ansible_collections.rebootless.splice.plugins.module_utils._build.distribution import DistributionTarget
+from ansible_collections.rebootless.splice.plugins.module_utils._build.exports import read_symvers
+from ansible_collections.rebootless.splice.plugins.module_utils._build.helper import (
+    Helper,
+    build_helper,
+    helper_digest,
+)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel_tree import KernelTree
+from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import ObjectFile
+from ansible_collections.rebootless.splice.plugins.module_utils._build.package import make_package, package_name
+from ansible_collections.rebootless.splice.plugins.module_utils._build.patches import (
+    Patch,
+    PatchedFile,
+    apply_patches,
+)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.program import ProgramBuilder
+from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement import make_replacement
+from ansible_collections.rebootless.splice.plugins.module_utils._build.source_digest import source_digest
+from ansible_collections.rebootless.splice.plugins.module_utils._build.units import NotApplicable, Unit, judge
+from ansible_collections.rebootless.splice.plugins.module_utils._build.update_module import (
+    Identity,
+    build_update_module,
+    write_update_module,
+)
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._common.matcher import Matcher
+from ansible_collections.rebootless.splice.plugins.module_utils._common.program import Program
+
+_RESULT = "result.json"
+_WORK = "work"  # of the build's directory, while it is made
+# Findings about code that never runs.  Code that has run is another matter: its effects are there to stay.
+_WITHOUT_EFFECT = ("exit_code_changed",)
+
+
+@dataclasses.dataclass(frozen=True)
+class Update:
+    """What is to be built: a named, versioned set of patches with the CVEs they fix."""
+
+    name: str
+    version: str
+    cves: tuple[str, ...]
+    patches: tuple[Patch, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Touched:
+    """What the patches touch: units with their patched sources, and files that have no part in this kernel."""
+
+    units: tuple[tuple[Unit, PatchedFile], ...]
+    not_applicable: tuple[NotApplicable, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Build:
+    """The outcome.  ``package`` is None if the update changes nothing in this kernel, and for a build that is only
+    foreseen; ``facts`` are JSON-able: what changed, what is not applicable and why."""
+
+    digest: str
+    package: Path | None
+    facts: dict[str, Any]
+    built: bool
+
+    @property
+    def applicable(self) -> bool:
+        """Whether the update changes anything in this kernel, as far as that is known."""
+        return bool(self.facts["units"])
+
+
+class Builder:
+    """Builds updates for one kernel.
+
+    ``kmod`` is the directory of the helper module's sources.  ``phases`` collects the timings.
+    """
+
+    def __init__(self, tree: KernelTree, kmod: str | Path, cache: Cache, jobs: int, phases: Phases) -> None:
+        self._tree = tree
+        self._kmod = Path(kmod)
+        self._cache = cache
+        self._jobs = jobs
+        self._phases = phases
+
+    def foresee(self, update: Update) -> Build:
+        """What ``build`` would do, without compiling: the cached build, or one that says what the patches touch."""
+        touched, digest = self._begin(update)
+        known = self._cached(digest)
+        if known is not None:
+            return known
+        facts = _facts([], touched.not_applicable, [unit.name for unit, _file in touched.units])
+        return Build(digest, None, facts, built=bool(touched.units))
+
+    def build(self, update: Update) -> Build:
+        """The package of ``update`` for this kernel, from the cache or built now.
+
+        Raises ``RebootlessError``: what ``judge``, ``apply_patches`` and ``Compiler`` raise, ``unsafe_change`` with all
+        findings, ``offline_match_failed``.
+        """
+        touched, digest = self._begin(update)
+        with self._cache.lock(f"builds/{digest}"):
+            known = self._cached(digest)
+            if known is not None:
+                return known
+            with self._cache.making("builds", digest) as directory:
+                build = self._build(update, touched, digest, directory)
+                shutil.rmtree(directory / _WORK, ignore_errors=True)
+                final = self._cache.path("builds", digest)
+                package = final / build.package.name if build.package else None
+                record = {"package": package.name if package else None, "facts": build.facts}
+                write_atomically(directory / _RESULT, json.dumps(record, sort_keys=True).encode())
+        return dataclasses.replace(build, package=package)
+
+    def _begin(self, update: Update) -> tuple[Touched, str]:
+        with self._phases.phase("apply patches"):
+            self._tree.check_compiler()
+            touched = self._touched(update)
+            digest = self._digest(update, touched)
+            Identity(update.name, update.version, digest, self._tree.build_id)  # raises if it cannot be called so
+            return touched, digest
+
+    def _touched(self, update: Update) -> Touched:
+        source = Path(self._tree.source)
+        units: dict[str, Unit] = {}
+        skipped: list[NotApplicable] = []
+        for file in {file.path: file for patch in update.patches for file in patch.files}.values():
+            verdict = judge(file.path, self._tree.units, source, self._tree.arch)
+            new_to_build = file.kind == "added" and isinstance(verdict, NotApplicable) and verdict.code == "not_built"
+            if isinstance(verdict, Unit) or new_to_build:
+                units[file.path] = verdict if isinstance(verdict, Unit) else Unit("", "", ())
+            else:
+                skipped.append(verdict)
+        patches = [
+            dataclasses.replace(patch, files=tuple(file for file in patch.files if file.path in units))
+            for patch in update.patches
+        ]
+        found = []
+        for patched in apply_patches(patches, source):
+            if patched.already_applied:
+                reason = f"{patched.path} in this kernel's source has the change already."
+                skipped.append(NotApplicable(patched.path, "already_applied", reason))
+            else:
+                found.append((units[patched.path], patched))
+        return Touched(tuple(found), tuple(skipped))
+
+    def _digest(self, update: Update, touched: Touched) -> str:
+        """Names the build by all its inputs: the update, the kernel, the patched sources, the helper, and this code."""
+        sources = [sha256_of_file(Path(self._tree.source, file.path)) for _unit, file in touched.units]
+        patches = [word for patch in update.patches for word in (patch.name, patch.sha256)]
+        return sha256_of(
+            *("update", update.name, update.version, *update.cves),
+            *("patches", *patches),
+            *("tree", self._tree.identity, *sources),
+            *("helper", helper_digest(self._tree, self._kmod)),
+            *("code", source_digest(__name__)),
+        )
+
+    def _cached(self, digest: str) -> Build | None:
+        directory = self._cache.path("builds", digest)
+        try:
+            record = json.loads((directory / _RESULT).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        package = directory / record["package"] if record["package"] else None
+        if package is not None and (not package.is_file() or sha256_of_file(package) != record["facts"]["digest"]):
+            return None  # damaged: it is built anew
+        return Build(digest, package, record["facts"], built=False)
+
+    def _build(self, update: Update, touched: Touched, digest: str, directory: Path) -> Build:
+        if not touched.units:
+            return Build(digest, None, _facts([], touched.not_applicable), built=False)
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            # Needed only in the end, and read while the compiler runs.
+            target = pool.submit(DistributionTarget, self._tree)
+            with self._phases.phase("helper"):
+                helper, _built = build_helper(self._tree, self._kmod, self._cache)
+            changes, unchanged = self._compile_and_compare(touched, directory)
+            with self._phases.phase("look for findings"):
+                idle = self._judge_changes(changes, {unit.name: file.path for unit, file in touched.units})
+            skipped = (*touched.not_applicable, *unchanged, *idle)
+            if not changes:
+                return Build(digest, None, _facts([], skipped), built=False)
+            files = self._make_module(update, digest, changes, helper, directory)
+            with self._phases.phase("offline match"):
+                self._match(helper, files["match.bin"], target.result())
+        with self._phases.phase("package"):
+            facts = _facts(changes, skipped)
+            return self._package(update, digest, facts, files, directory)
+
+    def _compile_and_compare(
+        self, touched: Touched, directory: Path
+    ) -> tuple[list[UnitChange], tuple[NotApplicable, ...]]:
+        compiler = Compiler(self._tree, self._jobs)
+        with self._phases.phase("compile pre"):
+            pre_objects = compiler.pre([unit for unit, _file in touched.units])
+        with self._phases.phase("compile post"), concurrent.futures.ThreadPoolExecutor(self._jobs) as pool:
+
+            def compile_post(item: tuple[PreObjects, PatchedFile]) -> Path:
+                pre, patched = item
+                output = directory / _WORK / "post" / pre.unit.name
+                output.parent.mkdir(parents=True, exist_ok=True)
+                return compiler.post(pre, patched, output)
+
+            patched_files = [patched for _unit, patched in touched.units]
+            posts = list(pool.map(compile_post, zip(pre_objects, patched_files)))
+        changes, unchanged = [], []
+        with self._phases.phase("compare"):
+            for pre, patched, post in zip(pre_objects, patched_files, posts):
+                difference = compare(ObjectFile(pre.sectioned), ObjectFile(post))
+                unit = pre.unit
+                if difference:
+                    changes.append(UnitChange(unit.objects[0], unit.name, ObjectFile(pre.exact), difference))
+                else:
+                    reason = f"The patched {patched.path} compiles to the same object as before."
+                    unchanged.append(NotApplicable(patched.path, "same_object", reason))
+        return changes, tuple(unchanged)
+
+    def _judge_changes(self, changes: list[UnitChange], sources: Mapping[str, str]) -> tuple[NotApplicable, ...]:
+        """Raises if a change cannot be made live; takes those without effect in a running kernel out of ``changes``."""
+        kernel = special.kernel_of(self._tree.version or self._tree.release)
+        found = {change.unit: findings.find(change, kernel) for change in changes}
+        idle = []
+        for change in list(changes):
+            rows = found[change.unit]
+            living = [function for function in change.difference.functions if is_living(change, function)]
+            if not living and all(row.code in _WITHOUT_EFFECT for row in rows):
+                changes.remove(change)
+                found.pop(change.unit)
+                why = " ".join(row.sentence for row in rows) or "Only what the kernel does not use any more changes."
+                idle.append(NotApplicable(sources[change.unit], "no_effect", why))
+        rows = [row for unit_rows in found.values() for row in unit_rows]
+        if rows:
+            sentences = "; ".join(row.sentence.rstrip(".") for row in rows[:3])
+            more = f"; and {len(rows) - 3} more" if len(rows) > 3 else ""
+            raise RebootlessError(
+                "unsafe_change",
+                f"The update cannot be made live by exchanging code: {sentences}{more}.",
+                "Change the patch so that it does without, or reboot into a fixed kernel for this fix.",
+                findings=[row.as_dict() for row in rows],
+                **_facts(changes, ()),
+            )
+        return tuple(idle)
+
+    def _make_module(
+        self, update: Update, digest: str, changes: list[UnitChange], helper: Helper, directory: Path
+    ) -> dict[str, bytes]:
+        """The package's files: the update module and the match program, with the helper and the match library."""
+        tree = self._tree
+        identity = Identity(update.name, update.version, digest, tree.build_id)
+        with self._phases.phase("make replacement"):
+            builder = ProgramBuilder(tree.version or tree.release)
+            exports = read_symvers(Path(tree.headers, "Module.symvers"))
+            replacement = make_replacement(changes, builder, exports)
+            program = builder.serialize()
+        with self._phases.phase("build module"):
+            work = directory / _WORK / "module"
+            write_update_module(work, identity, replacement, program, self._kmod)
+            module = build_update_module(
+                work, identity, replacement, tree.headers, helper.symvers, (f"CC={tree.compiler}",)
+            )
+        return {
+            "update.ko": module.read_bytes(),
+            "rebootless.ko": helper.module.read_bytes(),
+            "match.bin": program,
+            "libmatch.so": helper.library.read_bytes(),
+        }
+
+    def _match(self, helper: Helper, program: bytes, target: DistributionTarget) -> None:
+        """Proves that the distribution's kernel is what this tree builds, for every unit of the update."""
+        result = Matcher(str(helper.library)).match(program, target)
+        if not result.ok:
+            details = result.details(Program(program))
+            where = " ".join(str(details[key]) for key in ("unit", "section", "function", "symbol") if details.get(key))
+            raise RebootlessError(
+                "offline_match_failed",
+                f"This kernel tree does not reproduce {self._tree.vmlinuz}: {result.sentence.rstrip('.')} ({where}).",
+                "Check that source, configuration and compiler of the tree are the distribution's for this build.",
+                reason=result.code,
+                **details,
+            )
+
+    def _package(
+        self, update: Update, digest: str, facts: dict[str, Any], files: dict[str, bytes], directory: Path
+    ) -> Build:
+        tree = self._tree
+        manifest = {
+            "name": update.name,
+            "version": update.version,
+            "cves": list(update.cves),
+            "digest": digest,
+            "kernel": {
+                "release": tree.release,
+                "build_id": tree.build_id,
+                "version": tree.version,
+                "arch": tree.arch,
+            },
+            "functions": facts["functions"],
+            "data": facts["data"],
+            "patches": [{"name": patch.name, "sha256": patch.sha256} for patch in update.patches],
+            "compiler": tree.compiler_version,
+            "findings": [],
+        }
+        package = directory / package_name(update.name, update.version, tree.build_id)
+        package.write_bytes(make_package(manifest, files))
+        facts = {**facts, "digest": sha256_of_file(package), "size": package.stat().st_size}
+        return Build(digest, package, facts, built=True)
+
+
+def describe(build: Build) -> str:
+    """What the build changes, a line for each function and datum."""
+    rows = [
+        f"{row['change']} function {row['name']} of {row['unit']}: {row['pre_size']} -> {row['post_size']} bytes"
+        for row in build.facts["functions"]
+    ]
+    rows += [f"{row['change']} data {row['name']} of {row['unit']}: {row['size']} bytes" for row in build.facts["data"]]
+    return "".join(f"{row}\n" for row in rows)
+
+
+def _facts(
+    changes: Sequence[UnitChange],
+    not_applicable: Sequence[NotApplicable],
+    units: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """What modules return: changed functions and data with their sizes, and what has no part in this kernel."""
+    functions = [
+        {
+            "name": function.name,
+            "unit": change.unit,
+            "object": change.object_name,
+            "change": function.change,
+            "pre_size": function.pre_size,
+            "post_size": function.post_size,
+        }
+        for change in changes
+        for function in change.difference.functions
+    ]
+    data = [
+        {
+            "name": datum.name,
+            "unit": change.unit,
+            "object": change.object_name,
+            "change": datum.change,
+            "size": datum.post_size or datum.pre_size,
+        }
+        for change in changes
+        for datum in change.difference.data
+    ]
+    return {
+        "units": [change.unit for change in changes] if units is None else list(units),
+        "functions": functions,
+        "data": data,
+        "not_applicable": [dataclasses.asdict(row) for row in not_applicable],
+    }
