@@ -1,0 +1,58 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a host runs: its kernel, its helper module, its updates.  Private to rebootless.splice."""
+
+from __future__ import annotations
+
+from ansible_collections.rebootless.splice.plugins.module_utils._target import facts, sysfs
+from ansible_collections.rebootless.splice.plugins.module_utils._target.store import Store
+
+
+def helper() -> dict:
+    """The helper module: ``loaded``, and if so its ``abi`` and ``build_id``."""
+    if not sysfs.helper_loaded():
+        return {"loaded": False}
+    return {"loaded": True, "abi": sysfs.helper_abi(), "build_id": sysfs.helper_build_id()}
+
+
+def updates(store: Store) -> list[dict]:
+    """Each update that the kernel knows or whose package the host keeps, by name."""
+    return [_update(store, name) for name in sorted({*sysfs.names(), *store.names()})]
+
+
+def _update(store: Store, name: str) -> dict:
+    result = sysfs.update(name)
+    manifest = store.manifest(name)
+    result["package"] = store.path(name) if name in store.names() else None
+    result["package_version"] = manifest.get("version")
+    # What a kept package says holds for the kernel only if it is the very build that the kernel runs.
+    same = bool(manifest) and manifest["digest"] == result["digest"]
+    result["cves"] = manifest["cves"] if same else []
+    result["live"] = result["state"] in sysfs.LIVE
+    if same:
+        units = {row["name"]: row["unit"] for row in manifest["functions"]}
+        for row in result["functions"]:
+            row["unit"] = units.get(row["name"])
+    return result
+
+
+def kernel(store: Store) -> dict:
+    """The running kernel, and what of it has been fixed live."""
+    live = [row for row in updates(store) if row["live"]]
+    return {
+        "release": facts.release(),
+        "effective_release": "+".join([facts.release(), *(f"{row['name']}-{row['version']}" for row in live)]),
+        "build_id": facts.build_id(),
+        "arch": facts.arch(),
+        "lockdown": facts.lockdown(),
+        "signatures_enforced": facts.signatures_enforced(),
+        "modules_disabled": facts.modules_disabled(),
+        "taint": facts.taint(),
+        "boot_id": facts.boot_id(),
+        "uptime": facts.uptime(),
+        "helper": helper(),
+        "updates": [
+            {key: row[key] for key in ("name", "version", "digest", "state", "cves", "deadline")} for row in live
+        ],
+        "cves_fixed_live": sorted({cve for row in live for cve in row["cves"]}),
+    }

@@ -1,0 +1,117 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a package can be applied to this host at all, found out before anything is tried.  Private to
+rebootless.splice.
+
+Nothing here is relied on for safety: the helper module checks build ID, code and state again, in the kernel.  It is
+for clear answers, early, without a trace on the host.
+"""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._target import facts, sysfs
+from ansible_collections.rebootless.splice.plugins.module_utils._target.modinfo import is_signed, read_modinfo
+from ansible_collections.rebootless.splice.plugins.module_utils._target.package import Package
+
+MODULES = ("rebootless.ko", "update.ko")
+BUILD_FOR_THIS = "Build the update for this kernel's build ID; the version string alone does not identify a kernel."
+
+
+def check(package: Package) -> None:
+    """Raises ``RebootlessError`` for the first reason for which this host cannot take the package."""
+    for step in CHECKS:
+        step(package)
+
+
+def require_root() -> None:
+    if os.geteuid() != 0:
+        raise RebootlessError(
+            "not_root",
+            "Only root can look into the running kernel or change it.",
+            "Run the task as root (become: true).",
+            uid=os.geteuid(),
+        )
+
+
+def _arch(package: Package) -> None:
+    wanted, running = package.manifest["kernel"]["arch"], facts.arch()
+    if wanted != running:
+        raise RebootlessError(
+            "arch_mismatch",
+            f"The update was made for {wanted}, and this host is {running}.",
+            "Build the update for this host's architecture.",
+            expected=wanted,
+            found=running,
+        )
+
+
+def _build_id(package: Package) -> None:
+    kernel, running = package.manifest["kernel"], facts.build_id()
+    if running and kernel["build_id"] != running:
+        raise RebootlessError(
+            "build_id_mismatch",
+            "The running kernel is not the build that this update was made for.",
+            BUILD_FOR_THIS,
+            expected=kernel["build_id"],
+            found=running,
+            expected_release=kernel["release"],
+            found_release=facts.release(),
+        )
+
+
+def _module_files(package: Package) -> None:
+    """The modules' own word on which kernel they were built for (``vermagic``)."""
+    for member in MODULES:
+        built_for = read_modinfo(package.files[member], member).get("vermagic", "").split(" ")[0]
+        if built_for != facts.release():
+            raise RebootlessError(
+                "module_other_kernel",
+                f"{member} of the package was built for the kernel {built_for or '(unknown)'}, not {facts.release()}.",
+                BUILD_FOR_THIS,
+                member=member,
+                expected=facts.release(),
+                found=built_for,
+            )
+
+
+def _loading_allowed(package: Package) -> None:
+    if facts.modules_disabled():
+        raise RebootlessError(
+            "modules_disabled",
+            "Loading of modules has been switched off on this host until its next boot (kernel.modules_disabled).",
+            "Reboot into a fixed kernel; to patch this host live later, do not set kernel.modules_disabled.",
+        )
+    unsigned = [member for member in MODULES if not is_signed(package.files[member])]
+    mode = facts.lockdown()
+    if unsigned and (facts.signatures_enforced() or mode in ("integrity", "confidentiality")):
+        locked = "enforces module signatures" if facts.signatures_enforced() else f"is locked down ({mode})"
+        raise RebootlessError(
+            "unsigned_module",
+            f"This host's kernel {locked}, and the package's modules are not all signed.",
+            "Sign the modules with a key that is enrolled on this host (MOK or the platform's key ring).",
+            lockdown=mode,
+            unsigned=unsigned,
+        )
+
+
+def _helper(package: Package) -> None:
+    """A helper module of another ABI can only be exchanged while it holds no update."""
+    if not sysfs.helper_loaded() or sysfs.helper_abi() == sysfs.ABI:
+        return
+    held = [name for name in sysfs.names() if sysfs.state(name) != sysfs.FAILED]
+    if held:
+        raise RebootlessError(
+            "helper_other_abi",
+            f"The helper module that is loaded has ABI {sysfs.helper_abi()}; this update needs ABI {sysfs.ABI}.",
+            f"Take out what it holds first (state: absent): {', '.join(held)}.",
+            found=sysfs.helper_abi(),
+            expected=sysfs.ABI,
+            updates=held,
+        )
+
+
+CHECKS: tuple[t.Callable[[Package], None], ...] = (_arch, _build_id, _module_files, _loading_allowed, _helper)

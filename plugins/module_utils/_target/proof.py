@@ -1,0 +1,54 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run-pre matching in check mode: the proof without the helper module.  Private to rebootless.splice."""
+
+from __future__ import annotations
+
+import time
+
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._common.matcher import Matcher, MatchResult
+from ansible_collections.rebootless.splice.plugins.module_utils._common.program import Program
+from ansible_collections.rebootless.splice.plugins.module_utils._target import sysfs
+from ansible_collections.rebootless.splice.plugins.module_utils._target.memory_file import memory_file
+from ansible_collections.rebootless.splice.plugins.module_utils._target.package import Package
+from ansible_collections.rebootless.splice.plugins.module_utils._target.running_kernel import RunningKernel
+
+
+def prove(package: Package) -> dict:
+    """Matches the package against the running kernel, and returns ``match_ns`` and ``matched_bytes``.
+
+    Nothing is loaded into the kernel, nothing is written.  Raises the refusal that the helper module would give, as
+    far as it can be known from outside, or ``RebootlessError`` as ``RunningKernel`` and ``Matcher`` do.
+    """
+    program = package.files["match.bin"]
+    with memory_file(package.files["libmatch.so"], "libmatch.so") as library, RunningKernel() as kernel:
+        matcher = Matcher(library)
+        start = time.perf_counter_ns()
+        found = matcher.match(program, kernel)
+        duration = time.perf_counter_ns() - start
+    view = Program(program)
+    found.raise_refusal(view)
+    _refuse_conflicts(package, view, found)
+    return {"match_ns": duration, "matched_bytes": found.compared}
+
+
+def _refuse_conflicts(package: Package, program: Program, found: MatchResult) -> None:
+    """Refuses if another update is applied to one of the functions."""
+    changed = {row["name"] for row in package.manifest["functions"] if row["change"] == "changed"}
+    ours = {
+        found.values.get(index): symbol.name for index, symbol in enumerate(program.symbols) if symbol.name in changed
+    }
+    for other in sysfs.names():
+        if other == package.name or sysfs.state(other) not in sysfs.LIVE:
+            continue
+        for row in sysfs.functions(other):
+            name = ours.get(sysfs.parse_number(row["old_address"]))
+            if name is not None:
+                raise RebootlessError(
+                    "conflict",
+                    "Another update already replaces one of these functions.",
+                    "Reverse the other update first, or build one cumulative update.",
+                    function=name,
+                    other_update=other,
+                )

@@ -1,0 +1,266 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Brings one update on one host into the state that is asked for.  Private to rebootless.splice.
+
+What is there already is read from the helper module each time, never remembered: a task can be repeated after any
+interruption.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import typing as t
+
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._target import facts, loader, preflight, sysfs
+from ansible_collections.rebootless.splice.plugins.module_utils._target.lock import host_lock
+from ansible_collections.rebootless.splice.plugins.module_utils._target.modinfo import module_build_id, read_modinfo
+from ansible_collections.rebootless.splice.plugins.module_utils._target.package import NAME, Package, read_package
+from ansible_collections.rebootless.splice.plugins.module_utils._target.proof import prove
+from ansible_collections.rebootless.splice.plugins.module_utils._target.store import Store
+
+MODULE_PREFIX = "rbl_"  # RBL_MODULE_PREFIX of kmod/rebootless.h
+MEASURES = ("match_ns", "resolve_ns", "pause_ns", "tries", "deadline")
+
+
+class Request(t.NamedTuple):
+    """What an operator asks for; the fields are the options of the module ``update``."""
+
+    state: str  # "applied", "reversed" or "absent"
+    package: str | None = None  # path
+    sha256: str | None = None  # of the package
+    name: str | None = None
+    deadline: int = 0  # seconds; 0: none
+    confirm: bool = False
+    tries: int | None = None  # before a busy function refuses; None: as the helper module is set
+    lock_timeout: int = 60  # seconds
+    state_directory: str = "/var/lib/rebootless"
+
+
+class Update:
+    """One request on its way.  ``result`` fills as it goes, so that a refusal can be reported with what is known."""
+
+    def __init__(self, request: Request, check_mode: bool) -> None:
+        self.request = request
+        self.check_mode = check_mode
+        self.store = Store(request.state_directory)
+        self.result: dict = {"changed": False, "functions": []}
+        self.package: Package | None = None
+        self.name = ""
+
+    def run(self) -> dict:
+        """The module's result; raises ``RebootlessError`` on a refusal."""
+        try:
+            return self._run()
+        except OSError as error:
+            raise RebootlessError(
+                "host_error",
+                f"The host does not allow what is needed: {error}.",
+                "Look at the host's file systems and its kernel log, then try again; what is applied stays applied.",
+                errno=error.errno,
+            ) from error
+
+    def _run(self) -> dict:
+        preflight.require_root()
+        self._identify()
+        # Check mode writes nothing, not even a lock file.
+        with contextlib.nullcontext() if self.check_mode else host_lock(self.request.lock_timeout):
+            before = self.result["state_before"] = sysfs.state(self.name)
+            try:
+                {"applied": self._applied, "reversed": self._reversed, "absent": self._absent}[self.request.state]()
+            except RebootlessError:
+                self._measure()
+                after = self.result["state_after"] = sysfs.state(self.name)
+                self.result["changed"] = after != before and (before in sysfs.LIVE or after in sysfs.LIVE)
+                raise
+            self.result["state_after"] = self._predicted(before) if self.check_mode else sysfs.state(self.name)
+        return self.result
+
+    def _predicted(self, before: str) -> str:
+        wanted = {"applied": sysfs.APPLIED, "reversed": sysfs.REVERSED, "absent": sysfs.ABSENT}[self.request.state]
+        if wanted == sysfs.APPLIED and self.request.confirm:
+            wanted = sysfs.CONFIRMED
+        # To keep a package of what is applied already changes the host, but not the update's state.
+        kept_only = wanted == sysfs.APPLIED and before in sysfs.LIVE
+        return before if kept_only or not self.result["changed"] else wanted
+
+    def _identify(self) -> None:
+        request = self.request
+        if request.deadline < 0 or (request.deadline and request.confirm):
+            raise RebootlessError(
+                "bad_deadline",
+                "A deadline is a number of seconds from 0 on, and an update that is confirmed at once has none.",
+                "Apply with a deadline first, and confirm in a later task.",
+                deadline=request.deadline,
+                confirm=request.confirm,
+            )
+        if request.name is not None and not NAME.fullmatch(request.name):
+            raise RebootlessError(
+                "bad_name",
+                f"{request.name!r} is no name of an update.",
+                "Names have lower-case letters, digits, dots, dashes and underscores, and 64 characters at most.",
+            )
+        if request.package is not None:
+            self.package = read_package(request.package, request.sha256)
+        elif request.state == "applied" and request.name is not None:
+            self.package = self.store.get(request.name)
+            if self.package is None:
+                raise RebootlessError(
+                    "package_missing",
+                    f"No package of the update {request.name} is kept on this host.",
+                    "Give the path of its package.",
+                    path=self.store.path(request.name),
+                )
+        if self.package and request.name not in (None, self.package.name):
+            raise RebootlessError(
+                "name_mismatch",
+                f"The package holds the update {self.package.name}, not {request.name}.",
+                "Give the package of that update, or leave the name out.",
+                package=request.package,
+            )
+        self.name = self.package.name if self.package else t.cast(str, request.name)
+        manifest = self.package.manifest if self.package else self.store.manifest(self.name)
+        known = [{"name": row["name"]} for row in sysfs.functions(self.name)]
+        self.result.update(name=self.name, functions=manifest.get("functions") or known)
+
+    # state: applied
+
+    def _applied(self) -> None:
+        package = t.cast(Package, self.package)
+        self.result.update(version=package.version, cves=package.manifest["cves"])
+        self.result.update(build_digest=package.digest, digest=package.sha256)
+        live = sysfs.state(self.name) in sysfs.LIVE
+        if live and sysfs.digest(self.name) != package.digest:
+            raise RebootlessError(
+                "other_build_applied",
+                f"Another build of {self.name} is applied: version {sysfs.update(self.name)['version']}.",
+                "Reverse it first (state: reversed), then apply this one.",
+                applied_digest=sysfs.digest(self.name),
+                digest=package.digest,
+            )
+        if not live:
+            preflight.check(package)
+            self.result["changed"] = True
+            if self.check_mode:
+                self.result.update(prove(package))
+                return
+            with self.store.stage(package) as staged:
+                self._load_and_apply(package)
+                staged.keep()
+        elif not self.store.holds(package):
+            self.result["changed"] = True
+            if not self.check_mode:
+                with self.store.stage(package) as staged:
+                    staged.keep()
+        if self.request.confirm and sysfs.state(self.name) != sysfs.CONFIRMED:
+            self.result["changed"] = True
+            if not self.check_mode:
+                sysfs.control(self.name, "confirm")
+        self._measure()
+
+    def _load_and_apply(self, package: Package) -> None:
+        """A refused update stays loaded, so that its record can be read and a second task need not match it again."""
+        self._load(package)
+        seconds = self.request.deadline
+        with sysfs.helper_parameters(tries=self.request.tries):
+            sysfs.control(self.name, f"apply {seconds}" if seconds else "apply")
+
+    def _load(self, package: Package) -> None:
+        """Has the update's module loaded and matched; it may be there already, reversed or refused before."""
+        module = _module_name(package)
+        if facts.module_loaded(module):
+            if sysfs.digest(self.name) == package.digest and sysfs.state(self.name) in (sysfs.MATCHED, sysfs.REVERSED):
+                return
+            loader.unload(module)
+        self._forget(module)
+        _provide_helper(package)
+        try:
+            loader.load(package.files["update.ko"], module)
+        except RebootlessError as error:
+            # The helper knows better than an errno why it refused.
+            for name in self._records(module):
+                refusal = sysfs.refusal(name)
+                if refusal is not None:
+                    refusal.details.update(error.details)
+                    raise refusal from error
+            raise
+
+    def _records(self, module: str) -> tuple[str, str]:
+        """The names of records of this update: the helper module knows one that it cannot read by its module's name."""
+        return self.name, module[len(MODULE_PREFIX) :]
+
+    def _forget(self, module: str) -> None:
+        """Drops records of earlier refusals, so that what is read afterwards is of this one."""
+        for name in self._records(module):
+            if sysfs.state(name) == sysfs.FAILED:
+                sysfs.control(name, "forget")
+
+    # state: reversed
+
+    def _reversed(self) -> None:
+        if sysfs.state(self.name) not in sysfs.LIVE:
+            return
+        self.result["changed"] = True
+        if not self.check_mode:
+            with sysfs.helper_parameters(tries=self.request.tries):
+                sysfs.control(self.name, "reverse")
+            self._measure()
+
+    # state: absent
+
+    def _absent(self) -> None:
+        self._reversed()
+        module = self._module_of_name()
+        known = any(sysfs.state(name) != sysfs.ABSENT for name in self._records(module))
+        if known or facts.module_loaded(module) or self.name in self.store.names():
+            self.result["changed"] = True
+        if self.check_mode:
+            return
+        loader.unload(module)
+        self._forget(module)
+        self.store.remove(self.name)
+        if sysfs.helper_loaded() and not sysfs.names():
+            loader.unload(sysfs.HELPER_MODULE)
+
+    def _module_of_name(self) -> str:
+        with contextlib.suppress(RebootlessError):  # a damaged package is a reason to remove it, not to refuse
+            kept = self.package or self.store.get(self.name)
+            if kept:
+                return _module_name(kept)
+        return MODULE_PREFIX + re.sub("[^a-z0-9_]", "_", self.name)
+
+    def _measure(self) -> None:
+        if sysfs.state(self.name) == sysfs.ABSENT:
+            return
+        known = sysfs.update(self.name)
+        self.result.update({key: known[key] for key in MEASURES})
+
+
+def _module_name(package: Package) -> str:
+    """The name under which the kernel will know the update's module."""
+    return read_modinfo(package.files["update.ko"], "update.ko").get("name", "")
+
+
+def _provide_helper(package: Package) -> None:
+    """Loads the package's helper module, or makes sure that the one that is loaded will do.
+
+    One that holds nothing is exchanged if it is another build; one that holds updates stays, for its ABI was checked
+    before.
+    """
+    image = package.files["rebootless.ko"]
+    if sysfs.helper_loaded():
+        same = sysfs.helper_abi() == sysfs.ABI and sysfs.helper_build_id() == module_build_id(image, "rebootless.ko")
+        if same or any(sysfs.state(name) != sysfs.FAILED for name in sysfs.names()):
+            return
+        loader.unload(sysfs.HELPER_MODULE)
+    loader.load(image, sysfs.HELPER_MODULE)
+
+
+def describe(result: dict, state: str) -> str:
+    """The functions of an update as they are in one of its states, for diff mode: a line for each."""
+    label = f"{result['name']} {result.get('version', '')}".strip()
+    runs = f"replaced by {label}" if state in sysfs.LIVE else "original code"
+    lines = [f"update {label}: {state}"]
+    lines += [f"{row['name']} ({row.get('unit', 'unit unknown')}): {runs}" for row in result["functions"]]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,159 @@
+#!/usr/bin/python
+# Copyright (c) 2026, The rebootless.splice authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: helper_build
+short_description: Builds the helper module for one kernel
+version_added: 0.1.0
+description:
+  - Builds the kernel module that matches, applies and reverses updates, for the kernel of a tree that
+    M(rebootless.splice.kernel_tree) has prepared, and the match library that check mode uses.
+  - The sources are copied, so O(kmod) is only read. What was built is kept in O(cache) and found there by the kernel
+    and the content of the sources.
+  - Packages that M(rebootless.splice.update_build) makes hold the helper module already. This module is for those who
+    want to sign it, or to install it by themselves.
+author:
+  - The rebootless.splice authors (@rebootless)
+extends_documentation_fragment:
+  - rebootless.splice.attributes
+  - rebootless.splice.attributes.build_host
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+options:
+  tree:
+    description: The kernel tree's directory, as M(rebootless.splice.kernel_tree) returned it.
+    type: path
+    required: true
+  kmod:
+    description: Path on the build host of the collection's directory C(kmod), with the sources of the helper module.
+    type: path
+    required: true
+  cache:
+    description: Directory of the build host's cache.
+    type: path
+    default: ~/.cache/rebootless
+seealso:
+  - module: rebootless.splice.kernel_tree
+  - module: rebootless.splice.update_build
+"""
+
+EXAMPLES = r"""
+- name: Prepare the kernel tree
+  rebootless.splice.kernel_tree:
+    release: 6.1.0-50-cloud-amd64
+  register: tree
+
+- name: Build the helper module
+  rebootless.splice.helper_build:
+    tree: "{{ tree.path }}"
+    kmod: "{{ collection_directory }}/kmod"
+  register: helper
+"""
+
+RETURN = r"""
+path:
+  description: The helper module.
+  returned: when it is built
+  type: str
+  sample: /home/builder/.cache/rebootless/helpers/be6a5386/rebootless.ko
+symvers:
+  description: The list of what it exports to update modules.
+  returned: when it is built
+  type: str
+  sample: /home/builder/.cache/rebootless/helpers/be6a5386/Module.symvers
+library:
+  description: The match library.
+  returned: when it is built
+  type: str
+  sample: /home/builder/.cache/rebootless/helpers/be6a5386/libmatch.so
+build_digest:
+  description: What names the build by its inputs.
+  returned: success
+  type: str
+  sample: be6a53865318761c1446fc643106307ee42ea6869ce7ff49cdd09126bb8be76c
+release:
+  description: The kernel's release.
+  returned: success
+  type: str
+  sample: 6.1.0-50-cloud-amd64
+build_id:
+  description: The kernel's build ID.
+  returned: success
+  type: str
+  sample: bb603a9147d3efe4744bf83c83eee397c591cc20
+code:
+  description: Why the task was refused, an identifier that does not change between releases.
+  returned: failure
+  type: str
+  sample: helper_build_failed
+sentence:
+  description: What is wrong.
+  returned: failure
+  type: str
+  sample: The helper module does not build for 6.1.0-50-cloud-amd64.
+next_step:
+  description: What to do about it.
+  returned: failure
+  type: str
+  sample: Report it with the output of the tools.
+details:
+  description: Facts of the refusal, such as the end of the compiler's output.
+  returned: failure
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.rebootless.splice.plugins.module_utils._build import helper
+from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel_tree import read_tree
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+
+
+def build(module: AnsibleModule) -> dict:
+    cache = Cache(module.params["cache"])
+    tree = read_tree(module.params["tree"])
+    tree.check_compiler()
+    if module.check_mode:
+        found = helper.find_helper(tree, module.params["kmod"], cache)
+        built = found is None
+    else:
+        found, built = helper.build_helper(tree, module.params["kmod"], cache)
+    result = {
+        "changed": built,
+        "release": tree.release,
+        "build_id": tree.build_id,
+        "build_digest": helper.helper_digest(tree, module.params["kmod"]),
+    }
+    if found is not None:
+        result.update(path=str(found.module), symvers=str(found.symvers), library=str(found.library))
+    return result
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "tree": {"type": "path", "required": True},
+            "kmod": {"type": "path", "required": True},
+            "cache": {"type": "path", "default": "~/.cache/rebootless"},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        result = build(module)
+    except RebootlessError as error:
+        module.fail_json(**error.result(), sentence=error.sentence)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

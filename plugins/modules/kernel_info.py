@@ -1,0 +1,146 @@
+#!/usr/bin/python
+# Copyright (c) 2026, The rebootless.splice authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: kernel_info
+short_description: Shows which kernel a host runs, and what of it has been fixed live
+version_added: 0.1.0
+description:
+  - Shows the running kernel's release and build ID, which together with the architecture say which build of an
+    update it needs.
+  - Shows what decides whether it can be patched live (lockdown, enforced signatures), and what has been.
+  - Works as any user; what only root may read is then missing.
+author:
+  - The rebootless.splice authors (@rebootless)
+extends_documentation_fragment:
+  - rebootless.splice.attributes
+  - rebootless.splice.attributes.info
+  - rebootless.splice.attributes.target
+options:
+  state_directory:
+    description: Where the host keeps the packages of its updates.
+    type: path
+    default: /var/lib/rebootless
+seealso:
+  - module: rebootless.splice.update
+  - module: rebootless.splice.update_info
+"""
+
+EXAMPLES = r"""
+- name: Ask for the running kernel
+  rebootless.splice.kernel_info:
+  become: true
+  register: running
+
+- name: Say what runs
+  ansible.builtin.debug:
+    msg: "{{ running.kernel.effective_release }}, build ID {{ running.kernel.build_id }}"
+
+- name: Stop where the fix is not live
+  ansible.builtin.assert:
+    that: "'CVE-2026-52928' in running.kernel.cves_fixed_live"
+  when: fix_required | default(false)
+"""
+
+RETURN = r"""
+kernel:
+  description: The running kernel.
+  returned: always
+  type: dict
+  contains:
+    release:
+      description: Its release, as C(uname -r) has it.
+      returned: always
+      type: str
+      sample: 6.1.0-50-cloud-amd64
+    effective_release:
+      description: The release, with name and version of each update that is live appended.
+      returned: always
+      type: str
+      sample: 6.1.0-50-cloud-amd64+cve-2026-52928-1.0
+    build_id:
+      description: Its GNU build ID in hex, which names one build of one kernel; empty if it has none.
+      returned: always
+      type: str
+      sample: 6c1a0b4d2e9f0a1b2c3d4e5f60718293a4b5c6d7
+    arch:
+      description: The machine, as C(uname -m) has it.
+      returned: always
+      type: str
+      sample: x86_64
+    lockdown:
+      description: V(none), V(integrity), V(confidentiality), or V(unknown) where the kernel does not say.
+      returned: always
+      type: str
+      sample: none
+    signatures_enforced:
+      description: Whether the kernel loads only signed modules.
+      returned: always
+      type: bool
+    modules_disabled:
+      description: Whether loading of modules has been switched off until the next boot.
+      returned: always
+      type: bool
+    taint:
+      description: What taints it.
+      returned: always
+      type: dict
+      sample: {"value": 12288, "flags": [out_of_tree_module, unsigned_module]}
+      contains:
+        value:
+          description: As C(/proc/sys/kernel/tainted) has it.
+          returned: always
+          type: int
+        flags:
+          description: The same by name.
+          returned: always
+          type: list
+          elements: str
+    boot_id:
+      description: Changes with every boot, and with nothing else.
+      returned: always
+      type: str
+      sample: 6f1c3f52-5f8a-4b57-9c53-0a4d5ed3b6de
+    uptime:
+      description: Seconds since it was booted.
+      returned: always
+      type: float
+      sample: 8123.41
+    helper:
+      description: The helper module, as in M(rebootless.splice.update_info).
+      returned: always
+      type: dict
+      sample: {"loaded": false}
+    updates:
+      description: The updates that are live, with C(name), C(version), C(digest), C(state), C(cves) and C(deadline).
+      returned: always
+      type: list
+      elements: dict
+      sample: []
+    cves_fixed_live:
+      description: The CVEs that live updates fix, as far as their packages are kept on the host.
+      returned: always
+      type: list
+      elements: str
+      sample: [CVE-2026-52928]
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.rebootless.splice.plugins.module_utils._target import inventory, store
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={"state_directory": {"type": "path", "default": store.DIRECTORY}},
+        supports_check_mode=True,
+    )
+    module.exit_json(kernel=inventory.kernel(store.Store(module.params["state_directory"])))
+
+
+if __name__ == "__main__":
+    main()

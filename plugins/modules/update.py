@@ -1,0 +1,296 @@
+#!/usr/bin/python
+# Copyright (c) 2026, The rebootless.splice authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: update
+short_description: Applies, reverses or removes an update of the running kernel
+version_added: 0.1.0
+description:
+  - Brings one update on one host into the wanted state, without a reboot and without stopping any process for longer
+    than the time that RV(pause_ns) reports.
+  - An update is applied only where every byte of the running code that it concerns is proven to be the code that it
+    was built for. Anything else refuses it, with a code, a sentence and a next step, and leaves the kernel as it was.
+  - In check mode the same proof is done through C(/proc/kcore); nothing is loaded into the kernel and nothing is
+    written.
+author:
+  - The rebootless.splice authors (@rebootless)
+extends_documentation_fragment:
+  - rebootless.splice.attributes
+  - rebootless.splice.attributes.target
+attributes:
+  check_mode:
+    support: full
+    details:
+      - For O(state=applied), runs the match against the running kernel, and fails if it does. Whether a task is
+        inside one of the functions is only found out when the update is applied.
+  diff_mode:
+    support: full
+    details:
+      - Shows for each function of the update whether its original or its replacement code runs.
+  idempotent:
+    support: full
+    details:
+      - An update that was applied with O(deadline) and has reversed itself meanwhile is applied again.
+options:
+  state:
+    description: The state in which the update should be.
+    type: str
+    default: applied
+    choices:
+      applied:
+        - The replacement code runs. The package is kept on the host, under O(state_directory).
+      reversed:
+        - The original code runs. The update's module may stay loaded, so that it can be applied again.
+        - An update that the host does not know is in this state already.
+      absent:
+        - The original code runs, the update's module is unloaded, and its package is removed from
+          O(state_directory). With the last update the helper module is unloaded too.
+  package:
+    description:
+      - Path on the host of the package that M(rebootless.splice.update_build) made for this host's kernel.
+      - Without it, O(state=applied) uses the package of the update O(name) that is kept on the host.
+    type: path
+  name:
+    description:
+      - Name of the update. Not needed with O(package), which knows its own.
+      - Needed without O(package).
+    type: str
+  digest:
+    description:
+      - SHA-256 that the package file must have, in hex, as M(rebootless.splice.update_build) returned it.
+      - Without it the package's own checksums find damage, but not an exchanged package.
+    type: str
+  deadline:
+    description:
+      - Seconds after which the helper module reverses the update by itself, unless O(confirm=true) came first.
+      - V(0) means no deadline. Cannot be combined with O(confirm=true).
+      - It counts from when the update is applied; a task that finds the update applied does not change it.
+    type: int
+    default: 0
+  confirm:
+    description:
+      - Whether to tell the host that the applied update may stay, which ends its deadline.
+      - Has an effect only with O(state=applied).
+    type: bool
+    default: false
+  tries:
+    description:
+      - How often to try before a task that stays inside one of the functions refuses the operation. The pause after the
+        first try is 10 ms, and twice as long after each other one.
+      - Without it, the helper module's own setting holds, 11 unless someone changed it, which takes 10 seconds in all.
+    type: int
+  lock_timeout:
+    description: Seconds to wait for another task that changes this host's updates at the same time.
+    type: int
+    default: 60
+  state_directory:
+    description: Where the host keeps the packages of its updates.
+    type: path
+    default: /var/lib/rebootless
+seealso:
+  - module: rebootless.splice.update_build
+  - module: rebootless.splice.update_info
+"""
+
+EXAMPLES = r"""
+- name: Apply an update, which reverses itself unless it is confirmed within ten minutes
+  rebootless.splice.update:
+    package: "{{ package }}"
+    digest: "{{ package_sha256 }}"
+    deadline: 600
+  become: true
+  register: applied
+
+- name: Show how long the machine stood still
+  ansible.builtin.debug:
+    msg: "{{ applied.name }} {{ applied.version }}: {{ applied.pause_ns }} ns"
+
+- name: Let the applied update stay
+  rebootless.splice.update:
+    name: "{{ applied.name }}"
+    confirm: true
+  become: true
+
+- name: Only prove that the update fits the running code
+  rebootless.splice.update:
+    package: "{{ package }}"
+  become: true
+  check_mode: true
+
+- name: Go back to the original code
+  rebootless.splice.update:
+    name: "{{ applied.name }}"
+    state: reversed
+  become: true
+
+- name: Remove the update without a trace
+  rebootless.splice.update:
+    name: "{{ applied.name }}"
+    state: absent
+  become: true
+"""
+
+RETURN = r"""
+name:
+  description: The update's name.
+  returned: success
+  type: str
+  sample: cve-2026-52928
+version:
+  description: The update's version.
+  returned: O(state=applied)
+  type: str
+  sample: "1.0"
+digest:
+  description: SHA-256 of the package file.
+  returned: O(state=applied)
+  type: str
+  sample: 2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae
+build_digest:
+  description: What names the build, as the helper module shows it.
+  returned: O(state=applied)
+  type: str
+  sample: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+cves:
+  description: The CVEs that the update fixes.
+  returned: O(state=applied)
+  type: list
+  elements: str
+  sample: [CVE-2026-52928]
+state_before:
+  description: The update's state in the kernel before the task.
+  returned: always, once the package could be read
+  type: str
+  sample: absent
+state_after:
+  description:
+    - The update's state in the kernel after the task, as the helper module has it, or V(absent).
+    - In check mode, the state in which it would be.
+  returned: always, once the package could be read
+  type: str
+  sample: applied
+functions:
+  description: The functions that the update replaces, adds or makes superfluous.
+  returned: always, once the package could be read
+  type: list
+  elements: dict
+  sample: [{"name": unix_ioctl, "unit": net/unix/af_unix.o, "object": vmlinux, "change": changed}]
+  contains:
+    name:
+      description: The function's name.
+      returned: always
+      type: str
+    unit:
+      description: The optimization unit that it belongs to.
+      returned: when the package is at hand
+      type: str
+    object:
+      description: V(vmlinux), or the name of the loadable module that it belongs to.
+      returned: when the package is at hand
+      type: str
+    change:
+      description: V(changed), V(new) or V(removed).
+      returned: when the package is at hand
+      type: str
+    pre_size:
+      description: Bytes of the original code, V(0) if it is new.
+      returned: when the package is at hand
+      type: int
+    post_size:
+      description: Bytes of the replacement code, V(0) if it is gone.
+      returned: when the package is at hand
+      type: int
+match_ns:
+  description: Nanoseconds that the match took, in the kernel, or in check mode in user space.
+  returned: when the update is loaded, or was matched in check mode
+  type: int
+  sample: 21350000
+matched_bytes:
+  description: Bytes of running code that were compared.
+  returned: when matched in check mode
+  type: int
+  sample: 41876
+resolve_ns:
+  description: Nanoseconds that it took to write the addresses into the replacement code.
+  returned: when the update is loaded
+  type: int
+  sample: 412000
+pause_ns:
+  description: Nanoseconds for which all processors stood still, last time it was applied or reversed.
+  returned: when the update is loaded
+  type: int
+  sample: 71000
+tries:
+  description: How often the last operation had to try until no task was inside the functions.
+  returned: when the update is loaded
+  type: int
+  sample: 1
+deadline:
+  description: Seconds left until the update reverses itself, V(0) if it will not.
+  returned: when the update is loaded
+  type: int
+  sample: 600
+code:
+  description: Why the task was refused, an identifier that does not change between releases.
+  returned: failure
+  type: str
+  sample: no_match
+sentence:
+  description: What is wrong.
+  returned: failure
+  type: str
+  sample: Running code differs from the code that the update was made for.
+next_step:
+  description: What to do about it.
+  returned: failure
+  type: str
+  sample: Look for what changed the code (a kprobe, another live patch, a different build, memory corruption).
+details:
+  description:
+    - Facts of the refusal, such as C(unit), C(function), C(offset), C(expected), C(found), C(task), C(conflicts).
+  returned: failure
+  type: dict
+  sample: {"unit": "net/unix/af_unix.o", "offset": "0x1f40", "expected": "0f1f440000", "found": "e8c1de0301"}
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._target import store, update
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "default": "applied", "choices": ["applied", "reversed", "absent"]},
+            "package": {"type": "path"},
+            "name": {"type": "str"},
+            "digest": {"type": "str"},
+            "deadline": {"type": "int", "default": 0},
+            "confirm": {"type": "bool", "default": False},
+            "tries": {"type": "int"},
+            "lock_timeout": {"type": "int", "default": 60},
+            "state_directory": {"type": "path", "default": store.DIRECTORY},
+        },
+        required_one_of=[("package", "name")],
+        required_by={"digest": "package"},
+        supports_check_mode=True,
+    )
+    options = dict(module.params)
+    options["sha256"] = options.pop("digest")
+    operation = update.Update(update.Request(**options), module.check_mode)
+    try:
+        result = operation.run()
+    except RebootlessError as error:
+        module.fail_json(**{**operation.result, **error.result(), "sentence": error.sentence})
+    if module._diff:
+        result["diff"] = {moment: update.describe(result, result[f"state_{moment}"]) for moment in ("before", "after")}
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,380 @@
+#!/usr/bin/python
+# Copyright (c) 2026, The rebootless.splice authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: update_build
+short_description: Builds an update from source patches for one kernel
+version_added: 0.1.0
+description:
+  - Compiles the sources that the patches change, as they were and as they will be, compares the objects, and makes a
+    package of the replacement code and of what proves, on a host, that the running code is the code it was made for.
+  - That proof is done at once on the distribution's own kernel, so a wrong tree or compiler is found before any host is
+    touched.
+  - A change that cannot be made live by exchanging code, such as a changed structure, is refused with its name.
+  - Patches that change nothing in this kernel are no error. The result says why in RV(not_applicable), and there is no
+    package.
+author:
+  - The rebootless.splice authors (@rebootless)
+extends_documentation_fragment:
+  - rebootless.splice.attributes
+  - rebootless.splice.attributes.build_host
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Applies the patches to copies of the sources and says which units they touch; nothing is compiled. What has been
+        built with the same inputs is returned as it was.
+  diff_mode:
+    support: full
+    details:
+      - Shows the functions and data that the update changes, with their sizes.
+  idempotent:
+    support: full
+    details:
+      - The same patches, kernel and sources of the collection are the same build, which is found in O(cache).
+options:
+  name:
+    description:
+      - Name of the update. Lower-case letters, digits, dots, dashes and underscores, up to 63 of them.
+    type: str
+    required: true
+  version:
+    description: Version of the update.
+    type: str
+    default: "1"
+  cves:
+    description: The CVEs that the update fixes.
+    type: list
+    elements: str
+    default: []
+  patches:
+    description:
+      - Paths on the build host of the patches, in the order in which they are applied.
+      - Unified diffs as git or C(diff -Nup) make them, with one path component to strip. Their context has to fit
+        exactly.
+      - Changes of headers, new and deleted files, and sources that other sources include are not supported yet, and are
+        refused by name.
+    type: list
+    elements: path
+    required: true
+  tree:
+    description: The kernel tree's directory, as M(rebootless.splice.kernel_tree) returned it.
+    type: path
+    required: true
+  kmod:
+    description: Path on the build host of the collection's directory C(kmod), with the sources of the helper module.
+    type: path
+    required: true
+  dest:
+    description:
+      - Directory on the build host into which the package is copied. It is made if it is not there.
+      - Without it, the package stays in O(cache).
+    type: path
+  not_applicable:
+    description: What to do if the update changes nothing in this kernel.
+    type: str
+    default: report
+    choices:
+      report:
+        - Succeed without a package.
+      fail:
+        - Fail with the code V(not_applicable).
+  jobs:
+    description: How many compilers run at the same time. Without it, one for each processor.
+    type: int
+  cache:
+    description: Directory of the build host's cache.
+    type: path
+    default: ~/.cache/rebootless
+seealso:
+  - module: rebootless.splice.kernel_tree
+  - module: rebootless.splice.update
+"""
+
+EXAMPLES = r"""
+- name: Prepare the kernel tree
+  rebootless.splice.kernel_tree:
+    release: 6.1.0-50-cloud-amd64
+  register: tree
+
+- name: Build the update
+  rebootless.splice.update_build:
+    name: cve-2026-52928
+    version: "1.0"
+    cves: [CVE-2026-52928]
+    patches: [/srv/patches/af_unix-reject-siocatmark.patch]
+    tree: "{{ tree.path }}"
+    kmod: "{{ collection_directory }}/kmod"
+  register: build
+
+- name: Show what changes
+  ansible.builtin.debug:
+    msg: "{{ build.functions if build.applicable else build.not_applicable }}"
+
+- name: See which units a patch touches, without building anything
+  rebootless.splice.update_build:
+    name: cve-2026-52928
+    patches: [/srv/patches/af_unix-reject-siocatmark.patch]
+    tree: "{{ tree.path }}"
+    kmod: "{{ collection_directory }}/kmod"
+  check_mode: true
+"""
+
+RETURN = r"""
+name:
+  description: The update's name.
+  returned: success
+  type: str
+  sample: cve-2026-52928
+version:
+  description: The update's version.
+  returned: success
+  type: str
+  sample: "1.0"
+release:
+  description: The kernel's release.
+  returned: success
+  type: str
+  sample: 6.1.0-50-cloud-amd64
+build_id:
+  description: The kernel's build ID, which names the only kernel that the package fits.
+  returned: success
+  type: str
+  sample: bb603a9147d3efe4744bf83c83eee397c591cc20
+applicable:
+  description: Whether the update changes anything in this kernel.
+  returned: success
+  type: bool
+  sample: true
+package:
+  description: The package's path on the build host.
+  returned: when it is built
+  type: str
+  sample: /srv/updates/cve-2026-52928-1.0-bb603a9147d3.rbl.tar.gz
+digest:
+  description: SHA-256 of the package file, for the option O(rebootless.splice.update#module:digest).
+  returned: when it is built
+  type: str
+  sample: d8ce081d1f7468d23b866e246021dee56f73ef4931deb9347f9de698a143b3a1
+size:
+  description: Bytes of the package file.
+  returned: when it is built
+  type: int
+  sample: 91668
+build_digest:
+  description: What names the build by all its inputs, as the package and the helper module show it.
+  returned: success
+  type: str
+  sample: 9bd1a61c5f1fbfd758bf36b990ca1bff42f808a03b192915d390929de928d375
+units:
+  description: The optimization units that change; in check mode, those that the patches touch.
+  returned: success
+  type: list
+  elements: str
+  sample: [net/unix/af_unix.o]
+functions:
+  description: The functions that change, are new, or are gone.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - {name: unix_ioctl, unit: net/unix/af_unix.o, object: vmlinux, change: changed, pre_size: 468, post_size: 492}
+  contains:
+    name:
+      description: The function's name.
+      returned: always
+      type: str
+    unit:
+      description: The optimization unit that it belongs to.
+      returned: always
+      type: str
+    object:
+      description: V(vmlinux), or the name of the loadable module that it belongs to.
+      returned: always
+      type: str
+    change:
+      description: V(changed), V(new) or V(removed).
+      returned: always
+      type: str
+    pre_size:
+      description: Bytes before the patch, V(0) if it is new.
+      returned: always
+      type: int
+    post_size:
+      description: Bytes after the patch, V(0) if it is gone.
+      returned: always
+      type: int
+data:
+  description: The data that are new or gone.
+  returned: success
+  type: list
+  elements: dict
+  sample: []
+  contains:
+    name:
+      description: The name.
+      returned: always
+      type: str
+    unit:
+      description: The optimization unit that it belongs to.
+      returned: always
+      type: str
+    object:
+      description: V(vmlinux), or the name of the loadable module that it belongs to.
+      returned: always
+      type: str
+    change:
+      description: V(new), V(changed) or V(removed).
+      returned: always
+      type: str
+    size:
+      description: Bytes.
+      returned: always
+      type: int
+not_applicable:
+  description: Patched files that have no part in this kernel, and why.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - file: Documentation/networking/af_unix.rst
+      code: documentation
+      reason: Documentation/networking/af_unix.rst is documentation.
+  contains:
+    file:
+      description: The file's path in the kernel source.
+      returned: always
+      type: str
+    code:
+      description:
+        - Why, an identifier that does not change between releases. C(not_built), C(other_architecture),
+          C(documentation), C(not_in_kernel), C(boot_only), C(already_applied), C(same_object) or C(no_effect).
+      returned: always
+      type: str
+    reason:
+      description: Why, in a sentence.
+      returned: always
+      type: str
+timings:
+  description: Seconds that each phase took.
+  returned: success
+  type: dict
+  sample: {"apply patches": 0.2, "compile pre": 3.1, "compile post": 1.6, "offline match": 0.6}
+code:
+  description: Why the task was refused, an identifier that does not change between releases.
+  returned: failure
+  type: str
+  sample: patch_does_not_apply
+sentence:
+  description: What is wrong.
+  returned: failure
+  type: str
+  sample: "Hunk 1 of fs/exec.c in the patch fix.patch does not apply: line 81 should be 'int answ;' and is ''."
+next_step:
+  description: What to do about it.
+  returned: failure
+  type: str
+  sample: Take the version of the fix that was made for this kernel; context is never guessed.
+details:
+  description:
+    - Facts of the refusal, such as C(findings) with C(code), C(sentence) and C(details) of each, C(errors) with the
+      compiler's messages, or C(hunk), C(line), C(expected) and C(found).
+  returned: failure
+  type: dict
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache, sha256_of_file
+from ansible_collections.rebootless.splice.plugins.module_utils._build.commands import Phases
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel_tree import read_tree
+from ansible_collections.rebootless.splice.plugins.module_utils._build.patches import read_patch
+from ansible_collections.rebootless.splice.plugins.module_utils._build.progress import teller
+from ansible_collections.rebootless.splice.plugins.module_utils._build.update import Builder, Update, describe
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+
+
+def build(module: AnsibleModule) -> dict:
+    options = module.params
+    cache = Cache(options["cache"])
+    tree = read_tree(options["tree"])
+    patches = tuple(read_patch(path) for path in options["patches"])
+    update = Update(options["name"], options["version"], tuple(options["cves"]), patches)
+    phases = Phases(teller(cache, f"update_build {update.name} {tree.release}", module.log))
+    builder = Builder(tree, options["kmod"], cache, options["jobs"] or os.cpu_count() or 1, phases)
+    done = builder.foresee(update) if module.check_mode else builder.build(update)
+    if not done.applicable and options["not_applicable"] == "fail":
+        raise RebootlessError(
+            "not_applicable",
+            "The update changes nothing in this kernel: "
+            + " ".join(row["reason"] for row in done.facts["not_applicable"]),
+            "Leave this kernel out of the rollout.",
+            **done.facts,
+        )
+    result = {
+        "changed": done.built,
+        "applicable": done.applicable,
+        "name": update.name,
+        "version": update.version,
+        "release": tree.release,
+        "build_id": tree.build_id,
+        "build_digest": done.digest,
+        **done.facts,
+        "timings": phases.timings,
+    }
+    if done.package is not None:
+        package, copied = place(done.package, options["dest"], module.check_mode)
+        result.update(package=str(package), changed=done.built or copied)
+    if module._diff:
+        result["diff"] = {"before": "", "after": describe(done)}
+    return result
+
+
+def place(package: Path, dest: str | None, check_mode: bool) -> tuple[Path, bool]:
+    """Copies the package into the directory ``dest``; returns where it is, and whether that changed anything."""
+    if dest is None:
+        return package, False
+    target = Path(dest, package.name)
+    if target.is_file() and sha256_of_file(target) == sha256_of_file(package):
+        return target, False
+    if not check_mode:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = target.with_name(f".{target.name}.new")
+        shutil.copyfile(package, unfinished)
+        os.replace(unfinished, target)
+    return target, True
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "version": {"type": "str", "default": "1"},
+            "cves": {"type": "list", "elements": "str", "default": []},
+            "patches": {"type": "list", "elements": "path", "required": True},
+            "tree": {"type": "path", "required": True},
+            "kmod": {"type": "path", "required": True},
+            "dest": {"type": "path"},
+            "not_applicable": {"type": "str", "default": "report", "choices": ["report", "fail"]},
+            "jobs": {"type": "int"},
+            "cache": {"type": "path", "default": "~/.cache/rebootless"},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        result = build(module)
+    except RebootlessError as error:
+        module.fail_json(**error.result(), sentence=error.sentence)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

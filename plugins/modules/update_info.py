@@ -1,0 +1,210 @@
+#!/usr/bin/python
+# Copyright (c) 2026, The rebootless.splice authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: update_info
+short_description: Shows the updates of a host, and why one was refused
+version_added: 0.1.0
+description:
+  - Shows each update that the helper module knows, refused ones included, and each whose package the host keeps.
+author:
+  - The rebootless.splice authors (@rebootless)
+extends_documentation_fragment:
+  - rebootless.splice.attributes
+  - rebootless.splice.attributes.info
+  - rebootless.splice.attributes.target
+options:
+  name:
+    description: Show only the update of this name.
+    type: str
+  state_directory:
+    description: Where the host keeps the packages of its updates.
+    type: path
+    default: /var/lib/rebootless
+seealso:
+  - module: rebootless.splice.update
+  - module: rebootless.splice.kernel_info
+"""
+
+EXAMPLES = r"""
+- name: Look at the updates of the host
+  rebootless.splice.update_info:
+  become: true
+  register: found
+
+- name: Say which are live, and since when nothing stands in the way of the others
+  ansible.builtin.debug:
+    msg: "{{ item.name }} {{ item.version }}: {{ item.state }} {{ item.abort.sentence | default('') }}"
+  loop: "{{ found.updates }}"
+  loop_control:
+    label: "{{ item.name }}"
+"""
+
+RETURN = r"""
+helper:
+  description: The helper module.
+  returned: always
+  type: dict
+  sample: {"loaded": true, "abi": 1, "build_id": 2f6b1c7e9d0a4b5c8e1f3a6d7b9c0e2f4a5b6c7d}
+  contains:
+    loaded:
+      description: Whether it is loaded.
+      returned: always
+      type: bool
+    abi:
+      description: The version of its interface.
+      returned: when loaded
+      type: int
+    build_id:
+      description: The module's own GNU build ID in hex.
+      returned: when loaded
+      type: str
+updates:
+  description: The updates, by name.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The update's name.
+      returned: always
+      type: str
+      sample: cve-2026-52928
+    state:
+      description:
+        - V(matched), V(applied), V(confirmed), V(reversed), V(failed), or V(absent) if the kernel does not know it.
+      returned: always
+      type: str
+      sample: applied
+    live:
+      description: Whether its replacement code runs.
+      returned: always
+      type: bool
+    version:
+      description: Version of the build that the kernel knows, empty if none.
+      returned: always
+      type: str
+      sample: "1.0"
+    digest:
+      description: What names the build that the kernel knows, empty if none.
+      returned: always
+      type: str
+      sample: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+    cves:
+      description: The CVEs that it fixes; empty unless the package of this very build is kept on the host.
+      returned: always
+      type: list
+      elements: str
+      sample: [CVE-2026-52928]
+    package:
+      description: Path of the package that the host keeps, V(null) if it keeps none.
+      returned: always
+      type: str
+      sample: /var/lib/rebootless/cve-2026-52928.rbl.tar.gz
+    package_version:
+      description: Version of the package that the host keeps, V(null) if it keeps none.
+      returned: always
+      type: str
+      sample: "1.0"
+    functions:
+      description: The functions that it replaces.
+      returned: always
+      type: list
+      elements: dict
+      contains:
+        name:
+          description: The function's name.
+          returned: always
+          type: str
+          sample: unix_ioctl
+        unit:
+          description: The optimization unit that it belongs to.
+          returned: when the package of this very build is kept
+          type: str
+          sample: net/unix/af_unix.o
+        old_address:
+          description: Where the original code is.
+          returned: always
+          type: str
+          sample: "0xffffffff81b3f2a0"
+        new_address:
+          description: Where the replacement code is.
+          returned: always
+          type: str
+          sample: "0xffffffffc0a01000"
+        jump_address:
+          description: Where the jump to the replacement code is.
+          returned: always
+          type: str
+          sample: "0xffffffff81b3f2a5"
+        saved_bytes:
+          description: The bytes that stood there, in hex.
+          returned: always
+          type: str
+          sample: 4156415541
+        jump:
+          description: Whether the jump is in place.
+          returned: always
+          type: bool
+    conflicts:
+      description: The tasks that were inside a function that was about to change.
+      returned: always
+      type: list
+      elements: dict
+      sample: [{"pid": 812, "comm": dhclient, "function": unix_ioctl, "address": "0xffffffff81b3f2f1"}]
+    abort:
+      description: The last refusal, with C(code), C(sentence), C(next_step) and details; empty if there was none.
+      returned: always
+      type: dict
+      sample: {}
+    match_ns:
+      description: Nanoseconds that the match took.
+      returned: always
+      type: int
+      sample: 21350000
+    resolve_ns:
+      description: Nanoseconds that it took to write the addresses into the replacement code.
+      returned: always
+      type: int
+      sample: 412000
+    pause_ns:
+      description: Nanoseconds for which all processors stood still in the last operation.
+      returned: always
+      type: int
+      sample: 71000
+    tries:
+      description: How often the last operation had to try.
+      returned: always
+      type: int
+      sample: 1
+    deadline:
+      description: Seconds left until the update reverses itself, V(0) if it will not.
+      returned: always
+      type: int
+      sample: 0
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.rebootless.splice.plugins.module_utils._target import inventory, store
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str"},
+            "state_directory": {"type": "path", "default": store.DIRECTORY},
+        },
+        supports_check_mode=True,
+    )
+    name = module.params["name"]
+    found = inventory.updates(store.Store(module.params["state_directory"]))
+    module.exit_json(helper=inventory.helper(), updates=[row for row in found if name in (None, row["name"])])
+
+
+if __name__ == "__main__":
+    main()
