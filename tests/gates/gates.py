@@ -1,0 +1,129 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Everything that must hold for the collection before any of its code runs: ``gates.py [NAME...]``.
+
+Each gate is one row of ``GATES``.  They run at the same time, each says one line, and failed ones show their output
+at the end.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+import typing as t
+
+import pythons
+import tree
+
+HERE = pathlib.Path(__file__).resolve().parent
+BIN = pathlib.Path(sys.executable).parent
+CONTENT = "ansible_collections.rebootless.splice.plugins"
+
+
+class Gate(t.NamedTuple):
+    command: list[str]
+    cwd: pathlib.Path = tree.TREE
+    environment: dict[str, str] = {}
+
+
+def own(script: str) -> list[str]:
+    return [sys.executable, str(HERE / script)]
+
+
+# Longest first.
+GATES = {
+    "sanity": Gate(["ansible-test", "sanity", "--color", "no"]),
+    "galaxy": Gate(own("galaxy.py")),
+    "target pythons": Gate(own("target_pythons.py")),
+    "mypy": Gate(
+        ["mypy", "--config-file", str(tree.TREE / "pyproject.toml"), "-p", CONTENT],
+        cwd=tree.WORK,
+        environment={"MYPY_CACHE_DIR": str(tree.CACHE / "mypy")},
+    ),
+    "ansible-lint": Gate(["ansible-lint", "--offline", "--nocolor", "--profile", "production", "--strict"]),
+    "antsibull-docs": Gate(
+        [
+            "antsibull-docs",
+            "lint-collection-docs",
+            "--plugin-docs",
+            "--skip-rstcheck",
+            "--validate-collection-refs=self",
+            "--disallow-unknown-collection-refs",
+            ".",
+        ]
+    ),
+    "examples": Gate(own("examples.py")),
+    "antsibull-changelog": Gate(["antsibull-changelog", "lint"]),
+    "reuse": Gate(["reuse", "lint"]),
+    "ruff check": Gate(["ruff", "check", "--no-cache", "."]),
+    "ruff format": Gate(["ruff", "format", "--no-cache", "--check", "--diff", "."]),
+    "yamllint": Gate(["yamllint", "--strict", "."]),
+    "execution environment": Gate(own("execution_environment.py")),
+    "roles": Gate(own("roles.py")),
+}
+
+
+def environment() -> dict[str, str]:
+    """The virtual environment's tools first, every target Python in reach of ansible-test, caches of its own."""
+    pip_configuration = pathlib.Path.home() / ".config" / "pip" / "pip.conf"
+    directories = [str(BIN), *(os.path.dirname(path) for path in pythons.interpreters().values())]
+    return {
+        **os.environ,
+        "PATH": os.pathsep.join([*directories, os.environ["PATH"]]),
+        "HOME": str(tree.HOME),
+        **({"PIP_CONFIG_FILE": str(pip_configuration)} if pip_configuration.exists() else {}),
+        "ANSIBLE_HOME": str(tree.HOME / ".ansible"),
+        "ANSIBLE_COLLECTIONS_PATH": str(tree.WORK),
+        "ANSIBLE_NOCOLOR": "1",
+        "NO_COLOR": "1",
+        "PIP_QUIET": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def run(name: str) -> tuple[str, bool, float, str]:
+    gate = GATES[name]
+    start = time.monotonic()
+    if shutil.which(gate.command[0], path=environment()["PATH"]) is None:
+        return name, False, 0, f"{gate.command[0]} is not installed; `make venv` installs it."
+    done = subprocess.run(
+        gate.command,
+        cwd=gate.cwd,
+        env={**environment(), **gate.environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return name, done.returncode == 0, time.monotonic() - start, done.stdout
+
+
+def main(names: list[str]) -> int:
+    unknown = set(names) - set(GATES)
+    if unknown:
+        print(f"No such gate: {', '.join(sorted(unknown))}. There are: {', '.join(GATES)}.")
+        return 2
+    tree.prepare()
+    print(f"Target Pythons at hand: {', '.join(pythons.interpreters())}", flush=True)
+    failed = []
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        jobs = [pool.submit(run, name) for name in GATES if not names or name in names]
+        for job in concurrent.futures.as_completed(jobs):
+            name, passed, seconds, output = job.result()
+            print(f"{'ok    ' if passed else 'FAILED'} {name:22} {seconds:6.1f} s", flush=True)
+            if not passed:
+                failed.append((name, output))
+    for name, output in failed:
+        print(f"\n--- {name} ---\n{output.rstrip()}")
+    print(f"\n{len(jobs) - len(failed)} passed, {len(failed)} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

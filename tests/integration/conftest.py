@@ -1,0 +1,129 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A lab for the integration tests, and builds for its kernels.
+
+One lab serves the whole run, also of several pytest-xdist workers: the first test that needs it starts it, the end of
+the run removes it (REBOOTLESS_KEEP_LAB=1 keeps it for the next run; REBOOTLESS_LAB names another one).  A test that
+asks for
+
+=================  =====================================================================================================
+``host47``         has the machine with kernel 6.1.0-47-cloud-amd64 for itself (see support/host.py for what it can do)
+``host50``         the same with 6.1.0-50-cloud-amd64
+``hosts``          both
+``throwaway``      can make machines of its own, to break them: ``throwaway("6.1.0-50-cloud-amd64")``
+``builds``         makes kernel trees, updates and test modules for these kernels (see support/builds.py)
+``controller``     runs modules on this machine: ``controller.module("localhost", "kernel_tree", release=…)``
+=================  =====================================================================================================
+
+A test leaves a shared machine as it found it, or calls ``host.restart()``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import itertools
+import os
+import pathlib
+import sys
+import typing as t
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(__file__))
+
+from support.builds import Builds
+from support.host import Host
+from support.runner import Runner
+
+CACHE = pathlib.Path(os.environ.get("REBOOTLESS_CACHE", "~/.cache/rebootless")).expanduser()
+KERNELS = {"host47": "6.1.0-47-cloud-amd64", "host50": "6.1.0-50-cloud-amd64"}
+NAME = os.environ.get("REBOOTLESS_LAB", "integration")
+LAB = CACHE / "lab" / NAME
+
+
+def lab_variables(name: str, **more: t.Any) -> dict[str, t.Any]:
+    return {"lab_name": name, "lab_cache": str(CACHE), **more}
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    is_worker = hasattr(session.config, "workerinput")
+    if not is_worker and LAB.exists() and not os.environ.get("REBOOTLESS_KEEP_LAB"):
+        Runner().playbook("rebootless.splice.lab_down", variables=lab_variables(NAME))
+
+
+@contextlib.contextmanager
+def locked(name: str) -> t.Iterator[None]:
+    """A lock between the workers of a run."""
+    path = CACHE / "locks" / f"integration-{name}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="session")
+def controller() -> Runner:
+    """Ansible without an inventory: modules and playbooks on this machine."""
+    return Runner()
+
+
+@pytest.fixture(scope="session")
+def builds(controller: Runner) -> Builds:
+    """What the build host makes for the lab's kernels."""
+    return Builds(controller, CACHE)
+
+
+@pytest.fixture(scope="session")
+def lab(controller: Runner) -> dict[str, Host]:
+    """The shared machines, running."""
+    wanted = [{"name": name, "kernel": kernel} for name, kernel in KERNELS.items()]
+    with locked("lab"):
+        controller.playbook("rebootless.splice.lab_up", variables=lab_variables(NAME, lab_hosts=wanted))
+    runner = Runner(LAB / "inventory.yml")
+    return {name: Host(LAB, name, runner) for name in KERNELS}
+
+
+@pytest.fixture
+def host47(lab: dict[str, Host]) -> t.Iterator[Host]:
+    """The machine with kernel 6.1.0-47-cloud-amd64, for this test alone."""
+    yield from borrowed(lab["host47"])
+
+
+@pytest.fixture
+def host50(lab: dict[str, Host]) -> t.Iterator[Host]:
+    """The machine with kernel 6.1.0-50-cloud-amd64, for this test alone."""
+    yield from borrowed(lab["host50"])
+
+
+@pytest.fixture
+def hosts(host47: Host, host50: Host) -> list[Host]:
+    """Both machines, for this test alone."""
+    return [host47, host50]
+
+
+def borrowed(host: Host) -> t.Iterator[Host]:
+    with locked(host.name):
+        if host.panic() is not None or host.machine.pid() is None:  # the last user broke it
+            host.restart()
+        yield host
+        assert host.panic() is None, host.console()[-4000:]
+
+
+@pytest.fixture
+def throwaway(controller: Runner, request: pytest.FixtureRequest) -> t.Iterator[t.Callable[..., Host]]:
+    """Makes machines that the test may break; they are removed after it."""
+    made: list[str] = []
+    numbers = itertools.count(1)
+
+    def make(kernel: str, **variables: t.Any) -> Host:
+        name = f"integration-{os.getpid()}-{next(numbers)}"
+        made.append(name)
+        wanted = [{"name": "machine", "kernel": kernel}]
+        controller.playbook("rebootless.splice.lab_up", variables=lab_variables(name, lab_hosts=wanted, **variables))
+        directory = CACHE / "lab" / name
+        return Host(directory, "machine", Runner(directory / "inventory.yml"))
+
+    yield make
+    for name in made:
+        controller.playbook("rebootless.splice.lab_down", variables=lab_variables(name))

@@ -1,0 +1,155 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Safety findings: what exchanging code cannot bring about is found and named."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+
+from ansible_collections.rebootless.splice.plugins.module_utils._build import findings, special
+from ansible_collections.rebootless.splice.plugins.module_utils._build.debug_types import DebugTypes
+from ansible_collections.rebootless.splice.plugins.module_utils._build.exports import export_checksums, read_symvers
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.tests.unit.differencing.compiled import compile_fixture, unit_change
+
+KERNEL = special.kernel_of("6.1.176-1")
+
+
+@functools.cache
+def found(construct, object_name="vmlinux"):
+    return findings.find(unit_change(construct, object_name), KERNEL)
+
+
+def sentences(rows, code):
+    return sorted(row.sentence for row in rows if row.code == code)
+
+
+@pytest.mark.parametrize(
+    "construct",
+    [
+        "alternative",
+        "bug_table",
+        "changed_function",
+        "clones",
+        "functions_come_and_go",
+        "other_data",
+        "own_constant",
+        "paravirt",
+        "shared_section",
+        "static_locals",
+        "strings",
+    ],
+)
+def test_what_can_be_made_live_has_no_findings(construct):
+    assert found(construct) == []
+
+
+def test_data_that_exists_keeps_its_value_size_and_place():
+    rows = found("data")
+    assert {row.code for row in rows} == {"variable_changed", "data_resized", "data_moved", "data_removed"}
+    assert sentences(rows, "data_resized") == ["The variable resized grows from 16 to 24 bytes."]
+    assert sentences(rows, "variable_changed") == [
+        "The initial value of the variable value changes (at byte 0 of 4); the running kernel keeps the old one."
+    ]
+    assert all(row.details["unit"] == "fixtures/data.o" for row in rows)
+
+
+def test_a_changed_constant_is_named_with_its_first_difference():
+    (row,) = found("constant")
+    assert (row.code, row.details["data"], row.details["offset"]) == ("constant_changed", "table", 8)
+
+
+def test_a_static_locals_value_changes():
+    (row,) = found("static_local_changed")
+    assert row.code == "variable_changed"
+
+
+def test_boot_code_has_run_and_built_in_code_has_no_exit():
+    assert {(row.code, row.details["function"]) for row in found("boot_code")} == {
+        ("init_code_changed", "start"),
+        ("exit_code_changed", "stop"),
+    }
+
+
+def test_a_modules_exit_is_living_code():
+    codes = {(row.code, row.details["function"]) for row in found("boot_code", "loadable")}
+    assert codes == {("init_code_changed", "start")}
+
+
+def test_layouts():
+    assert sentences(found("layout"), "layout_changed") == [
+        "struct inner grows from 4 to 8 bytes; objects of the old layout are alive.",
+        "swapped_t was struct { long int first @0:0; long int second @64:0 } of 16 bytes and becomes "
+        "struct { long int second @0:0; long int first @64:0 } of 16 bytes; objects of the old layout are alive.",
+        "the member flag of struct bits was 1 bits wide and becomes 2; objects of the old layout are alive.",
+        "the member refs of struct retyped was unsigned int and becomes struct { int counter @0:0 } of 4 bytes; "
+        "objects of the old layout are alive.",
+    ]
+    inner = next(row for row in found("layout") if row.details["type"] == "struct inner")
+    assert inner.details["also_changed"] == ["struct outer"]
+
+
+def test_exported_symbols():
+    assert sentences(found("exports"), "exports_changed") == [
+        "The symbol after is exported; the running kernel's list of exported symbols cannot be changed.",
+        "The symbol before is not exported any more; the running kernel's list of exported symbols cannot be changed.",
+    ]
+
+
+def test_jumps_that_cannot_be_written():
+    assert {(row.code, row.details["function"]) for row in found("jump_room")} == {
+        ("no_room_for_jump", "small"),
+        ("entered_in_the_middle", "two_doors"),
+        ("jump_over_rewritten_code", "branch_first"),
+        ("jump_over_rewritten_code", "roomy"),
+    }
+
+
+def test_a_static_call_under_the_jump():
+    (row,) = found("static_call")
+    assert (row.code, row.details["under"]) == ("jump_over_rewritten_code", "a static call")
+
+
+def test_findings_are_plain_data():
+    (row,) = found("constant")
+    assert row.as_dict() == {"code": row.code, "sentence": row.sentence, "details": row.details}
+
+
+def test_an_object_without_debug_information_has_no_types(tmp_path):
+    types = DebugTypes(compile_fixture("layout", tmp_path / "bare.o", "-g0"))
+    assert (types.layouts, types.never_return) == ({}, set())
+
+
+def test_damaged_debug_information_is_refused(tmp_path):
+    path = compile_fixture("layout", tmp_path / "damaged.o")
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(RebootlessError) as error:
+        DebugTypes(path)
+    assert error.value.code == "bad_object"
+
+
+def test_checksums_stand_beside_the_object(tmp_path):
+    (tmp_path / ".unit.o.cmd").write_text("cmd_unit.o := gcc\n\n#SYMVER unix_peer_get 0x39ff271a\n", encoding="utf-8")
+    assert export_checksums(tmp_path / "unit.o") == {"unix_peer_get": 0x39FF271A}
+    assert export_checksums(tmp_path / "other.o") == {}
+
+
+def test_symvers_are_read(tmp_path):
+    path = tmp_path / "Module.symvers"
+    path.write_text(
+        "0x12345678\tfoo\tvmlinux\tEXPORT_SYMBOL_GPL\tNAMES\n0x00000001\tbar\tfs/ext4/ext4\tEXPORT_SYMBOL\n"
+    )
+    exports = read_symvers(path)
+    assert (exports["foo"].crc, exports["foo"].module, exports["foo"].namespace) == (0x12345678, "vmlinux", "NAMES")
+    assert (exports["bar"].module, exports["bar"].namespace) == ("fs/ext4/ext4", "")
+
+
+@pytest.mark.parametrize("text", ["nonsense\n", "0xzz\tfoo\tvmlinux\tEXPORT_SYMBOL\t\n"])
+def test_other_files_are_no_symvers(tmp_path, text):
+    path = tmp_path / "Module.symvers"
+    path.write_text(text)
+    with pytest.raises(RebootlessError) as error:
+        read_symvers(path)
+    assert error.value.code == "bad_symvers"

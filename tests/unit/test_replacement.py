@@ -1,0 +1,462 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Replacement code: what is carried, what its fields point to, and that the assembler makes the same bytes of it."""
+
+from __future__ import annotations
+
+import pathlib
+import shutil
+import subprocess
+import types
+
+import pytest
+
+from ansible_collections.rebootless.splice.plugins.module_utils._build.assembler import Listing
+from ansible_collections.rebootless.splice.plugins.module_utils._build.exports import Export
+from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import ObjectFile
+from ansible_collections.rebootless.splice.plugins.module_utils._build.program import ProgramBuilder
+from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement import make_replacement
+from ansible_collections.rebootless.splice.plugins.module_utils._build.update_module import (
+    Identity,
+    build_update_module,
+    write_update_module,
+)
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.tests.unit.differencing.compiled import FIXTURES, object_file, unit_change
+
+KMOD = FIXTURES.parents[2] / "kmod"
+IDENTITY = Identity("cve-2026-1.fix", "1.0", "ab" * 32, "0123456789abcdef")
+EXPORTED = ("printk", "__fentry__", "__x86_return_thunk", "exported_data", "__SCT__exported")
+EXPORTS = {name: Export(name, 1, "vmlinux", "EXPORT_SYMBOL", "") for name in EXPORTED}
+EXPORTS["use"] = Export("use", 1, "vmlinux", "EXPORT_SYMBOL_GPL", "USERS")
+EXPORTS["pv_ops"] = Export("pv_ops", 1, "vmlinux", "EXPORT_SYMBOL", "")
+
+
+def made(*constructs, exports=None):
+    changes = [unit_change(construct) for construct in constructs]
+    builder = ProgramBuilder("6.1.176-1")
+    replacement = make_replacement(changes, builder, EXPORTS if exports is None else exports)
+    return types.SimpleNamespace(changes=changes, builder=builder, replacement=replacement)
+
+
+def chunk(replacement, label):
+    return next(c for c in replacement.chunks if c.label == label)
+
+
+def targets(a_chunk):
+    """What the fields of a chunk point to, in order: labels of chunks, names of symbols."""
+    return [f.target if isinstance(f.target, str) else f.target.label for f in a_chunk.fields]
+
+
+def entries(replacement, section):
+    return [c for c in replacement.chunks if c.section == section]
+
+
+def assembled(replacement, directory):
+    """The objects that the assembler makes of the two files."""
+    listing = Listing(replacement)
+    objects = []
+    for name, text in (("code", listing.code), ("tables", listing.tables)):
+        source = directory / f"{name}.s"
+        source.write_text(text + "\n", encoding="ascii")
+        subprocess.run(["as", "--fatal-warnings", str(source), "-o", str(directory / f"{name}.o")], check=True)
+        objects.append(ObjectFile(directory / f"{name}.o"))
+    return objects
+
+
+def test_only_the_changed_function_is_carried():
+    found = made("changed_function").replacement
+    assert [c.label for c in found.carried] == ["changed"]
+    (row,) = found.functions
+    exact = object_file("changed_function", "exact")
+    size = next(s.size for s in exact.symbols if s.name == "changed")
+    assert (row.name, row.size, row.jump_offset, row.chunk.label) == ("changed", size, 5, "changed")
+
+
+def test_what_runs_is_referred_to_where_it_runs():
+    found = made("changed_function")
+    ((where, field),) = found.replacement.fixups
+    assert (where.label, field.target, field.addend) == ("changed", "callee", -4)
+    assert "callee" in found.replacement.weak
+    assert set(targets(where)) == {"__fentry__", "__x86_return_thunk", "callee"}
+
+
+@pytest.mark.parametrize(
+    "construct",
+    [
+        "alternative",
+        "bug_table",
+        "changed_function",
+        "clones",
+        "ex_table",
+        "functions_come_and_go",
+        "identity",
+        "jump_label",
+        "other_data",
+        "own_constant",
+        "paravirt",
+        "shared_section",
+        "static_call",
+        "strings",
+    ],
+)
+def test_the_assembler_makes_the_compilers_bytes(tmp_path, construct):
+    """Every carried byte and every relocation comes back, and strings have their contents."""
+    found = made(construct)
+    code, tables = assembled(found.replacement, tmp_path)
+    symbols = {s.name: s for s in code.symbols if s.section is not None}
+    for carried in found.replacement.carried:
+        symbol = symbols[carried.label]
+        section = symbol.section
+        assert symbol.size == carried.size
+        if section.nobits:
+            continue
+        data = bytearray(section.data[symbol.value : symbol.value + carried.size])
+        fields = section.relocations_in(symbol.value, symbol.value + carried.size)
+        assert [(r.offset - symbol.value, r.type) for r in fields] == [(f.offset, f.type) for f in carried.fields]
+        for relocation, field in zip(fields, carried.fields, strict=True):
+            assert data[field.offset : field.offset + field.size] == bytes(field.size)
+            if isinstance(field.target, str):
+                assert (relocation.symbol.name, relocation.addend) == (field.target, field.addend)
+            elif field.target.kind == "literal":
+                where = relocation.target_section
+                start = relocation.symbol.value + field.target.size * 0 + relocation.addend - field.addend
+                assert where.data[start : start + field.target.size] == field.target.data
+        assert bytes(data) == carried.data
+    assert sum(len(t.relocations) for t in tables.sections) == sum(
+        len(c.fields) for c in entries(found.replacement, ".static_call_sites")
+    )
+
+
+def test_a_cold_part_comes_along_under_its_functions_name():
+    found = made("clones").replacement
+    assert [c.label for c in found.carried] == ["with_cold_part", "with_cold_part.cold"]
+    assert [(row.name, row.chunk is not None) for row in found.functions] == [
+        ("with_cold_part", True),
+        ("with_cold_part.cold", False),
+    ]
+    literals = [c.data for c in found.chunks if c.kind == "literal"]
+    assert literals == [b"negative, and told otherwise\0"]
+
+
+def test_new_functions_and_their_data_are_carried():
+    found = made("functions_come_and_go").replacement
+    assert {c.label for c in found.carried} == {"entry", "new_helper", "new_state", "new_table"}
+    assert targets(chunk(found, "entry"))[-1] == "new_helper"
+    assert chunk(found, "new_state").nobits
+    removed = [row for row in found.functions if row.chunk is None]
+    assert [row.name for row in removed] == ["old_helper"]  # nobody may sleep in it
+
+
+def test_calls_go_to_the_replacement_and_addresses_stay():
+    found = made("identity").replacement
+    own, old = [], []
+    caller = chunk(found, "caller")
+    for field in caller.fields:
+        (old if isinstance(field.target, str) else own).append(field)
+    called = {f.target.label for f in own}
+    assert {"local_replaced", "replaced.replacement"} <= called
+    addresses = {f.target for f in old if f.symbol is not None}
+    assert addresses == {"replaced", "rbl_pre.fixtures_identity.local_replaced", "weak_replaced"}
+    handlers = next(c for c in found.carried if c.label.startswith("handlers"))
+    assert targets(handlers) == ["replaced", "rbl_pre.fixtures_identity.local_replaced"]
+    assert all(f.symbol is not None for f in handlers.fields)
+
+
+def test_a_weak_function_is_called_by_its_name():
+    """Another unit's definition may be the one that runs."""
+    found = made("identity")
+    field = next(f for f in chunk(found.replacement, "caller").fields if f.target == "weak_replaced")
+    assert field.symbol == found.builder.global_symbol("weak_replaced", "vmlinux")
+
+
+def test_functions_of_a_shared_section_call_each_other():
+    found = made("shared_section").replacement
+    changed = chunk(found, "changed")
+    assert changed.section == ".noinstr.text"
+    assert "rbl_pre.fixtures_shared_section.small" in targets(changed)
+
+
+@pytest.mark.parametrize(
+    ("construct", "section", "count"),
+    [
+        ("alternative", ".altinstructions", 1),
+        ("bug_table", "__bug_table", 1),
+        ("changed_function", "__mcount_loc", 1),
+        ("ex_table", "__ex_table", 1),
+        ("jump_label", "__jump_table", 1),
+        ("paravirt", ".parainstructions", 1),
+        ("static_call", ".static_call_sites", 2),
+    ],
+)
+def test_entries_of_carried_code_come_along_and_no_others(tmp_path, construct, section, count):
+    found = made(construct).replacement
+    assert len(entries(found, section)) == count
+    code, tables = assembled(found, tmp_path)
+    emitted = (tables if section == ".static_call_sites" else code).section_of(section)
+    original = object_file(construct, "post").section_of(section)
+    assert emitted.flags & 7 == original.flags & 7
+    assert emitted.size == sum(c.size for c in entries(found, section))
+
+
+def test_annotations_are_relative_to_sections(tmp_path):
+    """objtool accepts nothing else."""
+    code, _tables = assembled(made("bug_table").replacement, tmp_path)
+    (relocation,) = code.section_of(".discard.reachable").relocations
+    assert relocation.symbol.kind == "section"
+
+
+def test_jumps_between_the_parts_of_a_function_are_relative_to_sections(tmp_path):
+    """Jumps to a function's own symbol are tail calls to objtool."""
+    code, _tables = assembled(made("clones").replacement, tmp_path)
+    cold = code.section_of(".text.with_cold_part.cold")
+    (jump,) = [r for r in code.section_of(".text.with_cold_part").relocations if r.target_section is cold]
+    assert jump.symbol.kind == "section"
+
+
+def test_a_new_message_site_is_carried_and_the_old_ones_are_kept():
+    found = made("other_data").replacement
+    sections = {c.section for c in found.carried if c.kind == "data"}
+    assert sections == {"__dyndbg", ".data..percpu", ".rodata.__func__.0"}
+    outside = [f.target.rpartition(".")[0] for c, f in found.fixups if ".descriptor" in f.target]
+    assert len(set(outside)) == 1
+    assert any("per_cpu" in f.target for c, f in found.fixups)
+
+
+def test_exported_symbols_are_the_loaders():
+    found = made("identity").replacement
+    fields = [f for c in found.chunks for f in c.fields if f.target in ("printk", "use", "__fentry__")]
+    assert fields
+    assert all(f.symbol is None for f in fields)
+    assert found.namespaces == ["USERS"]
+    assert not {"printk", "use", "__fentry__"} & set(found.weak)
+
+
+def test_static_calls_are_hidden_from_objtool():
+    """A trampoline that objtool knows gets a second entry from it."""
+    found = made("static_call").replacement
+    assert {"__SCT__exported", "__SCT__hidden"} <= set(found.weak)
+    keys = [c.fields[1].target for c in entries(found, ".static_call_sites")]
+    assert keys == ["__SCK__exported", "__SCK__hidden"]
+    assert ".static_call_sites" not in Listing(found).code
+
+
+def test_calls_that_do_not_return_are_annotated(tmp_path):
+    found = made("noreturn").replacement
+    checked = chunk(found, "checked")
+    dying = [f.offset + 4 for f in checked.fields if f.target == "die"]
+    assert dying
+    assert set(dying) <= set(checked.never_returns_at)
+    assert not [f for f in checked.fields if f.target == "printk" and f.offset + 4 in checked.never_returns_at]
+    code, _tables = assembled(found, tmp_path)
+    annotations = code.section_of(".discard.unreachable").relocations
+    assert sorted(r.addend for r in annotations) == sorted(checked.never_returns_at)
+
+
+def test_two_units_call_each_others_new_and_replaced_functions():
+    found = made("two_units_a", "two_units_b").replacement
+    assert {c.label for c in found.carried} == {"changed_in_a.replacement", "new_in_a", "changed_in_b", "shared_state"}
+    fields = {f.target if isinstance(f.target, str) else f.target.label: f for f in chunk(found, "changed_in_b").fields}
+    assert {"new_in_a", "changed_in_a.replacement", "changed_in_a", "exported_data", "hidden_data"} <= set(fields)
+    assert fields["changed_in_a"].symbol is not None  # its address
+    assert fields["hidden_data"].symbol is not None
+    assert fields["exported_data"].symbol is None
+
+
+def refusal(construct, **arguments):
+    with pytest.raises(RebootlessError) as error:
+        made(construct, **arguments)
+    return error.value
+
+
+def test_an_alternative_that_only_the_helper_could_resolve_is_refused():
+    error = refusal("alternative_call")
+    assert error.code == "unresolvable_field"
+    assert error.details["function"] == ".altinstr_replacement"
+    assert "internal" in error.sentence
+
+
+def test_an_fentry_call_that_no_module_can_make_is_refused():
+    exports = {name: export for name, export in EXPORTS.items() if name != "__fentry__"}
+    assert refusal("changed_function", exports=exports).code == "unresolvable_field"
+
+
+def test_an_unknown_section_is_refused_by_name():
+    error = refusal("unknown_section")
+    assert (error.code, error.details["section"]) == ("unknown_special_section", "__mystery")
+
+
+def test_living_code_that_uses_boot_code_is_refused():
+    assert refusal("boot_code").code == "nothing_to_replace"
+
+
+def test_an_exact_object_without_the_function_is_refused():
+    change = unit_change("changed_function")
+    change.pre = object_file("strings", "exact")
+    with pytest.raises(RebootlessError) as error:
+        make_replacement([change], ProgramBuilder("6.1"), EXPORTS)
+    assert (error.value.code, error.value.details["symbol"]) == ("pre_mismatch", "changed")
+
+
+# ---- the update module's sources
+
+
+def written(directory, construct="clones"):
+    found = made(construct)
+    program = found.builder.serialize()
+    write_update_module(directory / "module", IDENTITY, found.replacement, program, KMOD)
+    return found, directory / "module"
+
+
+def test_the_sources_are_the_same_every_time(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    (_first, a), (_second, b) = written(tmp_path / "a"), written(tmp_path / "b")
+    names = sorted(p.name for p in a.iterdir())
+    assert names == [
+        "Kbuild", "codes.h", "match.bin", "match.h", "rebootless.h", "replacement.S", "tables.S", "update.c",
+    ]  # fmt: skip
+    assert all((a / name).read_bytes() == (b / name).read_bytes() for name in names)
+    assert not any(str(tmp_path).encode() in (a / name).read_bytes() for name in names)
+
+
+def test_the_descriptor_says_what_the_helper_needs(tmp_path):
+    found, directory = written(tmp_path)
+    source = (directory / "update.c").read_text()
+    assert '.name = "cve-2026-1.fix"' in source
+    assert "0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef" in source
+    assert source.count('.name = "with_cold_part') == len(found.replacement.functions) == 2
+    assert source.count("RBL_PC32, ") + source.count("RBL_ABS32S, ") == len(found.replacement.fixups)
+    assert "obj-m := rbl_cve_2026_1_fix.o" in (directory / "Kbuild").read_text()
+
+
+def test_a_namespace_is_imported(tmp_path):
+    _found, directory = written(tmp_path, "identity")
+    assert "MODULE_IMPORT_NS(USERS);" in (directory / "update.c").read_text()
+
+
+def test_what_kbuild_says_is_in_the_error(tmp_path):
+    found, directory = written(tmp_path)
+    headers = tmp_path / "headers"
+    headers.mkdir()
+    (headers / "Makefile").write_text("modules:\n\t@echo the last words; exit 3\n")
+    symvers = tmp_path / "Module.symvers"
+    symvers.touch()
+    with pytest.raises(RebootlessError) as error:
+        build_update_module(directory, IDENTITY, found.replacement, headers, symvers)
+    assert error.value.code == "module_build_failed"
+    assert any("the last words" in line for line in error.value.details["output"])
+
+
+def fake_kbuild(directory, replacement, edit=lambda text: text, say=""):
+    """A headers directory whose makefile does what Kbuild would do to the code; ORC data without contents."""
+    headers = directory / "headers"
+    headers.mkdir()
+    text = edit((directory / "module" / "replacement.S").read_text())
+    sections = {c.section for c in replacement.carried if c.kind == "function"}
+    orc = "".join(
+        f'.section {s}\n.Lorc{i}:\n.section .orc_unwind_ip,"a"\n.long .Lorc{i} - .\n' for i, s in enumerate(sections)
+    )
+    (headers / "code.S").write_text(text + orc)
+    (headers / "Makefile").write_text(
+        f'modules:\n\t@echo "{say}"\n\t@gcc -c {headers}/code.S -o $(M)/{IDENTITY.module}.ko\n'
+    )
+    return headers
+
+
+def built(directory, found, **arguments):
+    symvers = directory / "Module.symvers"
+    symvers.touch()
+    headers = fake_kbuild(directory, found.replacement, **arguments)
+    return build_update_module(directory / "module", IDENTITY, found.replacement, headers, symvers)
+
+
+def test_a_module_that_holds_the_replacement_is_accepted(tmp_path):
+    found, directory = written(tmp_path)
+    assert built(tmp_path, found) == directory / "rbl_cve_2026_1_fix.ko"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"edit": lambda text: text.replace(".byte 0xe8", ".byte 0xe9", 1)}, "other bytes"),
+        ({"edit": lambda text: text.replace(".reloc .Lchunk_0+1,", ".reloc .Lchunk_0+2,", 1)}, "other"),
+        ({"edit": lambda text: text.replace("with_cold_part.cold:", "elsewhere:")}, "is not in it"),
+        ({"say": "x.o: warning: objtool: unreachable instruction"}, "objtool"),
+    ],
+)
+def test_a_module_that_differs_is_refused(tmp_path, arguments, words):
+    found, _directory = written(tmp_path)
+    with pytest.raises(RebootlessError) as error:
+        built(tmp_path, found, **arguments)
+    assert error.value.code == "module_differs"
+    assert words in error.value.sentence
+
+
+def test_a_module_that_cannot_be_unwound_is_refused(tmp_path):
+    found, directory = written(tmp_path)
+    headers = fake_kbuild(tmp_path, found.replacement)
+    (headers / "code.S").write_text((directory / "replacement.S").read_text())
+    symvers = tmp_path / "Module.symvers"
+    symvers.touch()
+    with pytest.raises(RebootlessError, match="cannot be unwound"):
+        build_update_module(directory, IDENTITY, found.replacement, headers, symvers)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "Upper"},
+        {"name": ""},
+        {"name": "x" * 64},
+        {"name": "-dash"},
+        {"version": 'quo"te'},
+        {"digest": "ab"},
+        {"build_id": "xyz"},
+    ],
+)
+def test_identities_that_would_not_fit_into_c_are_refused(change):
+    with pytest.raises(RebootlessError) as error:
+        Identity(**{"name": "fix", "version": "1", "digest": "ab" * 32, "build_id": "00", **change})
+    assert error.value.code == "bad_identity"
+
+
+def test_long_names_make_different_modules():
+    modules = {Identity("n" * 63, "1", digest * 32, "00").module for digest in ("ab", "cd")}
+    assert len(modules) == 2
+    assert all(len(module) <= 55 for module in modules)
+
+
+def test_the_sources_compile_without_a_kernel(tmp_path):
+    """The tables fit the structures of ``rebootless.h``; the kernel's own build is tested with its headers."""
+    _found, directory = written(tmp_path)
+    stubs = tmp_path / "stubs" / "linux"
+    stubs.mkdir(parents=True)
+    for header in ("types.h", "module.h", "kernel.h"):
+        shutil.copyfile(pathlib.Path(FIXTURES, "diff_module_stub.h"), stubs / header)
+    subprocess.run(
+        [
+            "gcc",
+            "-std=gnu11",
+            "-Wall",
+            "-Werror",
+            "-D__KERNEL__",
+            f"-I{stubs.parent}",
+            "-c",
+            "update.c",
+            "-o",
+            "update.o",
+        ],
+        cwd=directory,
+        check=True,
+    )
+    symbols = {s.name: s for s in ObjectFile(directory / "update.o").symbols}
+    assert symbols["rebootless_update"].binding == "global"
+    assert symbols["rbl_program"].undefined
+
+
+def test_a_modules_exit_is_replaced_under_names_that_no_module_has_itself():
+    builder = ProgramBuilder("6.1.176-1")
+    found = make_replacement([unit_change("module", "loadable")], builder, EXPORTS)
+    assert [c.label for c in found.carried] == ["functions.0", "own_exit"]
+    assert [row.name for row in found.functions] == ["functions", "own_exit"]
