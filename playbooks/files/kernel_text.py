@@ -1,8 +1,9 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Prints as JSON the SHA-256 of the running kernel's whole text, and how many bytes that is.
+"""Prints as JSON a BLAKE2b digest of the running kernel's whole text, and how many bytes that is.
 
-The text is what lies in memory between _stext and _etext, read through /proc/kcore (an ELF core file, see elf(5)).
+BLAKE2b takes a sixth of the time of SHA-256 on an emulated processor.  The text is what lies in memory between _stext
+and _etext, read through /proc/kcore (an ELF core file, see elf(5)).
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def offset_of(core, address):
 
 
 start, end = bounds()
-digest = hashlib.sha256()
+digest = hashlib.blake2b(digest_size=32)
 with open("/proc/kcore", "rb", buffering=0) as core:
     core.seek(offset_of(core, start))
     left = end - start
@@ -48,4 +49,4 @@ with open("/proc/kcore", "rb", buffering=0) as core:
             raise SystemExit("/proc/kcore ends inside the kernel's text")
         digest.update(chunk)
         left -= len(chunk)
-print(json.dumps({"sha256": digest.hexdigest(), "bytes": end - start}))
+print(json.dumps({"blake2b": digest.hexdigest(), "bytes": end - start}))

@@ -20,8 +20,8 @@ def probe(host: Host) -> str:
 
 
 def text_digest(host: Host) -> str:
-    """SHA-256 of the kernel's whole text, as it is in memory."""
-    return str(json.loads(host.python(KERNEL_TEXT))["sha256"])
+    """BLAKE2b digest of the kernel's whole text, as it is in memory."""
+    return str(json.loads(host.python(KERNEL_TEXT))["blake2b"])
 
 
 def traces(host: Host) -> str:
