@@ -122,6 +122,12 @@ def test_the_options_that_would_build_a_file_are_named(units, tmp_path):
     assert verdict.reason.endswith("does not build drivers/net/sub/card.c; it would need CONFIG_FOO or CONFIG_FOO_PTP.")
 
 
+def test_the_option_of_what_a_file_is_a_part_of_is_named(units, tmp_path):
+    (tmp_path / "drivers").mkdir()
+    (tmp_path / "drivers" / "Makefile").write_text("card-y += bus.o \\\n\tcore.o\nobj-$(CONFIG_CARD) += card.o\n")
+    assert judge("drivers/core.c", units, tmp_path).reason.endswith("it would need CONFIG_CARD.")
+
+
 def test_includers_are_found_as_the_compiler_finds_files(tmp_path):
     def write(path, text=""):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)

@@ -22,6 +22,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 VMLINUX = "vmlinux"
 SOURCE_SUFFIXES = (".c", ".S")
 _INCLUDE = re.compile(r'^(?P<file>[^:]+):\s*#\s*include\s*[<"](?P<name>[^">]+)[">]')
+_COMPOSITE = re.compile(r"\s*(?P<name>[\w.-]+?)-(?:y|m|objs)\s*[:+]?=")  # a makefile's list of an object's parts
 _SOURCE_ARCHITECTURES = {"x86_64": "x86"}  # of the machine -> name below arch/
 
 
@@ -235,16 +236,25 @@ def judge(path: str, units: UnitMap, source: Path, arch: str = "x86_64") -> Unit
 
 
 def _options_for(path: str, source: Path) -> list[str]:
-    """The configuration options that the nearest makefile names in the lines that list the file's object."""
-    stem = re.escape(os.path.splitext(os.path.basename(path))[0])
+    """The configuration options that the nearest makefile names for the file's object, or for what it is a part of."""
     for directory in Path(path).parents:
         for name in ("Kbuild", "Makefile"):
             makefile = source / directory / name
             if makefile.is_file():
                 text = makefile.read_text(encoding="utf-8", errors="replace").replace("\\\n", " ")
-                lines = re.findall(rf"^.*[\s/]{stem}\.o(?:\s.*)?$", text, re.MULTILINE)
-                return list(dict.fromkeys(re.findall(r"\$\((CONFIG_\w+)\)", " ".join(lines))))
+                return _options_in(text, os.path.splitext(os.path.basename(path))[0], set())
     return []
+
+
+def _options_in(makefile: str, stem: str, seen: set[str]) -> list[str]:
+    """The options of the lines that list ``stem``.o; if they name none, those of the object that it is linked into."""
+    lines = re.findall(rf"^.*[\s/]{re.escape(stem)}\.o(?:\s.*)?$", makefile, re.MULTILINE)
+    options = re.findall(r"\$\((CONFIG_\w+)\)", " ".join(lines))
+    for line in lines:
+        whole = _COMPOSITE.match(line)
+        if not options and whole is not None and whole["name"] not in seen:
+            options = _options_in(makefile, whole["name"], seen | {stem, whole["name"]})
+    return list(dict.fromkeys(options))
 
 
 def _normal(path: str) -> str:
