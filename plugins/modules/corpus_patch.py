@@ -18,6 +18,7 @@ author:
 extends_documentation_fragment:
   - rebootless.splice.attributes
   - rebootless.splice.attributes.build_host
+  - rebootless.splice.build
 requirements:
   - apt, dpkg, diffutils, tar and xz.
 attributes:
@@ -52,10 +53,6 @@ options:
     description: Path of the patch. Its directory has to be there.
     type: path
     required: true
-  cache:
-    description: Directory of the build host's cache.
-    type: path
-    default: ~/.cache/rebootless
 seealso:
   - module: rebootless.splice.update_build
 """
@@ -162,7 +159,7 @@ def main() -> None:
     try:
         result = derive(module)
     except RebootlessError as error:
-        module.fail_json(**error.result(), sentence=error.sentence)
+        module.fail_json(**error.result())
     module.exit_json(**result)
 
 

@@ -21,6 +21,8 @@ author:
 extends_documentation_fragment:
   - rebootless.splice.attributes
   - rebootless.splice.attributes.build_host
+  - rebootless.splice.build
+  - rebootless.splice.build.inputs
 attributes:
   check_mode:
     support: full
@@ -28,19 +30,6 @@ attributes:
     support: none
   idempotent:
     support: full
-options:
-  tree:
-    description: The kernel tree's directory, as M(rebootless.splice.kernel_tree) returned it.
-    type: path
-    required: true
-  kmod:
-    description: Path on the build host of the collection's directory C(kmod), with the sources of the helper module.
-    type: path
-    required: true
-  cache:
-    description: Directory of the build host's cache.
-    type: path
-    default: ~/.cache/rebootless
 seealso:
   - module: rebootless.splice.kernel_tree
   - module: rebootless.splice.update_build
@@ -151,7 +140,7 @@ def main() -> None:
     try:
         result = build(module)
     except RebootlessError as error:
-        module.fail_json(**error.result(), sentence=error.sentence)
+        module.fail_json(**error.result())
     module.exit_json(**result)
 
 

@@ -22,6 +22,7 @@ author:
 extends_documentation_fragment:
   - rebootless.splice.attributes
   - rebootless.splice.attributes.build_host
+  - rebootless.splice.build
 attributes:
   check_mode:
     support: full
@@ -104,10 +105,6 @@ options:
   jobs:
     description: How many compilers run at the same time. Without it, one for each processor.
     type: int
-  cache:
-    description: Directory of the build host's cache.
-    type: path
-    default: ~/.cache/rebootless
 notes:
   - What is done at the moment is written to C(progress.log) in O(cache).
 seealso:
@@ -316,7 +313,7 @@ def main() -> None:
     try:
         result = prepare(module)
     except RebootlessError as error:
-        module.fail_json(**error.result(), sentence=error.sentence)
+        module.fail_json(**error.result())
     module.exit_json(**result)
 
 

@@ -164,7 +164,7 @@ def main() -> None:
     try:
         result = make(module)
     except RebootlessError as error:
-        module.fail_json(**error.result(), sentence=error.sentence)
+        module.fail_json(**error.result())
     module.exit_json(**result)
 
 

@@ -152,7 +152,7 @@ def main() -> None:
             wait_for(machines, module.params["timeout"])
         found = [machine.status() for machine in machines]
     except RebootlessError as error:
-        module.fail_json(**error.result(), sentence=error.sentence)
+        module.fail_json(**error.result())
     module.exit_json(changed=False, machines=found)
 
 

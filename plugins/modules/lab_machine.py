@@ -283,7 +283,7 @@ def main() -> None:
         result = ACTIONS[module.params["state"]](machine, module.params, module.check_mode)
         result["machine"] = machine.status()
     except RebootlessError as error:
-        module.fail_json(**error.result(), sentence=error.sentence)
+        module.fail_json(**error.result())
     module.exit_json(**result)
 
 

@@ -286,7 +286,7 @@ def main() -> None:
     try:
         result = operation.run()
     except RebootlessError as error:
-        module.fail_json(**{**operation.result, **error.result(), "sentence": error.sentence})
+        module.fail_json(**{**operation.result, **error.result()})
     if module._diff:
         result["diff"] = {moment: update.describe(result, result[f"state_{moment}"]) for moment in ("before", "after")}
     module.exit_json(**result)

@@ -22,6 +22,8 @@ author:
 extends_documentation_fragment:
   - rebootless.splice.attributes
   - rebootless.splice.attributes.build_host
+  - rebootless.splice.build
+  - rebootless.splice.build.inputs
 attributes:
   check_mode:
     support: full
@@ -61,14 +63,6 @@ options:
     type: list
     elements: path
     required: true
-  tree:
-    description: The kernel tree's directory, as M(rebootless.splice.kernel_tree) returned it.
-    type: path
-    required: true
-  kmod:
-    description: Path on the build host of the collection's directory C(kmod), with the sources of the helper module.
-    type: path
-    required: true
   dest:
     description:
       - Directory on the build host into which the package is copied. It is made if it is not there.
@@ -86,10 +80,6 @@ options:
   jobs:
     description: How many compilers run at the same time. Without it, one for each processor.
     type: int
-  cache:
-    description: Directory of the build host's cache.
-    type: path
-    default: ~/.cache/rebootless
 seealso:
   - module: rebootless.splice.kernel_tree
   - module: rebootless.splice.update
@@ -372,7 +362,7 @@ def main() -> None:
     try:
         result = build(module)
     except RebootlessError as error:
-        module.fail_json(**error.result(), sentence=error.sentence)
+        module.fail_json(**error.result())
     module.exit_json(**result)
 
 

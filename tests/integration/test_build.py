@@ -98,7 +98,11 @@ def test_units_are_those_of_the_distribution(tree):
 
 def test_units_come_out_as_kbuild_makes_them(tree50):
     """C, assembler, generated sources, objects spelled through other directories: each compiled as a copy, too."""
-    names = ("arch/x86/entry/entry_64.o", "crypto/rsapubkey.asn1.o", "virt/kvm/eventfd.o", "lib/dump_stack.o")
+    names = (
+        *("arch/x86/entry/entry_64.o", "crypto/rsapubkey.asn1.o", "virt/kvm/eventfd.o", "lib/dump_stack.o"),
+        # Below directories that are listed beside the one above them, whose flags are others.
+        *("arch/x86/lib/memcpy_64.o", "arch/x86/lib/cmdline.o", "arch/x86/power/cpu.o", "arch/x86/pci/common.o"),
+    )
     made = Compiler(tree50, 2).pre([tree50.units.units[name] for name in names])
     assert [pre.unit.name for pre in made] == list(names)
     strings = made[3].exact.read_bytes()

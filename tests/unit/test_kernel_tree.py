@@ -18,6 +18,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.archive i
     unpack_source_package,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache
+from ansible_collections.rebootless.splice.plugins.module_utils._build.commands import Phases
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel_tree import (
     KernelTree,
     find_tree,
@@ -100,6 +101,18 @@ def test_a_source_that_was_built_in_place_is_refused(directories, tmp_path):
     assert "vmlinuz" in DirectorySource(directories).check(Request())
     (tmp_path / "source" / ".config").write_text("")
     assert code_of(DirectorySource(directories).check, Request()) == "source_not_clean"
+
+
+@pytest.mark.parametrize(
+    "header", ["x", "", "#define UTS_RELEASE\n", '#define UTS_RELEASES "6.1"\n', '#define UTS_RELEASE ""\n']
+)
+def test_headers_that_do_not_say_their_release_are_refused(directories, tmp_path, header):
+    path = tmp_path / "headers/include/generated/utsrelease.h"
+    path.write_text(f"{header}\n")
+    with pytest.raises(RebootlessError) as caught:
+        DirectorySource(directories).material(Request(), tmp_path, Phases())
+    assert caught.value.code == "directory_incomplete"
+    assert str(path) in caught.value.sentence
 
 
 # ---- packages

@@ -207,7 +207,6 @@ def test_the_scan_evaluates_makefiles_under_the_configuration(tmp_path):
     build.mkdir()
     output.mkdir()
     kbuild = Kbuild(source, build, tmp_path / "kbuild", "gcc", {}, 2)
-    kbuild.write_makefiles()
     found = UnitMap.from_scan(kbuild.scan(output), {})
     assert {unit.name: unit.objects for unit in found.units.values()} == {
         "lib/string.o": ("vmlinux",),
@@ -223,10 +222,37 @@ def test_the_scan_evaluates_makefiles_under_the_configuration(tmp_path):
     }
 
 
+MAKE_UNITS = """\
+subdir-ym := $(patsubst %/,%,$(filter %/,$(obj-y)))
+ifneq ($(obj),.)
+subdir-ym := $(addprefix $(obj)/,$(subdir-ym))
+endif
+$(obj)/%.o:
+\t@echo '$(obj) $*' >>made
+"""
+
+
+def test_a_unit_is_made_once_in_the_longest_directory_that_is_listed(tmp_path):
+    """As arch/x86 and arch/x86/lib are both listed at the top, and drivers/video and drivers/video/fbdev in drivers."""
+    source, build = tmp_path / "source", tmp_path / "build"
+    lists = {".": "a/ a/lib/ d/", "a": "b/", "a/b": "", "a/lib": "", "d": "v/ v/f/ v/f-g/", "d/v": "f/", "d/v/f": ""}
+    directories = "".join(f"ifeq ($(obj),{name})\nobj-y := {text}\nendif\n" for name, text in lists.items())
+    (source / "scripts").mkdir(parents=True)
+    (source / "Makefile").write_text(TOP)
+    (source / "scripts" / "Makefile.build").write_text(directories + MAKE_UNITS)
+    build.mkdir()
+    targets = ["a/x.o", "a/b/x.o", "a/lib/x.o", "a/lib/y.o", "a/b/../../v/x.o", "d/v/f/x.o", "d/v/f-g/x.o", "d/v/x.o"]
+    for _ in range(2):  # the makefiles are there the second time, and nothing of it is asked for again
+        Kbuild(source, build, tmp_path / "kbuild", "gcc", {}, 2).make_units(targets)
+        assert sorted((build / "made").read_text().splitlines()) == [
+            *("a x", "a/b ../../v/x", "a/b x", "a/lib x", "a/lib y", "d/v x", "d/v/f x", "d/v/f-g x"),
+        ]
+        (build / "made").unlink()
+
+
 def test_a_scan_that_fails_says_so(tmp_path):
     (tmp_path / "Makefile").write_text("$(error no way)\n")
     kbuild = Kbuild(tmp_path, tmp_path, tmp_path / "kbuild", "gcc", {}, 1)
-    kbuild.write_makefiles()
     with pytest.raises(RebootlessError) as caught:
         kbuild.scan(tmp_path)
     assert caught.value.code == "scan_failed"

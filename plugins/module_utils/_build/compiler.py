@@ -38,6 +38,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 
 SECTION_FLAGS = ("-ffunction-sections", "-fdata-sections")
 _EXACT, _SECTIONED, _CHECK, _COMMAND = "exact.o", "sectioned.o", "check.o", "command.json"
+_OBJECTS = "objects-2"  # in the tree; before, some units were compiled with the flags of another directory
 _EXPORTS = b"__ksymtab_"  # in an object's table of names if it exports anything
 _REPORT = "Report it, with the unit and the kernel's release."
 _DIAGNOSTIC = re.compile(r"^(?P<file>[^:\s]+):(?P<line>\d+):(?:\d+:)? (?P<kind>fatal error|error|Error): (?P<text>.*)$")
@@ -63,7 +64,7 @@ class Compiler:
         self._tree = tree
         self._jobs = jobs
         self._kept = Cache(tree.path)  # locked in the tree, whichever cache a build uses
-        self._objects = self._kept.path("objects")
+        self._objects = self._kept.path(_OBJECTS)
 
     def pre(self, units: Sequence[Unit]) -> list[PreObjects]:
         """The pre objects of ``units``, in their order; compiled if they are not in the tree yet."""
@@ -101,7 +102,7 @@ class Compiler:
 
     def _keep_pre(self, units: Sequence[Unit]) -> None:
         """Puts Kbuild's objects and their sectioned twins into the tree, after checking our way to compile."""
-        with self._kept.unfinished("objects", "units") as top:
+        with self._kept.unfinished(_OBJECTS, "units") as top:
             made = [self._begin_pre(unit, top / str(number)) for number, unit in enumerate(units)]
             tasks = [(pre, output, flags) for pre in made for output, flags in _twins(pre)]
             with concurrent.futures.ThreadPoolExecutor(self._jobs) as pool:

@@ -13,24 +13,43 @@ from __future__ import annotations
 import dataclasses
 import os
 import subprocess
+import tempfile
 from pathlib import Path
-from typing import Iterable, Sequence
+from typing import Sequence
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import sha256_of, write_atomically
 from ansible_collections.rebootless.splice.plugins.module_utils._build.commands import (
     clean_environment,
     failed,
     run,
 )
 
-# Kbuild exports all that its sub-makes need while it reads the top makefile; $(build) is "-f .../Makefile.build obj".
+# Kbuild exports all that its sub-makes need while it reads the top makefile.
 _ENTRY = """\
 include $(rbl_source)/Makefile
 export KBUILD_VMLINUX_OBJS KBUILD_VMLINUX_LIBS
 .PHONY: rbl-units rbl-scan
-rbl-units:
-\t$(Q)$(MAKE) $(build)=. need-builtin=1 need-modorder=1 $(addprefix ./,$(rbl_units))
-rbl-scan:
-\t$(Q)$(MAKE) -f $(rbl_kbuild)/scan.mk obj=. need-builtin=1 need-modorder=1 rbl-scan
+rbl-units rbl-scan: rbl-%:
+\t$(Q)$(MAKE) -f $(rbl_makefiles)/$*.mk obj=. need-builtin=1 need-modorder=1 rbl-$*
+"""
+# Makes the units that $(rbl_output)/dir@$(obj) lists.  The kernel's own single targets enter every listed directory that
+# a target lies below, also arch/x86 for what arch/x86/lib compiles with flags of its own; here each unit is made where
+# the whole kernel's build makes it, in the longest of them.
+_UNITS = """\
+include $(srctree)/scripts/Makefile.build
+rbl_list = $(rbl_output)/dir@$(subst /,@,$1)
+rbl_units := $(file <$(call rbl_list,$(obj)))
+rbl_owner = $(lastword $(sort $(foreach d,$(subdir-ym),$(if $(filter $d/%,$u),$d))))
+rbl_pairs := $(foreach u,$(rbl_units),$(rbl_owner):$u)
+rbl_dirs := $(sort $(foreach p,$(rbl_pairs),$(firstword $(subst :, ,$(filter-out :%,$p)))))
+$(foreach d,$(rbl_dirs),$(file >$(call rbl_list,$d),$(patsubst $d:%,%,$(filter $d:%,$(rbl_pairs)))))
+.PHONY: rbl-units $(addprefix rbl-units-,$(rbl_dirs))
+rbl-units: $(patsubst :%,%,$(filter :%,$(rbl_pairs))) $(addprefix rbl-units-,$(rbl_dirs))
+\t@:
+$(addprefix rbl-units-,$(rbl_dirs)): rbl-units-%:
+\t@$(MAKE) -f $(rbl_makefiles)/units.mk obj=$* rbl-units \\
+\t\tneed-builtin=$(if $(filter $*/built-in.a,$(subdir-builtin)),1) \\
+\t\tneed-modorder=$(if $(filter $*/modules.order,$(subdir-modorder)),1)
 """
 # Writes what the makefile of directory $(obj) says under this configuration, then does the same in its subdirectories.
 # Makefile.build has expanded composite objects of vmlinux into real-obj-y; a module's parts are $(stem)-objs, -y, -m.
@@ -52,7 +71,7 @@ $(file >$(rbl_output)/dir@$(subst /,@,$(obj)),$(rbl_text))
 rbl-scan: $(addprefix rbl-scan-,$(subdir-ym))
 \t@:
 $(addprefix rbl-scan-,$(subdir-ym)): rbl-scan-%:
-\t@$(MAKE) -f $(rbl_kbuild)/scan.mk obj=$* rbl-scan \\
+\t@$(MAKE) -f $(rbl_makefiles)/scan.mk obj=$* rbl-scan \\
 \t\tneed-builtin=$(if $(filter $*/built-in.a,$(subdir-builtin)),1) \\
 \t\tneed-modorder=$(if $(filter $*/modules.order,$(subdir-modorder)),1)
 """
@@ -74,12 +93,6 @@ class Kbuild:
     jobs: int
     log: Path | None = None
 
-    def write_makefiles(self) -> None:
-        """Writes the entry makefiles."""
-        self.makefiles.mkdir(parents=True, exist_ok=True)
-        (self.makefiles / "entry.mk").write_text(_ENTRY, encoding="utf-8")
-        (self.makefiles / "scan.mk").write_text(_SCAN, encoding="utf-8")
-
     def prepare(self, goal: str) -> None:
         """Runs the kernel's own ``goal`` (``olddefconfig``, ``modules_prepare``) in the build directory.
 
@@ -99,9 +112,7 @@ class Kbuild:
 
         Raises ``RebootlessError`` (``scan_failed``).
         """
-        self._enter(
-            "rbl-scan", "scan_failed", "The kernel's makefiles could not be evaluated.", [f"rbl_output={output}"]
-        )
+        self._enter("rbl-scan", output, "scan_failed", "The kernel's makefiles could not be evaluated.")
         return [
             line
             for path in sorted(output.iterdir())
@@ -114,18 +125,27 @@ class Kbuild:
 
         Raises ``RebootlessError`` (``pre_failed``).
         """
-        self._enter(
-            "rbl-units",
-            "pre_failed",
-            "The unpatched source does not compile in the kernel tree.",
-            [f"rbl_units={' '.join(targets)}"],
-        )
+        with tempfile.TemporaryDirectory(prefix="rebootless-") as output:
+            (Path(output) / "dir@.").write_text(" ".join(targets), encoding="utf-8")
+            sentence = "The unpatched source does not compile in the kernel tree."
+            self._enter("rbl-units", Path(output), "pre_failed", sentence)
 
-    def _enter(self, goal: str, code: str, sentence: str, extra: Iterable[str]) -> None:
+    def _written_makefiles(self) -> Path:
+        """The directory of the entry makefiles, named by their content: another release of the collection, which may
+        be at work in the same tree, has others."""
+        contents = {"entry.mk": _ENTRY, "scan.mk": _SCAN, "units.mk": _UNITS}
+        directory = self.makefiles / sha256_of(*contents.values())[:12]
+        for name, text in contents.items():
+            if not (directory / name).is_file():
+                write_atomically(directory / name, text.encode())
+        return directory
+
+    def _enter(self, goal: str, output: Path, code: str, sentence: str) -> None:
+        makefiles = self._written_makefiles()
         command = [
-            *("make", "-rR", "-s", f"-j{self.jobs}", "-C", os.fspath(self.build)),
-            *("-f", os.fspath(self.makefiles / "entry.mk")),
-            *(f"rbl_source={self.source}", f"rbl_kbuild={self.makefiles}", *extra, *self._assignments(), goal),
+            *("make", "-rR", "-s", f"-j{self.jobs}", "-C", os.fspath(self.build), "-f", os.fspath(makefiles / "entry.mk")),
+            *(f"rbl_source={self.source}", f"rbl_makefiles={makefiles}", f"rbl_output={output}"),
+            *(*self._assignments(), goal),
         ]
         done = subprocess.run(
             command,

@@ -7,7 +7,7 @@ trees/<release>-<first 12 digits of the build ID>/
     build/          Kbuild's output directory, prepared
     kbuild/         entry makefiles (kbuild.py)
     units.json      UnitMap (units.py)
-    objects/        compiled units, shared by all updates (compiler.py)
+    objects-2/      compiled units, shared by all updates (compiler.py)
     packages/       the unpacked image and headers packages (debian only)
     prepare.log     what the tools printed
 """
@@ -175,7 +175,6 @@ def prepare(
     log = directory / "prepare.log"
     kbuild = Kbuild(material.source, directory / "build", directory / "kbuild", found.command, variables, jobs, log)
     kbuild.build.mkdir()
-    kbuild.write_makefiles()
     with phases.phase("configure"):
         (kbuild.build / ".config").write_text(config_text, encoding="utf-8")
         kbuild.prepare("olddefconfig")
@@ -255,22 +254,22 @@ def _variables(material: Material) -> dict[str, str]:
     generated = material.headers / "include" / "generated"
     variables = {"KERNELRELEASE": material.release}
     # #define LINUX_PACKAGE_ID " Debian 6.1.176-1": its first word and the rest
-    words = _string_in(generated / "package.h", "LINUX_PACKAGE_ID").split()
+    words = string_in(generated / "package.h", "LINUX_PACKAGE_ID").split()
     if len(words) == 2:
         variables.update(DISTRIBUTION_OFFICIAL_BUILD="1", DISTRIBUTOR=words[0], DISTRIBUTION_VERSION=words[1])
     for variable, macro in (("USER", "LINUX_COMPILE_BY"), ("HOST", "LINUX_COMPILE_HOST")):
-        value = _string_in(generated / "compile.h", macro)
+        value = string_in(generated / "compile.h", macro)
         if value:
             variables[f"KBUILD_BUILD_{variable}"] = value
     return variables
 
 
-def _string_in(header: Path, macro: str) -> str:
+def string_in(header: Path, macro: str) -> str:
     """The string that ``#define macro "string"`` in ``header`` defines; empty if there is none."""
     if header.is_file():
         for line in header.read_text(encoding="utf-8").splitlines():
             words = line.split(None, 2)
-            if words[:2] == ["#define", macro]:
+            if words[:2] == ["#define", macro] and len(words) == 3:
                 return words[2].strip().strip('"')
     return ""
 

@@ -27,6 +27,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel_tr
     Material,
     find_tree,
     prepare,
+    string_in,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.vmlinux import VmlinuxImage
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
@@ -207,7 +208,14 @@ class DirectorySource:
             given = self._given
             # #define UTS_RELEASE "6.1.0-50-cloud-amd64"; include/config/kernel.release may lack a distribution's suffix
             release_file = Path(given.headers, "include", "generated", "utsrelease.h")
-            release = (release_file.read_text(encoding="utf-8").split('"') + [""])[1]
+            release = string_in(release_file, "UTS_RELEASE")
+            if not release:
+                raise RebootlessError(
+                    "directory_incomplete",
+                    f"The header {release_file} does not say which kernel it is of: it defines no UTS_RELEASE.",
+                    "Give the headers that the distribution ships for building modules.",
+                    path=str(release_file),
+                )
             build_id = VmlinuxImage(Path(given.vmlinuz)).build_id
         for name, wanted, there in (
             ("release", request.release, release),

@@ -27,4 +27,10 @@ class RebootlessError(Exception):
 
     def result(self):
         """The keyword arguments for ``fail_json``."""
-        return {"msg": str(self), "code": self.code, "next_step": self.next_step, "details": self.details}
+        return {
+            "msg": str(self),
+            "code": self.code,
+            "sentence": self.sentence,
+            "next_step": self.next_step,
+            "details": self.details,
+        }

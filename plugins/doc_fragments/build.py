@@ -1,0 +1,30 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Options that several modules of the build host have."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    # Where the build host keeps what it makes.
+    DOCUMENTATION = r"""
+options:
+  cache:
+    description: Directory of the build host's cache.
+    type: path
+    default: ~/.cache/rebootless
+"""
+
+    # What is built against: a kernel tree, and the helper module's sources.
+    INPUTS = r"""
+options:
+  tree:
+    description: The kernel tree's directory, as M(rebootless.splice.kernel_tree) returned it.
+    type: path
+    required: true
+  kmod:
+    description: Path on the build host of the collection's directory C(kmod), with the sources of the helper module.
+    type: path
+    required: true
+"""
