@@ -33,7 +33,7 @@ def told(changes):
         ("clones", {"with_cold_part"}),
         ("ex_table", {"read_user"}),
         ("jump_label", {"other_key"}),
-        ("own_constant", {"table_of", "switched"}),
+        ("own_constant", {"switched"}),
         ("paravirt", {"irq"}),
         ("shared_section", {"changed"}),
         ("static_call", {"caller"}),

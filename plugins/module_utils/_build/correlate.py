@@ -51,6 +51,10 @@ class Correlation:
         paired = self.to_post if pieces is self.pre else self.to_pre
         return [p for p in pieces.all if id(p) not in paired and not p.has_no_identity]
 
+    def part(self, pre: Piece, post: Piece) -> None:
+        """Makes a pair two things again: the one goes, the other comes."""
+        del self.to_post[id(pre)], self.to_pre[id(post)]
+
     def _pair(self, pre: Piece, post: Piece) -> None:
         if pre.kind == post.kind and id(pre) not in self.to_post and id(post) not in self.to_pre:
             self.to_post[id(pre)] = post
@@ -135,23 +139,25 @@ class Correlation:
         return (counterless(target.name) or target.name, target.lifetime, target.size, _contents(pieces, target))
 
     def _pair_leftovers(self) -> None:
-        """By order: among what the same functions use, then by name alone where that is unique; then by position."""
-        self._pair_groups(
-            lambda pieces, p: (
-                counterless(p.name),
-                p.lifetime,
-                p.size,
-                tuple(sorted(self._users(pieces).get(id(p), ()))),
-            )
-        )
-        self._pair_groups(lambda pieces, p: (counterless(p.name), p.lifetime, p.size))
-        self._pair_groups(lambda pieces, p: counterless(p.name))
+        """By order: among what the same functions use, then by name alone where that is unique; then by position.
 
-    def _pair_groups(self, key) -> None:
+        A function's own constants are paired only among what the same functions use: another function's table of the
+        same name is another table.
+        """
+
+        def users(pieces: Pieces, p: Piece) -> tuple:
+            return counterless(p.name), p.lifetime, tuple(sorted(self._users(pieces).get(id(p), ())))
+
+        self._pair_groups(lambda pieces, p: (*users(pieces, p), p.size), _is_one_message)
+        self._pair_groups(users, lambda pieces, p: _is_one_message(pieces, p) or not _is_its_contents(pieces, p))
+        self._pair_groups(lambda pieces, p: (counterless(p.name), p.lifetime, p.size), _is_its_contents)
+        self._pair_groups(lambda pieces, p: counterless(p.name), _is_its_contents)
+
+    def _pair_groups(self, key, is_left_out) -> None:
         groups: tuple[dict, dict] = (collections.defaultdict(list), collections.defaultdict(list))
         for found, pieces in zip(groups, (self.pre, self.post)):
             for p in self.unpaired(pieces):
-                if p.kind == "data" and counterless(p.name) is not None and not _is_its_contents(pieces, p):
+                if p.kind == "data" and counterless(p.name) is not None and not is_left_out(pieces, p):
                     found[key(pieces, p)].append(p)
         for name, ours in groups[0].items():
             theirs = groups[1].get(name, [])
@@ -178,12 +184,14 @@ def _all_references(pieces: Pieces, piece: Piece) -> Iterable:
         yield from entry.references
 
 
-def _is_its_contents(pieces: Pieces, piece: Piece) -> bool:
-    """Whether a function's own constant (or message site) with other contents is simply another one.
+def _is_one_message(_pieces: Pieces, piece: Piece) -> bool:
+    """Whether it is the site of a message: with another text it is simply another one."""
+    return piece.lifetime == "debug site"
 
-    One with pointers may be a table that was handed to someone who keeps it.
-    """
-    if piece.lifetime == "debug site":
+
+def _is_its_contents(pieces: Pieces, piece: Piece) -> bool:
+    """Whether little but its contents tells a function's own constant (or message site) from others."""
+    if _is_one_message(pieces, piece):
         return True
     return piece.lifetime == "constant" and not piece.is_global and not pieces.references(piece)
 

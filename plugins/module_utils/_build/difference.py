@@ -14,7 +14,9 @@ import dataclasses
 import functools
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.correlate import Correlation
+from ansible_collections.rebootless.splice.plugins.module_utils._build.constants import COPY, split_copies
 from ansible_collections.rebootless.splice.plugins.module_utils._build.debug_types import DebugTypes
+from ansible_collections.rebootless.splice.plugins.module_utils._build.debug_variables import DebugVariables
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lifetimes import LIVING_CODE
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import ObjectFile
 from ansible_collections.rebootless.splice.plugins.module_utils._build.pieces import (
@@ -32,7 +34,9 @@ class Change:
     """One function or one piece of data; ``change`` is ``changed``, ``new`` or ``removed``.
 
     A changed function's ``pre`` and ``post`` are its main parts; the parts that gcc split off for cold paths are in
-    ``pre_parts`` and ``post_parts``.
+    ``pre_parts`` and ``post_parts``.  ``how`` says how changed data is brought about: ``copy`` (only replaced code
+    sees it, so that it can be another object), ``exchange`` (its bytes in the running kernel are exchanged;
+    ``data_changes.decide`` finds that out), or "" (exchanging code does not bring it about).
     """
 
     name: str
@@ -41,6 +45,7 @@ class Change:
     post: Piece | None
     pre_parts: list[Piece] = dataclasses.field(default_factory=list)
     post_parts: list[Piece] = dataclasses.field(default_factory=list)
+    how: str = ""
 
     pre_size = property(lambda self: self.pre.size if self.pre else 0)
     post_size = property(lambda self: self.post.size if self.post else 0)
@@ -74,6 +79,11 @@ class Difference:
     def types(self) -> tuple[DebugTypes, DebugTypes]:
         """What the debug information of pre and of post says, read from their files when it is first asked for."""
         return DebugTypes(self.correlation.pre.object.path), DebugTypes(self.correlation.post.object.path)
+
+    @functools.cached_property
+    def variables(self) -> tuple[DebugVariables, DebugVariables]:
+        """The variables of pre and of post, as their debug information describes them."""
+        return DebugVariables(self.correlation.pre.object.path), DebugVariables(self.correlation.post.object.path)
 
 
 @dataclasses.dataclass(eq=False)
@@ -112,15 +122,18 @@ class _Comparison:
 
     def changes(self) -> tuple[list[Change], list[Change]]:
         functions: dict[str, Change] = {}
-        data: list[Change] = []
+        data: list[Change] = [
+            Change(post.name, "changed", pre, post, how=COPY) for pre, post in split_copies(self.correlation)
+        ]
+        copies = {id(piece) for change in data for piece in (change.pre, change.post)}
         for piece in self.pre.all:
             other = self.correlation.post_of(piece)
             if other is None:
-                if not piece.has_no_identity:
+                if not piece.has_no_identity and id(piece) not in copies:
                     self._note(piece, None, functions, data)
             elif not self.same(piece, other):
                 self._note(piece, other, functions, data)
-        for piece in self.correlation.unpaired(self.post):
+        for piece in [p for p in self.correlation.unpaired(self.post) if id(p) not in copies]:
             self._note(None, piece, functions, data)
         for change in functions.values():
             self._complete(change)

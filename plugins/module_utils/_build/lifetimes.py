@@ -37,14 +37,14 @@ _ROWS = [
             r"\.initcall|\.con_initcall|\.exitcall|\.init\.setup|\.lsm_info|\.early_lsm_info|__param|__modver"
             r"|__tracepoint|_ftrace_e|__syscalls_metadata|__bpf_raw_tp|\.BTF_ids|\.x86_cpu_dev|\.apicdrivers"
             r"|\.pci_fixup|\.iommu_table|__trace_printk_fmt|__earlycon|__acpi_probe|__timer_acpi|__thermal|\.builtin_fw"
-            r"|\.static_call_tramp_key|__(stop|dl|rt|fair|idle)_sched_class",
+            r"|\.static_call_tramp_key",
             "registered",
         ),
         (r"\.data\.\.ro_after_init", "ro_after_init"),
         (r"\.(data|bss)\.\.percpu", "percpu"),
         (r"\.data\.\.?once", "once"),
         (r"__dyndbg", "debug site"),
-        (r"\.rodata|\.data\.rel\.ro|\.ref\.rodata", "constant"),
+        (r"\.rodata|\.data\.rel\.ro|\.ref\.rodata|__(stop|dl|rt|fair|idle)_sched_class", "constant"),
         (r"\.(data|bss)(\.|$)|\.ref\.data", "writable"),
     )
 ]

@@ -24,6 +24,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.cache imp
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.commands import Phases
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compiler import Compiler, PreObjects
+from ansible_collections.rebootless.splice.plugins.module_utils._build.constants import EXCHANGE
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference import UnitChange, compare, is_living
 from ansible_collections.rebootless.splice.plugins.module_utils._build.distribution import DistributionTarget
 from ansible_collections.rebootless.splice.plugins.module_utils._build.exports import read_symvers
@@ -247,7 +248,8 @@ class Builder:
         for change in list(changes):
             rows = found[change.unit]
             living = [function for function in change.difference.functions if is_living(change, function)]
-            if not living and all(row.code in _WITHOUT_EFFECT for row in rows):
+            exchanged = [datum for datum in change.difference.data if datum.how]
+            if not living and not exchanged and all(row.code in _WITHOUT_EFFECT for row in rows):
                 changes.remove(change)
                 found.pop(change.unit)
                 why = " ".join(row.sentence for row in rows) or "Only what the kernel does not use any more changes."
@@ -363,7 +365,7 @@ def _facts(
             "name": datum.name,
             "unit": change.unit,
             "object": change.object_name,
-            "change": datum.change,
+            "change": "exchanged" if datum.how == EXCHANGE else datum.change,
             "size": datum.post_size or datum.pre_size,
         }
         for change in changes
