@@ -13,7 +13,7 @@ import dataclasses
 import re
 import subprocess
 from pathlib import Path
-from typing import Mapping, Sequence
+from typing import Iterable, Mapping, Sequence
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.apt import Apt
 from ansible_collections.rebootless.splice.plugins.module_utils._build.archive import unpack_source_package
@@ -37,7 +37,7 @@ class Fix:
 
 def is_at_hand(cache: Cache, fix: Fix) -> bool:
     """Whether the sources of a fix are in the cache, so that nothing has to be downloaded or unpacked."""
-    return all(_directory(cache, fix, version).is_dir() for version in (fix.before, fix.after))
+    return all(_directory(cache, fix.package, version, fix.hunks).is_dir() for version in (fix.before, fix.after))
 
 
 def derive(cache: Cache, fix: Fix) -> bytes:
@@ -46,22 +46,32 @@ def derive(cache: Cache, fix: Fix) -> bytes:
     Raises ``RebootlessError``: ``no_such_hunk``, ``no_such_file``, ``package_not_found``, ``download_failed``,
     ``unpack_failed``, ...
     """
-    before, after = (_sources(cache, fix, version) for version in (fix.before, fix.after))
-    return b"".join(file_patch(before, after, path, numbers) for path, numbers in sorted(fix.hunks.items()))
+    before, after = (unpacked(cache, fix.package, version, fix.hunks) for version in (fix.before, fix.after))
+    return derive_from(before, after, fix.hunks)
 
 
-def _directory(cache: Cache, fix: Fix, version: str) -> Path:
-    name = f"{fix.package}_{version}"
+def derive_from(before: Path, after: Path, hunks: Mapping[str, Sequence[int]]) -> bytes:
+    """The patch of some hunks of the difference between two directories."""
+    return b"".join(file_patch(before, after, path, numbers) for path, numbers in sorted(hunks.items()))
+
+
+def _directory(cache: Cache, package: str, version: str, files: Iterable[str]) -> Path:
+    name = f"{package}_{version}"
     whole = cache.path("sources", name)  # as kernel trees of this version have it
-    return whole if whole.is_dir() else cache.path("corpus", f"{name}-{sha256_of(*sorted(fix.hunks))[:12]}")
+    return whole if whole.is_dir() else cache.path("corpus", f"{name}-{sha256_of(*sorted(files))[:12]}")
 
 
-def _sources(cache: Cache, fix: Fix, version: str) -> Path:
-    directory = _directory(cache, fix, version)
+def unpacked(cache: Cache, package: str, version: str, files: Iterable[str]) -> Path:
+    """The directory with ``files`` of a version of a source package, as far as it has them.
+
+    Unpacking takes as long for one file as for all of them: who wants many fixes asks for all of their files at once.
+    """
+    wanted = sorted(files)
+    directory = _directory(cache, package, version, wanted)
     with cache.made_once(*directory.relative_to(cache.root).parts) as unfinished:
         if unfinished is not None:
             apt = Apt(cache)
-            unpack_source_package(apt.fetch(apt.find(fix.package, version)), unfinished, sorted(fix.hunks))
+            unpack_source_package(apt.fetch(apt.find(package, version)), unfinished, wanted)
     return directory
 
 
@@ -78,8 +88,7 @@ def file_patch(before: Path, after: Path, path: str, numbers: Sequence[int]) -> 
             hunks=list(numbers),
         )
     ends = [head.start() for head in heads[1:]] + [len(difference)]
-    name = path.encode()
-    parts = [b"--- a/%s\n+++ b/%s\n" % (name, name)]
+    parts = [_head(before, after, path, whole=len(numbers) == len(heads))]
     shift = 0  # of the lines behind the hunks taken so far; those left out shift nothing
     for number in numbers:
         head = heads[number - 1]
@@ -92,10 +101,19 @@ def file_patch(before: Path, after: Path, path: str, numbers: Sequence[int]) -> 
     return b"".join(parts)
 
 
+def _head(before: Path, after: Path, path: str, whole: bool) -> bytes:
+    """The lines before the first hunk; a file goes away only with all of its hunks."""
+    name = path.encode()
+    if not (before / path).is_file():
+        return b"diff --git a/%s b/%s\nnew file mode 100644\n--- /dev/null\n+++ b/%s\n" % (name, name, name)
+    if not (after / path).is_file() and whole:
+        return b"diff --git a/%s b/%s\ndeleted file mode 100644\n--- a/%s\n+++ /dev/null\n" % (name, name, name)
+    return b"--- a/%s\n+++ b/%s\n" % (name, name)
+
+
 def _difference(before: Path, after: Path) -> bytes:
-    for path in (before, after):
-        if not path.is_file():
-            raise RebootlessError("no_such_file", f"{path} is not in this kernel source.", _STEP, file=str(path))
+    if not before.is_file() and not after.is_file():
+        raise RebootlessError("no_such_file", f"{before} is not in this kernel source.", _STEP, file=str(before))
     # As bytes, since not every source of the kernel is UTF-8.
     command = ["diff", "-Nup", "--", str(before), str(after)]
     done = subprocess.run(command, env=clean_environment(), capture_output=True, check=False)

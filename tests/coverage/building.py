@@ -1,0 +1,102 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Builds one entry's update, in a process of its own: ``building.py JOB`` writes what became of it to JOB's ``result``.
+
+JOB is a file of JSON: ``name``, ``cves``, ``patch``, ``custom`` (paths), ``tree``, ``cache``, ``jobs``, ``directory``,
+``result``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import os
+import pathlib
+import shutil
+import sys
+import time
+import traceback
+import typing as t
+
+from ansible_collections.rebootless.splice.plugins.module_utils._build import update as updates
+from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache, write_atomically
+from ansible_collections.rebootless.splice.plugins.module_utils._build.commands import Phases
+from ansible_collections.rebootless.splice.plugins.module_utils._build.contents import Literal
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel_tree import read_tree
+from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import ObjectFile, Section
+from ansible_collections.rebootless.splice.plugins.module_utils._build.patches import read_patch
+from ansible_collections.rebootless.splice.plugins.module_utils._build.program import ProgramBuilder, Unit
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._target.memory_file import memory_file
+from ansible_collections.rebootless.splice.plugins.module_utils._target.modinfo import read_modinfo
+from ansible_collections.rebootless.splice.plugins.module_utils._target.package import read_package
+
+KMOD = pathlib.Path(__file__).resolve().parents[2] / "kmod"
+HELPERS_OWN = "rbl_pre."  # names of what the helper module alone can resolve (docs/formats.md)
+
+
+class LoadedProgram(ProgramBuilder):
+    """The match program of an update's own module: what matches it is the module in memory."""
+
+    def _target(self, unit: Unit, target: Section | str | Literal) -> int:
+        if isinstance(target, str) and target.startswith(HELPERS_OWN):
+            return self._nameless(target)
+        return super()._target(unit, target)
+
+
+def loaded_program(module: bytes, module_name: str, release: str) -> bytes:
+    """The match program of the code and constants of a module file."""
+    builder = LoadedProgram(release)
+    with memory_file(module, module_name) as path:
+        builder.add_unit(module_name, f"{module_name}.ko", ObjectFile(path))
+    return builder.serialize()
+
+
+def build(job: dict[str, t.Any]) -> dict[str, t.Any]:
+    """``facts`` of the build, and ``package`` if there is one to try, else ``error`` if it was refused."""
+    tree = read_tree(job["tree"])
+    phases = Phases()
+    builder = updates.Builder(tree, KMOD, Cache(job["cache"]), job["jobs"], phases)
+    more = {"custom": tuple(map(pathlib.Path, job["custom"]))} if job["custom"] else {}
+    update = updates.Update(job["name"], "1", tuple(job["cves"]), (read_patch(job["patch"]),), **more)
+    result: dict[str, t.Any] = {}
+    start = time.monotonic()
+    try:
+        done = builder.build(update)
+        result["facts"] = done.facts
+        if done.package is not None:
+            directory = pathlib.Path(job["directory"])
+            shutil.copyfile(done.package, directory / "package.rbl.tar.gz")
+            module = read_package(str(done.package)).files["update.ko"]
+            name = read_modinfo(module, "update.ko")["name"]
+            result["update_module"] = name
+            write_atomically(directory / "loaded.bin", loaded_program(module, name, tree.version or tree.release))
+            result["package"] = str(directory / "package.rbl.tar.gz")
+    except RebootlessError as error:
+        result["error"] = {"code": error.code, "sentence": error.sentence, "details": error.details}
+    except Exception as error:
+        result["error"] = {
+            "code": "build_crashed",
+            "sentence": f"{type(error).__name__}: {error}",
+            "details": {"traceback": traceback.format_exc().splitlines()[-14:]},
+        }
+    result.update(seconds=round(time.monotonic() - start, 1), timings=phases.timings)
+    return result
+
+
+def takes_custom_code() -> bool:
+    """Whether updates of this version of the product can have custom code."""
+    return "custom" in inspect.signature(updates.Update).parameters and dataclasses.is_dataclass(updates.Update)
+
+
+def main() -> int:
+    job = json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8"))
+    os.nice(5)  # machines that wait are not to hang
+    result = build(job)
+    write_atomically(pathlib.Path(job["result"]), json.dumps(result, default=str).encode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,274 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One update on one host, from the first byte to the last: apply, look, load, reverse, look again.
+
+The applying and reversing is the product's own; the looking is not.  What an update left behind or did not do raises
+``Failure``, what the product refuses ``RebootlessError``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import typing as t
+
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._common.matcher import Matcher
+from ansible_collections.rebootless.splice.plugins.module_utils._common.program import Program
+from ansible_collections.rebootless.splice.plugins.module_utils._target import loader, sysfs
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kcore import Kcore
+from ansible_collections.rebootless.splice.plugins.module_utils._target.memory_file import memory_file
+from ansible_collections.rebootless.splice.plugins.module_utils._target.package import Package, read_package
+from ansible_collections.rebootless.splice.plugins.module_utils._target.proof import prove
+from ansible_collections.rebootless.splice.plugins.module_utils._target.running_kernel import (
+    JUMP,
+    JUMP_OPCODE,
+    RunningKernel,
+)
+from ansible_collections.rebootless.splice.plugins.module_utils._target.update import Request, Update
+from ansible_collections.rebootless.splice.tests.coverage.guest import memory
+from ansible_collections.rebootless.splice.tests.coverage.guest.watch import Watch
+
+LOAD_TIMEOUT = 120  # seconds
+SETTLE = (0.2, 1.0, 3.0)  # seconds to wait for what the kernel itself writes late (static branches with a rate limit)
+Say = t.Callable[[str], None]
+
+
+class Failure(Exception):
+    """A check that did not hold: a stable ``code``, a sentence, and facts."""
+
+    def __init__(self, code: str, sentence: str, **details: t.Any) -> None:
+        super().__init__(sentence)
+        self.code, self.sentence, self.details = code, sentence, details
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """What to do: the update's package, the match program of its own module, the modules that it changes.
+
+    ``functions`` are (object, name) of those that have to be redirected, ``data`` the names of exchanged constants,
+    ``program`` is None if there is none; ``load`` is in seconds.
+    """
+
+    name: str
+    package: str  # path
+    program: bytes | None
+    update_module: str
+    modules: tuple[str, ...]
+    functions: tuple[tuple[str, str], ...]
+    data: tuple[str, ...]
+    load: float
+
+
+class Exercise:
+    """One run; ``facts`` fills as it goes, so that what was seen before a failure can be reported."""
+
+    def __init__(self, order: Order, arguments: list[str], say: Say) -> None:
+        self.order, self._arguments, self._say = order, arguments, say
+        self.facts: dict[str, t.Any] = {"steps": {}}
+        self.package: Package = read_package(order.package)
+        self.watch = Watch()
+
+    @contextlib.contextmanager
+    def step(self, name: str) -> t.Iterator[None]:
+        """Tells what is done, for whoever has to say what a machine was at when it died; measures it."""
+        self._say(name)
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.facts["steps"][name] = round(self.facts["steps"].get(name, 0) + time.monotonic() - start, 2)
+
+    def run(self) -> None:
+        """All of it.  The host is as before afterwards, unless that is what failed."""
+        with self.step("load modules"):
+            present = [name for name in self.order.modules if self._modprobe(name)]
+            self.facts["modules"] = {name: name in present for name in self.order.modules}
+        self.watch.close()
+        self.watch = Watch()  # what modules say when they come is no matter of the update
+        try:
+            self._whole(present)
+            if present:
+                self._late(present)
+        finally:
+            with contextlib.suppress(RebootlessError, OSError):
+                self._request("absent")
+            self.facts["remarks"] = self.watch.remarks()[:5]
+            self.watch.close()
+
+    def _whole(self, present: list[str]) -> None:
+        with self.step("read memory"), Kcore() as core:
+            before = memory.read_areas(core, present)
+        with self.step("apply"):
+            result = self._request("applied")
+            self.facts.update({key: result.get(key) for key in ("pause_ns", "match_ns", "tries")})
+        self._check_applied(before, present)
+        with self.step("load"):
+            self._load()
+        self._no_problems("while the update was applied")
+        with self.step("reverse"):
+            self._request("reversed")
+        with self.step("compare memory"):
+            self._compare(before, present)
+        with self.step("remove"):
+            self._request("absent")
+        self._no_problems("after the update was reversed")
+
+    def _late(self, present: list[str]) -> None:
+        """The same with modules that are loaded and unloaded while the update is applied, if they can be."""
+        with self.step("unload modules"):
+            gone = [name for name in reversed(present) if self._unload(name)]
+        if not gone:
+            return
+        with self.step("apply before modules"):
+            self._request("applied")
+        with self.step("load modules late"):
+            for name in reversed(gone):
+                if not self._modprobe(name):
+                    raise Failure("module_refused", f"{name} cannot be loaded while the update is applied.")
+            self._check_redirected(present)
+            self._check_replacement()
+            self.facts["late"] = sorted(gone)
+        with self.step("load late"):
+            self._load()
+        with self.step("unload modules late"):
+            again = [name for name in gone if self._unload(name)]
+            self.facts["unloaded_while_applied"] = sorted(again)
+            for name in reversed(again):
+                self._modprobe(name)
+        with self.step("reverse late"):
+            self._request("reversed")
+            prove(self.package)  # run equals pre again, in modules that lie elsewhere now
+            self._request("absent")
+        self._no_problems("with modules that came while the update was applied")
+
+    def _request(self, state: str) -> dict[str, t.Any]:
+        wanted = Request(state, package=self.order.package, state_directory=tempfile.gettempdir() + "/packages")
+        return Update(wanted, check_mode=False).run()
+
+    # ---- checks
+
+    def _check_applied(self, before: list[memory.Area], present: list[str]) -> None:
+        with self.step("check jumps"):
+            self._check_redirected(present)
+        with self.step("check replacement"):
+            self._check_replacement()
+        with self.step("check the rest of memory"), Kcore() as core:
+            self._check_nothing_else(memory.differences(before, memory.read_areas(core, present)))
+
+    def _check_redirected(self, present: list[str]) -> None:
+        """Each function that the update replaces begins with a jump to code of the update's own module."""
+        rows = sysfs.functions(self.order.name)
+        redirected = set()
+        start = memory.module_base(self.order.update_module)
+        with Kcore() as core:
+            for row in rows:
+                if int(row["new_address"], 16) == 0:  # a piece that only has to be left
+                    continue
+                address, target = int(row["jump_address"], 16), int(row["new_address"], 16)
+                if address == 0:
+                    continue  # of a module that is not there
+                jump = JUMP.pack(JUMP_OPCODE, target - (address + JUMP.size))
+                found = core.read(address, JUMP.size)
+                if found != jump:
+                    raise Failure(
+                        "not_redirected",
+                        f"At {row['name']} there is no jump to its replacement.",
+                        expected=jump.hex(),
+                        found=(found or b"").hex(),
+                    )
+                if not start <= target < start + (64 << 20):
+                    raise Failure("not_redirected", f"{row['name']} does not lead into the update's module.")
+                redirected.add(row["name"])
+        here = {"vmlinux", *present}
+        missing = [
+            name for owner, name in self.order.functions if owner.replace("-", "_") in here and name not in redirected
+        ]
+        if missing:
+            raise Failure("not_redirected", f"These functions are not redirected: {', '.join(missing)}.")
+        self.facts["redirected"] = sorted(redirected)
+
+    def _check_replacement(self) -> None:
+        """The update module in memory is the one that was built, byte for byte where the kernel does not write."""
+        if self.order.program is None:
+            return
+        library = self.package.files["libmatch.so"]
+        with memory_file(library, "libmatch.so") as path, RunningKernel(symbols=memory.AllSymbols()) as kernel:
+            found = Matcher(path).match(self.order.program, kernel)
+        if not found.ok:
+            details = found.details(Program(self.order.program))
+            raise Failure("replacement_differs", f"The loaded replacement differs: {found.sentence}", **details)
+        self.facts["replacement_bytes"] = found.compared
+
+    def _check_nothing_else(self, changed: list[memory.Difference]) -> None:
+        """Nothing changed in code and constants but jumps and exchanged data."""
+        jumps = {
+            int(row["jump_address"], 16) + offset
+            for row in sysfs.functions(self.order.name)
+            for offset in range(JUMP.size)
+        }
+        others = [row for row in changed if not all(row.address + at in jumps for at in range(len(row.after)))]
+        names = memory.names_at(row.address for row in others)
+        others = [row for row in others if names[row.address].rpartition("+")[0] not in self.order.data]
+        if others:
+            self._report("changed_besides", "More than the update's functions and data has changed", others)
+
+    def _compare(self, before: list[memory.Area], present: list[str]) -> None:
+        for pause in (*SETTLE, None):
+            with Kcore() as core:
+                changed = memory.differences(before, memory.read_areas(core, present))
+            if not changed:
+                self.facts["compared"] = sum(len(area.data) for area in before)
+                return
+            if pause is not None:
+                time.sleep(pause)
+        self._report("text_differs", "The kernel is not what it was before the update", changed)
+
+    @staticmethod
+    def _report(code: str, sentence: str, changed: list[memory.Difference]) -> t.NoReturn:
+        names = memory.names_at(row.address for row in changed)
+        where = ", ".join(dict.fromkeys(names[row.address] for row in changed))
+        rows = [{"symbol": names[row.address], **row.as_dict()} for row in changed[:8]]
+        raise Failure(code, f"{sentence}: {where}.", changed=rows)
+
+    def _no_problems(self, when: str) -> None:
+        problems = self.watch.problems()
+        if problems:
+            raise Failure("kernel_complains", f"The kernel complained {when}: {problems[0]}", log=problems[:30])
+
+    # ---- the host
+
+    def _load(self) -> None:
+        command = [sys.executable, *self._arguments, "load", str(self.order.load)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LOAD_TIMEOUT, check=False)
+        counts = json.loads(done.stdout) if done.returncode == 0 else {}
+        failed = sorted(key for key in counts if ": " in key or "died" in key)
+        if failed or not counts:
+            raise Failure("load_failed", f"The load failed: {(failed or [done.stderr[-300:]])[0]}", counts=counts)
+        self.facts["load"] = counts
+
+    @staticmethod
+    def _modprobe(name: str) -> bool:
+        if not memory.is_loaded(name):
+            subprocess.run(["modprobe", name], capture_output=True, check=False, timeout=60)
+        return memory.is_loaded(name)
+
+    @staticmethod
+    def _unload(name: str) -> bool:
+        with contextlib.suppress(RebootlessError):
+            return loader.unload(name)
+        return False
+
+
+def kept_file(content: bytes) -> str:
+    """A file of its own with ``content``."""
+    descriptor, path = tempfile.mkstemp(suffix=".rbl.tar.gz")
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
+    return path

@@ -1,0 +1,160 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What of a kernel's memory must not change: code and constants, of the kernel itself and of its modules."""
+
+from __future__ import annotations
+
+import pathlib
+import typing as t
+
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kallsyms import Kallsyms
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kcore import Kcore
+
+PAGE = 4096
+# (first symbol, symbol behind the end): include/asm-generic/vmlinux.lds.h
+KERNEL_AREAS = (("_stext", "_etext"), ("__start_rodata", "__end_rodata"))
+# Sections of a module that can be written to; its loader puts them on pages behind all others (kernel/module/main.c).
+WRITABLE = (
+    ".data",
+    ".bss",
+    ".gnu.linkonce.this_module",
+    "__bug_table",
+    "__dyndbg",
+    "__tracepoints",
+    "_ftrace_events",
+    "__syscalls_metadata",
+)
+READ_ONLY_DATA = (".data..ro_after_init", ".data..percpu", ".data.rel.ro")
+MAX_DIFFERENCES = 32
+
+
+class AllSymbols(Kallsyms):
+    """The symbol table with the symbols of update modules, which the product leaves out of it."""
+
+    def prefetch(self, names: set[tuple[str, str]]) -> None:
+        wanted = {name.encode() for name, _object_name in names}
+        found: dict[str, list[tuple[str, int]]] = {name: [] for name, _object_name in names}
+        for line in self._read().splitlines():
+            fields = line.split()
+            if len(fields) >= 3 and fields[2] in wanted:
+                module = fields[3].strip(b"[]").decode() if len(fields) > 3 else "vmlinux"
+                found[fields[2].decode()].append((module, int(fields[0], 16)))
+        self._addresses.update(found)
+
+
+class Area(t.NamedTuple):
+    """Bytes of an object (``vmlinux`` or a module) from an address on."""
+
+    object_name: str
+    start: int
+    data: bytes
+
+
+class Difference(t.NamedTuple):
+    object_name: str
+    address: int
+    before: bytes
+    after: bytes
+
+    def as_dict(self) -> dict[str, t.Any]:
+        return {
+            "object": self.object_name,
+            "address": f"{self.address:#x}",
+            "before": self.before[:32].hex(),
+            "after": self.after[:32].hex(),
+            "length": len(self.after),
+        }
+
+
+def read_areas(memory: Kcore, modules: t.Iterable[str]) -> list[Area]:
+    """The kernel's code and constants, and those of the loaded ones of ``modules``."""
+    symbols = Kallsyms()
+    symbols.prefetch({(name, "vmlinux") for pair in KERNEL_AREAS for name in pair})
+    ranges = [
+        ("vmlinux", symbols.lookup(first, "vmlinux")[0], symbols.lookup(last, "vmlinux")[0])
+        for first, last in KERNEL_AREAS
+    ]
+    ranges += [(name, *module_range(name)) for name in modules if is_loaded(name)]
+    areas = []
+    for name, start, end in ranges:
+        data = memory.read(start, end - start)
+        if data is None:
+            raise OSError(f"/proc/kcore does not hold {name} at {start:#x}")
+        areas.append(Area(name, start, data))
+    return areas
+
+
+def module_range(name: str) -> tuple[int, int]:
+    """From where to where a loaded module cannot be written to."""
+    base = module_base(name)
+    sections = section_addresses(name)
+    writable = [
+        address
+        for section, address in sections.items()
+        if section.startswith(WRITABLE) and not section.startswith(READ_ONLY_DATA) and address > base
+    ]
+    return base, min(writable) // PAGE * PAGE
+
+
+def module_base(name: str) -> int:
+    """Where a loaded module begins in memory."""
+    for line in pathlib.Path("/proc/modules").read_text(encoding="ascii").splitlines():
+        fields = line.split()
+        if fields[0] == name:
+            return int(fields[5], 16)
+    raise ProcessLookupError(f"the module {name} is not loaded")
+
+
+def section_addresses(name: str) -> dict[str, int]:
+    """The addresses of a loaded module's sections, by name."""
+    directory = pathlib.Path("/sys/module", name, "sections")
+    return {path.name: int(path.read_text(encoding="ascii"), 16) for path in directory.iterdir()}
+
+
+def is_loaded(name: str) -> bool:
+    """Whether a loadable module is there, and has not been built in."""
+    return pathlib.Path("/sys/module", name, "initstate").exists()
+
+
+def differences(before: list[Area], after: list[Area]) -> list[Difference]:
+    """Where the bytes differ, in ascending order: the first of them."""
+    found: list[Difference] = []
+    for old, new in zip(before, after, strict=True):
+        if old[:2] != new[:2] or len(old.data) != len(new.data):
+            raise OSError(f"{old.object_name} has moved from {old.start:#x} to {new.start:#x}")
+        if old.data == new.data:
+            continue
+        for page in range(0, len(old.data), PAGE):
+            if old.data[page : page + PAGE] != new.data[page : page + PAGE]:
+                found += _in_page(old, new, page)
+    return found[:MAX_DIFFERENCES]
+
+
+def _in_page(old: Area, new: Area, page: int) -> t.Iterator[Difference]:
+    end = min(page + PAGE, len(old.data))
+    at = page
+    while at < end:
+        if old.data[at] == new.data[at]:
+            at += 1
+            continue
+        stop = at
+        while stop < end and old.data[stop] != new.data[stop]:
+            stop += 1
+        yield Difference(old.object_name, old.start + at, old.data[at:stop], new.data[at:stop])
+        at = stop
+
+
+def names_at(addresses: t.Iterable[int]) -> dict[int, str]:
+    """``symbol+offset`` for each address."""
+    wanted = sorted(set(addresses))
+    if not wanted:
+        return {}
+    nearest: dict[int, tuple[int, str]] = dict.fromkeys(wanted, (0, "?"))
+    with open("/proc/kallsyms", encoding="ascii") as table:
+        for line in table:
+            address, _kind, name = line.split()[:3]
+            value = int(address, 16)
+            for address_wanted in wanted:
+                if nearest[address_wanted][0] < value <= address_wanted:
+                    nearest[address_wanted] = (value, name)
+    return {address: f"{name}+{address - value:#x}" for address, (value, name) in nearest.items()}

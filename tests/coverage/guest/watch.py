@@ -1,0 +1,78 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether the kernel complains: its log and its taint flags.
+
+Source: Documentation/ABI/testing/dev-kmsg, Documentation/admin-guide/tainted-kernels.rst.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+
+DEVICE = "/dev/kmsg"
+RECORD_SIZE = 8192
+WARNING = 4  # KERN_WARNING; lower is worse
+# The kernel's ways to say that something is wrong with itself, whatever the level.
+TROUBLE = re.compile(
+    r"WARNING:|BUG:|Oops|general protection|[Uu]nable to handle|Call Trace:|\bRIP:|refcount_t|UBSAN|KFENCE|KASAN"
+    r"|INFO: task|soft lockup|hard LOCKUP|self-detected stall|detected stalls|corruption|[Bb]ad page|BAD LUCK"
+    r"|scheduling while atomic|sleeping function called|unregister_netdevice: waiting|kobject_add_internal failed"
+    r"|cannot create duplicate|bad unlock balance|invalid opcode|divide error|stack segment|trying to register"
+    r"|Failed to|objtool|orc_unwind|unwind stack"
+)
+# Loading a module that the distribution has not built taints, and so does live patching: O, E and K.
+EXPECTED_TAINTS = 1 << 12 | 1 << 13 | 1 << 15
+EXPECTED_LINES = re.compile(
+    r"module verification failed: signature and/or required key missing"
+    r"|loading out-of-tree module taints kernel"
+    r"|tainting kernel with TAINT_LIVEPATCH"
+)
+
+
+class Watch:
+    """The log from the moment this object is made, and the taint flags at that moment."""
+
+    def __init__(self) -> None:
+        self._descriptor = os.open(DEVICE, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        os.lseek(self._descriptor, 0, os.SEEK_END)
+        self._taint = taint()
+        self.lines: list[tuple[int, str]] = []  # (level, text)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+    def problems(self) -> list[str]:
+        """What the kernel has complained about so far, a line each."""
+        self._read()
+        found = [text for level, text in self.lines if TROUBLE.search(text) or level < WARNING]
+        found = [text for text in found if not EXPECTED_LINES.search(text)]
+        new = taint() & ~self._taint & ~EXPECTED_TAINTS
+        if new:
+            found.append(f"new taint flags {new:#x}")
+        return found
+
+    def remarks(self) -> list[str]:
+        """What it said as a warning without being one of itself."""
+        self._read()
+        return [
+            text
+            for level, text in self.lines
+            if level == WARNING and not TROUBLE.search(text) and not EXPECTED_LINES.search(text)
+        ]
+
+    def _read(self) -> None:
+        while True:
+            try:
+                record = os.read(self._descriptor, RECORD_SIZE).decode("utf-8", "replace")
+            except BrokenPipeError:  # overwritten; reading goes on behind it
+                continue
+            except BlockingIOError:
+                return
+            prefix, _semicolon, text = record.partition(";")
+            self.lines.append((int(prefix.split(",")[0]) & 7, text.partition("\n")[0]))
+
+
+def taint() -> int:
+    return int(pathlib.Path("/proc/sys/kernel/tainted").read_text(encoding="ascii"))

@@ -1,0 +1,120 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A run's results as JSON, as an HTML page, and as ``docs/coverage.md``."""
+
+from __future__ import annotations
+
+import collections
+import datetime
+import json
+import pathlib
+import subprocess
+import typing as t
+
+import jinja2
+import yaml
+
+from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import write_atomically
+from ansible_collections.rebootless.splice.tests.coverage import verdicts
+from ansible_collections.rebootless.splice.tests.coverage.entries import CORPUS, HERE, Manifest
+
+COLLECTION = HERE.parents[1]
+DOCUMENT = COLLECTION / "docs" / "coverage.md"
+TOOLS = {"gcc": ["gcc-12", "-dumpfullversion"], "qemu": ["qemu-system-x86_64", "--version"]}
+
+
+def write(manifest: Manifest, directory: pathlib.Path, rows: list[dict[str, t.Any]], whole: bool) -> list[str]:
+    """Writes all of them; returns their paths.
+
+    ``docs/coverage.md`` is written from all results that are kept, once there is one for each entry of the manifest,
+    and only for manifests of the project: ``whole`` says that this run had all of them.
+    """
+    results = directory / "coverage.json"
+    page = directory / "coverage.html"
+    facts = describe(manifest, rows)
+    write_atomically(results, json.dumps({**facts, "rows": rows}, indent=1).encode() + b"\n")
+    write_atomically(page, render("coverage.html.j2", facts, rows).encode())
+    written = [results, page]
+    kept = rows if whole else kept_rows(manifest, directory)
+    if kept and len(kept) == len(manifest.entries) and manifest.path.resolve().parent == CORPUS:
+        write_atomically(directory / "table.json", json.dumps({**describe(manifest, kept), "rows": kept}).encode())
+        write_document(directory.parent)
+        written.append(DOCUMENT)
+    return [str(path) for path in written]
+
+
+def kept_rows(manifest: Manifest, directory: pathlib.Path) -> list[dict[str, t.Any]]:
+    """The last result of each entry that has one."""
+    rows = []
+    for entry in manifest.entries:
+        path = directory / entry.name / "row.json"
+        if path.exists():
+            rows.append(json.loads(path.read_text(encoding="utf-8")))
+    return rows
+
+
+def describe(manifest: Manifest, rows: list[dict[str, t.Any]]) -> dict[str, t.Any]:
+    """What was tested with what, and the sums."""
+    number = verdicts.counts(rows)
+    measured = sorted(row["measured"] for row in rows)
+    codes = collections.Counter(row["code_digest"] for row in rows)
+    return {
+        "manifest": manifest.name,
+        "kernel": manifest.kernel,
+        "sources": f"{manifest.package} {manifest.before} to {manifest.after}",
+        "version": yaml.safe_load((COLLECTION / "galaxy.yml").read_text(encoding="utf-8"))["version"],
+        "tools": {name: first_line(command) for name, command in TOOLS.items()},
+        "begun": measured[0] if measured else "",
+        "ended": measured[-1] if measured else "",
+        "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "codes": dict(codes),
+        "counts": number,
+        "total": len(rows),
+        "share": round(verdicts.share(rows), 1),
+        "summary": verdicts.summary(rows),
+        "build_seconds": round(sum(row["build_seconds"] for row in rows)),
+        "lab_seconds": round(sum(row["lab_seconds"] for row in rows)),
+        "longest_pause_us": max((row["trial"].get("pause_ns") or 0) for row in rows) // 1000 if rows else 0,
+        "functions": sum(len(row["trial"].get("redirected", [])) for row in rows),
+        "late": sum(bool(row["trial"].get("late")) for row in rows),
+        "findings": dict(
+            collections.Counter(row["code"] for row in rows if row["verdict"] == verdicts.CUSTOM).most_common()
+        ),
+    }
+
+
+def write_document(work: pathlib.Path) -> None:
+    """``docs/coverage.md``, of the tables of all manifests of the project that have one."""
+    tables = []
+    for path in sorted(CORPUS.glob("*.json"), key=lambda path: len(path.name)):
+        table = work / path.stem / "table.json"
+        if table.exists():
+            tables.append(json.loads(table.read_text(encoding="utf-8")))
+    write_atomically(DOCUMENT, environment().get_template("coverage.md.j2").render(tables=tables).encode())
+
+
+def render(template: str, facts: dict[str, t.Any], rows: list[dict[str, t.Any]]) -> str:
+    return environment().get_template(template).render(facts=facts, rows=rows)
+
+
+def environment() -> jinja2.Environment:
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE / "templates"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+        autoescape=jinja2.select_autoescape(enabled_extensions=("html.j2",), default=False),
+    )
+    made.globals["spelt"] = verdicts.SPELT
+    made.filters["cell"] = lambda text: " ".join(str(text).split()).replace("|", "\\|")
+    return made
+
+
+def first_line(command: list[str]) -> str:
+    """The first line that a tool prints; "" if it is not there."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return (done.stdout.splitlines() or [""])[0]

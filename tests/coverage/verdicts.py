@@ -1,0 +1,75 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What became of an entry, in one word and a sentence.
+
+``automatic``       the fix was made live, every check of it held, and reversing left the kernel as it was
+``custom``          a safety finding says why exchanging code is not enough
+``not applicable``  this kernel does not build the file, or no object changes
+``failed``          anything else
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+AUTOMATIC, CUSTOM, NOT_APPLICABLE, FAILED = "automatic", "custom", "not applicable", "failed"
+VERDICTS = (AUTOMATIC, CUSTOM, NOT_APPLICABLE, FAILED)
+SPELT = {AUTOMATIC: "automatic", CUSTOM: "custom code needed", NOT_APPLICABLE: "not applicable", FAILED: "failed"}
+# Of the build's reasons why a file has no part in a kernel those that mean that it is not in it, or stays as it is.
+ABSENT = ("not_built", "other_architecture", "documentation", "not_in_kernel", "same_object", "already_applied")
+
+
+def of_build(build: dict[str, t.Any]) -> dict[str, t.Any] | None:
+    """``verdict``, ``code``, ``reason`` and ``findings`` of a build that is not to be tried; None if it is."""
+    error = build.get("error")
+    if error is not None:
+        findings = error["details"].get("findings") or []
+        if error["code"] == "unsafe_change" and findings:
+            reason = " ".join(row["sentence"] for row in findings)
+            return {"verdict": CUSTOM, "code": findings[0]["code"], "reason": reason, "findings": findings}
+        return {"verdict": FAILED, "code": error["code"], "reason": error["sentence"], "findings": []}
+    if build.get("package"):
+        return None
+    rows = build["facts"]["not_applicable"]
+    reason = " ".join(dict.fromkeys(row["reason"] for row in rows))
+    there = [row for row in rows if row["code"] not in ABSENT]
+    if there:
+        findings = [{"code": row["code"], "sentence": row["reason"], "details": {}} for row in there]
+        return {"verdict": CUSTOM, "code": there[0]["code"], "reason": reason, "findings": findings}
+    code = rows[0]["code"] if rows else "empty"
+    return {"verdict": NOT_APPLICABLE if rows else FAILED, "code": code, "reason": reason, "findings": []}
+
+
+def of_trial(trial: dict[str, t.Any]) -> dict[str, t.Any]:
+    """The same of an update that was tried on a machine."""
+    problem = trial.get("problem")
+    if problem is None:
+        facts = trial["facts"]
+        names = facts.get("redirected") or []
+        reason = (
+            f"{len(names)} function{'s' * (len(names) != 1)} replaced: {', '.join(names)}" if names else "data only"
+        )
+        return {"verdict": AUTOMATIC, "code": "", "reason": reason, "findings": []}
+    return {"verdict": FAILED, "code": problem["code"], "reason": problem["sentence"], "findings": []}
+
+
+def counts(rows: t.Iterable[dict[str, t.Any]]) -> dict[str, int]:
+    """How many entries have each verdict."""
+    verdicts = [row["verdict"] for row in rows]
+    return {verdict: verdicts.count(verdict) for verdict in VERDICTS}
+
+
+def summary(rows: t.Sequence[dict[str, t.Any]]) -> str:
+    """The last line of a run."""
+    number = counts(rows)
+    return (
+        f"automatic {number[AUTOMATIC]}, custom {number[CUSTOM]}, not applicable {number[NOT_APPLICABLE]}, "
+        f"failed {number[FAILED]} of {len(rows)}"
+    )
+
+
+def share(rows: t.Iterable[dict[str, t.Any]]) -> float:
+    """The automatic ones' share of the applicable ones, in percent."""
+    number = counts(rows)
+    applicable = sum(number.values()) - number[NOT_APPLICABLE]
+    return 100 * number[AUTOMATIC] / applicable if applicable else 0.0
