@@ -13,6 +13,9 @@ CACHE ?= $(HOME)/.cache/rebootless
 PYTHON ?= $(firstword $(wildcard /usr/bin/python3.11) python3.11)
 LAB ?= default
 HOST ?= lab1
+# What match-check matches, and what it must refuse in its place.
+RELEASE ?= 6.1.0-50-cloud-amd64
+NEXT ?= 6.1.0-53-cloud-amd64
 # More arguments for ansible-playbook or pytest.
 ARGS ?=
 
@@ -139,6 +142,11 @@ REUSE ?=
 coverage: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## make hundreds of real fixes live (CORPUS=manifest ONLY=cve JOBS=n REUSE=1)
 	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python tests/coverage/run.py $(CORPUS) \
 	    --cache $(CACHE) --lab $(patsubst default,coverage,$(LAB)) --only "$(ONLY)" $(if $(JOBS),--jobs $(JOBS)) $(if $(REUSE),--reuse) $(ARGS)
+
+.PHONY: match-check
+match-check: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## match every built-in unit that the corpus touches, and 200 more; refuse seeded faults (RELEASE=..., NEXT=...)
+	PYTHONPATH=$(TREE):tests/integration ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python tests/coverage/match_check.py \
+	    --release $(RELEASE) --next "$(NEXT)" --corpus --random 200 --flips 5 $(ARGS)
 
 .PHONY: bench
 bench: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## measure, and print a table

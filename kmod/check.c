@@ -144,7 +144,7 @@ static const char *bad_symbols(const struct rbl_update *update, const struct mod
 		const struct rbl_fixup *fixup = update->fixups + i;
 		u32 width = rbl_field_width(fixup->type);
 
-		if (!width || fixup->type == RBL_INDIRECT_PC32)
+		if (!width || fixup->type >= RBL_INDIRECT_PC32)
 			return "a fixup of unknown type";
 		if (!inside(module, fixup->where, width, 1))
 			return "a fixup outside of the module";

@@ -257,8 +257,10 @@ static rbl_u32 check_literal(struct matcher *m, const struct rbl_symbol *symbol,
 	return RBL_OK;
 }
 
+/* A field that holds, or leads to, what stands at its symbol. */
 static rbl_u32 check_indirect(struct matcher *m, const struct rbl_reloc *reloc, rbl_u64 address, const rbl_u8 *field)
 {
+	rbl_u32 width = reloc->type == RBL_COPY8 ? 1 : 8;
 	rbl_u64 value;
 	rbl_u8 pointer[8];
 
@@ -270,8 +272,10 @@ static rbl_u32 check_indirect(struct matcher *m, const struct rbl_reloc *reloc, 
 			return code;
 		known_value(m, reloc->symbol, &value);
 	}
-	if (m->target->read(m->target->context, value + (rbl_u64)reloc->addend, pointer, sizeof(pointer)))
+	if (m->target->read(m->target->context, value + (rbl_u64)reloc->addend, pointer, width))
 		return RBL_NO_MATCH;
+	if (reloc->type != RBL_INDIRECT_PC32)
+		return memcmp(pointer, field, width) ? RBL_NO_MATCH : RBL_OK;
 	return load(pointer, 8, 0) == load(field, 4, 1) + address + 4 ? RBL_OK : RBL_NO_MATCH;
 }
 
@@ -285,7 +289,7 @@ static rbl_u32 check_field(struct matcher *m, const struct rbl_reloc *reloc, rbl
 	rbl_u32 code, count;
 	int is_known;
 
-	if (reloc->type == RBL_INDIRECT_PC32)
+	if (reloc->type >= RBL_INDIRECT_PC32)
 		return check_indirect(m, reloc, address, field);
 	value = symbol_value_in(reloc, address, field);
 	is_known = known_value(m, reloc->symbol, &known);
@@ -484,7 +488,7 @@ static void fill_expected_fields(struct matcher *m, rbl_u64 base)
 		const struct rbl_reloc *reloc = m->relocs + content->first_reloc + i;
 		rbl_u64 at = m->fault_place->offset + reloc->offset, value;
 
-		if (reloc->type == RBL_INDIRECT_PC32 || !known_value(m, reloc->symbol, &value))
+		if (reloc->type >= RBL_INDIRECT_PC32 || !known_value(m, reloc->symbol, &value))
 			continue;
 		value = field_for(reloc, base + at, value);
 		for (k = 0; k < rbl_field_width(reloc->type); k++, at++, value >>= 8)

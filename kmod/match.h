@@ -119,6 +119,8 @@ enum rbl_reloc_type {
 	RBL_PC8,		/* 1 byte: S + A - P */
 	RBL_PC64,		/* 8 bytes: S + A - P */
 	RBL_INDIRECT_PC32,	/* 4 bytes: *(u64 *)(S + A) - (P + 4): call or jump to what a pointer points to */
+	RBL_COPY64,		/* 8 bytes: the 8 bytes at S + A: a variable that the kernel made a constant at boot */
+	RBL_COPY8,		/* 1 byte: the one at S + A */
 };
 
 struct rbl_reloc {

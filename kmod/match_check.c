@@ -56,6 +56,7 @@ rbl_u32 rbl_field_width(rbl_u32 type)
 	static const rbl_u8 widths[] = {
 		[RBL_ABS64] = 8, [RBL_PC32] = 4, [RBL_ABS32] = 4, [RBL_ABS32S] = 4,
 		[RBL_PC8] = 1, [RBL_PC64] = 8, [RBL_INDIRECT_PC32] = 4,
+		[RBL_COPY64] = 8, [RBL_COPY8] = 1,
 	};
 
 	return type < sizeof(widths) ? widths[type] : 0;

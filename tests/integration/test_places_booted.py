@@ -15,7 +15,7 @@ from support.runner import Runner
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel_tree import KernelTree, read_tree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.vmlinux import VmlinuxImage
 from ansible_collections.rebootless.splice.tests.coverage.booted import Machine, boot
-from ansible_collections.rebootless.splice.tests.coverage.match_check import Check, chosen_units, compile_units
+from ansible_collections.rebootless.splice.tests.coverage.match_check import Built, Check, chosen_units
 
 UNITS = [
     "arch/x86/entry/common.o",  # entry code
@@ -51,8 +51,9 @@ def check(tree: KernelTree, tmp_path_factory: pytest.TempPathFactory) -> Check:
     work = tmp_path_factory.mktemp("match")
     units = chosen_units(tree, UNITS)
     assert sorted(unit.name for unit in units) == sorted(UNITS)
-    compile_units(tree, work, units, jobs=2)
-    return Check(tree, work, flips=5)
+    built = Built(tree, work, jobs=2)
+    built.compile(units)
+    return Check(built, flips=5)
 
 
 def test_units_match_the_distributions_image(check: Check, tree: KernelTree) -> None:

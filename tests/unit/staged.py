@@ -11,11 +11,12 @@ from pathlib import Path
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import ObjectFile
 from ansible_collections.rebootless.splice.plugins.module_utils._common import program as layout
 from ansible_collections.rebootless.splice.tests.unit.matcher.harness import (
-    INDIRECT_PC32,
     PC8,
+    THROUGH_MEMORY,
     WIDTH,
     Memory,
     field,
+    field_through,
 )
 
 FIXTURES = Path(__file__).with_name("fixtures")
@@ -83,10 +84,9 @@ class Stage:
         for reloc in self.program.relocs_of(content):
             at = base + place.offset + reloc.offset
             value, kind, addend = self.values[reloc.symbol], reloc.type, reloc.addend
-            if kind == INDIRECT_PC32:
-                pointer = value + addend
-                value = self.pointers.setdefault(pointer, self._allocate(16))
-                data[reloc.offset : reloc.offset + 4] = (value - at - 4 & 0xFFFFFFFF).to_bytes(4, "little")
+            if kind in THROUGH_MEMORY:
+                pointed = self.pointers.setdefault(value + addend, self._allocate(16)).to_bytes(8, "little")
+                data[reloc.offset : reloc.offset + WIDTH[kind]] = field_through(kind, pointed, at)
             else:
                 data[reloc.offset : reloc.offset + WIDTH[kind]] = field(kind, value, addend, at)
         return bytes(data)

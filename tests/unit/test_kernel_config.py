@@ -65,6 +65,12 @@ def test_what_differs_is_named_with_what_may_be_missing(changes, named):
     assert [row["option"] for row in error.details["options"]] == [f"CONFIG_{name}" for name in changes]
 
 
+def test_a_tool_that_the_distribution_built_without_is_hidden():
+    assert kernel_config.without_tools({"CONFIG_RUSTC_VERSION": "0"}) == {"RUSTC": "false"}
+    assert kernel_config.without_tools({"CONFIG_RUSTC_VERSION": "108100"}) == {}
+    assert kernel_config.without_tools({}) == {}
+
+
 @pytest.fixture
 def compiler(tmp_path, monkeypatch):
     """Makes commands that print a version."""

@@ -413,6 +413,20 @@ def test_an_indirect_field_goes_through_the_pointer(match):
     assert (several.code, several.symbol) == ("symbol_ambiguous", 0)
 
 
+@pytest.mark.parametrize(("kind", "width"), [(harness.COPY64, 8), (harness.COPY8, 1)])
+def test_a_copied_field_holds_what_stands_at_its_symbol(match, kind, width):
+    contents = [(b"\x0c" * width, []), (bytes(width), [(0, kind, 0, 8)])]
+    program = one_place(contents, symbols=[lambda w: w.glob("variable")])
+    table, value = {("variable", "vmlinux"): [OTHER]}, bytes(range(1, 9))
+    assert match(program, running(value[:width], table, {OTHER + 8: value})).code == "ok"
+    assert match(program, running(b"\x0c" * width, table)).code == "ok"
+    for bit in range(8 * width):
+        changed = (int.from_bytes(value[:width], "little") ^ 1 << bit).to_bytes(width, "little")
+        assert match(program, running(changed, table, {OTHER + 8: value})).code == "no_match"
+    assert match(program, running(value[:width], table)).code == "no_match", "nothing can be read there"
+    assert match(program, running(value[:width], {}, {OTHER + 8: value})).code == "symbol_not_found"
+
+
 def test_a_place_with_several_contents_teaches_nothing(match):
     contents = [(b"\xe8" + bytes(4), [(1, PC32, 0, -4)]), (NOP5, [])]
     program = one_place(contents, symbols=[lambda w: w.glob("g")])

@@ -11,18 +11,25 @@ import pytest
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build import contents, rewrites, special
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import Section
-from ansible_collections.rebootless.splice.plugins.module_utils._build.opcodes import add_nops, optimize_nops
+from ansible_collections.rebootless.splice.plugins.module_utils._build.opcodes import (
+    add_nops,
+    optimize_nops,
+    optimize_nops_6_12,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._build.places import Places
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.tests.unit.staged import compiled
 
 KERNEL = special.kernel_of("6.1.176-1")
+KERNEL_6_12 = special.kernel_of("6.12.107+deb12-cloud-amd64")
 TYPES = {
     contents.PC32: "to",
     contents.PC8: "near",
     contents.ABS64: "abs64",
     contents.ABS32S: "abs",
     contents.INDIRECT_PC32: "via",
+    contents.COPY64: "copy",
+    contents.COPY8: "byte",
 }
 RETURNS = ["e9<to __x86_return_thunk-4>", "c3cccccccc", "e9<via x86_return_thunk+0>"]
 
@@ -44,7 +51,8 @@ def shown(content):
 def places(directory, name, section=".text"):
     """``[(offset, kind, contents as text)]`` of a fixture's section."""
     pre = compiled(directory, name)
-    found = Places(pre, KERNEL).of(pre.section_of(section))
+    kernel = KERNEL_6_12 if name.startswith("place612_") else KERNEL
+    found = Places(pre, kernel).of(pre.section_of(section))
     assert all(len(content) == place.length for place in found for content in place.contents)
     return [(place.offset, place.kind, [shown(content) for content in place.contents]) for place in found]
 
@@ -194,6 +202,53 @@ def test_literals_are_what_a_reference_means(tmp_path):
     ]
 
 
+def test_branches_that_no_table_names_yet(tmp_path):
+    found = places(tmp_path, "place612_branches.S")
+    assert [(offset, kind, codes[0]) for offset, kind, codes in found] == [
+        (0, rewrites.ENDBR, "f30f1efa"),
+        (4, rewrites.RETPOLINE, "e8<to __x86_indirect_thunk_rax-4>"),
+        (9, rewrites.RETPOLINE, "2ee8<to __x86_indirect_thunk_r11-4>"),
+        (17, rewrites.RETPOLINE, "e9<to __x86_indirect_thunk_rdx-4>"),
+        (22, rewrites.STATIC_CALL, "e8<to __SCT__hook-4>"),
+        (27, rewrites.STATIC_CALL, "e9<to __SCT__hook-4>"),
+        (32, rewrites.STATIC_CALL, "0f84<to __SCT__hook-4>"),
+        (43, rewrites.RETURN, RETURNS[0]),
+    ]
+    codes = {offset: codes for offset, kind, codes in found}
+    assert codes[0] == ["f30f1efa", "660f1f00"]
+    assert codes[22] == ["e8<to __SCT__hook-4>", "e8<via __SCK__hook+0>", "0f1f440000", "2e2e2e31c0"]
+    assert codes[27] == ["e9<to __SCT__hook-4>", "e9<via __SCK__hook+0>", *RETURNS[1:]]
+    assert codes[43] == RETURNS
+    # objtool leaves calls in replacements alone
+    kinds = [kind for offset, kind, codes in places(tmp_path, "place612_branches.S", ".altinstr_replacement")]
+    assert kinds == [rewrites.RELOCATION] * 2
+
+
+def test_alternatives_of_6_12(tmp_path):
+    found = places(tmp_path, "place612_alternative.S")
+    assert {kind for offset, kind, codes in found} == {rewrites.ALTERNATIVE}
+    slowly, quickly = "e8<to copy_slowly-4>", "e8<to copy_quickly-4>"
+    nops, nop5, nop2 = "90" * 5, "0f1f440000", "6690"
+    assert [codes for offset, kind, codes in found] == [
+        ["0fae3890", "660fae30"],
+        ["90" * 14, "0faee866662e0f1f840000000000", "eb0c" + "cc" * 12],
+        ["ff15<to pv_ops+76>", "9c580f1f4000", "e8<via pv_ops+80>90", "e8<to BUG_func-4>90", "660f1f440000"],
+        [slowly + "9090", "0faee8eb016690", quickly + nop2, slowly + nop2],
+        [nops, "eb10cccccc", nop5],
+        [nops, "e9<to .text.unlikely-4>", "eb<near .text.unlikely-1>cccccc", nop5],
+        ["488b05<to here-4>", "0f1f8000000000"],
+    ]
+
+
+def test_constants_that_the_boot_writes(tmp_path):
+    dummy = "efcdab8967452301"
+    assert [(offset, codes) for offset, kind, codes in places(tmp_path, "place612_runtime.S")] == [
+        (2, [dummy, "<copy .data+8>"]),
+        (12, ["0c", "<byte .data+0>"]),
+        (15, [dummy, "<copy USER_PTR_MAX+0>"]),
+    ]
+
+
 def test_special_section_that_nobody_knows_is_named(tmp_path):
     with pytest.raises(RebootlessError) as refused:
         places(tmp_path, "place_unknown_section.S")
@@ -240,6 +295,22 @@ def test_kernel_whose_rules_are_unknown_is_refused():
 )
 def test_nops_that_fill(length, expected):
     assert add_nops(length).hex() == expected
+
+
+@pytest.mark.parametrize(
+    "code, expected",
+    [
+        ("90", "90"),
+        ("6690669090", "0f1f440000"),  # long ones, too, but not the last
+        ("c30f1f4000", "c30f1f4000"),
+        ("f3909090", "f3906690"),  # a pause is none
+        ("90" * 11, "66662e0f1f840000000000"),
+        ("90" * 13 + "c3", "eb0b" + "cc" * 11 + "c3"),
+        ("90" * 200, "e9c3000000" + "cc" * 195),
+    ],
+)
+def test_optimized_nops_of_6_12(code, expected):
+    assert optimize_nops_6_12(contents.Content(bytes.fromhex(code))).data.hex() == expected
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.matcher 
 from ansible_collections.rebootless.splice.tests.unit.matcher.harness import KMOD
 from ansible_collections.rebootless.splice.tests.unit.staged import FIXTURES, Stage, compiled
 
-VERSION = "6.1.176-1"
+VERSION, LATER_VERSION = "6.1.176-1", "6.12.107-1~deb12u1"
 REFUSED = ("place_unknown_section.S", "place_too_many.S")
-MATCHED = sorted(path.name for path in FIXTURES.glob("place_*") if path.name not in REFUSED)
+MATCHED = sorted(path.name for path in FIXTURES.glob("place*_*") if path.name not in REFUSED)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def built(tmp_path_factory):
 
     def build(name):
         if name not in known:
-            builder = ProgramBuilder(VERSION)
+            builder = ProgramBuilder(LATER_VERSION if name.startswith("place612_") else VERSION)
             assert builder.add_unit("vmlinux", f"fixtures/{name}.o", compiled(directory, name)) == 0
             known[name] = layout.Program(builder.serialize()), builder
         return known[name]

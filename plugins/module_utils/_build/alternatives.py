@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Callable, Iterator
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.contents import (
+    INDIRECT_PC32,
     PC8,
     PC32,
     POSITION_DEPENDENT,
@@ -19,10 +21,13 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.contents 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import ObjectFile, Section
 from ansible_collections.rebootless.splice.plugins.module_utils._build.opcodes import (
     CALL,
+    INT3,
     JMP8,
     JMP32,
     NOPS,
+    decode,
     optimize_nops,
+    optimize_nops_6_12,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.rewrites import (
     ALTERNATIVE,
@@ -30,10 +35,13 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.rewrites 
     Rewrite,
     Variant,
     broken,
+    entries,
 )
 
 ALT_INSTR_6_1 = struct.Struct("<iiHBB")  # where, replacement, CPU feature, length, length of the replacement
 FEATURE_INVERTED_6_1 = 1 << 15
+ALT_INSTR_6_12 = struct.Struct("<iiHHBB")  # where, replacement, CPU feature, flags, and the lengths
+FLAG_NOT_6_12, FLAG_DIRECT_CALL_6_12 = 1, 2
 FEATURE_ALWAYS = 3 * 32 + 21  # arch/x86/include/asm/cpufeatures.h: X86_FEATURE_ALWAYS
 
 
@@ -92,3 +100,96 @@ def moved_6_1(section: Section, offset: int, code: Content) -> list[Content]:
         short = joined(plain(JMP8, (distance - 2) & 0xFF), Content(NOPS[3]))
         return [short if 0 <= distance <= 129 else code]
     return [code, joined(relative(bytes([JMP8]), target.target, target.addend + 4, PC8), Content(NOPS[3]))]
+
+
+def alternatives_6_12(
+    pre: ObjectFile, table: Section, before: Callable[[Section, int, int], list[Content]]
+) -> Iterator[Rewrite]:
+    """All alternatives of an object (apply_alternatives of 6.12); ``before`` as for ``alternative_6_1``.
+
+    Consecutive entries for the same place are nested alternatives: they all have the length of the longest.
+    """
+    rows = [(entry, entry.location(0, pre)) for entry in entries(pre, table, ALT_INSTR_6_12.size)]
+    for place, group in itertools.groupby(rows, key=lambda row: row[1]):
+        nested = [entry for entry, _place in group]
+        length = max(ALT_INSTR_6_12.unpack(entry.data)[4] for entry in nested)
+        for entry in nested:
+            yield from _alternative_6_12(pre, entry, *place, length, before)
+
+
+def _alternative_6_12(
+    pre: ObjectFile,
+    entry: Entry,
+    section: Section,
+    offset: int,
+    length: int,
+    before: Callable[[Section, int, int], list[Content]],
+) -> Iterator[Rewrite]:
+    _where, _replacement, feature, flags, _length, size = ALT_INSTR_6_12.unpack(entry.data)
+    if size > length or flags & ~(FLAG_NOT_6_12 | FLAG_DIRECT_CALL_6_12):
+        raise broken(pre, section, offset, "an alternative with unknown flags, or longer than what it replaces")
+    if not length:
+        return
+    wanted = not flags & FLAG_NOT_6_12
+    where, start = entry.location(4, pre) if size else (section, 0)
+    replacements = before(where, start, start + size) if size else [Content(b"")]
+
+    def replaced(current: Content) -> Iterator[Content]:
+        if flags & FLAG_DIRECT_CALL_6_12:
+            yield from direct_call(current)
+            return
+        for replacement in replacements:
+            code = joined(replacement, Content(b"\x90" * (length - size)))
+            for form in moved_6_12(section, offset, code, where, range(start, start + size + 1)):
+                yield optimize_nops_6_12(form)
+
+    def variants(current: Content) -> Iterator[Variant]:
+        for content in replaced(current):
+            yield (feature, wanted), content
+        if feature != FEATURE_ALWAYS or not wanted:
+            yield (feature, not wanted), optimize_nops_6_12(current)
+
+    yield Rewrite(section, offset, length, ALTERNATIVE, variants)
+
+
+def direct_call(current: Content) -> Iterator[Content]:
+    """What becomes of ``call *pointer``: a call of what the pointer points to, or nothing (alt_replace_call).
+
+    What is no such call any more has been exchanged by an alternative before this one, and the kernel would stop.
+    """
+    if current.data[:2] != b"\xff\x15" or len(current) != 6 or [f.offset for f in current.fields] != [2]:
+        return
+    pointer = current.fields[0]
+    yield joined(relative(bytes([CALL]), pointer.target, pointer.addend + 4, INDIRECT_PC32), plain(0x90))
+    yield joined(relative(bytes([CALL]), "BUG_func"), plain(0x90))
+    yield Content(NOPS[6])
+
+
+def moved_6_12(section: Section, offset: int, code: Content, where: Section, block: range) -> list[Content]:
+    """The forms that a replacement takes at ``section + offset`` (__apply_relocation of 6.12).
+
+    All distances are adjusted, those within the replacement (``block`` of ``where``) excepted; jumps become short
+    ones if they can.  Raises ``ValueError`` for a field that it would not adjust.
+    """
+    forms = [code]
+    fields = {f.offset: f for f in code.fields if f.type in POSITION_DEPENDENT}
+    if any(f.target is where and f.addend + 4 in block for f in fields.values()):
+        raise ValueError("a replacement refers to itself through a relocated field")
+    position = 0
+    while position < len(code):
+        size, _mnemonic = decode(code.data[position:])
+        if not size:
+            raise ValueError(f"unknown instruction {code.data[position : position + 15].hex()}")
+        field = fields.get(position + 1)
+        if size == 5 and code.data[position] == JMP32 and field is not None:
+            target, addend = field.target, field.addend + 4
+            distance = addend - (offset + position + 2)
+            padding = bytes([INT3]) * 3
+            if target is not section:
+                short = joined(relative(bytes([JMP8]), target, addend, PC8), Content(padding))
+                forms += [form.overwritten(position, short) for form in forms]
+            elif -128 <= distance <= 127:
+                short = Content(bytes([JMP8, distance & 0xFF]) + padding)
+                forms = [form.overwritten(position, short) for form in forms]
+        position += size
+    return forms

@@ -143,9 +143,10 @@ class Kbuild:
     def _enter(self, goal: str, output: Path, code: str, sentence: str) -> None:
         makefiles = self._written_makefiles()
         command = [
-            *("make", "-rR", "-s", f"-j{self.jobs}", "-C", os.fspath(self.build), "-f", os.fspath(makefiles / "entry.mk")),
-            *(f"rbl_source={self.source}", f"rbl_makefiles={makefiles}", f"rbl_output={output}"),
-            *(*self._assignments(), goal),
+            # Without the second option, kernels since 6.2 would start make once more, with their own makefile.
+            *("make", "-rR", "--no-print-directory", "-s", f"-j{self.jobs}", "-C", os.fspath(self.build)),
+            *("-f", os.fspath(makefiles / "entry.mk"), f"rbl_source={self.source}"),
+            *(f"rbl_makefiles={makefiles}", f"rbl_output={output}", *self._assignments(), goal),
         ]
         done = subprocess.run(
             command,

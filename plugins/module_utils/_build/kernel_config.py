@@ -31,6 +31,8 @@ _TOOLS = (
     (re.compile(r"CONFIG_(AS|LD|LLD)_(VERSION|IS_\w+|HAS_\w+)"), "binutils", "binutils"),
     (re.compile(r"CONFIG_(CC|GCC|CLANG)_\w+"), "the compiler", None),
 )
+# What the configuration says where its tool was not there -> make variable that hides the build host's.
+_ABSENT = {("CONFIG_RUSTC_VERSION", "0"): "RUSTC"}
 _BROKEN = "cannot be run"
 _LINE = re.compile(r"^(?:(CONFIG_\w+)=(.*)|# (CONFIG_\w+) is not set)$", re.MULTILINE)
 
@@ -38,6 +40,11 @@ _LINE = re.compile(r"^(?:(CONFIG_\w+)=(.*)|# (CONFIG_\w+) is not set)$", re.MULT
 def parse(text: str) -> dict[str, str]:
     """The options of a ``.config``; ``n`` for those that are named as not set."""
     return {m.group(1) or m.group(3): m.group(2) if m.group(1) else "n" for m in _LINE.finditer(text)}
+
+
+def without_tools(config: dict[str, str]) -> dict[str, str]:
+    """Make variables that hide tools of the build host which the distribution built without."""
+    return {variable: "false" for (option, value), variable in _ABSENT.items() if config.get(option) == value}
 
 
 def enabled(config: dict[str, str], option: str) -> bool:

@@ -171,7 +171,7 @@ def prepare(
     if kernel_config.enabled(config, "CONFIG_DEBUG_INFO_BTF"):
         require_tools("pahole")
     found = kernel_config.find_compiler(config, compiler)
-    variables = _variables(material)
+    variables = {**_variables(material), **kernel_config.without_tools(config)}
     log = directory / "prepare.log"
     kbuild = Kbuild(material.source, directory / "build", directory / "kbuild", found.command, variables, jobs, log)
     kbuild.build.mkdir()

@@ -14,6 +14,9 @@ LFENCE = bytes.fromhex("0faee8")
 XOR5RAX = bytes.fromhex("2e2e2e31c0")
 TRAMPOLINE_UD = bytes.fromhex("0fb9cc")
 
+# arch/x86/include/asm/ibt.h: a landing mark, and what the kernel writes over those that nothing leads to.
+ENDBR64, ENDBR_POISON = bytes.fromhex("f30f1efa"), bytes.fromhex("660f1f00")
+
 # arch/x86/include/asm/nops.h: BYTES_NOP1 to BYTES_NOP8 of 64-bit kernels.
 NOPS = {
     length: bytes.fromhex(code)
@@ -21,6 +24,11 @@ NOPS = {
         ("90", "6690", "0f1f00", "0f1f4000", "0f1f440000", "660f1f440000", "0f1f8000000000", "0f1f840000000000"), 1
     )
 }
+
+# The same file of 6.5 and later: BYTES_NOP9 to BYTES_NOP11.
+LONG_NOPS = {**NOPS, **{8 + more: bytes([0x66] * (more - 1) + [0x2E]) + NOPS[8] for more in (1, 2, 3)}}
+# Before an opcode: legacy prefixes, of which F3 makes a pause of a nop, and REX.
+PREFIXES = frozenset((0x66, 0x67, 0x2E, 0x36, 0x3E, 0x26, 0x64, 0x65, 0xF0, 0xF2, 0xF3))
 
 
 def add_nops(length: int) -> bytes:
@@ -53,3 +61,46 @@ def optimize_nops(content: Content) -> Content:
             size = end - position
         position += size
     return Content(bytes(data), content.fields)
+
+
+def optimize_nops_6_12(content: Content) -> Content:
+    """Runs of nops of any length made one (optimize_nops in arch/x86/kernel/alternative.c of 6.12).
+
+    Raises ``ValueError`` for an instruction that cannot be decoded here; the kernel might know it.
+    """
+    data, position = bytearray(content.data), 0
+    while position < len(data):
+        end = position + _size(data, position)
+        if is_nop(data[position:end]):
+            if end == len(data):
+                break
+            while end < len(data) and is_nop(data[end : end + _size(data, end)]):
+                end += _size(data, end)
+            data[position:end] = one_nop(end - position)
+        position = end
+    return Content(bytes(data), content.fields)
+
+
+def _size(data: bytearray, position: int) -> int:
+    size, _mnemonic = decode(bytes(data[position:]))
+    if not size:
+        raise ValueError(f"unknown instruction {data[position : position + 15].hex()}")
+    return size
+
+
+def is_nop(instruction: bytes | bytearray) -> bool:
+    """Whether the kernel takes an instruction for a nop (insn_is_nop): NOP without REP, and NOPL."""
+    start = 0
+    while start < len(instruction) - 1 and (instruction[start] in PREFIXES or instruction[start] & 0xF0 == 0x40):
+        start += 1
+    if instruction[start] == 0x90:
+        return start == 0 or instruction[0] != 0xF3
+    return bytes(instruction[start : start + 2]) == b"\x0f\x1f"
+
+
+def one_nop(length: int) -> bytes:
+    """A nop of that length, or a jump over breakpoints (add_nop)."""
+    if length in LONG_NOPS:
+        return LONG_NOPS[length]
+    jump = bytes([JMP8, length - 2]) if length < 128 else bytes([JMP32]) + (length - 5).to_bytes(4, "little")
+    return jump + bytes([INT3]) * (length - len(jump))

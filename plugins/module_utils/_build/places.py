@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from ansible_collections.rebootless.splice.plugins.module_utils._build import rewrites, special
 from ansible_collections.rebootless.splice.plugins.module_utils._build.contents import Content, content_of, field_of
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import ObjectFile, Section
-from ansible_collections.rebootless.splice.plugins.module_utils._build.rewrites import Entry, Rewrite
+from ansible_collections.rebootless.splice.plugins.module_utils._build.rewrites import Rewrite, entries
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 MAX_LENGTH = 256  # RBL_MAX_PLACE
@@ -43,22 +43,19 @@ class Places:
         special.check_sections(pre)
         self._rewrites: dict[Section, list[tuple[int, Rewrite]]] = {}
         for phase, (name, rewriter) in enumerate(kernel.rewriters):
-            section = pre.section_of(name)
-            if section is None:
-                continue
-            for rewrite in self._rewrites_of(section, rewriter, phase):
-                self._rewrites.setdefault(rewrite.section, []).append((phase, rewrite))
+            for section in special.sections_of(pre, name):
+                for rewrite in self._rewrites_of(section, rewriter, phase):
+                    self._rewrites.setdefault(rewrite.section, []).append((phase, rewrite))
 
     def _rewrites_of(self, section: Section, rewriter: special.Rewriter, phase: int) -> Iterator[Rewrite]:
-        if rewriter.whole_section:
-            yield from rewriter.function(self.pre, section)
-            return
-        for entry in entries(self.pre, section, rewriter.entry_size):
-            more = (lambda *where: self._before(phase, *where),) if rewriter.needs_before else ()
+        more = (lambda *where: self._before(phase, *where),) if rewriter.needs_before else ()
+        whole = rewriter.whole_section
+        for part in (section,) if whole else entries(self.pre, section, rewriter.entry_size):
             try:
-                yield from rewriter.function(self.pre, entry, *more)
+                yield from rewriter.function(self.pre, part, *more)
             except ValueError as error:
-                raise rewrites.broken(self.pre, section, entry.offset, str(error)) from error
+                offset = 0 if whole else part.offset
+                raise rewrites.broken(self.pre, section, offset, str(error)) from error
 
     def _before(self, phase: int, section: Section, start: int, end: int) -> list[Content]:
         """The contents that a range can have before ``phase``."""
@@ -119,13 +116,3 @@ def overlapping(spans: list[tuple]) -> list[tuple[int, int, list]]:
         start, end, items = groups.pop() if groups and low < groups[-1][1] else (low, high, [])
         groups.append((start, max(end, high), items if item is None else [*items, item]))
     return groups
-
-
-def entries(pre: ObjectFile, section: Section, size: int) -> Iterator[Entry]:
-    """The entries of a special section, each with its relocated fields."""
-    if section.size % size:
-        raise rewrites.broken(pre, section, 0, f"{section.size} bytes are no whole number of {size}-byte entries")
-    for offset in range(0, section.size, size):
-        fields = {r.offset - offset: r for r in section.relocations_in(offset, offset + size)}
-        if fields:
-            yield Entry(section, offset, fields, section.data[offset : offset + size])

@@ -13,11 +13,14 @@ import typing as t
 from collections.abc import Iterator
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.contents import (
+    COPY8,
+    COPY64,
     FIELD_TYPES,
     INDIRECT_PC32,
     PC8,
     PC32,
     Content,
+    Field,
     Literal,
     field_of,
     joined,
@@ -54,6 +57,8 @@ REGISTERS = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{numbe
 TRAMPOLINE, KEY = "__SCT__", "__SCK__"  # include/linux/static_call_types.h
 RETURN_THUNK = "__x86_return_thunk"
 THUNK_PREFIX = "__x86_indirect_thunk_"
+RUNTIME_POINTER, RUNTIME_SHIFT = "runtime_ptr_", "runtime_shift_"  # and the name of a variable: sections
+RUNTIME_DUMMY = (0x0123456789ABCDEF).to_bytes(8, "little")
 
 # A content, and the (CPU feature, present) under which it is written; None: under any.
 Variant = t.Tuple[t.Optional[t.Tuple[int, bool]], Content]
@@ -88,6 +93,16 @@ class Entry:
         if relocation is None or relocation.target_section is None:
             raise broken(pre, self.table, self.offset, "an entry does not point into the same object")
         return relocation.target_section, relocation.target_offset
+
+
+def entries(pre: ObjectFile, section: Section, size: int) -> Iterator[Entry]:
+    """The entries of a special section, each with its relocated fields."""
+    if section.size % size:
+        raise broken(pre, section, 0, f"{section.size} bytes are no whole number of {size}-byte entries")
+    for offset in range(0, section.size, size):
+        fields = {r.offset - offset: r for r in section.relocations_in(offset, offset + size)}
+        if fields:
+            yield Entry(section, offset, fields, section.data[offset : offset + size])
 
 
 def broken(pre: ObjectFile, section: Section, offset: int, what: str) -> RebootlessError:
@@ -132,15 +147,23 @@ def return_contents() -> list[Content]:
 
 def return_site(pre: ObjectFile, entry: Entry) -> Iterator[Rewrite]:
     """A jump to the return thunk (apply_returns in arch/x86/kernel/alternative.c)."""
-    section, offset = entry.location(0, pre)
+    yield return_at(pre, *entry.location(0, pre))
+
+
+def return_at(pre: ObjectFile, section: Section, offset: int) -> Rewrite:
+    """The rewrite of the jump to the return thunk at ``offset``."""
     if callee(section, offset, bytes([JMP32])) != RETURN_THUNK:
         raise broken(pre, section, offset, "no jump to __x86_return_thunk where .return_sites has one")
-    yield Rewrite(section, offset, 5, RETURN, one_of(*return_contents()))
+    return Rewrite(section, offset, 5, RETURN, one_of(*return_contents()))
 
 
 def retpoline_site(pre: ObjectFile, entry: Entry) -> Iterator[Rewrite]:
     """A call or jump to a retpoline thunk (patch_retpoline and emit_its_trampoline, arch/x86/kernel/alternative.c)."""
-    section, offset = entry.location(0, pre)
+    yield retpoline_at(pre, *entry.location(0, pre))
+
+
+def retpoline_at(pre: ObjectFile, section: Section, offset: int) -> Rewrite:
+    """The rewrite of the call or jump to a retpoline thunk at ``offset``."""
     length, mnemonic = decode(section.data[offset:])
     opcode = section.data[offset : offset + length - 4]
     thunk = callee(section, offset, opcode)
@@ -152,7 +175,7 @@ def retpoline_site(pre: ObjectFile, entry: Entry) -> Iterator[Rewrite]:
     # The thunk's address is the kernel's choice, for each site anew; what stands there is not.
     thunk_code = Literal(indirect_jump(register) + bytes([INT3]), ("its", section.index, offset))
     contents = [optimize_nops(Content(code)) for code in branches if code is not None]
-    yield Rewrite(section, offset, length, RETPOLINE, one_of(*contents, relative(opcode, thunk_code)))
+    return Rewrite(section, offset, length, RETPOLINE, one_of(*contents, relative(opcode, thunk_code)))
 
 
 def indirect_jump(register: int, call: bool = False) -> bytes:
@@ -186,6 +209,13 @@ def static_call_site(pre: ObjectFile, entry: Entry) -> Iterator[Rewrite]:
     key, key_offset, tail = reference.target, reference.addend & ~3, bool(reference.addend & 1)
     if isinstance(key, str) and key.startswith(TRAMPOLINE):  # a module that sees only the trampoline (objtool)
         key = KEY + key[len(TRAMPOLINE) :]
+    yield static_call_at(pre, section, offset, key, key_offset, tail)
+
+
+def static_call_at(
+    pre: ObjectFile, section: Section, offset: int, key: Section | str | Literal, key_offset: int, tail: bool
+) -> Rewrite:
+    """The rewrite of the call, or tail call, of the static call whose key is at ``key + key_offset``."""
     length, mnemonic = decode(section.data[offset:])
     opcode = section.data[offset : offset + length - 4]
     conditional = len(opcode) == 2 and opcode[0] == 0x0F and opcode[1] & 0xF0 == 0x80
@@ -199,7 +229,7 @@ def static_call_site(pre: ObjectFile, entry: Entry) -> Iterator[Rewrite]:
         contents += return_contents()
     else:
         contents += [Content(NOPS[5]), Content(XOR5RAX)]
-    yield Rewrite(section, offset, length, STATIC_CALL, one_of(*contents))
+    return Rewrite(section, offset, length, STATIC_CALL, one_of(*contents))
 
 
 def static_call_trampolines(pre: ObjectFile, section: Section) -> Iterator[Rewrite]:
@@ -253,6 +283,28 @@ def paravirt_site(pre: ObjectFile, entry: Entry) -> Iterator[Rewrite]:
         Content(add_nops(length)),
     )
     yield Rewrite(section, offset, length, PARAVIRT, lambda current: [(None, content) for content in contents])
+
+
+def runtime_pointer(pre: ObjectFile, section: Section) -> Iterator[Rewrite]:
+    """Eight bytes that the boot makes the value of a variable (arch/x86/include/asm/runtime-const.h of 6.12)."""
+    yield from _runtime_constant(pre, section, RUNTIME_POINTER, COPY64, RUNTIME_DUMMY)
+
+
+def runtime_shift(pre: ObjectFile, section: Section) -> Iterator[Rewrite]:
+    """The same for the one byte that a shift takes."""
+    yield from _runtime_constant(pre, section, RUNTIME_SHIFT, COPY8, b"\x0c")
+
+
+def _runtime_constant(pre: ObjectFile, table: Section, prefix: str, type_: int, dummy: bytes) -> Iterator[Rewrite]:
+    name = table.name[len(prefix) :]
+    symbol = next((s for s in pre.symbols if s.name == name and s.section is not None), None)
+    target: Section | str = symbol.section if symbol and symbol.section else name
+    field = Field(0, type_, target, symbol.value if symbol and symbol.section else 0)
+    for entry in entries(pre, table, 4):
+        section, offset = entry.location(0, pre)
+        if section.data[offset : offset + len(dummy)] != dummy:
+            raise broken(pre, section, offset, f"no constant where {table.name} has one")
+        yield Rewrite(section, offset, len(dummy), ALTERNATIVE, one_of(Content(bytes(len(dummy)), (field,))))
 
 
 def lock_prefix(pre: ObjectFile, entry: Entry) -> Iterator[Rewrite]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build import alternatives, rewrites
+from ansible_collections.rebootless.splice.plugins.module_utils._build import alternatives, rewrites, sites
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import ObjectFile, Section
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
@@ -88,6 +88,8 @@ HARMLESS_SECTIONS = {
     ".orc_": "the unwinder's tables",
     ".static_call_tramp_key": "static calls that modules reach by their trampoline",
     ".gnu.linkonce.this_module": "a module's description: its init and exit",
+    "__patchable_function_entries": "the nops before functions, for tracers; the linker drops them",
+    ".export_symbol": "exported symbols",
     "__bug_table": "warnings: the code is compared by the trap, never written",
     "__ex_table": "exception fixups: addresses to continue at",
     "___ksymtab": "exported symbols",
@@ -113,6 +115,9 @@ HARMLESS_SECTIONS = {
     ".printk_index": "an index of messages",
 }
 
+# Tables with the name of a variable behind this: the boot writes its value into code (rewrites.runtime_pointer).
+RUNTIME_CONSTANTS = (rewrites.RUNTIME_POINTER, rewrites.RUNTIME_SHIFT)
+
 # Constants at an address of their own, by the beginning of their section's name (include/asm-generic/vmlinux.lds.h).
 CONSTANT_SECTIONS = (
     ".rodata",
@@ -123,6 +128,8 @@ CONSTANT_SECTIONS = (
     "__fair_sched",
     "__idle_sched",
 )
+
+CODE = "(code)"  # in place of a section's name: all sections with code
 
 # Code that is not in memory once a kernel runs (or, for the replacements, only a source of other code).
 TRANSIENT_TEXT = (".init.", ".altinstr_replacement", ".altinstr_aux", ".discard.")
@@ -150,7 +157,7 @@ class Rewriter:
 
     ``function(pre, entry)`` yields the rewrites of an entry of ``entry_size`` bytes; with ``needs_before`` it also
     gets the function that says what code looks like before this mechanism's turn; with ``whole_section`` it is
-    ``function(pre, section)``.
+    ``function(pre, section)`` (of all sections with code if it stands beside ``CODE``).
     """
 
     function: Callable
@@ -182,7 +189,24 @@ LINUX_6_1 = Kernel(
         (".smp_locks", Rewriter(rewrites.lock_prefix, 4)),
     ),
 )
-KERNELS = {kernel.series: kernel for kernel in (LINUX_6_1,)}
+# The same function of 6.12; apply_returns() comes before the static calls' sites that it corrects are used.
+LINUX_6_12 = Kernel(
+    "6.12",
+    (
+        ("__mcount_loc", Rewriter(rewrites.fentry, 8)),
+        ("__jump_table", Rewriter(rewrites.static_branch, 16)),
+        (CODE, Rewriter(sites.static_calls_in_code, whole_section=True)),
+        (".static_call.text", Rewriter(rewrites.static_call_trampolines, whole_section=True)),
+        (CODE, Rewriter(sites.retpolines_in_code, whole_section=True)),
+        (CODE, Rewriter(sites.returns_in_code, whole_section=True)),
+        (rewrites.RUNTIME_POINTER + "*", Rewriter(rewrites.runtime_pointer, whole_section=True)),
+        (rewrites.RUNTIME_SHIFT + "*", Rewriter(rewrites.runtime_shift, whole_section=True)),
+        (".altinstructions", Rewriter(alternatives.alternatives_6_12, whole_section=True, needs_before=True)),
+        (CODE, Rewriter(sites.landing_marks_in_code, whole_section=True)),
+        (".smp_locks", Rewriter(rewrites.lock_prefix, 4)),
+    ),
+)
+KERNELS = {kernel.series: kernel for kernel in (LINUX_6_1, LINUX_6_12)}
 
 
 def kernel_of(version: str) -> Kernel:
@@ -195,6 +219,16 @@ def kernel_of(version: str) -> Kernel:
             f"Use a kernel of one of these series: {', '.join(KERNELS)}.",
         )
     return KERNELS[series]
+
+
+def sections_of(pre: ObjectFile, name: str) -> list[Section]:
+    """The sections that a row of ``Kernel.rewriters`` names: one, all with code, or all whose name begins like that."""
+    if name == CODE:
+        return [section for section in pre.sections if section.is_text]
+    if name.endswith("*"):
+        return [section for section in pre.sections if section.name.startswith(name[:-1])]
+    section = pre.section_of(name)
+    return [section] if section is not None else []
 
 
 def stays_in_memory(section: Section, built_in: bool = True) -> bool:
@@ -214,7 +248,7 @@ def check_sections(pre: ObjectFile) -> None:
     for section in pre.sections:
         if not section.is_alloc or section.is_text or section.name in SPECIAL_SECTIONS:
             continue
-        if section.name.startswith(tuple(HARMLESS_SECTIONS)):
+        if section.name.startswith((*HARMLESS_SECTIONS, *RUNTIME_CONSTANTS)):
             continue
         for relocation in section.relocations:
             target = relocation.target_section

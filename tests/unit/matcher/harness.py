@@ -16,8 +16,8 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common import m
 from ansible_collections.rebootless.splice.plugins.module_utils._common import program as layout
 
 KMOD = Path(__file__).resolve().parents[3] / "kmod"
-ABS64, PC32, ABS32, ABS32S, PC8, PC64, INDIRECT_PC32 = range(1, 8)
-WIDTH = {ABS64: 8, PC32: 4, ABS32: 4, ABS32S: 4, PC8: 1, PC64: 8, INDIRECT_PC32: 4}
+ABS64, PC32, ABS32, ABS32S, PC8, PC64, INDIRECT_PC32, COPY64, COPY8 = range(1, 10)
+WIDTH = {ABS64: 8, PC32: 4, ABS32: 4, ABS32S: 4, PC8: 1, PC64: 8, INDIRECT_PC32: 4, COPY64: 8, COPY8: 1}
 RELATIVE = (PC32, PC8, PC64)
 RELOCATION, FENTRY, RETURN = 0, 1, 2
 # Codes by number, from the header that numbers them.
@@ -93,6 +93,17 @@ def field(kind, value, addend, address):
     """The bytes of a relocated field."""
     number = value + addend - (address if kind in RELATIVE else 0)
     return (number & (1 << 8 * WIDTH[kind]) - 1).to_bytes(WIDTH[kind], "little")
+
+
+# Fields that are not made from their symbol's value, but from what stands there.
+THROUGH_MEMORY = (INDIRECT_PC32, COPY64, COPY8)
+
+
+def field_through(kind, pointed, address):
+    """The bytes of such a field; ``pointed`` are the eight bytes at its symbol."""
+    if kind == INDIRECT_PC32:
+        return field(PC32, int.from_bytes(pointed, "little"), -4, address)
+    return pointed[: WIDTH[kind]]
 
 
 @dataclasses.dataclass

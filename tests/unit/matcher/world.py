@@ -148,7 +148,7 @@ class World:
         return offset, length, kind, contents
 
     def _random_reloc(self, kind: int, at: int) -> tuple:
-        if kind == harness.INDIRECT_PC32:
+        if kind in harness.THROUGH_MEMORY:
             return at, kind, self.rng.choice(self._pointers), 8
         if kind == harness.ABS32:
             return at, kind, self._low, 4
@@ -157,7 +157,7 @@ class World:
 
     def _field(self, reloc: tuple, address: int) -> bytes:
         at, kind, symbol, addend = reloc
-        if kind != harness.INDIRECT_PC32:
+        if kind not in harness.THROUGH_MEMORY:
             return harness.field(kind, self.values[symbol], addend, address)
         pointer = self.regions[self.values[symbol] + addend]
-        return harness.field(harness.PC32, int.from_bytes(pointer, "little"), -4, address)
+        return harness.field_through(kind, pointer, address)
