@@ -63,6 +63,21 @@ options:
     type: list
     elements: path
     required: true
+  custom:
+    description:
+      - Custom code for what exchanging code cannot bring about. C(docs/custom-code.md) is about writing it.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: Path on the build host of a C file.
+        type: path
+        required: true
+      source:
+        description: The kernel source at whose end it is compiled; one that the patches change.
+        type: str
+        required: true
   dest:
     description:
       - Directory on the build host into which the package is copied. It is made if it is not there.
@@ -199,7 +214,7 @@ functions:
       returned: always
       type: int
 data:
-  description: The data that are new or gone.
+  description: The data that are new, gone or exchanged.
   returned: success
   type: list
   elements: dict
@@ -218,13 +233,42 @@ data:
       returned: always
       type: str
     change:
-      description: V(new), V(changed) or V(removed).
+      description: V(new), V(exchanged) in place, V(changed) or V(removed).
       returned: always
       type: str
     size:
       description: Bytes.
       returned: always
       type: int
+custom:
+  description: The custom code of the update.
+  returned: success
+  type: list
+  elements: dict
+  sample: []
+  contains:
+    name:
+      description: Name of the file.
+      returned: always
+      type: str
+    source:
+      description: The kernel source that it belongs to.
+      returned: always
+      type: str
+    sha256:
+      description: SHA-256 of the file.
+      returned: always
+      type: str
+    handles:
+      description: The findings that it takes care of, each with the finding's code and the thing that it is about.
+      returned: when its unit changes
+      type: list
+      elements: list
+    hooks:
+      description: The stages at which it is called, such as V(pre_apply).
+      returned: when its unit changes
+      type: list
+      elements: str
 not_applicable:
   description: Patched files that have no part in this kernel, and why.
   returned: success
@@ -285,6 +329,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache, sha256_of_file
 from ansible_collections.rebootless.splice.plugins.module_utils._build.commands import Phases
+from ansible_collections.rebootless.splice.plugins.module_utils._build.custom_code import read_custom
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel_tree import read_tree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.patches import read_patch
 from ansible_collections.rebootless.splice.plugins.module_utils._build.progress import teller
@@ -297,7 +342,8 @@ def build(module: AnsibleModule) -> dict:
     cache = Cache(options["cache"])
     tree = read_tree(options["tree"])
     patches = tuple(read_patch(path) for path in options["patches"])
-    update = Update(options["name"], options["version"], tuple(options["cves"]), patches)
+    custom = tuple(read_custom(code["path"], code["source"]) for code in options["custom"])
+    update = Update(options["name"], options["version"], tuple(options["cves"]), patches, custom)
     phases = Phases(teller(cache, f"update_build {update.name} {tree.release}", module.log))
     builder = Builder(tree, options["kmod"], cache, options["jobs"] or os.cpu_count() or 1, phases)
     done = builder.foresee(update) if module.check_mode else builder.build(update)
@@ -350,6 +396,15 @@ def main() -> None:
             "version": {"type": "str", "default": "1"},
             "cves": {"type": "list", "elements": "str", "default": []},
             "patches": {"type": "list", "elements": "path", "required": True},
+            "custom": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "path": {"type": "path", "required": True},
+                    "source": {"type": "str", "required": True},
+                },
+            },
             "tree": {"type": "path", "required": True},
             "kmod": {"type": "path", "required": True},
             "dest": {"type": "path"},

@@ -87,6 +87,18 @@ def test_layouts():
     assert inner.details["also_changed"] == ["struct outer"]
 
 
+def test_constants_of_enumerations_that_existing_objects_hold():
+    assert sentences(found("layout"), "constant_renumbered") == [
+        "The constant STATE_GONE was 1 and becomes 2; existing objects hold the old number."
+    ]
+
+
+def test_variables_that_become_something_else():
+    assert sentences(found("layout"), "variable_retyped") == [
+        "The variable lock was struct mutex and becomes struct semaphore; it keeps what it holds."
+    ]
+
+
 def test_exported_symbols():
     assert sentences(found("exports"), "exports_changed") == [
         "The symbol after is exported; the running kernel's list of exported symbols cannot be changed.",

@@ -18,12 +18,8 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 
 R_X86_64_32 = 10
 _RELA = struct.Struct("<QQq")
-_QUALIFIERS = {
-    "DW_TAG_const_type": "const",
-    "DW_TAG_volatile_type": "volatile",
-    "DW_TAG_restrict_type": "restrict",
-    "DW_TAG_atomic_type": "_Atomic",
-}
+# What they say concerns the code that uses an object, not the object.
+_QUALIFIERS = ("DW_TAG_const_type", "DW_TAG_volatile_type", "DW_TAG_restrict_type")
 _AGGREGATES = {"DW_TAG_structure_type": "struct", "DW_TAG_union_type": "union"}
 
 
@@ -50,7 +46,10 @@ class Layout:
 
 
 class DebugTypes:
-    """``layouts`` by name, and ``never_return``: names of functions declared ``__noreturn``; empty without DWARF.
+    """``layouts`` by name, and what else is declared at file scope; empty without DWARF.
+
+    ``never_return`` has the names of functions declared ``__noreturn``; ``variables`` the types of variables that the
+    object defines, in words; ``constants`` the values of enumerations: ``{enumeration: {constant: value}}``.
 
     Raises ``RebootlessError`` (``bad_object``) if the debug information cannot be read.
     """
@@ -58,6 +57,8 @@ class DebugTypes:
     def __init__(self, path: str | pathlib.Path):
         self.layouts: dict[str, Layout] = {}
         self.never_return: set[str] = set()
+        self.variables: dict[str, str] = {}
+        self.constants: dict[str, dict[str, int]] = {}
         self._described: dict[int, str] = {}
         with open(path, "rb") as stream:
             try:
@@ -78,6 +79,13 @@ class DebugTypes:
                 self._file_scope(entry)
 
     def _file_scope(self, entry) -> None:
+        if entry.tag == "DW_TAG_enumeration_type":
+            values = {_name(c): _number(c, "DW_AT_const_value") for c in entry.iter_children()}
+            self.constants[_name(entry) or next(iter(values), "")] = values
+        elif entry.tag == "DW_TAG_variable" and "DW_AT_location" in entry.attributes:
+            if "DW_AT_specification" in entry.attributes:
+                entry = entry.get_DIE_from_attribute("DW_AT_specification")
+            self.variables[_name(entry)] = self._type_of(entry)
         name = _name(entry)
         if not name:
             return
@@ -89,8 +97,9 @@ class DebugTypes:
                 layout = Layout(self._describe(entry), _number(entry, "DW_AT_byte_size"), self._members(entry))
                 self.layouts[layout.name] = layout
         elif entry.tag == "DW_TAG_typedef":
-            target = Member("", self._type_of(entry), 0, 0)
-            self.layouts[name] = Layout(name, 0, (target,))
+            words = self._type_of(entry)
+            if "{" in words:  # what has a name is compared by that
+                self.layouts[name] = Layout(name, 0, (Member("", words, 0, 0),))
 
     def _members(self, entry) -> tuple[Member, ...]:
         if entry.tag not in _AGGREGATES:
@@ -121,18 +130,21 @@ class DebugTypes:
             return f"{_AGGREGATES[tag]} {{ {inside} }} of {_number(entry, 'DW_AT_byte_size')} bytes"
         if tag == "DW_TAG_enumeration_type":
             return f"enum {name}" if name else f"enum of {_number(entry, 'DW_AT_byte_size')} bytes"
+        if tag == "DW_TAG_typedef":
+            words = self._type_of(entry)
+            # What is told by its contents is better told by its name; any other name is as good as what it stands for.
+            return str(name) if "{" in words else words
         if tag in _QUALIFIERS:
-            return f"{_QUALIFIERS[tag]} {self._type_of(entry)}"
+            return self._type_of(entry)
         if tag == "DW_TAG_pointer_type":
-            return f"{self._type_of(entry)} *"
+            # Which functions a pointer may be set to is for the code that sets and calls it.
+            words = self._type_of(entry)
+            return "function *" if words == "function" else f"{words} *"
         if tag == "DW_TAG_array_type":
             bounds = "".join(f"[{_length(d)}]" for d in entry.iter_children() if d.tag == "DW_TAG_subrange_type")
             return f"{self._type_of(entry)} {bounds}"
         if tag == "DW_TAG_subroutine_type":
-            parameters = [
-                "..." if p.tag == "DW_TAG_unspecified_parameters" else self._type_of(p) for p in entry.iter_children()
-            ]
-            return f"{self._type_of(entry)} ({', '.join(parameters)})"
+            return "function"
         return name or tag
 
 

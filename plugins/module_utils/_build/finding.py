@@ -8,6 +8,9 @@ import dataclasses
 from typing import Any
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference import UnitChange
+from ansible_collections.rebootless.splice.plugins.module_utils._build.pieces import family
+
+_THINGS = ("function", "data", "type", "symbol")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Finding:
     @property
     def thing(self) -> str:
         """The function, variable, type or symbol that the finding is about."""
-        return next((str(self.details[k]) for k in ("function", "data", "type", "symbol") if k in self.details), "")
+        return family(next((str(self.details[k]) for k in _THINGS if k in self.details), ""))
 
     def as_dict(self) -> dict[str, Any]:
         """For results and manifests."""

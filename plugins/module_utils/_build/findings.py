@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build import jumps, special
 from ansible_collections.rebootless.splice.plugins.module_utils._build.data_findings import data_findings
-from ansible_collections.rebootless.splice.plugins.module_utils._build.debug_types import Layout, Member
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference import Change, UnitChange, is_living
 from ansible_collections.rebootless.splice.plugins.module_utils._build.exports import export_checksums
 from ansible_collections.rebootless.splice.plugins.module_utils._build.finding import Finding, finding
 from ansible_collections.rebootless.splice.plugins.module_utils._build.pieces import Pieces
+from ansible_collections.rebootless.splice.plugins.module_utils._build.type_findings import type_findings
 from ansible_collections.rebootless.splice.plugins.module_utils._build.places import Places
 
 EXPORT_PREFIX = ("___ksymtab_gpl+", "___ksymtab+", ".export_symbol")
@@ -29,7 +29,7 @@ def find(change: UnitChange, kernel: special.Kernel) -> list[Finding]:
     files beside them, where Kbuild left some.
     """
     found: list[Finding] = []
-    for generator in (_init_and_exit(change), data_findings(change, kernel), _exports(change), _layouts(change)):
+    for generator in (_init_and_exit(change), data_findings(change, kernel), _exports(change), type_findings(change)):
         found += generator
     if any(f.change == "changed" and is_living(change, f) for f in change.difference.functions):
         found += _jumps(change, kernel)
@@ -104,54 +104,6 @@ def _exported_names(object_file) -> set[str]:
         elif section.name == EXPORT_PREFIX[2]:
             names |= {s.name.removeprefix("__export_symbol_") for s in section.symbols}
     return names
-
-
-# ---- layouts
-
-
-def _layouts(change: UnitChange) -> Iterator[Finding]:
-    pre, post = (types.layouts for types in change.difference.types)
-    changed = [(pre[name], post[name]) for name in sorted(set(pre) & set(post)) if pre[name] != post[name]]
-    causes = [(a, b) for a, b in changed if _words(a) != _words(b)]
-    followers = [a.name for a, b in changed if (a, b) not in causes]
-    for a, b in causes or changed:
-        yield finding(
-            change,
-            "layout_changed",
-            f"{_what_changed(a, b)}; objects of the old layout are alive.",
-            type=a.name,
-            pre_size=a.size,
-            post_size=b.size,
-            also_changed=followers,
-        )
-
-
-def _words(layout: Layout) -> list[tuple]:
-    """What the source says of a type, without what follows from the sizes of other types."""
-    return [(m.name, m.type, m.bits) for m in layout.members]
-
-
-def _what_changed(a: Layout, b: Layout) -> str:
-    if a.size != b.size:
-        return f"{a.name} {'grows' if b.size > a.size else 'shrinks'} from {a.size} to {b.size} bytes"
-    ours, theirs = _by_name(a.members), _by_name(b.members)
-    for name in (*ours, *theirs):
-        if name not in theirs:
-            return f"the member {name} of {a.name} is gone"
-        if name not in ours:
-            return f"{a.name} has a new member {name}"
-        if ours[name] != theirs[name]:
-            member = f"the member {name} of {a.name}" if name else a.name
-            if ours[name].type != theirs[name].type:
-                return f"{member} was {ours[name].type} and becomes {theirs[name].type}"
-            if ours[name].bits != theirs[name].bits:
-                return f"{member} was {ours[name].bits} bits wide and becomes {theirs[name].bits}"
-            return f"{member} moves from bit {ours[name].offset} to {theirs[name].offset}"
-    return f"{a.name} changes"
-
-
-def _by_name(members: Iterable[Member]) -> dict[str, Member]:
-    return {m.name: m for m in members}
 
 
 # ---- jumps

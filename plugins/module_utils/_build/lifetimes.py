@@ -44,6 +44,7 @@ _ROWS = [
         (r"\.(data|bss)\.\.percpu", "percpu"),
         (r"\.data\.\.?once", "once"),
         (r"__dyndbg", "debug site"),
+        (r"\.rbl\.", "custom"),  # kmod/rebootless_custom.h
         (r"\.rodata|\.data\.rel\.ro|\.ref\.rodata|__(stop|dl|rt|fair|idle)_sched_class", "constant"),
         (r"\.(data|bss)(\.|$)|\.ref\.data", "writable"),
     )

@@ -78,12 +78,16 @@ class Placed:
 
 @dataclasses.dataclass(frozen=True)
 class PatchedFile:
-    """A patched source.  ``already_applied``: every hunk's result was there before, nothing was changed."""
+    """A patched source.  ``already_applied``: every hunk's result was there before, nothing was changed.
+
+    ``appended`` is custom code that is compiled at its end.
+    """
 
     path: str
     lines: tuple[Line, ...]
     placed: tuple[Placed, ...]
     already_applied: bool = False
+    appended: bytes = b""
 
     def text(self, numbered: bool = True) -> bytes:
         """The source; with ``numbered``, lines keep their unpatched numbers through ``#line`` directives."""
@@ -91,7 +95,7 @@ class PatchedFile:
             lines = renumber(self.lines, assembler=self.path.endswith(".S"))
         else:
             lines = [line.text for line in self.lines]
-        return "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
+        return "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape") + self.appended
 
     def hunk_at(self, line: int) -> Placed | None:
         """The hunk that line ``line`` of the patched file lies in."""

@@ -15,7 +15,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build import findings, special
+from ansible_collections.rebootless.splice.plugins.module_utils._build import custom_code, findings, special
 from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import (
     Cache,
     sha256_of,
@@ -62,12 +62,13 @@ _WITHOUT_EFFECT = ("exit_code_changed",)
 
 @dataclasses.dataclass(frozen=True)
 class Update:
-    """What is to be built: a named, versioned set of patches with the CVEs they fix."""
+    """What is to be built: a named, versioned set of patches with the CVEs they fix, and custom code for them."""
 
     name: str
     version: str
     cves: tuple[str, ...]
     patches: tuple[Patch, ...]
+    custom: tuple[custom_code.CustomCode, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +161,7 @@ class Builder:
             for patch in update.patches
         ]
         found = []
-        for patched in apply_patches(patches, source):
+        for patched in custom_code.attach(apply_patches(patches, source), update.custom, self._kmod):
             if patched.already_applied:
                 reason = f"{patched.path} in this kernel's source has the change already."
                 skipped.append(NotApplicable(patched.path, "already_applied", reason))
@@ -175,6 +176,7 @@ class Builder:
         return sha256_of(
             *("update", update.name, update.version, *update.cves),
             *("patches", *patches),
+            *("custom", *(word for code in update.custom for word in (code.name, code.source, code.sha256))),
             *("tree", self._tree.identity, *sources),
             *("helper", helper_digest(self._tree, self._kmod)),
             *("code", source_digest(__name__)),
@@ -201,7 +203,7 @@ class Builder:
                 helper, _built = build_helper(self._tree, self._kmod, self._cache)
             changes, unchanged = self._compile_and_compare(touched, directory)
             with self._phases.phase("look for findings"):
-                idle = self._judge_changes(changes, {unit.name: file.path for unit, file in touched.units})
+                idle = self._judge_changes(update, changes, {unit.name: file.path for unit, file in touched.units})
             skipped = (*touched.not_applicable, *unchanged, *idle)
             if not changes:
                 return Build(digest, None, _facts([], skipped), built=False)
@@ -209,7 +211,7 @@ class Builder:
             with self._phases.phase("offline match"):
                 self._match(helper, files["match.bin"], target.result())
         with self._phases.phase("package"):
-            facts = _facts(changes, skipped)
+            facts = {**_facts(changes, skipped), "custom": custom_code.facts(changes, update.custom)}
             return self._package(update, digest, facts, files, directory)
 
     def _compile_and_compare(
@@ -240,10 +242,12 @@ class Builder:
                     unchanged.append(NotApplicable(patched.path, "same_object", reason))
         return changes, tuple(unchanged)
 
-    def _judge_changes(self, changes: list[UnitChange], sources: Mapping[str, str]) -> tuple[NotApplicable, ...]:
+    def _judge_changes(
+        self, update: Update, changes: list[UnitChange], sources: Mapping[str, str]
+    ) -> tuple[NotApplicable, ...]:
         """Raises if a change cannot be made live; takes those without effect in a running kernel out of ``changes``."""
         kernel = special.kernel_of(self._tree.version or self._tree.release)
-        found = {change.unit: findings.find(change, kernel) for change in changes}
+        found = {change.unit: custom_code.excuse(change, findings.find(change, kernel)) for change in changes}
         idle = []
         for change in list(changes):
             rows = found[change.unit]
@@ -261,7 +265,8 @@ class Builder:
             raise RebootlessError(
                 "unsafe_change",
                 f"The update cannot be made live by exchanging code: {sentences}{more}.",
-                "Change the patch so that it does without, or reboot into a fixed kernel for this fix.",
+                "Change the patch so that it does without, add custom code for it (docs/custom-code.md), or reboot into a "
+                "fixed kernel for this fix.",
                 findings=[row.as_dict() for row in rows],
                 **_facts(changes, ()),
             )
@@ -325,6 +330,7 @@ class Builder:
             "patches": [{"name": patch.name, "sha256": patch.sha256} for patch in update.patches],
             "compiler": tree.compiler_version,
             "findings": [],
+            "custom": facts["custom"],
         }
         package = directory / package_name(update.name, update.version, tree.build_id)
         package.write_bytes(make_package(manifest, files))
@@ -376,4 +382,5 @@ def _facts(
         "functions": functions,
         "data": data,
         "not_applicable": [dataclasses.asdict(row) for row in not_applicable],
+        "custom": [],
     }
