@@ -11,7 +11,7 @@
 #include <linux/types.h>
 #include <linux/module.h>
 
-#define RBL_ABI 1
+#define RBL_ABI 2
 #define RBL_MODULE_PREFIX "rbl_"	/* every update module's name begins so */
 #define RBL_NAME_MAX 64
 
@@ -33,20 +33,54 @@ struct rbl_function {
 	u32 jump_offset;	/* where in the running function the 5-byte jump goes; the build proved that there is room */
 };
 
+/* Constant data of the running kernel whose bytes are exchanged during the stop, and put back by reverse. */
+struct rbl_datum {
+	const char *name;
+	const void *replacement;	/* in the update module; its own relocations and fixups are done by then */
+	u32 symbol;			/* program symbol (LOCAL, in a COMPARED section without TEXT) of the running datum */
+	u32 size;			/* of both */
+};
+
+enum rbl_hook_stage {
+	RBL_PRE_APPLY, RBL_CHECK_APPLY, RBL_APPLY, RBL_POST_APPLY, RBL_FAIL_APPLY,
+	RBL_PRE_REVERSE, RBL_CHECK_REVERSE, RBL_REVERSE, RBL_POST_REVERSE, RBL_FAIL_REVERSE,
+};
+
+/* Custom code.  pre_* and check_* refuse by a value that is not 0; check_*, apply and reverse run while all is stopped. */
+struct rbl_hook {
+	u32 stage;	/* enum rbl_hook_stage */
+	u32 reserved;
+	int (*call)(void);
+};
+
+/* What an update does to one object. */
+struct rbl_object {
+	const char *name;	/* "vmlinux", or the kernel's name of a loadable module */
+	const void *program;	/* the part's match program, RBL_MAGIC first */
+	const struct rbl_function *functions;
+	const struct rbl_datum *data;
+	const struct rbl_fixup *fixups;
+	const struct rbl_hook *hooks;
+	/* Static branches of the replacement code whose keys are the object's own, or those of a module that it needs. */
+	struct jump_entry *jump_entries;
+	u32 program_size;
+	u32 n_functions;
+	u32 n_data;
+	u32 n_fixups;
+	u32 n_hooks;
+	u32 n_jump_entries;
+};
+
 struct rbl_update {
 	u32 abi;		/* RBL_ABI */
-	u32 program_size;
+	u32 n_objects;
 	const char *name;	/* of the update, as operators know it: [a-z0-9][a-z0-9._-]* */
 	const char *version;
 	const char *digest;	/* hex SHA-256 that names the build */
 	const u8 *build_id;	/* GNU build ID of the kernel it was built for */
 	u32 build_id_size;
-	u32 n_functions;
-	const void *program;	/* the match program, RBL_MAGIC first */
-	const struct rbl_function *functions;
-	const struct rbl_fixup *fixups;
-	u32 n_fixups;
 	u32 reserved;
+	const struct rbl_object *objects;	/* vmlinux first, if it is there */
 	struct module *module;
 };
 

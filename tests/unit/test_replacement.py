@@ -14,7 +14,6 @@ import pytest
 from ansible_collections.rebootless.splice.plugins.module_utils._build.assembler import Listing
 from ansible_collections.rebootless.splice.plugins.module_utils._build.exports import Export
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import ObjectFile
-from ansible_collections.rebootless.splice.plugins.module_utils._build.program import ProgramBuilder
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement import make_replacement
 from ansible_collections.rebootless.splice.plugins.module_utils._build.update_module import (
     Identity,
@@ -22,6 +21,11 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.update_mo
     write_update_module,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._common.program import (
+    SECTION_TEXT,
+    SYMBOL_GLOBAL,
+    Program,
+)
 from ansible_collections.rebootless.splice.tests.unit.differencing.compiled import FIXTURES, object_file, unit_change
 
 KMOD = FIXTURES.parents[2] / "kmod"
@@ -34,9 +38,8 @@ EXPORTS["pv_ops"] = Export("pv_ops", 1, "vmlinux", "EXPORT_SYMBOL", "")
 
 def made(*constructs, exports=None):
     changes = [unit_change(construct) for construct in constructs]
-    builder = ProgramBuilder("6.1.176-1")
-    replacement = make_replacement(changes, builder, EXPORTS if exports is None else exports)
-    return types.SimpleNamespace(changes=changes, builder=builder, replacement=replacement)
+    replacement = make_replacement(changes, "6.1.176-1", EXPORTS if exports is None else exports)
+    return types.SimpleNamespace(changes=changes, builder=replacement.parts[0].builder, replacement=replacement)
 
 
 def chunk(replacement, label):
@@ -66,17 +69,17 @@ def assembled(replacement, directory):
 
 def test_only_the_changed_function_is_carried():
     found = made("changed_function").replacement
-    assert [c.label for c in found.carried] == ["changed"]
+    assert [c.label for c in found.carried] == ["changed.rbl"]
     (row,) = found.functions
     exact = object_file("changed_function", "exact")
     size = next(s.size for s in exact.symbols if s.name == "changed")
-    assert (row.name, row.size, row.jump_offset, row.chunk.label) == ("changed", size, 5, "changed")
+    assert (row.name, row.size, row.jump_offset, row.chunk.label) == ("changed", size, 5, "changed.rbl")
 
 
 def test_what_runs_is_referred_to_where_it_runs():
     found = made("changed_function")
     ((where, field),) = found.replacement.fixups
-    assert (where.label, field.target, field.addend) == ("changed", "callee", -4)
+    assert (where.label, field.target, field.addend) == ("changed.rbl", "callee", -4)
     assert "callee" in found.replacement.weak
     assert set(targets(where)) == {"__fentry__", "__x86_return_thunk", "callee"}
 
@@ -130,7 +133,7 @@ def test_the_assembler_makes_the_compilers_bytes(tmp_path, construct):
 
 def test_a_cold_part_comes_along_under_its_functions_name():
     found = made("clones").replacement
-    assert [c.label for c in found.carried] == ["with_cold_part", "with_cold_part.cold"]
+    assert [c.label for c in found.carried] == ["with_cold_part.rbl", "with_cold_part.rbl.cold"]
     assert [(row.name, row.chunk is not None) for row in found.functions] == [
         ("with_cold_part", True),
         ("with_cold_part.cold", False),
@@ -141,9 +144,9 @@ def test_a_cold_part_comes_along_under_its_functions_name():
 
 def test_new_functions_and_their_data_are_carried():
     found = made("functions_come_and_go").replacement
-    assert {c.label for c in found.carried} == {"entry", "new_helper", "new_state", "new_table"}
-    assert targets(chunk(found, "entry"))[-1] == "new_helper"
-    assert chunk(found, "new_state").nobits
+    assert {c.label for c in found.carried} == {"entry.rbl", "new_helper.rbl", "new_state.rbl", "new_table.rbl"}
+    assert targets(chunk(found, "entry.rbl"))[-1] == "new_helper.rbl"
+    assert chunk(found, "new_state.rbl").nobits
     removed = [row for row in found.functions if row.chunk is None]
     assert [row.name for row in removed] == ["old_helper"]  # nobody may sleep in it
 
@@ -151,11 +154,11 @@ def test_new_functions_and_their_data_are_carried():
 def test_calls_go_to_the_replacement_and_addresses_stay():
     found = made("identity").replacement
     own, old = [], []
-    caller = chunk(found, "caller")
+    caller = chunk(found, "caller.rbl")
     for field in caller.fields:
         (old if isinstance(field.target, str) else own).append(field)
     called = {f.target.label for f in own}
-    assert {"local_replaced", "replaced.replacement"} <= called
+    assert {"local_replaced.rbl", "replaced.rbl"} <= called
     addresses = {f.target for f in old if f.symbol is not None}
     assert addresses == {"replaced", "rbl_pre.fixtures_identity.local_replaced", "weak_replaced"}
     handlers = next(c for c in found.carried if c.label.startswith("handlers"))
@@ -166,13 +169,13 @@ def test_calls_go_to_the_replacement_and_addresses_stay():
 def test_a_weak_function_is_called_by_its_name():
     """Another unit's definition may be the one that runs."""
     found = made("identity")
-    field = next(f for f in chunk(found.replacement, "caller").fields if f.target == "weak_replaced")
+    field = next(f for f in chunk(found.replacement, "caller.rbl").fields if f.target == "weak_replaced")
     assert field.symbol == found.builder.global_symbol("weak_replaced", "vmlinux")
 
 
 def test_functions_of_a_shared_section_call_each_other():
     found = made("shared_section").replacement
-    changed = chunk(found, "changed")
+    changed = chunk(found, "changed.rbl")
     assert changed.section == ".noinstr.text"
     assert "rbl_pre.fixtures_shared_section.small" in targets(changed)
 
@@ -243,7 +246,7 @@ def test_static_calls_are_hidden_from_objtool():
 
 def test_calls_that_do_not_return_are_annotated(tmp_path):
     found = made("noreturn").replacement
-    checked = chunk(found, "checked")
+    checked = chunk(found, "checked.rbl")
     dying = [f.offset + 4 for f in checked.fields if f.target == "die"]
     assert dying
     assert set(dying) <= set(checked.never_returns_at)
@@ -255,9 +258,16 @@ def test_calls_that_do_not_return_are_annotated(tmp_path):
 
 def test_two_units_call_each_others_new_and_replaced_functions():
     found = made("two_units_a", "two_units_b").replacement
-    assert {c.label for c in found.carried} == {"changed_in_a.replacement", "new_in_a", "changed_in_b", "shared_state"}
-    fields = {f.target if isinstance(f.target, str) else f.target.label: f for f in chunk(found, "changed_in_b").fields}
-    assert {"new_in_a", "changed_in_a.replacement", "changed_in_a", "exported_data", "hidden_data"} <= set(fields)
+    assert {c.label for c in found.carried} == {
+        "changed_in_a.rbl",
+        "new_in_a.rbl",
+        "changed_in_b.rbl",
+        "shared_state.rbl",
+    }
+    fields = {
+        f.target if isinstance(f.target, str) else f.target.label: f for f in chunk(found, "changed_in_b.rbl").fields
+    }
+    assert {"new_in_a.rbl", "changed_in_a.rbl", "changed_in_a", "exported_data", "hidden_data"} <= set(fields)
     assert fields["changed_in_a"].symbol is not None  # its address
     assert fields["hidden_data"].symbol is not None
     assert fields["exported_data"].symbol is None
@@ -269,8 +279,22 @@ def refusal(construct, **arguments):
     return error.value
 
 
-def test_an_alternative_that_only_the_helper_could_resolve_is_refused():
-    error = refusal("alternative_call")
+def test_an_alternative_calls_what_only_the_helper_can_find_through_a_stub(tmp_path):
+    """The kernel copies and moves the call when it loads the module, before the helper could write its distance."""
+    found = made("alternative_call").replacement
+    stub = chunk(found, "rbl_pre.fixtures_alternative_call.internal.rbl.stub")
+    assert stub.data == b"\xe9\0\0\0\0"
+    ((where, jump),) = [(c, f) for c, f in found.fixups if "internal" in str(f.target)]
+    assert where is stub
+    assert (jump.offset, jump.addend) == (1, -4)
+    (call,) = [f for c in found.chunks if c.section == ".altinstr_replacement" for f in c.fields]
+    assert (call.target, call.addend, call.symbol) == (stub, -4, None)
+    code, _tables = assembled(found, tmp_path)
+    assert code.section_of(".text.rbl_stubs").size == stub.size
+
+
+def test_an_address_in_an_alternative_that_only_the_helper_could_resolve_is_refused():
+    error = refusal("alternative_address")
     assert error.code == "unresolvable_field"
     assert error.details["function"] == ".altinstr_replacement"
     assert "internal" in error.sentence
@@ -294,7 +318,7 @@ def test_an_exact_object_without_the_function_is_refused():
     change = unit_change("changed_function")
     change.pre = object_file("strings", "exact")
     with pytest.raises(RebootlessError) as error:
-        make_replacement([change], ProgramBuilder("6.1"), EXPORTS)
+        make_replacement([change], "6.1", EXPORTS)
     assert (error.value.code, error.value.details["symbol"]) == ("pre_mismatch", "changed")
 
 
@@ -303,8 +327,7 @@ def test_an_exact_object_without_the_function_is_refused():
 
 def written(directory, construct="clones"):
     found = made(construct)
-    program = found.builder.serialize()
-    write_update_module(directory / "module", IDENTITY, found.replacement, program, KMOD)
+    write_update_module(directory / "module", IDENTITY, found.replacement, KMOD)
     return found, directory / "module"
 
 
@@ -312,9 +335,9 @@ def test_the_sources_are_the_same_every_time(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     (_first, a), (_second, b) = written(tmp_path / "a"), written(tmp_path / "b")
-    names = sorted(p.name for p in a.iterdir())
+    names = sorted(str(p.relative_to(a)) for p in a.rglob("*") if p.is_file())
     assert names == [
-        "Kbuild", "codes.h", "match.bin", "match.h", "rebootless.h", "replacement.S", "tables.S", "update.c",
+        "Kbuild", "codes.h", "match.h", "match/vmlinux.bin", "rebootless.h", "replacement.S", "tables.S", "update.c",
     ]  # fmt: skip
     assert all((a / name).read_bytes() == (b / name).read_bytes() for name in names)
     assert not any(str(tmp_path).encode() in (a / name).read_bytes() for name in names)
@@ -327,7 +350,7 @@ def test_the_descriptor_says_what_the_helper_needs(tmp_path):
     assert "0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef" in source
     assert source.count('.name = "with_cold_part') == len(found.replacement.functions) == 2
     assert source.count("RBL_PC32, ") + source.count("RBL_ABS32S, ") == len(found.replacement.fixups)
-    assert "obj-m := rbl_cve_2026_1_fix.o" in (directory / "Kbuild").read_text()
+    assert "obj-m := rbl_cve_2026_1_fix_abababab.o" in (directory / "Kbuild").read_text()
 
 
 def test_a_namespace_is_imported(tmp_path):
@@ -373,7 +396,7 @@ def built(directory, found, **arguments):
 
 def test_a_module_that_holds_the_replacement_is_accepted(tmp_path):
     found, directory = written(tmp_path)
-    assert built(tmp_path, found) == directory / "rbl_cve_2026_1_fix.ko"
+    assert built(tmp_path, found) == directory / f"{IDENTITY.module}.ko"
 
 
 @pytest.mark.parametrize(
@@ -381,7 +404,7 @@ def test_a_module_that_holds_the_replacement_is_accepted(tmp_path):
     [
         ({"edit": lambda text: text.replace(".byte 0xe8", ".byte 0xe9", 1)}, "other bytes"),
         ({"edit": lambda text: text.replace(".reloc .Lchunk_0+1,", ".reloc .Lchunk_0+2,", 1)}, "other"),
-        ({"edit": lambda text: text.replace("with_cold_part.cold:", "elsewhere:")}, "is not in it"),
+        ({"edit": lambda text: text.replace("with_cold_part.rbl.cold:", "elsewhere:")}, "is not in it"),
         ({"say": "x.o: warning: objtool: unreachable instruction"}, "objtool"),
     ],
 )
@@ -427,9 +450,17 @@ def test_long_names_make_different_modules():
     assert all(len(module) <= 55 for module in modules)
 
 
-def test_the_sources_compile_without_a_kernel(tmp_path):
+@pytest.mark.parametrize("made_of", ["clones", "loadable", "exchanged", "hooks"])
+def test_the_sources_compile_without_a_kernel(tmp_path, made_of):
     """The tables fit the structures of ``rebootless.h``; the kernel's own build is tested with its headers."""
-    _found, directory = written(tmp_path)
+    found = {
+        "clones": lambda: made("clones").replacement,
+        "loadable": loadable,
+        "exchanged": lambda: make_replacement([with_how("exchanged", operations="exchange")], "6.1.176-1", EXPORTS),
+        "hooks": lambda: made("hooks").replacement,
+    }[made_of]()
+    directory = tmp_path / "module"
+    write_update_module(directory, IDENTITY, found, KMOD)
     stubs = tmp_path / "stubs" / "linux"
     stubs.mkdir(parents=True)
     for header in ("types.h", "module.h", "kernel.h"):
@@ -452,11 +483,132 @@ def test_the_sources_compile_without_a_kernel(tmp_path):
     )
     symbols = {s.name: s for s in ObjectFile(directory / "update.o").symbols}
     assert symbols["rebootless_update"].binding == "global"
-    assert symbols["rbl_program"].undefined
+    assert symbols["rbl_program_0"].undefined
 
 
 def test_a_modules_exit_is_replaced_under_names_that_no_module_has_itself():
-    builder = ProgramBuilder("6.1.176-1")
-    found = make_replacement([unit_change("module", "loadable")], builder, EXPORTS)
-    assert [c.label for c in found.carried] == ["functions.0", "own_exit"]
+    found = make_replacement([unit_change("module", "loadable")], "6.1.176-1", EXPORTS)
+    assert [c.label for c in found.carried] == ["functions.rbl", "own_exit.rbl"]
     assert [row.name for row in found.functions] == ["functions", "own_exit"]
+
+
+# ---- loadable modules, data that is exchanged, custom code
+
+MODULE_EXPORTS = {
+    **EXPORTS,
+    **{
+        name: Export(name, 1, "drivers/net/their-module", "EXPORT_SYMBOL", "")
+        for name in ("their_key", "their_function")
+    },
+    **{name: Export(name, 1, "vmlinux", "EXPORT_SYMBOL", "") for name in ("exported_key", "__SCK__exported")},
+}
+
+
+def loadable():
+    return make_replacement([unit_change("loadable", "own_module")], "6.1.176-1", MODULE_EXPORTS)
+
+
+def symbol_names(part):
+    """``(name, object)`` of the symbols by name, as the target will look them up."""
+    program = Program(part.program)
+    return {(s.name, s.object) for s in program.symbols if s.kind == SYMBOL_GLOBAL}
+
+
+def test_each_object_has_a_part_and_a_program_of_its_own(tmp_path):
+    changes = [unit_change("loadable", "own_module"), unit_change("changed_function")]
+    found = make_replacement(changes, "6.1.176-1", MODULE_EXPORTS)
+    assert [part.object_name for part in found.parts] == ["vmlinux", "own_module"]
+    assert [[row.name for row in part.functions] for part in found.parts] == [["changed"], ["uses_keys"]]
+    units = [{section.unit for section in Program(part.program).sections} - {""} for part in found.parts]
+    assert units == [{"fixtures/changed_function.o"}, {"fixtures/loadable.o"}]
+    assert all(chunk.object_name == part.object_name for part in found.parts for chunk, field in part.fixups)
+    assert sum(len(part.fixups) for part in found.parts) == len(found.fixups) > 0
+    write_update_module(tmp_path, IDENTITY, found, KMOD)
+    assert sorted(p.name for p in (tmp_path / "match").iterdir()) == ["own_module.bin", "vmlinux.bin"]
+    source = (tmp_path / "update.c").read_text()
+    assert source.index('.name = "vmlinux"') < source.index('.name = "own_module"')
+
+
+def test_what_a_module_does_not_define_is_looked_up_where_it_is():
+    found = loadable()
+    (part,) = found.parts
+    names = symbol_names(part)
+    assert {("another_units", "own_module"), ("their_function", "their_module"), ("their_key", "their_module")} <= names
+    assert ("printk", "vmlinux") in names
+    assert not [name for name, where in names if not where]
+    assert "printk" not in {f.target for c, f in found.fixups}
+
+
+def test_static_branches_with_keys_in_modules_wait_for_the_module(tmp_path):
+    """The kernel's own table has them with a key that never changes: theirs may not be there yet."""
+    found = loadable()
+    table, array = entries(found, "__jump_table"), entries(found, ".rbl.jump_entries.own_module")
+    keys = [next(f for f in entry.fields if f.offset == 8) for entry in table]
+    assert [key.target for key in keys] == ["rbl_false_key", "rbl_false_key", "exported_key"]
+    assert [key.addend for key in keys] == [1, 0, 0]
+    assert not any(f.symbol for entry in table for f in entry.fields)
+    late = [next(f for f in entry.fields if f.offset == 8) for entry in array]
+    assert [key.target for key in late] == ["own_key", "their_key"]
+    assert [key.addend for key in late] == [1, 0]
+    assert all(key.symbol is not None for key in late)
+    assert [entry.fields[:2] for entry in array] == [entry.fields[:2] for entry in table[:2]]
+    code, tables = assembled(found, tmp_path)
+    assert tables.section_of(".rbl.jump_entries.own_module").size == 32
+    assert tables.section_of(".rbl.jump_entries.own_module").align == 8
+    assert code.section_of("__jump_table").align == 8
+    assert code.section_of(".rbl.jump_entries.own_module") is None
+
+
+def test_static_calls_with_keys_in_modules_go_on_calling_the_trampoline():
+    found = loadable()
+    (site,) = entries(found, ".static_call_sites")
+    assert site.fields[1].target == "__SCK__exported"
+    calls = [f for f in chunk(found, "uses_keys.rbl").fields if f.target == "__SCT__own"]
+    assert [call.symbol is not None for call in calls] == [True]
+
+
+def with_how(construct, **how):
+    """The fixture's change, with what is to be done about its data."""
+    change = unit_change(construct)
+    for datum in change.difference.data:
+        datum.how = how.get(datum.name, "")
+    return change
+
+
+def test_constant_data_is_exchanged_where_it_runs():
+    found = make_replacement([with_how("exchanged", operations="exchange")], "6.1.176-1", EXPORTS)
+    (part,) = found.parts
+    (row,) = part.data
+    assert (row.name, row.size, row.chunk.section) == ("operations", 24, ".rodata.operations")
+    program = Program(part.program)
+    symbol = program.symbols[row.symbol]
+    section = program.sections[symbol.section]
+    assert section.compared
+    assert not section.flags & SECTION_TEXT
+    assert targets(row.chunk) == ["new_operation.rbl", "old_operation"]
+
+
+def test_data_with_a_copy_of_its_own_is_carried():
+    found = make_replacement([with_how("exchanged", limits="copy", operations="exchange")], "6.1.176-1", EXPORTS)
+    assert chunk(found, "limits.rbl").data[12] == 5
+    assert "limits.rbl" in targets(chunk(found, "limit.rbl"))
+    assert [row.name for row in found.parts[0].data] == ["operations"]
+
+
+def test_data_that_the_match_does_not_prove_is_not_exchanged():
+    change = with_how("data", const_changed="exchange")
+    datum = next(
+        d for d in change.difference.data if d.pre is not None and d.post is not None and d.lifetime == "writable"
+    )
+    datum.how = "exchange"
+    with pytest.raises(RebootlessError) as error:
+        make_replacement([change], "6.1.176-1", EXPORTS)
+    assert (error.value.code, error.value.details["data"]) == ("datum_not_matched", datum.name)
+
+
+def test_hooks_of_custom_code_are_carried(tmp_path):
+    found = make_replacement([unit_change("hooks")], "6.1.176-1", EXPORTS)
+    (part,) = found.parts
+    assert [(row.stage, row.chunk.label) for row in part.hooks] == [(0, "prepare.rbl"), (6, "check.rbl")]
+    write_update_module(tmp_path, IDENTITY, found, KMOD)
+    assert "check.rbl */" in (tmp_path / "update.c").read_text()

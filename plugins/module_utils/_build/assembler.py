@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build import late_keys
 from ansible_collections.rebootless.splice.plugins.module_utils._build.carried import (
     Chunk,
     Field,
+    Part,
     Replacement,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import (
@@ -23,8 +25,18 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.objects i
 
 _LETTERS = ((SHF_ALLOC, "a"), (SHF_WRITE, "w"), (SHF_EXECINSTR, "x"))
 _PER_LINE = 16
-# objtool makes this section, and complains about one that it did not make: such entries stand in a file of their own.
-NOT_FOR_OBJTOOL = (".static_call_sites",)
+# objtool makes the first one, and complains about one that it did not make; the others are the helper's.  Such entries
+# stand in a file of their own.
+NOT_FOR_OBJTOOL = (late_keys.STATIC_CALLS, late_keys.JUMP_ENTRIES)
+
+
+def described(part: Part) -> list[Chunk]:
+    """The chunks that the descriptor of ``part`` points to, each once."""
+    found = [row.chunk for row in part.functions if row.chunk]
+    found += [row.chunk for row in (*part.data, *part.hooks)]
+    found += part.jump_entries[:1]  # an array begins with its first entry
+    found += [chunk for chunk, field in part.fixups]
+    return list({id(chunk): chunk for chunk in found}.values())
 
 
 class Listing:
@@ -37,11 +49,11 @@ class Listing:
     def __init__(self, replacement: Replacement):
         self.replacement = replacement
         self._numbers = {id(chunk): number for number, chunk in enumerate(replacement.chunks)}
-        tables = [c for c in replacement.chunks if c.section in NOT_FOR_OBJTOOL]
-        self._handled = {id(row.chunk) for row in replacement.functions if row.chunk}
-        self._handled |= {id(chunk) for chunk, field in replacement.fixups}
+        tables = [c for c in replacement.chunks if c.section.startswith(NOT_FOR_OBJTOOL)]
+        self._handled = {id(chunk) for part in replacement.parts for chunk in described(part)}
         self._handled |= {id(f.target) for c in tables for f in c.fields if isinstance(f.target, Chunk)}
-        self.code = "\n".join(self._file([c for c in replacement.chunks if c.section not in NOT_FOR_OBJTOOL]))
+        code = [c for c in replacement.chunks if not c.section.startswith(NOT_FOR_OBJTOOL)]
+        self.code = "\n".join(self._file(code))
         self.tables = "\n".join(self._file(tables))
 
     def handle(self, chunk: Chunk) -> str:

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an update module carries, as data: chunks, their fields, the functions they replace.
+"""What an update module carries, as data: chunks, their fields, and for each object what they replace in it.
 
 Private to rebootless.splice.
 """
@@ -8,9 +8,11 @@ Private to rebootless.splice.
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import RELOCATION_TYPES
 from ansible_collections.rebootless.splice.plugins.module_utils._build.pieces import Piece
+from ansible_collections.rebootless.splice.plugins.module_utils._build.program import ProgramBuilder
 
 
 @dataclasses.dataclass(eq=False)
@@ -21,7 +23,7 @@ class Field:
     type: int
     target: Chunk | str
     addend: int
-    symbol: int | None = None  # of the match program, if the helper writes the field
+    symbol: int | None = None  # of the match program of the chunk's part, if the helper writes the field
 
     size = property(lambda self: RELOCATION_TYPES[self.type][1])
     type_name = property(lambda self: RELOCATION_TYPES[self.type][0])
@@ -31,7 +33,8 @@ class Field:
 class Chunk:
     """What is emitted under one label: a function, a datum, a literal, or an entry of a special section.
 
-    ``label`` is the symbol's name for functions and data, else only for messages.
+    ``label`` is the symbol's name for functions and data, else only for messages.  ``object_name`` is the part that the
+    chunk belongs to; literals belong to none, since they refer to nothing.
     """
 
     label: str
@@ -44,6 +47,7 @@ class Chunk:
     kind: str  # function, data, fragment, literal or entry
     fields: list[Field] = dataclasses.field(default_factory=list)
     unit: str = ""
+    object_name: str = ""
     piece: Piece | None = None
     never_returns_at: list[int] = dataclasses.field(default_factory=list)  # ends of calls that do not come back
 
@@ -54,26 +58,80 @@ class FunctionRow:
 
     name: str
     unit: str
-    object_name: str
     chunk: Chunk | None
     symbol: int
     size: int
     jump_offset: int
 
 
+@dataclasses.dataclass(frozen=True)
+class DatumRow:
+    """A row for ``struct rbl_datum``: the bytes of ``chunk`` take the place of those of ``symbol``."""
+
+    name: str
+    unit: str
+    chunk: Chunk
+    symbol: int
+    size: int
+
+
+@dataclasses.dataclass(frozen=True)
+class HookRow:
+    """A row for ``struct rbl_hook``; ``stage`` is a number of ``enum rbl_hook_stage``."""
+
+    stage: int
+    unit: str
+    chunk: Chunk
+
+
+@dataclasses.dataclass(eq=False)
+class Part:
+    """What an update does to one object: ``vmlinux``, or a loadable module by the kernel's name.
+
+    ``builder`` makes the part's own match program, so that it can be matched when its object comes.
+    """
+
+    object_name: str
+    builder: ProgramBuilder
+    functions: list[FunctionRow] = dataclasses.field(default_factory=list)
+    data: list[DatumRow] = dataclasses.field(default_factory=list)
+    hooks: list[HookRow] = dataclasses.field(default_factory=list)
+    jump_entries: list[Chunk] = dataclasses.field(default_factory=list)
+    fixups: list[tuple[Chunk, Field]] = dataclasses.field(default_factory=list)
+
+    @functools.cached_property
+    def program(self) -> bytes:
+        """The serialized match program; nothing can be added to it afterwards."""
+        return self.builder.serialize()
+
+    @property
+    def is_effective(self) -> bool:
+        """Whether anything is done, beside looking at stacks."""
+        return bool(self.data or self.hooks or any(row.chunk for row in self.functions))
+
+
 @dataclasses.dataclass(eq=False)
 class Replacement:
-    """All that the update module holds beside its descriptor; ``namespaces`` are those of the exports it uses."""
+    """All that the update module holds beside its descriptor.
+
+    ``namespaces`` are those of the exports it uses, ``weak`` the names of symbols that only the helper can resolve;
+    ``parts`` begin with that of vmlinux, if there is one.
+    """
 
     chunks: list[Chunk]
-    functions: list[FunctionRow]
+    parts: list[Part]
     namespaces: list[str]
-    weak: list[str]  # names of symbols that only the helper can resolve
+    weak: list[str]
+
+    @property
+    def functions(self) -> list[FunctionRow]:
+        """Those of all parts."""
+        return [row for part in self.parts for row in part.functions]
 
     @property
     def fixups(self) -> list[tuple[Chunk, Field]]:
-        """The fields that the helper writes."""
-        return [(chunk, field) for chunk in self.chunks for field in chunk.fields if field.symbol is not None]
+        """The fields that the helper writes, of all parts."""
+        return [fixup for part in self.parts for fixup in part.fixups]
 
     @property
     def carried(self) -> list[Chunk]:

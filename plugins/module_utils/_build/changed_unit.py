@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.carried import Part
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference import Change, UnitChange
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import Section
 from ansible_collections.rebootless.splice.plugins.module_utils._build.pieces import Literal, Piece, Pieces, Reference
@@ -17,10 +18,11 @@ _UNPROBED_TEXT = (".noinstr.text", ".kprobes.text")
 
 
 class ChangedUnit:
-    """A unit's change together with what is looked up in it; ``number`` is the match program's."""
+    """A unit's change together with what is looked up in it; ``number`` is that of its part's match program."""
 
-    def __init__(self, change: UnitChange, number: int):
-        self.change, self.number = change, number
+    def __init__(self, change: UnitChange, part: Part):
+        self.change, self.part = change, part
+        self.number = part.builder.add_unit(change.object_name, change.unit, change.pre)
         self.name, self.object_name, self.exact = change.unit, change.object_name, change.pre
         self.correlation = change.difference.correlation
         self.post: Pieces = self.correlation.post
@@ -31,6 +33,8 @@ class ChangedUnit:
             for piece in (function.post, *function.post_parts)
             if piece is not None
         }
+        # Data of which the replacement code has a copy of its own.
+        self.copied = {id(datum.post) for datum in change.difference.data if getattr(datum, "how", "") == "copy"}
         self._symbols = {s.name: s for s in self.exact.symbols if s.section is not None and s.kind != "section"}
         self.referred_sections = {r.target_section for s in self.exact.sections if s.is_text for r in s.relocations}
 
@@ -97,8 +101,13 @@ def section_name(piece: Piece) -> str:
 
 def alignment(piece: Piece) -> int:
     """In bytes: the section's, as far as the piece's offset in it keeps to that."""
-    align = max(piece.section.align, 1)
-    while piece.start % align:
+    return largest_alignment(piece.section, piece.start)
+
+
+def largest_alignment(section: Section, start: int) -> int:
+    """In bytes: the section's, as far as ``start`` in it keeps to that."""
+    align = max(section.align, 1)
+    while start % align:
         align //= 2
     return align
 

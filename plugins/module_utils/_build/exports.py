@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from collections.abc import Mapping
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.units import VMLINUX, module_name
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 
@@ -37,6 +39,15 @@ def read_symvers(path: str | pathlib.Path) -> dict[str, Export]:
             "Prepare the kernel tree again.",
             path=str(path),
         ) from error
+
+
+def definer(exports: Mapping[str, Export], name: str, object_name: str) -> str:
+    """The object (``vmlinux``, or a module by the kernel's name) that defines ``name`` for a unit of ``object_name``.
+
+    The unit itself does not define it: it is another unit's of the same object, or an export.
+    """
+    export = exports.get(name)
+    return object_name if object_name == VMLINUX or export is None else module_name(export.module)
 
 
 def export_checksums(object_path: str | pathlib.Path) -> dict[str, int]:

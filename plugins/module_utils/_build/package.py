@@ -31,14 +31,17 @@ def package_name(name: str, version: str, build_id: str) -> str:
 
 
 def make_package(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> bytes:
-    """A package of ``files`` (every one of the format's members); ``manifest`` is completed with format and files.
+    """A package of ``files``: the format's members, and the match program of each of the manifest's objects.
+
+    ``manifest`` is completed with format and files.
 
     Raises ``RebootlessError`` if a target would not accept it.
     """
-    listed = {name: {"sha256": hashlib.sha256(files[name]).hexdigest(), "size": len(files[name])} for name in MEMBERS}
+    names = [*MEMBERS, *(name for name in files if name not in MEMBERS)]
+    listed = {name: {"sha256": hashlib.sha256(files[name]).hexdigest(), "size": len(files[name])} for name in names}
     complete = {**manifest, "format": FORMAT, "files": listed}
     text = json.dumps(complete, indent=1, sort_keys=True).encode() + b"\n"
-    content = _compressed(_archive({MANIFEST: text, **{name: files[name] for name in MEMBERS}}))
+    content = _compressed(_archive({MANIFEST: text, **{name: files[name] for name in names}}))
     parse_package("the package that was just made", content)
     return content
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build import special
 from ansible_collections.rebootless.splice.plugins.module_utils._build.contents import Field, Literal
@@ -31,6 +32,7 @@ class Unit:
     name: str
     pre: ObjectFile
     sections: dict[Section, int] = dataclasses.field(default_factory=dict)
+    compared: frozenset[Section] = frozenset()
 
     built_in = property(lambda self: self.object_name == "vmlinux")
 
@@ -38,12 +40,15 @@ class Unit:
 class ProgramBuilder:
     """Collects the units of an update, and the symbols that it needs.
 
-    ``version`` is the kernel's version or release (it chooses the rules of ``special.KERNELS``).  Indices of symbols
-    are stable from creation on.  Raises ``RebootlessError`` for code that the rules do not cover.
+    ``version`` is the kernel's version or release (it chooses the rules of ``special.KERNELS``).  ``owner(name, object)``
+    says which object defines a symbol that a unit of ``object`` does not; without it, those of loadable modules are
+    looked up anywhere.  Indices of symbols are stable from creation on.  Raises ``RebootlessError`` for code that the
+    rules do not cover.
     """
 
-    def __init__(self, version: str):
+    def __init__(self, version: str, owner: Callable[[str, str], str] | None = None):
         self.kernel = special.kernel_of(version)
+        self.owner = owner or (lambda name, object_name: object_name if object_name == "vmlinux" else "")
         self.tables = Tables()
         self.units: list[Unit] = []
         self._symbols: dict[tuple, int] = {}
@@ -55,6 +60,7 @@ class ProgramBuilder:
         """
         added = Unit(object_name, unit, pre)
         compared = compared_sections(pre, Places(pre, self.kernel), added.built_in)
+        added.compared = frozenset(compared)
         for section in compared:
             self._section(added, section, compared=True)
         for section, places in compared.items():
@@ -85,6 +91,10 @@ class ProgramBuilder:
             )
         known = {s.name for s in symbols_in_table(section) if s.value == offset}
         return self._local(where, section, offset, name, size, SYMBOL_KALLSYMS if name in known else 0)
+
+    def is_compared(self, unit: int, section: Section) -> bool:
+        """Whether the match proves every byte of a section of that unit's exact pre object."""
+        return section in self.units[unit].compared
 
     def need(self, symbol: int) -> None:
         """The update uses this symbol's value: it has to be known after the match."""
@@ -119,7 +129,7 @@ class ProgramBuilder:
         if isinstance(target, str):
             if special.is_missing_from_symbol_table(target):
                 return self._nameless(target)
-            return self.global_symbol(target, "vmlinux" if unit.built_in else "")
+            return self.global_symbol(target, self.owner(target, unit.object_name))
         if isinstance(target, Section):
             return self._local(unit, target, 0)
         key = (SYMBOL_LITERAL, unit.object_name, unit.name, target.where)

@@ -5,25 +5,32 @@
 Private to rebootless.splice.  Carried are the changed and the new functions, new data, and the strings and constants
 that they use.  Everything else is referred to where it runs: as a symbol of the match program, whose address the helper
 writes into the field (``struct rbl_fixup`` of ``kmod/rebootless.h``), or by name if the kernel exports it to modules.
-A call of a replaced function goes to its replacement; its address stays the old one, so that pointers compare equal.
+Each object that is changed, the kernel or a loadable module, has a part and a match program of its own.  A call of a replaced function goes to its replacement; its address stays the old one, so that pointers compare equal.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build import late_keys
 from ansible_collections.rebootless.splice.plugins.module_utils._build.carried import (
     Chunk,
+    DatumRow,
     Field,
     FunctionRow,
+    HookRow,
+    Part,
     Replacement,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.changed_unit import (
+    JUMP,
     ChangedUnit,
     alignment,
     identifier,
     is_branch,
     is_call,
+    largest_alignment,
     rewritten_ranges,
     section_name,
     target_name,
@@ -34,53 +41,56 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.differenc
     is_living,
     main_part,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._build.exports import Export
+from ansible_collections.rebootless.splice.plugins.module_utils._build.exports import Export, definer
 from ansible_collections.rebootless.splice.plugins.module_utils._build.jumps import jump_offset
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lifetimes import CARRIED_DATA, LIVING_CODE
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import (
-    SHF_ALLOC,
-)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import SHF_ALLOC, SHF_EXECINSTR
 from ansible_collections.rebootless.splice.plugins.module_utils._build.pieces import (
     R_PC8,
+    R_PLT32,
     Entry,
     Literal,
     Piece,
     Reference,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.program import ProgramBuilder
+from ansible_collections.rebootless.splice.plugins.module_utils._build.units import VMLINUX
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 TRAMPOLINE = "__SCT__"  # include/linux/static_call_types.h
 REWRITTEN_CALLS = ("__fentry__", "__x86_return_thunk", "__x86_indirect_")
 
-# Names of templates.UPDATE_C, and of what Kbuild adds to a module.
-DESCRIPTOR_NAMES = (
-    *("build_id", "functions", "fixups", "rebootless_update", "rebootless_loaded", "rbl_program"),
-    *("update_init", "update_exit", "init_module", "cleanup_module", "__this_module"),
-)
+LABEL_SUFFIX = ".rbl"  # of all that is carried: tracing and probing by name go on to mean what they meant
+HOOKS = ".rbl.hooks"  # kmod/rebootless_custom.h
 
 # What a field is for: a call or jump; an address that is computed or stored; a field of a special section.
 BRANCH, ADDRESS, ENTRY = "branch", "address", "entry"
 
 
-def make_replacement(units: list[UnitChange], builder: ProgramBuilder, exports: dict[str, Export]) -> Replacement:
-    """Decides what to carry for ``units`` and resolves it, adding units and symbols to ``builder``.
+def make_replacement(units: list[UnitChange], version: str, exports: dict[str, Export]) -> Replacement:
+    """Decides what to carry for ``units``, resolves it, and makes the match programs of their objects.
 
-    ``exports`` are the symbols that the kernel exports to modules (``exports.read_symvers``).  Raises
-    ``RebootlessError``: ``unknown_special_section``, ``unresolvable_field``, ``unsupported_reference``,
-    ``pre_mismatch`` with the names of unit, function and target.
+    ``version`` is the kernel's version or release, ``exports`` are the symbols that the kernel and its modules export
+    (``exports.read_symvers``).  Raises ``RebootlessError``: ``nothing_to_replace``, ``unknown_special_section``,
+    ``unresolvable_field``, ``unsupported_reference``, ``pre_mismatch``, ``datum_not_matched`` with the names of unit,
+    function and target.
     """
-    return _Maker(units, builder, exports).make()
+    return _Maker(units, version, exports).make()
 
 
 class _Maker:
-    def __init__(self, units: list[UnitChange], builder: ProgramBuilder, exports: dict[str, Export]):
-        self.builder, self.exports = builder, exports
-        self.units = [ChangedUnit(u, builder.add_unit(u.object_name, u.unit, u.pre)) for u in units]
+    def __init__(self, units: list[UnitChange], version: str, exports: dict[str, Export]):
+        self.exports = exports
+        self.parts = {
+            name: Part(name, ProgramBuilder(version, functools.partial(definer, exports)))
+            for name in sorted({u.object_name for u in units}, key=lambda name: (name != VMLINUX, name))
+        }
+        self.units = [ChangedUnit(u, self.parts[u.object_name]) for u in units]
         self.chunks: list[Chunk] = []
-        self.of_piece: dict[int, Chunk] = {}
+        self.of_piece: dict[tuple[str, int], Chunk] = {}
         self.of_literal: dict[Literal, Chunk] = {}
-        self.labels = set(DESCRIPTOR_NAMES)
+        self.stubs: dict[tuple[str, int, int], Chunk] = {}
+        self.labels: set[str] = set()
         self.weak: dict[str, None] = {}
         self.namespaces: set[str] = set()
         self.todo: list[tuple[ChangedUnit, Piece, Chunk]] = []
@@ -93,12 +103,15 @@ class _Maker:
         }
 
     def make(self) -> Replacement:
-        rows: list[FunctionRow] = []
         for unit in self.units:
             for change in unit.change.difference.functions:
                 if is_living(unit.change, change):
-                    rows += self._replace(unit, change)
-        if not any(row.chunk for row in rows):
+                    unit.part.functions += self._replace(unit, change)
+            unit.part.data += [
+                self._exchange(unit, datum) for datum in unit.change.difference.data if getattr(datum, "how", "") == "exchange"
+            ]
+            unit.part.hooks += sorted(self._hooks(unit), key=lambda row: row.stage)
+        if not any(part.is_effective for part in self.parts.values()):
             raise RebootlessError(
                 "nothing_to_replace",
                 "The update changes no function that runs.",
@@ -110,17 +123,11 @@ class _Maker:
         order = {"function": 0, "fragment": 1, "data": 2, "literal": 3, "entry": 4}
         self.chunks.sort(key=lambda c: order[c.kind])
         self._refuse_unknown_sections()
-        self._make_labels_unique()
-        return Replacement(self.chunks, rows, sorted(self.namespaces), list(self.weak))
-
-    def _make_labels_unique(self) -> None:
-        """A carried function whose old self is referred to by name, too, takes another name."""
-        outside = {f.target for c in self.chunks for f in c.fields if isinstance(f.target, str)}
-        renamed = {c.label: f"{c.label}.replacement" for c in self.chunks if c.label in outside}
         for chunk in self.chunks:
-            main, is_part = main_part(chunk.label)
-            if main in renamed:
-                chunk.label = renamed[main] + (chunk.label[len(main) :] if is_part else "")
+            fixups = [(chunk, field) for field in chunk.fields if field.symbol is not None]
+            if fixups:
+                self.parts[chunk.object_name].fixups += fixups
+        return Replacement(self.chunks, list(self.parts.values()), sorted(self.namespaces), list(self.weak))
 
     # ---- which functions are replaced
 
@@ -138,15 +145,45 @@ class _Maker:
 
     def _row(self, unit: ChangedUnit, piece: Piece, chunk: Chunk | None) -> FunctionRow:
         section, offset, size = unit.exact_place(piece, piece.name)
-        symbol = self.builder.local_symbol(unit.number, section.name, offset, piece.name, size)
-        self.builder.need(symbol)
+        symbol = unit.part.builder.local_symbol(unit.number, section.name, offset, piece.name, size)
+        unit.part.builder.need(symbol)
         where = jump_offset(unit.exact, section, offset) if chunk is not None else 0
-        return FunctionRow(piece.name, unit.name, unit.object_name, chunk, symbol, size, where)
+        return FunctionRow(piece.name, unit.name, chunk, symbol, size, where)
+
+    # ---- which data, and whose custom code
+
+    def _exchange(self, unit: ChangedUnit, change: Change) -> DatumRow:
+        """Constant data whose running bytes the match proves, so that they can be exchanged in place and put back."""
+        if change.pre is None or change.post is None:
+            raise ValueError(f"{change.name} is not on both sides")
+        section, offset, size = unit.exact_place(change.pre, change.name)
+        if size != change.post.size or section.is_text or not unit.part.builder.is_compared(unit.number, section):
+            raise unit.error(
+                "datum_not_matched",
+                change.name,
+                f"The data {change.name} changes, but what of it is in the running kernel cannot be proven by the match.",
+                "Change the patch so that it does without, or exchange the data by custom code.",
+                data=change.name,
+                section=section.name,
+            )
+        symbol = unit.part.builder.local_symbol(unit.number, section.name, offset, change.pre.name, size)
+        unit.part.builder.need(symbol)
+        return DatumRow(change.name, unit.name, self._carry(unit, change.post), symbol, size)
+
+    def _hooks(self, unit: ChangedUnit) -> Iterator[HookRow]:
+        """The rows of ``RBL_HOOK()``: a stage, and the function to call."""
+        for piece in unit.post.all:
+            if piece.section.name == HOOKS:
+                (function,) = [r.piece for r in unit.post.references(piece)]
+                if function is None:
+                    raise ValueError(f"{piece.name} names no function of its unit")
+                yield HookRow(int.from_bytes(piece.data[:4], "little"), unit.name, self._carry(unit, function))
 
     # ---- what is carried
 
     def _carry(self, unit: ChangedUnit, piece: Piece) -> Chunk:
-        chunk = self.of_piece.get(id(piece))
+        key = unit.object_name, id(piece)
+        chunk = self.of_piece.get(key)
         if chunk is None:
             section, nobits = section_name(piece), piece.section.nobits
             chunk = Chunk(
@@ -159,9 +196,10 @@ class _Maker:
                 piece.size,
                 piece.kind,
                 unit=unit.name,
+                object_name=unit.object_name,
                 piece=piece,
             )
-            self.of_piece[id(piece)] = chunk
+            self.of_piece[key] = chunk
             self.chunks.append(chunk)
             self.todo.append((unit, piece, chunk))
         return chunk
@@ -173,9 +211,12 @@ class _Maker:
         if is_part and main in unit.post.by_name:
             # objtool finds the function of a cold part by its name.
             return self._carry(unit, unit.post.by_name[main]).label + piece.name[len(main) :]
-        label, count = piece.name, 0
+        return self._unique(piece.name + LABEL_SUFFIX)
+
+    def _unique(self, wanted: str) -> str:
+        label, count = wanted, 0
         while label in self.labels:
-            label, count = f"{piece.name}.{count}", count + 1
+            label, count = f"{wanted}.{count}", count + 1
         self.labels.add(label)
         return label
 
@@ -192,24 +233,28 @@ class _Maker:
 
     def _resolve(self, unit: ChangedUnit, piece: Piece, chunk: Chunk) -> None:
         owner = piece.name or piece.section.name
+        rewritten = rewritten_ranges(unit.post, piece)
         for r in unit.post.references(piece):
-            field = self._field(unit, piece, r, owner, BRANCH if is_branch(piece, r) else ADDRESS)
+            use = BRANCH if is_branch(piece, r) else ADDRESS
+            field = self._field(unit, piece, r, owner, use)
+            if isinstance(field.target, str) and field.symbol is not None:
+                if piece.section.name == ".altinstr_replacement" or any(field.offset in span for span in rewritten):
+                    field = self._rewritten_field(unit, owner, r, field, use)
+                self._refuse_thunk(unit, owner, field)
             chunk.fields.append(field)
             if field.symbol is not None and is_call(piece, r) and unit.never_returns(piece, r):
                 chunk.never_returns_at.append(r.offset + r.size)
-        rewritten = rewritten_ranges(unit.post, piece)
-        for field in chunk.fields:
-            self._refuse_rewritten(unit, owner, piece, field, rewritten)
         for entry in unit.post.entries(piece):
             self._carry_entry(unit, piece, entry, owner)
 
     def _carry_entry(self, unit: ChangedUnit, piece: Piece, entry: Entry, owner: str) -> None:
         section, data = entry.section, entry.data
         label = f"entry of {section.name}"
-        chunk = Chunk(label, section.name, section.flags, False, 1, data, len(data), "entry", unit=unit.name)
-        self.chunks.append(chunk)
-        for r in entry.references:
-            chunk.fields.append(self._field(unit, piece, r, owner, ENTRY))
+        align = largest_alignment(section, entry.start)
+        chunk = Chunk(label, section.name, section.flags, False, align, data, len(data), "entry", [], unit.name)
+        chunk.object_name = unit.object_name
+        chunk.fields += [self._field(unit, piece, r, owner, ENTRY) for r in entry.references]
+        self.chunks += late_keys.make_late(unit.part, chunk) if late_keys.is_late(unit.part, chunk) else [chunk]
 
     def _field(self, unit: ChangedUnit, piece: Piece, r: Reference, owner: str, use: str) -> Field:
         """The field for ``r``, a reference of ``piece`` or of one of its entries; ``use`` says what for."""
@@ -235,6 +280,8 @@ class _Maker:
         if pre is None or target.has_no_identity:
             self._refuse_uncarriable(unit, target, owner)
             return Field(r.offset, r.type, self._carry(unit, target), r.addend)
+        if id(target) in unit.copied:
+            return Field(r.offset, r.type, self._carry(unit, target), r.addend)
         change = unit.replaced.get(id(target))
         if change is not None:
             # Of a weak function another definition may be in force; its own name leads to whichever is.
@@ -245,26 +292,27 @@ class _Maker:
 
     def _running_field(self, unit: ChangedUnit, pre: Piece, r: Reference, owner: str) -> Field:
         """A field that points to what is already in the running kernel."""
-        if pre.lifetime in ("init", "exit", "init data"):
+        if pre.lifetime in ("init", "init data") or (pre.lifetime == "exit" and unit.object_name == VMLINUX):
             raise unit.error(
                 "unsupported_reference",
                 owner,
-                f"{owner} uses {pre.name}, which is not in memory any more when the kernel is up.",
+                f"{owner} uses {pre.name}, which is not in memory any more when the kernel or the module is up.",
                 "Change the patch so that living code does not use it.",
                 target=pre.name,
                 section=pre.section.name,
             )
-        if pre.is_global and self._is_exported(pre.name) and unit.object_name == "vmlinux":
+        if pre.is_global and self._is_exported(pre.name) and unit.object_name == VMLINUX:
             return self._exported_field(pre.name, r)
         section, offset, size = unit.exact_place(pre, owner)
         # A weak definition may have lost; of data, the match learns where it is only if code refers to its section.
         found = not pre.is_weak and (section.is_text or section in unit.referred_sections)
+        builder = unit.part.builder
         if pre.is_global and not found:
-            symbol = self.builder.global_symbol(pre.name, unit.object_name)
+            symbol = builder.global_symbol(pre.name, unit.object_name)
         else:
-            symbol = self.builder.local_symbol(unit.number, section.name, offset, pre.name, size)
+            symbol = builder.local_symbol(unit.number, section.name, offset, pre.name, size)
         label = pre.name if pre.is_global else f"rbl_pre.{identifier(unit.name)}.{pre.name}"
-        return self._outside_field(r, label, symbol)
+        return self._outside_field(unit, r, label, symbol)
 
     def _named_field(self, unit: ChangedUnit, name: str, r: Reference, owner: str, use: str) -> Field:
         """A field that points to a symbol which the unit does not define."""
@@ -282,11 +330,17 @@ class _Maker:
             return self._piece_field(theirs, piece, r, owner, use)
         if self._is_exported(name):
             return self._exported_field(name, r)
-        symbol = self.builder.global_symbol(name, "vmlinux" if unit.object_name == "vmlinux" else "")
-        return self._outside_field(r, name, symbol)
+        kernels, new = self.defined.get((VMLINUX, name), (None, None))
+        if kernels is None or new is None:
+            where = definer(self.exports, name, unit.object_name)
+        elif kernels.correlation.pre_of(new) is None:  # the patch adds it to the kernel, and uses it in the module
+            return Field(r.offset, r.type, self._carry(kernels, new), r.addend)
+        else:
+            where = VMLINUX
+        return self._outside_field(unit, r, name, unit.part.builder.global_symbol(name, where))
 
     def _is_exported(self, name: str) -> bool:
-        return name in self.exports and self.exports[name].module == "vmlinux"
+        return name in self.exports and self.exports[name].module == VMLINUX
 
     def _exported_field(self, name: str, r: Reference) -> Field:
         if self.exports[name].namespace:
@@ -296,8 +350,8 @@ class _Maker:
             self.weak.setdefault(name)
         return Field(r.offset, r.type, name, r.addend)
 
-    def _outside_field(self, r: Reference, label: str, symbol: int) -> Field:
-        self.builder.need(symbol)
+    def _outside_field(self, unit: ChangedUnit, r: Reference, label: str, symbol: int) -> Field:
+        unit.part.builder.need(symbol)
         self.weak.setdefault(label)
         return Field(r.offset, r.type, label, r.addend, symbol)
 
@@ -318,32 +372,49 @@ class _Maker:
             section=piece.section.name,
         )
 
+    def _rewritten_field(self, unit: ChangedUnit, owner: str, r: Reference, field: Field, use: str) -> Field:
+        """A field in code that the kernel rewrites before the helper can write: the loader has to fill it in.
+
+        A call or jump goes to a stub, which jumps on.
+        """
+        if use != BRANCH or field.symbol is None or not isinstance(field.target, str) or r.meaning:
+            raise self._unresolvable(unit, owner, field)
+        key = unit.object_name, field.symbol, field.addend
+        stub = self.stubs.get(key)
+        if stub is None:
+            label = self._unique(f"{field.target}{LABEL_SUFFIX}.stub")
+            jump = Field(1, R_PLT32, field.target, field.addend, field.symbol)
+            code = bytes([JUMP, 0, 0, 0, 0])
+            stub = Chunk(label, ".text.rbl_stubs", SHF_ALLOC | SHF_EXECINSTR, False, 1, code, len(code), "function")
+            stub.fields, stub.unit, stub.object_name = [jump], unit.name, unit.object_name
+            self.stubs[key] = stub
+            self.chunks.append(stub)
+        return Field(field.offset, field.type, stub, -field.size)
+
+    def _refuse_thunk(self, unit: ChangedUnit, owner: str, field: Field) -> None:
+        if isinstance(field.target, str) and field.target.startswith(REWRITTEN_CALLS):
+            raise self._unresolvable(unit, owner, field)
+
     @staticmethod
-    def _refuse_rewritten(unit: ChangedUnit, owner: str, piece: Piece, field: Field, rewritten: list[range]) -> None:
-        """The kernel rewrites alternatives and thunks before the helper can write: the loader has to fill them in."""
-        if field.symbol is None or isinstance(field.target, Chunk):
-            return
-        if (
-            piece.section.name == ".altinstr_replacement"
-            or any(field.offset in r for r in rewritten)
-            or field.target.startswith(REWRITTEN_CALLS)
-        ):
-            raise unit.error(
-                "unresolvable_field",
-                owner,
-                f"{owner} refers to {field.target} in code that the kernel rewrites when it loads the module, and it "
-                "is not exported to modules.",
-                "Report this function: what the kernel writes there has to be decided when the update is built.",
-                target=field.target,
-                offset=field.offset,
-            )
+    def _unresolvable(unit: ChangedUnit, owner: str, field: Field) -> RebootlessError:
+        return unit.error(
+            "unresolvable_field",
+            owner,
+            f"{owner} refers to {field.target} in code that the kernel rewrites when it loads the module, and it is not "
+            "exported to modules.",
+            "Report this function: what the kernel writes there has to be decided when the update is built.",
+            target=field.target,
+            offset=field.offset,
+        )
 
     def _refuse_unknown_sections(self) -> None:
         """A section that nothing is known about must not describe carried code: what it does would be lost."""
         for unit in self.units:
             carried = {id(c.piece) for c in self.chunks if c.kind == "function" and c.unit == unit.name}
             for piece in unit.post.all:
-                if piece.lifetime != "unknown" or id(piece) in self.of_piece:
+                if piece.lifetime != "unknown" or piece.section.name.startswith(".rbl."):
+                    continue
+                if (unit.object_name, id(piece)) in self.of_piece:
                     continue
                 for r in unit.post.references(piece):
                     if id(r.target) in carried:

@@ -18,15 +18,25 @@ UPDATE_C = """\
 #include "match.h"
 #include "rebootless.h"
 
-extern const char rbl_program[];
 {% for handle in handles %}
 extern char {{ handle }}[];
 {% endfor %}
+{% if needs_false_key %}
+
+/* The key of static branches whose own keys are in loadable modules, as the kernel sees them; it is never switched. */
+struct static_key rbl_false_key = STATIC_KEY_INIT_FALSE;
+{% endif %}
 
 static const u8 build_id[] = { {{ build_id | join(", ") }} };
+{% for part in parts %}
 
-static const struct rbl_function functions[] = {
-{% for row in functions %}
+/* ---- {{ part.name }} */
+
+extern const char {{ part.program }}[];
+{% if part.functions %}
+
+static const struct rbl_function functions_{{ part.number }}[] = {
+{% for row in part.functions %}
         {	/* {{ row.unit }} */
                 .name = "{{ row.name }}",
 {% if row.handle %}
@@ -39,27 +49,62 @@ static const struct rbl_function functions[] = {
         },
 {% endfor %}
 };
+{% endif %}
+{% if part.data %}
 
-static const struct rbl_fixup fixups[] = {
-{% for fixup in fixups %}
+static const struct rbl_datum data_{{ part.number }}[] = {
+{% for row in part.data %}
+        /* {{ row.unit }} */
+        { "{{ row.name }}", {{ row.handle }}, {{ row.symbol }}, {{ row.size }} },
+{% endfor %}
+};
+{% endif %}
+{% if part.fixups %}
+
+static const struct rbl_fixup fixups_{{ part.number }}[] = {
+{% for fixup in part.fixups %}
         /* {{ fixup.name }} */
         { {{ fixup.handle }} + {{ fixup.offset }}, {{ fixup.type }}, {{ fixup.symbol }}, {{ fixup.addend }} },
+{% endfor %}
+};
+{% endif %}
+{% if part.hooks %}
+
+static const struct rbl_hook hooks_{{ part.number }}[] = {
+{% for row in part.hooks %}
+        { {{ row.stage }}, 0, (int (*)(void)){{ row.handle }} },	/* {{ row.name }} */
+{% endfor %}
+};
+{% endif %}
+{% endfor %}
+
+static const struct rbl_object objects[] = {
+{% for part in parts %}
+        {
+                .name = "{{ part.name }}",
+                .program = {{ part.program }},
+                .program_size = {{ part.program_size }},
+{% for table in ("functions", "data", "fixups", "hooks") if part[table] %}
+                .{{ table }} = {{ table }}_{{ part.number }},
+                .n_{{ table }} = ARRAY_SIZE({{ table }}_{{ part.number }}),
+{% endfor %}
+{% if part.jump_entries %}
+                .jump_entries = (struct jump_entry *){{ part.jump_entries }},
+                .n_jump_entries = {{ part.n_jump_entries }},
+{% endif %}
+        },
 {% endfor %}
 };
 
 struct rbl_update rebootless_update = {
         .abi = RBL_ABI,
-        .program_size = {{ program_size }},
+        .n_objects = ARRAY_SIZE(objects),
         .name = "{{ name }}",
         .version = "{{ version }}",
         .digest = "{{ digest }}",
         .build_id = build_id,
         .build_id_size = sizeof(build_id),
-        .n_functions = ARRAY_SIZE(functions),
-        .program = rbl_program,
-        .functions = functions,
-        .fixups = fixups,
-        .n_fixups = ARRAY_SIZE(fixups),
+        .objects = objects,
         .module = THIS_MODULE,
 };
 
@@ -94,13 +139,15 @@ REPLACEMENT_S = """\
 TABLES_S = """\
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Update {{ name }} {{ version }}: what is not for objtool to read.  Generated. */
+{% for part in parts %}
         .section .rodata.match_program,"a",@progbits
         .balign 8
-        .globl rbl_program
-        .type rbl_program,@object
-rbl_program:
-        .incbin "match.bin"
-        .size rbl_program, . - rbl_program
+        .globl {{ part.program }}
+        .type {{ part.program }},@object
+{{ part.program }}:
+        .incbin "{{ part.file }}"
+        .size {{ part.program }}, . - {{ part.program }}
+{% endfor %}
 {{ tables }}
 """
 

@@ -12,7 +12,7 @@ import concurrent.futures
 import dataclasses
 import json
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Mapping, Sequence
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build import custom_code, findings, special
@@ -41,13 +41,14 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.patches i
     PatchedFile,
     apply_patches,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._build.program import ProgramBuilder
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement import make_replacement
 from ansible_collections.rebootless.splice.plugins.module_utils._build.source_digest import source_digest
 from ansible_collections.rebootless.splice.plugins.module_utils._build.units import NotApplicable, Unit, judge
 from ansible_collections.rebootless.splice.plugins.module_utils._build.update_module import (
+    PROGRAMS,
     Identity,
     build_update_module,
+    program_file,
     write_update_module,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
@@ -209,7 +210,9 @@ class Builder:
                 return Build(digest, None, _facts([], skipped), built=False)
             files = self._make_module(update, digest, changes, helper, directory)
             with self._phases.phase("offline match"):
-                self._match(helper, files["match.bin"], target.result())
+                for path, content in files.items():
+                    if path.startswith(f"{PROGRAMS}/"):
+                        self._match(helper, content, target.result())
         with self._phases.phase("package"):
             facts = {**_facts(changes, skipped), "custom": custom_code.facts(changes, update.custom)}
             return self._package(update, digest, facts, files, directory)
@@ -275,29 +278,27 @@ class Builder:
     def _make_module(
         self, update: Update, digest: str, changes: list[UnitChange], helper: Helper, directory: Path
     ) -> dict[str, bytes]:
-        """The package's files: the update module and the match program, with the helper and the match library."""
+        """The package's files: the update module and its parts' match programs, the helper and the match library."""
         tree = self._tree
         identity = Identity(update.name, update.version, digest, tree.build_id)
         with self._phases.phase("make replacement"):
-            builder = ProgramBuilder(tree.version or tree.release)
             exports = read_symvers(Path(tree.headers, "Module.symvers"))
-            replacement = make_replacement(changes, builder, exports)
-            program = builder.serialize()
+            replacement = make_replacement(changes, tree.version or tree.release, exports)
         with self._phases.phase("build module"):
             work = directory / _WORK / "module"
-            write_update_module(work, identity, replacement, program, self._kmod)
+            write_update_module(work, identity, replacement, self._kmod)
             module = build_update_module(
                 work, identity, replacement, tree.headers, helper.symvers, (f"CC={tree.compiler}",)
             )
         return {
             "update.ko": module.read_bytes(),
             "rebootless.ko": helper.module.read_bytes(),
-            "match.bin": program,
             "libmatch.so": helper.library.read_bytes(),
+            **{program_file(part.object_name): part.program for part in replacement.parts},
         }
 
     def _match(self, helper: Helper, program: bytes, target: DistributionTarget) -> None:
-        """Proves that the distribution's kernel is what this tree builds, for every unit of the update."""
+        """Proves that the distribution's kernel or module is what this tree builds, for every unit of one part."""
         result = Matcher(str(helper.library)).match(program, target)
         if not result.ok:
             details = result.details(Program(program))
@@ -325,6 +326,7 @@ class Builder:
                 "version": tree.version,
                 "arch": tree.arch,
             },
+            "objects": [PurePosixPath(path).stem for path in files if path.startswith(f"{PROGRAMS}/")],
             "functions": facts["functions"],
             "data": facts["data"],
             "patches": [{"name": patch.name, "sha256": patch.sha256} for patch in update.patches],

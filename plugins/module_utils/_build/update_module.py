@@ -14,15 +14,17 @@ import re
 import shutil
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build import commands, deps, templates
-from ansible_collections.rebootless.splice.plugins.module_utils._build.assembler import Listing
+from ansible_collections.rebootless.splice.plugins.module_utils._build.assembler import Listing, described
 from ansible_collections.rebootless.splice.plugins.module_utils._build.carried import (
     Chunk,
+    Part,
     Replacement,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.contents import FIELD_TYPES
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import ObjectFile, Symbol
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
+PROGRAMS = "match"  # directory of the match programs, in the module's sources and in packages
 HEADERS = ("rebootless.h", "match.h", "codes.h")
 RELOC_NAMES = ("", "RBL_ABS64", "RBL_PC32", "RBL_ABS32", "RBL_ABS32S", "RBL_PC8", "RBL_PC64")  # enum rbl_reloc_type
 MODULE_PREFIX = "rbl_"
@@ -63,30 +65,37 @@ class Identity:
 
     @property
     def module(self) -> str:
-        """The kernel's name of the module: at most 55 characters, kept apart by the digest if it is cut."""
+        """The kernel's name of the module: at most 55 characters, with the digest, so that two builds can be loaded."""
         module = MODULE_PREFIX + re.sub(r"[^a-z0-9]", "_", self.name)
-        return module if len(module) <= MODULE_NAME_LENGTH else f"{module[: MODULE_NAME_LENGTH - 9]}_{self.digest[:8]}"
+        return f"{module[: MODULE_NAME_LENGTH - 9]}_{self.digest[:8]}"
+
+
+def program_file(object_name: str) -> str:
+    """The path of an object's match program."""
+    return f"{PROGRAMS}/{object_name}.bin"
 
 
 def write_update_module(
     directory: str | os.PathLike,
     identity: Identity,
     replacement: Replacement,
-    program: bytes,
     helper_sources: str | os.PathLike,
 ) -> None:
-    """Writes the module's sources into ``directory``: descriptor, code, tables, match program, Kbuild, headers.
+    """Writes the module's sources into ``directory``: descriptor, code, tables, match programs, Kbuild, headers.
 
-    ``program`` is the serialized match program, ``helper_sources`` the directory with ``rebootless.h``.
+    ``helper_sources`` is the directory with ``rebootless.h``.
     """
     deps.require()
     target = pathlib.Path(directory)
     target.mkdir(parents=True, exist_ok=True)
     for header in HEADERS:
         shutil.copyfile(pathlib.Path(helper_sources) / header, target / header)
-    (target / "match.bin").write_bytes(program)
+    for part in replacement.parts:
+        path = target / program_file(part.object_name)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(part.program)
     listing = Listing(replacement)
-    values = _values(identity, replacement, program, listing)
+    values = _values(identity, replacement, listing)
     for name, template in (
         ("update.c", templates.UPDATE_C),
         ("replacement.S", templates.REPLACEMENT_S),
@@ -99,31 +108,9 @@ def write_update_module(
         (target / name).write_text(environment.from_string(template).render(values), encoding="ascii")
 
 
-def _values(identity: Identity, replacement: Replacement, program: bytes, listing: Listing) -> dict:
-    functions = [
-        {
-            "unit": row.unit,
-            "name": row.name,
-            "handle": listing.handle(row.chunk) if row.chunk else None,
-            "replacement_size": row.chunk.size if row.chunk else 0,
-            "jump_offset": row.jump_offset,
-            "symbol": row.symbol,
-            "size": row.size,
-        }
-        for row in replacement.functions
-    ]
-    fixups = [
-        {
-            "handle": listing.handle(chunk),
-            "offset": field.offset,
-            "type": RELOC_NAMES[FIELD_TYPES[field.type]],
-            "symbol": field.symbol,
-            "addend": field.addend,
-            "name": field.target,
-        }
-        for chunk, field in replacement.fixups
-    ]
-    chunks = [row.chunk for row in replacement.functions if row.chunk] + [chunk for chunk, field in replacement.fixups]
+def _values(identity: Identity, replacement: Replacement, listing: Listing) -> dict:
+    parts = [_part_values(number, part, listing) for number, part in enumerate(replacement.parts)]
+    chunks = [chunk for part in replacement.parts for chunk in described(part)]
     return {
         "name": identity.name,
         "version": identity.version,
@@ -131,13 +118,61 @@ def _values(identity: Identity, replacement: Replacement, program: bytes, listin
         "module": identity.module,
         "build_id": [f"0x{byte:02x}" for byte in bytes.fromhex(identity.build_id)],
         "build_id_hex": identity.build_id,
-        "program_size": len(program),
-        "functions": functions,
-        "fixups": fixups,
+        "parts": parts,
         "handles": list(dict.fromkeys(map(listing.handle, chunks))),
+        "needs_false_key": any(part.jump_entries for part in replacement.parts),
         "namespaces": replacement.namespaces,
         "code": listing.code,
         "tables": listing.tables,
+    }
+
+
+def _part_values(number: int, part: Part, listing: Listing) -> dict:
+    """What the templates say of one object."""
+    return {
+        "number": number,
+        "name": part.object_name,
+        "program": f"rbl_program_{number}",
+        "program_size": len(part.program),
+        "file": program_file(part.object_name),
+        "functions": [
+            {
+                "unit": row.unit,
+                "name": row.name,
+                "handle": listing.handle(row.chunk) if row.chunk else None,
+                "replacement_size": row.chunk.size if row.chunk else 0,
+                "jump_offset": row.jump_offset,
+                "symbol": row.symbol,
+                "size": row.size,
+            }
+            for row in part.functions
+        ],
+        "data": [
+            {
+                "unit": row.unit,
+                "name": row.name,
+                "handle": listing.handle(row.chunk),
+                "symbol": row.symbol,
+                "size": row.size,
+            }
+            for row in part.data
+        ],
+        "fixups": [
+            {
+                "handle": listing.handle(chunk),
+                "offset": field.offset,
+                "type": RELOC_NAMES[FIELD_TYPES[field.type]],
+                "symbol": field.symbol,
+                "addend": field.addend,
+                "name": field.target,
+            }
+            for chunk, field in part.fixups
+        ],
+        "hooks": [
+            {"stage": row.stage, "handle": listing.handle(row.chunk), "name": row.chunk.label} for row in part.hooks
+        ],
+        "jump_entries": listing.handle(part.jump_entries[0]) if part.jump_entries else None,
+        "n_jump_entries": len(part.jump_entries),
     }
 
 
