@@ -15,11 +15,13 @@
 #define RBL_MODULE_PREFIX "rbl_"	/* every update module's name begins so */
 #define RBL_NAME_MAX 64
 
-/* A field of the update module that the helper fills in after the match. */
+struct jump_entry;
+
+/* A field of the update module that the helper fills in when the part's object is matched. */
 struct rbl_fixup {
 	void *where;
 	u32 type;	/* enum rbl_reloc_type, never RBL_INDIRECT_PC32 */
-	u32 symbol;	/* index in the match program; flagged RBL_SYMBOL_NEEDED there */
+	u32 symbol;	/* index in the part's match program; flagged RBL_SYMBOL_NEEDED there */
 	s64 addend;
 };
 
@@ -33,7 +35,7 @@ struct rbl_function {
 	u32 jump_offset;	/* where in the running function the 5-byte jump goes; the build proved that there is room */
 };
 
-/* Constant data of the running kernel whose bytes are exchanged during the stop, and put back by reverse. */
+/* Constant data of the running kernel whose bytes are exchanged in place during the stop, and put back by reverse. */
 struct rbl_datum {
 	const char *name;
 	const void *replacement;	/* in the update module; its own relocations and fixups are done by then */
@@ -41,46 +43,57 @@ struct rbl_datum {
 	u32 size;			/* of both */
 };
 
+/* When custom code is called: docs/custom-code.md. */
 enum rbl_hook_stage {
 	RBL_PRE_APPLY, RBL_CHECK_APPLY, RBL_APPLY, RBL_POST_APPLY, RBL_FAIL_APPLY,
 	RBL_PRE_REVERSE, RBL_CHECK_REVERSE, RBL_REVERSE, RBL_POST_REVERSE, RBL_FAIL_REVERSE,
+	RBL_HOOK_STAGES
 };
 
-/* Custom code.  pre_* and check_* refuse by a value that is not 0; check_*, apply and reverse run while all is stopped. */
+/* pre_* and check_*: non-zero refuses; the others' values mean nothing.  check_*, apply and reverse run while all is stopped. */
 struct rbl_hook {
-	u32 stage;	/* enum rbl_hook_stage */
+	u32 stage;
 	u32 reserved;
 	int (*call)(void);
 };
 
-/* What an update does to one object. */
+enum rbl_object_flags {
+	/*
+	 * The part's functions lie in the module's init code: it is applied only to a module that is loaded while the
+	 * update is, and is gone when that module's init has run.
+	 */
+	RBL_OBJECT_INIT = 1,
+};
+
+/*
+ * One part of an update for each object that it changes.  A loadable module
+ * may not be loaded when the update is, and may come and go later; so each
+ * part has a match program of its own.
+ */
 struct rbl_object {
-	const char *name;	/* "vmlinux", or the kernel's name of a loadable module */
-	const void *program;	/* the part's match program, RBL_MAGIC first */
+	const char *name;		/* "vmlinux", or the kernel's name of a loadable module */
+	const void *program;		/* the part's match program, RBL_MAGIC first */
 	const struct rbl_function *functions;
 	const struct rbl_datum *data;
 	const struct rbl_fixup *fixups;
 	const struct rbl_hook *hooks;
-	/* Static branches of the replacement code whose keys are the object's own, or those of a module that it needs. */
+	/* Static branches of the part's replacement code whose keys the object itself (or a module it needs) defines; writable. */
 	struct jump_entry *jump_entries;
-	u32 program_size;
-	u32 n_functions;
-	u32 n_data;
-	u32 n_fixups;
-	u32 n_hooks;
-	u32 n_jump_entries;
+	u32 program_size, n_functions, n_data, n_fixups, n_hooks, n_jump_entries;
+	u32 flags;			/* enum rbl_object_flags */
+	u32 reserved;
 };
 
 struct rbl_update {
 	u32 abi;		/* RBL_ABI */
 	u32 n_objects;
-	const char *name;	/* of the update, as operators know it: [a-z0-9][a-z0-9._-]* */
+	const char *name;	/* of the update, as operators know it: [a-z0-9][a-z0-9._-]*, not ending in .next or .previous */
 	const char *version;
 	const char *digest;	/* hex SHA-256 that names the build */
 	const u8 *build_id;	/* GNU build ID of the kernel it was built for */
 	u32 build_id_size;
 	u32 reserved;
-	const struct rbl_object *objects;	/* vmlinux first, if it is there */
+	const struct rbl_object *objects;	/* vmlinux first if it is there */
 	struct module *module;
 };
 

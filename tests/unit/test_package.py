@@ -17,7 +17,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.package 
 
 FILES = {
     "libmatch.so": b"library" * 100,
-    "match.bin": bytes(range(256)),
+    "match/vmlinux.bin": bytes(range(256)),
     "rebootless.ko": b"helper",
     "update.ko": b"update",
 }
@@ -27,6 +27,7 @@ MANIFEST = {
     "cves": ["CVE-2026-52928"],
     "digest": "ab" * 32,
     "kernel": {"release": "6.1.0-50-cloud-amd64", "build_id": "6c" * 20, "version": "6.1.176-1", "arch": "x86_64"},
+    "objects": ["vmlinux"],
     "functions": [],
     "data": [],
     "patches": [],
@@ -55,7 +56,7 @@ def test_nothing_of_the_build_host_is_in_it():
     for member in members:
         assert (member.mtime, member.uid, member.gid, member.uname, member.gname) == (0, 0, 0, "", "")
         assert member.mode == 0o644
-    assert json.loads(gzip.decompress(content)[512:].split(b"\0", 1)[0])["format"] == 1
+    assert json.loads(gzip.decompress(content)[512:].split(b"\0", 1)[0])["format"] == 2
 
 
 def test_what_a_target_would_refuse_is_never_made():

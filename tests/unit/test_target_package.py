@@ -21,16 +21,17 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target import p
 FILES = {
     "update.ko": b"\x7fELF update" + bytes(range(256)),
     "rebootless.ko": b"\x7fELF helper" * 30,
-    "match.bin": b"RBLMATCH" + bytes(200),
+    "match/vmlinux.bin": b"RBLMATCH" + bytes(200),
     "libmatch.so": b"\x7fELF library",
 }
 MANIFEST = {
-    "format": 1,
+    "format": 2,
     "name": "cve-2026-52928",
     "version": "1.0",
     "cves": ["CVE-2026-52928"],
     "digest": "ab" * 32,
     "kernel": {"release": "6.1.0-50-cloud-amd64", "build_id": "6c" * 20, "version": "6.1.176-1", "arch": "x86_64"},
+    "objects": ["vmlinux"],
     "functions": [{"name": "unix_ioctl", "unit": "net/unix/af_unix.o", "object": "vmlinux", "change": "changed"}],
     "data": [],
     "patches": [],

@@ -22,6 +22,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.package 
     MANIFEST,
     MEMBERS,
     parse_package,
+    program_member,
 )
 
 
@@ -37,7 +38,7 @@ def make_package(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> byt
 
     Raises ``RebootlessError`` if a target would not accept it.
     """
-    names = [*MEMBERS, *(name for name in files if name not in MEMBERS)]
+    names = [*MEMBERS, *map(program_member, manifest["objects"])]
     listed = {name: {"sha256": hashlib.sha256(files[name]).hexdigest(), "size": len(files[name])} for name in names}
     complete = {**manifest, "format": FORMAT, "files": listed}
     text = json.dumps(complete, indent=1, sort_keys=True).encode() + b"\n"

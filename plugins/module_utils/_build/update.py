@@ -12,7 +12,7 @@ import concurrent.futures
 import dataclasses
 import json
 import shutil
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Mapping, Sequence
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build import custom_code, findings, special
@@ -45,15 +45,14 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.replaceme
 from ansible_collections.rebootless.splice.plugins.module_utils._build.source_digest import source_digest
 from ansible_collections.rebootless.splice.plugins.module_utils._build.units import NotApplicable, Unit, judge
 from ansible_collections.rebootless.splice.plugins.module_utils._build.update_module import (
-    PROGRAMS,
     Identity,
     build_update_module,
-    program_file,
     write_update_module,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.matcher import Matcher
 from ansible_collections.rebootless.splice.plugins.module_utils._common.program import Program
+from ansible_collections.rebootless.splice.plugins.module_utils._target.package import program_member
 
 _RESULT = "result.json"
 _WORK = "work"  # of the build's directory, while it is made
@@ -208,14 +207,13 @@ class Builder:
             skipped = (*touched.not_applicable, *unchanged, *idle)
             if not changes:
                 return Build(digest, None, _facts([], skipped), built=False)
-            files = self._make_module(update, digest, changes, helper, directory)
+            files, programs = self._make_module(update, digest, changes, helper, directory)
             with self._phases.phase("offline match"):
-                for path, content in files.items():
-                    if path.startswith(f"{PROGRAMS}/"):
-                        self._match(helper, content, target.result())
+                for program in programs.values():
+                    self._match(helper, program, target.result())
         with self._phases.phase("package"):
             facts = {**_facts(changes, skipped), "custom": custom_code.facts(changes, update.custom)}
-            return self._package(update, digest, facts, files, directory)
+            return self._package(update, digest, facts, files, programs, directory)
 
     def _compile_and_compare(
         self, touched: Touched, directory: Path
@@ -277,8 +275,8 @@ class Builder:
 
     def _make_module(
         self, update: Update, digest: str, changes: list[UnitChange], helper: Helper, directory: Path
-    ) -> dict[str, bytes]:
-        """The package's files: the update module and its parts' match programs, the helper and the match library."""
+    ) -> tuple[dict[str, bytes], dict[str, bytes]]:
+        """The update module, the helper and the match library by file; the match programs by object."""
         tree = self._tree
         identity = Identity(update.name, update.version, digest, tree.build_id)
         with self._phases.phase("make replacement"):
@@ -290,12 +288,12 @@ class Builder:
             module = build_update_module(
                 work, identity, replacement, tree.headers, helper.symvers, (f"CC={tree.compiler}",)
             )
-        return {
+        files = {
             "update.ko": module.read_bytes(),
             "rebootless.ko": helper.module.read_bytes(),
             "libmatch.so": helper.library.read_bytes(),
-            **{program_file(part.object_name): part.program for part in replacement.parts},
         }
+        return files, {part.object_name: part.program for part in replacement.parts}
 
     def _match(self, helper: Helper, program: bytes, target: DistributionTarget) -> None:
         """Proves that the distribution's kernel or module is what this tree builds, for every unit of one part."""
@@ -312,7 +310,13 @@ class Builder:
             )
 
     def _package(
-        self, update: Update, digest: str, facts: dict[str, Any], files: dict[str, bytes], directory: Path
+        self,
+        update: Update,
+        digest: str,
+        facts: dict[str, Any],
+        files: dict[str, bytes],
+        programs: dict[str, bytes],
+        directory: Path,
     ) -> Build:
         tree = self._tree
         manifest = {
@@ -326,7 +330,7 @@ class Builder:
                 "version": tree.version,
                 "arch": tree.arch,
             },
-            "objects": [PurePosixPath(path).stem for path in files if path.startswith(f"{PROGRAMS}/")],
+            "objects": list(programs),
             "functions": facts["functions"],
             "data": facts["data"],
             "patches": [{"name": patch.name, "sha256": patch.sha256} for patch in update.patches],
@@ -335,7 +339,8 @@ class Builder:
             "custom": facts["custom"],
         }
         package = directory / package_name(update.name, update.version, tree.build_id)
-        package.write_bytes(make_package(manifest, files))
+        members = {program_member(object_name): program for object_name, program in programs.items()}
+        package.write_bytes(make_package(manifest, {**files, **members}))
         facts = {**facts, "digest": sha256_of_file(package), "size": package.stat().st_size}
         return Build(digest, package, facts, built=True)
 

@@ -23,8 +23,8 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.carried i
 from ansible_collections.rebootless.splice.plugins.module_utils._build.contents import FIELD_TYPES
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import ObjectFile, Symbol
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._target.package import program_member
 
-PROGRAMS = "match"  # directory of the match programs, in the module's sources and in packages
 HEADERS = ("rebootless.h", "match.h", "codes.h")
 RELOC_NAMES = ("", "RBL_ABS64", "RBL_PC32", "RBL_ABS32", "RBL_ABS32S", "RBL_PC8", "RBL_PC64")  # enum rbl_reloc_type
 MODULE_PREFIX = "rbl_"
@@ -70,11 +70,6 @@ class Identity:
         return f"{module[: MODULE_NAME_LENGTH - 9]}_{self.digest[:8]}"
 
 
-def program_file(object_name: str) -> str:
-    """The path of an object's match program."""
-    return f"{PROGRAMS}/{object_name}.bin"
-
-
 def write_update_module(
     directory: str | os.PathLike,
     identity: Identity,
@@ -91,7 +86,7 @@ def write_update_module(
     for header in HEADERS:
         shutil.copyfile(pathlib.Path(helper_sources) / header, target / header)
     for part in replacement.parts:
-        path = target / program_file(part.object_name)
+        path = target / program_member(part.object_name)
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(part.program)
     listing = Listing(replacement)
@@ -134,7 +129,7 @@ def _part_values(number: int, part: Part, listing: Listing) -> dict:
         "name": part.object_name,
         "program": f"rbl_program_{number}",
         "program_size": len(part.program),
-        "file": program_file(part.object_name),
+        "file": program_member(part.object_name),
         "functions": [
             {
                 "unit": row.unit,

@@ -20,9 +20,11 @@ import zlib
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
-MEMBERS = ("update.ko", "rebootless.ko", "match.bin", "libmatch.so")
+MEMBERS = ("update.ko", "rebootless.ko", "libmatch.so")  # and program_member() of each of the manifest's objects
+OBJECT = re.compile(r"[A-Za-z0-9_]{1,55}")  # vmlinux, or the kernel's name of a module: MODULE_NAME_LEN
+PROGRAM = re.compile(rf"match/{OBJECT.pattern}\.bin")
 MAX_FILE = 64 << 20  # bytes of a package; the largest real ones have a few hundred kilobytes
 MAX_UNPACKED = 256 << 20  # bytes of all members together: a bound on what a crafted gzip stream can occupy
 # RFC 1952: magic, deflate, no flags, no time, slowest, unknown system.  gzip's CRC does not cover these bytes.
@@ -56,9 +58,19 @@ class Package:
         return self.manifest["version"]
 
     @property
+    def programs(self) -> dict[str, bytes]:
+        """The match program of each object that the update changes."""
+        return {name: self.files[program_member(name)] for name in self.manifest["objects"]}
+
+    @property
     def digest(self) -> str:
         """Names the build, as the helper module shows it; not the digest of the package file."""
         return self.manifest["digest"]
+
+
+def program_member(object_name: str) -> str:
+    """The member with an object's match program."""
+    return f"match/{object_name}.bin"
 
 
 def read_package(path: str, sha256: str | None = None) -> Package:
@@ -99,7 +111,8 @@ def parse_package(path: str, content: bytes, sha256: str | None = None) -> Packa
         raise _damaged(path, f"{MANIFEST} is not its first member")
     files = dict(members[1:])
     manifest = _manifest(path, members[0][1])
-    _check_files(path, manifest["files"], files)
+    wanted = {*MEMBERS, *map(program_member, manifest["objects"])}
+    _check_files(path, manifest["files"], files, wanted)
     return Package(path, content, found, manifest, files)
 
 
@@ -141,7 +154,7 @@ def _members(path: str, data: bytes) -> list[tuple[str, bytes]]:
             for member in archive:
                 if not member.isreg() or member.issparse():
                     raise _unsafe(path, f"its member {member.name!r} is no regular file")
-                if member.name not in (MANIFEST, *MEMBERS):
+                if member.name not in (MANIFEST, *MEMBERS) and not PROGRAM.fullmatch(member.name):
                     raise _unsafe(path, f"it has an unexpected member {member.name!r}")
                 if member.name in (name for name, _content in members):
                     raise _unsafe(path, f"it has the member {member.name!r} twice")
@@ -170,6 +183,10 @@ def _list_of(*keys: str) -> Check:
     )
 
 
+def _objects(value: object) -> bool:
+    return isinstance(value, list) and all(map(_matches(OBJECT), value)) and 0 < len(value) == len(set(value))
+
+
 # What the target relies on in a manifest: path of keys, check, what it should be.
 MANIFEST_FIELDS: tuple[tuple[tuple[str, ...], Check, str], ...] = (
     (("name",), _matches(NAME), "a name of lower-case letters, digits, dots, dashes and underscores"),
@@ -180,6 +197,7 @@ MANIFEST_FIELDS: tuple[tuple[tuple[str, ...], Check, str], ...] = (
     (("kernel", "build_id"), _matches(HEX), "hex digits"),
     (("kernel", "version"), _text, "a string"),
     (("kernel", "arch"), _text, "a string"),
+    (("objects",), _objects, "a list of names of objects, each once"),
     (("functions",), _list_of("name", "unit", "change"), "a list of functions"),
     (("files",), lambda value: isinstance(value, dict), "a table of files"),
 )
@@ -208,9 +226,9 @@ def _manifest(path: str, content: bytes) -> dict:
     return manifest
 
 
-def _check_files(path: str, listed: dict, files: dict[str, bytes]) -> None:
-    if set(listed) != set(files) or set(files) != set(MEMBERS):
-        missing = sorted(set(MEMBERS) - set(files)) or sorted(set(listed) ^ set(files))
+def _check_files(path: str, listed: dict, files: dict[str, bytes], wanted: set[str]) -> None:
+    if not set(listed) == set(files) == wanted:
+        missing = sorted(wanted - set(files)) or sorted((set(listed) | wanted) ^ set(files))
         raise _damaged(path, f"members and manifest do not agree on {', '.join(missing)}")
     for name, content in files.items():
         row = listed[name] if isinstance(listed[name], dict) else {}
