@@ -588,13 +588,6 @@ def test_constant_data_is_exchanged_where_it_runs():
     assert targets(row.chunk) == ["new_operation.rbl", "old_operation"]
 
 
-def test_data_with_a_copy_of_its_own_is_carried():
-    found = make_replacement([with_how("exchanged", limits="copy", operations="exchange")], "6.1.176-1", EXPORTS)
-    assert chunk(found, "limits.rbl").data[12] == 5
-    assert "limits.rbl" in targets(chunk(found, "limit.rbl"))
-    assert [row.name for row in found.parts[0].data] == ["operations"]
-
-
 def test_data_that_the_match_does_not_prove_is_not_exchanged():
     change = with_how("data", const_changed="exchange")
     datum = next(

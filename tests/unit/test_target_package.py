@@ -202,9 +202,23 @@ def test_refuses_to_fill_the_memory(monkeypatch):
 
 
 def test_names_another_format():
-    error = refusal(build({**MANIFEST, "format": 2}))
+    error = refusal(build({**MANIFEST, "format": 3}))
     assert error.code == "package_format"
-    assert "format 2" in error.sentence
+    assert "format 3" in error.sentence
+
+
+def test_has_a_match_program_for_each_object():
+    files = {**FILES, "match/kvm_intel.bin": b"RBLMATCH more"}
+    manifest = {**MANIFEST, "objects": ["vmlinux", "kvm_intel"]}
+    read = package.parse_package("p", build(manifest, files))
+    assert read.programs == {"vmlinux": FILES["match/vmlinux.bin"], "kvm_intel": b"RBLMATCH more"}
+    assert refusal(build(manifest)).code == "package_damaged"
+    assert refusal(build(files=files)).code == "package_damaged"
+
+
+@pytest.mark.parametrize("name", ["match/../update.ko", "match/.bin", "match/a/b.bin", "match/a.bin/x", "match.bin"])
+def test_refuses_programs_with_odd_names(name):
+    assert refusal(build(files={**FILES, name: b"x"})).code == "package_unsafe"
 
 
 @given(

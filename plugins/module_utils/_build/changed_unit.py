@@ -33,8 +33,6 @@ class ChangedUnit:
             for piece in (function.post, *function.post_parts)
             if piece is not None
         }
-        # Data of which the replacement code has a copy of its own.
-        self.copied = {id(datum.post) for datum in change.difference.data if getattr(datum, "how", "") == "copy"}
         self._symbols = {s.name: s for s in self.exact.symbols if s.section is not None and s.kind != "section"}
         self.referred_sections = {r.target_section for s in self.exact.sections if s.is_text for r in s.relocations}
 

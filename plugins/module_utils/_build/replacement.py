@@ -35,6 +35,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.changed_u
     section_name,
     target_name,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._build.constants import EXCHANGE
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference import (
     Change,
     UnitChange,
@@ -108,7 +109,7 @@ class _Maker:
                 if is_living(unit.change, change):
                     unit.part.functions += self._replace(unit, change)
             unit.part.data += [
-                self._exchange(unit, datum) for datum in unit.change.difference.data if getattr(datum, "how", "") == "exchange"
+                self._exchange(unit, datum) for datum in unit.change.difference.data if datum.how == EXCHANGE
             ]
             unit.part.hooks += sorted(self._hooks(unit), key=lambda row: row.stage)
         if not any(part.is_effective for part in self.parts.values()):
@@ -279,8 +280,6 @@ class _Maker:
         pre = unit.correlation.pre_of(target)
         if pre is None or target.has_no_identity:
             self._refuse_uncarriable(unit, target, owner)
-            return Field(r.offset, r.type, self._carry(unit, target), r.addend)
-        if id(target) in unit.copied:
             return Field(r.offset, r.type, self._carry(unit, target), r.addend)
         change = unit.replaced.get(id(target))
         if change is not None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
@@ -14,23 +15,36 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.memory_f
 from ansible_collections.rebootless.splice.plugins.module_utils._target.package import Package
 from ansible_collections.rebootless.splice.plugins.module_utils._target.running_kernel import RunningKernel
 
+VMLINUX = "vmlinux"
+
 
 def prove(package: Package) -> dict:
     """Matches the package against the running kernel, and returns ``match_ns`` and ``matched_bytes``.
 
-    Nothing is loaded into the kernel, nothing is written.  Raises the refusal that the helper module would give, as
-    far as it can be known from outside, or ``RebootlessError`` as ``RunningKernel`` and ``Matcher`` do.
+    Modules that are not loaded are left out: ``absent`` names them.  Nothing is loaded into the kernel, nothing is
+    written.  Raises the refusal that the helper module would give, as far as it can be known from outside, or
+    ``RebootlessError`` as ``RunningKernel`` and ``Matcher`` do.
     """
-    program = package.files["match.bin"]
+    duration = compared = 0
+    absent = [name for name in package.programs if not is_loaded(name)]
     with memory_file(package.files["libmatch.so"], "libmatch.so") as library, RunningKernel() as kernel:
         matcher = Matcher(library)
-        start = time.perf_counter_ns()
-        found = matcher.match(program, kernel)
-        duration = time.perf_counter_ns() - start
-    view = Program(program)
-    found.raise_refusal(view)
-    _refuse_conflicts(package, view, found)
-    return {"match_ns": duration, "matched_bytes": found.compared}
+        for name, program in package.programs.items():
+            if name in absent:
+                continue
+            start = time.perf_counter_ns()
+            found = matcher.match(program, kernel)
+            duration += time.perf_counter_ns() - start
+            compared += found.compared
+            view = Program(program)
+            found.raise_refusal(view)
+            _refuse_conflicts(package, view, found)
+    return {"match_ns": duration, "matched_bytes": compared, "absent": absent}
+
+
+def is_loaded(object_name: str) -> bool:
+    """Whether the kernel has that object: itself, or a loadable module."""
+    return object_name == VMLINUX or os.path.exists(f"/sys/module/{object_name}/initstate")
 
 
 def _refuse_conflicts(package: Package, program: Program, found: MatchResult) -> None:
