@@ -33,7 +33,7 @@ NOT_FOR_OBJTOOL = (late_keys.STATIC_CALLS, late_keys.JUMP_ENTRIES)
 def described(part: Part) -> list[Chunk]:
     """The chunks that the descriptor of ``part`` points to, each once."""
     found = [row.chunk for row in part.functions if row.chunk]
-    found += [row.chunk for row in (*part.data, *part.hooks)]
+    found += [row.chunk for row in part.data] + [row.chunk for row in part.hooks]
     found += part.jump_entries[:1]  # an array begins with its first entry
     found += [chunk for chunk, field in part.fixups]
     return list({id(chunk): chunk for chunk in found}.values())
