@@ -16,6 +16,7 @@ static const char *const state_names[] = {
 	[RBL_APPLIED] = "applied",
 	[RBL_CONFIRMED] = "confirmed",
 	[RBL_REVERSED] = "reversed",
+	[RBL_REPLACED] = "replaced",
 	[RBL_FAILED] = "failed",
 };
 
@@ -36,9 +37,104 @@ static void clear_deadline(struct rbl_record *record)
 	cancel_delayed_work(&record->deadline);
 }
 
+/* ---- custom code around a switch ---- */
+
+/* What surrounds a switch; each row of stages in the order of enum rbl_hook_stage. */
+struct stages {
+	u32 pre, post, fail;
+};
+
+static const struct stages applying = { RBL_PRE_APPLY, RBL_POST_APPLY, RBL_FAIL_APPLY };
+static const struct stages reversing = { RBL_PRE_REVERSE, RBL_POST_REVERSE, RBL_FAIL_REVERSE };
+
+static int switch_with_hooks(struct rbl_record *record, const struct rbl_record *previous, enum rbl_purpose purpose,
+			     const struct stages *stages)
+{
+	const struct rbl_hook *refusing;
+	int value = rbl_hooks(record, stages->pre, &refusing), err;
+
+	err = value ? rbl_refuse_hook(record, refusing, value) : rbl_switch(record, previous, purpose);
+	rbl_hooks(record, err ? stages->fail : stages->post, NULL);
+	return err;
+}
+
+static u32 count_functions(const struct rbl_record *record)
+{
+	const struct rbl_part *part;
+	u32 count = 0;
+
+	rbl_for_each_part(part, record)
+		count += part->present ? part->n_writes : 0;
+	return count;
+}
+
+/* ---- another version of the same update ---- */
+
+static bool undoes(const struct rbl_record *record)
+{
+	return rbl_has_hooks(record, RBL_PRE_REVERSE) || rbl_has_hooks(record, RBL_REVERSE) ||
+	       rbl_has_hooks(record, RBL_POST_REVERSE);
+}
+
+/*
+ * A newer version is cumulative: it takes over what the older one's custom
+ * code has done, so that one's code to undo it is not called.  One that has no
+ * custom code at all would leave it behind.
+ */
+static int check_successor(struct rbl_record *record, const struct rbl_record *other)
+{
+	const struct rbl_record *replaced;
+
+	list_for_each_entry(replaced, &rbl_records, list) {
+		if (replaced->state != RBL_REPLACED || strcmp(replaced->name, record->name))
+			continue;
+		rbl_fact(record, "other_update: %s %s\n", replaced->name, replaced->version);
+		rbl_fact(record, "reason: the version that was replaced last is still loaded\n");
+		return rbl_refuse(record, RBL_BAD_STATE);
+	}
+	if (!rbl_is_live(other) || !undoes(other) || undoes(record))
+		return 0;
+	rbl_fact(record, "other_update: %s %s\n", other->name, other->version);
+	rbl_fact(record, "reason: the version that is applied has custom code for its reversal, and this one has none\n");
+	return rbl_refuse(record, RBL_CONFLICT);
+}
+
+/* The version that was there before leaves its name to this one. */
+static void succeed_to(struct rbl_record *record, struct rbl_record *other, bool was_live)
+{
+	clear_deadline(other);
+	WRITE_ONCE(other->state, RBL_REPLACED);
+	rbl_sysfs_rename(other, RBL_PREVIOUS);
+	rbl_sysfs_rename(record, "");
+	pr_info("%s: %s replaced by %s\n", record->name, other->version, record->version);
+	if (was_live)
+		module_put(other->module);
+}
+
+/* ---- operations ---- */
+
+/* What has to hold before anything is switched. */
+static int prepare(struct rbl_record *record)
+{
+	const struct rbl_part *part;
+	int err = rbl_parts_resolve(record);
+
+	rbl_for_each_part(part, record)
+		if (!err && part->present)
+			err = rbl_check_conflicts(record, part);
+	if (!err)
+		err = rbl_match_again(record);
+	rbl_for_each_part(part, record)
+		if (!err && part->present)
+			err = rbl_check_probes(record, part);
+	return err;
+}
+
 /* Switches to the replacement code; with a deadline in seconds (0: none) the helper itself reverses it then. */
 int rbl_apply(struct rbl_record *record, unsigned int deadline)
 {
+	struct rbl_record *other = rbl_find_other(record);
+	bool was_live = other && rbl_is_live(other);
 	int err;
 
 	rbl_begin(record);
@@ -46,16 +142,19 @@ int rbl_apply(struct rbl_record *record, unsigned int deadline)
 		return refuse_state(record);
 	if (!record->loaded)	/* jump labels and static calls of its code may not be set up yet */
 		return rbl_refuse(record, RBL_HELPER_BUSY);
-	err = rbl_check_conflicts(record);
-	if (!err)
-		err = rbl_match_again(record);
-	if (!err)
-		err = rbl_check_probes(record);
+	if (was_live && record->sequence < other->sequence) {
+		rbl_fact(record, "other_update: %s %s\nreason: it was loaded later, and is applied\n",
+			 other->name, other->version);
+		return rbl_refuse(record, RBL_CONFLICT);
+	}
+	err = prepare(record);
+	if (!err && other)
+		err = check_successor(record, other);
 	if (err)
 		return err;
 	if (!try_module_get(record->module))	/* it is being unloaded */
 		return refuse_state(record);
-	err = rbl_switch(record, RBL_TO_REPLACEMENT);
+	err = switch_with_hooks(record, was_live ? other : NULL, RBL_TO_REPLACEMENT, &applying);
 	if (err) {
 		module_put(record->module);
 		return err;
@@ -65,6 +164,8 @@ int rbl_apply(struct rbl_record *record, unsigned int deadline)
 	/* As for any live patch: an oops shall say that not all code is the kernel's own. */
 	add_taint(TAINT_LIVEPATCH, LOCKDEP_STILL_OK);
 	WRITE_ONCE(record->state, RBL_APPLIED);
+	if (other && record->sequence > other->sequence)
+		succeed_to(record, other, was_live);
 	if (deadline) {
 		record->deadline_at = jiffies + deadline * HZ;
 		record->deadline_tries = 0;
@@ -72,7 +173,7 @@ int rbl_apply(struct rbl_record *record, unsigned int deadline)
 		mod_delayed_work(rbl_workqueue, &record->deadline, deadline * HZ);
 	}
 	pr_info("%s: applied: %u functions, paused %llu ns, %u tries, deadline %u s\n",
-		record->name, record->n_writes, record->pause_ns, record->tries, deadline);
+		record->name, count_functions(record), record->pause_ns, record->tries, deadline);
 	return 0;
 }
 
@@ -95,20 +196,20 @@ static int reverse(struct rbl_record *record, const char *why)
 	int err;
 
 	rbl_begin(record);
-	err = rbl_switch(record, RBL_TO_OLD);
+	err = switch_with_hooks(record, NULL, RBL_TO_OLD, &reversing);
 	if (err)
 		return err;
 	clear_deadline(record);
 	WRITE_ONCE(record->state, RBL_REVERSED);
 	rbl_succeed(record);
 	pr_info("%s: reversed%s: %u functions, paused %llu ns, %u tries\n",
-		record->name, why, record->n_writes, record->pause_ns, record->tries);
+		record->name, why, count_functions(record), record->pause_ns, record->tries);
 	module_put(record->module);
 	return 0;
 }
 
 /* Switches back to the old code, and leaves the kernel's text as it was. */
-int rbl_reverse(struct rbl_record *record)
+int rbl_reverse(struct rbl_record *record, unsigned int unused)
 {
 	rbl_begin(record);
 	if (!rbl_is_live(record))
@@ -161,7 +262,7 @@ void rbl_leave(struct rbl_record *record)
 		return;
 	rcu_barrier();
 	synchronize_rcu_tasks();
-	for (rbl_begin(record); rbl_switch(record, RBL_CHECK_ONLY); rbl_begin(record)) {
+	for (rbl_begin(record); rbl_switch(record, NULL, RBL_CHECK_ONLY); rbl_begin(record)) {
 		msleep(pause);
 		pause = rbl_longer(pause);
 	}

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* What has to hold before an update's code may be used: its descriptor, its functions, and who else uses them. */
+/* What has to hold of an update's descriptor before anything in it is used. */
 #include <linux/ctype.h>
+#include <linux/jump_label.h>
 #include <linux/string.h>
 
 #include "internal.h"
-
-/* ---- the descriptor ---- */
 
 /* Whether `count` rows of `size` bytes at `start` lie in the module's memory that stays after init. */
 static bool inside(const struct module *module, const void *start, u64 count, u64 size)
@@ -31,7 +30,14 @@ static bool is_string(const struct module *module, const char *string, u32 max)
 	return false;
 }
 
-/* [a-z0-9][a-z0-9._-]*, and none of the files beside it in sysfs. */
+static bool ends_in(const char *name, const char *end)
+{
+	size_t length = strlen(name), n = strlen(end);
+
+	return length >= n && !strcmp(name + length - n, end);
+}
+
+/* [a-z0-9][a-z0-9._-]*, and none of the files beside it in sysfs, nor what the other versions of an update are called. */
 static bool is_name(const char *name)
 {
 	const char *c;
@@ -39,7 +45,7 @@ static bool is_name(const char *name)
 	for (c = name; *c; c++)
 		if (!islower(*c) && !isdigit(*c) && (c == name || !strchr("._-", *c)))
 			return false;
-	return strcmp(name, "abi") && strcmp(name, "build_id");
+	return strcmp(name, "abi") && strcmp(name, "build_id") && !ends_in(name, RBL_NEXT) && !ends_in(name, RBL_PREVIOUS);
 }
 
 static const char *bad_function(const struct module *module, const struct rbl_function *function)
@@ -55,9 +61,60 @@ static const char *bad_function(const struct module *module, const struct rbl_fu
 	return NULL;
 }
 
+static const char *bad_datum(const struct module *module, const struct rbl_datum *datum)
+{
+	if (!is_string(module, datum->name, KSYM_NAME_LEN))
+		return "data without a name";
+	if (!datum->size || !inside(module, datum->replacement, datum->size, 1))
+		return "replacement data outside of the module";
+	return NULL;
+}
+
+static const char *bad_hook(const struct module *module, const struct rbl_hook *hook)
+{
+	unsigned long size, text = rbl_module_text(module, &size), call = (unsigned long)hook->call;
+
+	if (hook->stage >= RBL_HOOK_STAGES)
+		return "a hook of an unknown stage";
+	return call < text || call >= text + size ? "a hook outside of the module's code" : NULL;
+}
+
+/* What is wrong with a part's tables; NULL if nothing is. */
+static const char *bad_tables(const struct module *module, const struct rbl_object *object)
+{
+	const char *reason = NULL;
+	u32 i;
+
+	if (!is_string(module, object->name, MODULE_NAME_LEN))
+		return "a part without the name of its object";
+	if (object->program_size < sizeof(struct rbl_header) || !inside(module, object->program, object->program_size, 1))
+		return "a match program lies outside of the module";
+	if (!object->n_functions && !object->n_data && !object->n_hooks)
+		return "a part that changes nothing";
+	if (!inside(module, object->functions, object->n_functions, sizeof(*object->functions)))
+		return "a table of functions lies outside of the module";
+	if (!inside(module, object->data, object->n_data, sizeof(*object->data)))
+		return "a table of data lies outside of the module";
+	if (!inside(module, object->fixups, object->n_fixups, sizeof(*object->fixups)))
+		return "a table of fixups lies outside of the module";
+	if (!inside(module, object->hooks, object->n_hooks, sizeof(*object->hooks)))
+		return "a table of hooks lies outside of the module";
+	if (!inside(module, object->jump_entries, object->n_jump_entries, sizeof(*object->jump_entries)) ||
+	    (object->n_jump_entries && !rbl_module_writable(module, (unsigned long)object->jump_entries)))
+		return "a table of static branches lies outside of the module's data";
+	for (i = 0; i < object->n_functions && !reason; i++)
+		reason = bad_function(module, object->functions + i);
+	for (i = 0; i < object->n_data && !reason; i++)
+		reason = bad_datum(module, object->data + i);
+	for (i = 0; i < object->n_hooks && !reason; i++)
+		reason = bad_hook(module, object->hooks + i);
+	return reason;
+}
+
 /* What is wrong with a descriptor of the right ABI; NULL if nothing is. */
 static const char *bad_update(const struct module *module, const struct rbl_update *update)
 {
+	const char *reason = NULL;
 	u32 i;
 
 	if (update->module != module)
@@ -70,20 +127,11 @@ static const char *bad_update(const struct module *module, const struct rbl_upda
 		return "the digest";
 	if (!update->build_id_size || !inside(module, update->build_id, update->build_id_size, 1))
 		return "the build ID";
-	if (update->program_size < sizeof(struct rbl_header) ||
-	    !inside(module, update->program, update->program_size, 1))
-		return "the match program lies outside of the module";
-	if (!update->n_functions || !inside(module, update->functions, update->n_functions, sizeof(*update->functions)))
-		return "the table of functions lies outside of the module";
-	if (!inside(module, update->fixups, update->n_fixups, sizeof(*update->fixups)))
-		return "the table of fixups lies outside of the module";
-	for (i = 0; i < update->n_functions; i++) {
-		const char *reason = bad_function(module, update->functions + i);
-
-		if (reason)
-			return reason;
-	}
-	return NULL;
+	if (!update->n_objects || !inside(module, update->objects, update->n_objects, sizeof(*update->objects)))
+		return "the table of objects lies outside of the module";
+	for (i = 0; i < update->n_objects && !reason; i++)
+		reason = bad_tables(module, update->objects + i);
+	return reason;
 }
 
 /* Kinds of places that the kernel may rewrite at any time, and checks before it does: no jump may lie over them. */
@@ -108,50 +156,89 @@ static const char *bad_jump(const void *program, const struct rbl_section *secti
 	return NULL;
 }
 
-/* What the program has to say of the symbols that the tables use. */
-static const char *bad_symbols(const struct rbl_update *update, const struct module *module)
+/* A symbol that a table uses, in a matched section; NULL and a reason if it is none. */
+static const struct rbl_section *section_of(const struct rbl_object *object, u32 symbol, const char **reason)
 {
-	const struct rbl_header *header = update->program;
-	const struct rbl_symbol *symbols = update->program + header->symbols.offset;
-	const struct rbl_section *sections = update->program + header->sections.offset;
+	const struct rbl_header *header = object->program;
+	const struct rbl_symbol *symbols = object->program + header->symbols.offset;
+	const struct rbl_section *sections = object->program + header->sections.offset;
+
+	*reason = NULL;
+	if (symbol >= header->symbols.count || !(symbols[symbol].flags & RBL_SYMBOL_NEEDED))
+		*reason = "a function or data that the match program does not have to find";
+	else if (symbols[symbol].kind != RBL_SYMBOL_LOCAL)
+		*reason = "a function or data that is in no matched section";
+	else if (!(sections[symbols[symbol].section].flags & RBL_SECTION_COMPARED))
+		*reason = "a function or data that is not matched";
+	return *reason ? NULL : sections + symbols[symbol].section;
+}
+
+static const char *bad_place(const struct rbl_object *object, const struct rbl_function *function)
+{
+	const struct rbl_header *header = object->program;
+	const struct rbl_symbol *symbol = object->program + header->symbols.offset;
+	const struct rbl_section *section;
 	const char *reason;
+	u64 room;
+
+	section = section_of(object, function->symbol, &reason);
+	if (reason)
+		return reason;
+	symbol += function->symbol;
+	if (!(section->flags & RBL_SECTION_TEXT))
+		return "a function in a section without code";
+	room = symbol->offset < section->size ? section->size - symbol->offset : 0;
+	if (function->size > room)
+		return "a function that is larger than its section";
+	if (!function->replacement)
+		return NULL;
+	if ((u64)function->jump_offset + RBL_JUMP_SIZE > room)
+		return "a jump outside of its section";
+	return bad_jump(header, section, symbol->offset + function->jump_offset);
+}
+
+static const char *bad_exchange(const struct rbl_object *object, const struct rbl_datum *datum)
+{
+	const struct rbl_header *header = object->program;
+	const struct rbl_symbol *symbol = object->program + header->symbols.offset;
+	const struct rbl_section *section;
+	const char *reason;
+
+	section = section_of(object, datum->symbol, &reason);
+	if (reason)
+		return reason;
+	symbol += datum->symbol;
+	if (section->flags & RBL_SECTION_TEXT)
+		return "data among code";
+	if (symbol->offset > section->size || datum->size > section->size - symbol->offset)
+		return "data that is larger than its section";
+	return NULL;
+}
+
+/* What the part's program has to say of the symbols that its tables use. */
+static const char *bad_symbols(const struct rbl_object *object, const struct module *module)
+{
+	const struct rbl_header *header = object->program;
+	const struct rbl_symbol *symbols = object->program + header->symbols.offset;
+	const char *reason = NULL;
 	u32 i;
 
-	for (i = 0; i < update->n_functions; i++) {
-		const struct rbl_function *function = update->functions + i;
-		const struct rbl_symbol *symbol = symbols + function->symbol;
-		const struct rbl_section *section;
-		u64 room;
-
-		if (function->symbol >= header->symbols.count || !(symbol->flags & RBL_SYMBOL_NEEDED))
-			return "a function that the match program does not have to find";
-		if (symbol->kind != RBL_SYMBOL_LOCAL)
-			return "a function that is in no matched section";
-		section = sections + symbol->section;
-		if (!(section->flags & RBL_SECTION_TEXT) || !(section->flags & RBL_SECTION_COMPARED))
-			return "a function whose code is not matched";
-		room = symbol->offset < section->size ? section->size - symbol->offset : 0;
-		if (function->size > room)
-			return "a function that is larger than its section";
-		if (function->replacement && (u64)function->jump_offset + RBL_JUMP_SIZE > room)
-			return "a jump outside of its section";
-		reason = function->replacement ?
-			 bad_jump(header, section, symbol->offset + function->jump_offset) : NULL;
-		if (reason)
-			return reason;
-	}
-	for (i = 0; i < update->n_fixups; i++) {
-		const struct rbl_fixup *fixup = update->fixups + i;
+	for (i = 0; i < object->n_functions && !reason; i++)
+		reason = bad_place(object, object->functions + i);
+	for (i = 0; i < object->n_data && !reason; i++)
+		reason = bad_exchange(object, object->data + i);
+	for (i = 0; i < object->n_fixups && !reason; i++) {
+		const struct rbl_fixup *fixup = object->fixups + i;
 		u32 width = rbl_field_width(fixup->type);
 
 		if (!width || fixup->type >= RBL_INDIRECT_PC32)
-			return "a fixup of unknown type";
-		if (!inside(module, fixup->where, width, 1))
-			return "a fixup outside of the module";
-		if (fixup->symbol >= header->symbols.count || !(symbols[fixup->symbol].flags & RBL_SYMBOL_NEEDED))
-			return "a fixup to a symbol that the match program does not have to find";
+			reason = "a fixup of unknown type";
+		else if (!inside(module, fixup->where, width, 1))
+			reason = "a fixup outside of the module";
+		else if (fixup->symbol >= header->symbols.count || !(symbols[fixup->symbol].flags & RBL_SYMBOL_NEEDED))
+			reason = "a fixup to a symbol that the match program does not have to find";
 	}
-	return NULL;
+	return reason;
 }
 
 static int check_build_id(struct rbl_record *record, const struct rbl_update *update)
@@ -169,12 +256,13 @@ static int check_build_id(struct rbl_record *record, const struct rbl_update *up
 /*
  * Checks the descriptor of record->update, in record->module, and copies its
  * names.  Afterwards nothing in it leads outside of the module, and nothing in
- * its match program outside of the program.
+ * a match program outside of the program.
  */
 int rbl_check_update(struct rbl_record *record)
 {
 	const struct rbl_update *update = record->update;
 	const char *reason;
+	u32 i;
 
 	if (!inside(record->module, update, 1, sizeof(*update))) {
 		rbl_fact(record, "reason: the descriptor lies outside of the module\n");
@@ -189,118 +277,19 @@ int rbl_check_update(struct rbl_record *record)
 		strscpy(record->name, update->name, sizeof(record->name));
 		strscpy(record->version, update->version, sizeof(record->version));
 		strscpy(record->digest, update->digest, sizeof(record->digest));
-		if (rbl_check(update->program, update->program_size))
+	}
+	for (i = 0; !reason && i < update->n_objects; i++) {
+		const struct rbl_object *object = update->objects + i;
+
+		if (rbl_check(object->program, object->program_size)) {
+			rbl_fact(record, "object: %s\n", object->name);
 			return rbl_refuse(record, RBL_BAD_PROGRAM);
-		reason = bad_symbols(update, record->module);
+		}
+		reason = bad_symbols(object, record->module);
 	}
 	if (reason) {
 		rbl_fact(record, "reason: %s\n", reason);
 		return rbl_refuse(record, RBL_BAD_UPDATE);
 	}
 	return check_build_id(record, update);
-}
-
-/* ---- functions, at their addresses ---- */
-
-/* Whether the symbol table has another symbol begin between the function's start and the jump's end. */
-static bool jump_reaches_beyond(const struct rbl_site *site)
-{
-	unsigned long last = (unsigned long)site->write->where + RBL_JUMP_SIZE - 1, size, offset;
-
-	if (!rbl_kernel(kallsyms_lookup_size_offset)(last, &size, &offset))
-		return true;
-	return last - offset > site->old;
-}
-
-/* That the sites do not overlap, and that each jump has its room. */
-int rbl_check_sites(struct rbl_record *record)
-{
-	u32 i, k;
-
-	for (i = 0; i < record->update->n_functions; i++) {
-		const struct rbl_site *site = record->sites + i;
-
-		for (k = 0; k < i; k++) {
-			const struct rbl_site *other = record->sites + k;
-
-			if (site->old < other->old + other->function->size &&
-			    other->old < site->old + site->function->size) {
-				rbl_fact(record, "function: %s\nreason: it overlaps %s\n",
-					 site->function->name, other->function->name);
-				return rbl_refuse(record, RBL_BAD_UPDATE);
-			}
-		}
-		if (site->write && jump_reaches_beyond(site)) {
-			rbl_fact(record, "function: %s\naddress: 0x%lx\n", site->function->name,
-				 (unsigned long)site->write->where);
-			rbl_fact(record, "reason: the jump does not fit in before the next function\n");
-			return rbl_refuse(record, RBL_BAD_UPDATE);
-		}
-	}
-	return 0;
-}
-
-static const struct rbl_site *site_over(const struct rbl_record *record, const struct rbl_site *site)
-{
-	u32 i;
-
-	for (i = 0; i < record->update->n_functions; i++) {
-		const struct rbl_site *other = record->sites + i;
-
-		if (site->old < other->old + other->function->size && other->old < site->old + site->function->size)
-			return other;
-	}
-	return NULL;
-}
-
-/* That no other update is applied to one of the functions. */
-int rbl_check_conflicts(struct rbl_record *record)
-{
-	const struct rbl_record *other;
-	u32 i;
-
-	list_for_each_entry(other, &rbl_records, list) {
-		if (other == record || !rbl_is_live(other))
-			continue;
-		for (i = 0; i < record->update->n_functions; i++) {
-			const struct rbl_site *site = site_over(other, record->sites + i);
-
-			if (!site)
-				continue;
-			rbl_fact(record, "function: %s\nother_update: %s\n", site->function->name, other->name);
-			return rbl_refuse(record, RBL_CONFLICT);
-		}
-	}
-	return 0;
-}
-
-/*
- * That no kprobe lies in one of the functions.  An armed one would have been
- * found by the match; but one that is registered and disabled holds a copy of
- * the instruction under it, and would write over the jump when it is armed.
- * One at the fentry site goes through ftrace, and stays where it is.
- */
-int rbl_check_probes(struct rbl_record *record)
-{
-	u32 i;
-
-	for (i = 0; i < record->update->n_functions; i++) {
-		const struct rbl_site *site = record->sites + i;
-		unsigned long at;
-
-		for (at = site->old; at < site->old + site->function->size; at++) {
-			const struct kprobe *probe;
-			bool inside;
-
-			rcu_read_lock();	/* get_kprobe() walks a hash chain under RCU */
-			probe = rbl_kernel(get_kprobe)((void *)at);
-			inside = probe && !kprobe_ftrace((struct kprobe *)probe);
-			rcu_read_unlock();
-			if (!inside)
-				continue;
-			rbl_fact(record, "function: %s\naddress: 0x%lx\n", site->function->name, at);
-			return rbl_refuse(record, RBL_KPROBE_INSIDE);
-		}
-	}
-	return 0;
 }

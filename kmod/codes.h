@@ -52,6 +52,12 @@ RBL_CODE(BAD_STATE, "The update is not in a state in which this can be done.",
 	 "Read the update's state first; applied updates can be reversed, reversed ones applied.")
 RBL_CODE(HELPER_BUSY, "Another operation on an update is in progress.",
 	 "Wait until it has ended, then try again.")
+RBL_CODE(DATA_OVERWRITTEN, "Someone else has written over constant data that the update exchanges.",
+	 "Find out what writes to it (the kernel log, another live patch), then reverse again; a reboot also removes the update.")
+RBL_CODE(OBJECT_BUSY, "A loadable module that the update patches or uses is being loaded or unloaded at this moment.",
+	 "Wait until that has ended, then try again.")
+RBL_CODE(HOOK_REFUSED, "The update's own custom code refused the operation.",
+	 "Read what the update's author says of the named function; its value is an errno if it is negative.")
 RBL_CODE(TEXT_WRITE_FAILED, "Kernel text did not read back as written; everything was put back.",
 	 "Look at the kernel log, and report it.")
 RBL_CODE(UNSUPPORTED_KERNEL, "A kernel facility that the helper module needs is missing.",

@@ -20,6 +20,7 @@
 
 /* Defined by the kernel, but declared in none of its headers. */
 extern struct mutex ftrace_lock;		/* kernel/trace/ftrace.c: guards the call site records */
+int jump_label_module_notify(struct notifier_block *block, unsigned long event, void *module);	/* kernel/jump_label.c */
 extern const char __start_notes, __stop_notes;	/* the linker's: what /sys/kernel/notes shows */
 
 /*
@@ -40,8 +41,10 @@ extern const char __start_notes, __stop_notes;	/* the linker's: what /sys/kernel
 	X(ftrace_rec_iter_start)		\
 	X(get_kprobe)				\
 	X(idle_task)				\
+	X(jump_label_module_notify)		\
 	X(kallsyms_lookup_size_offset)		\
 	X(kallsyms_on_each_symbol)		\
+	X(kernel_text_address)			\
 	X(module_kallsyms_on_each_symbol)	\
 	X(stop_machine_cpuslocked)		\
 	X(text_poke)
@@ -91,6 +94,12 @@ static inline unsigned long rbl_module_text(const struct module *module, unsigne
 	return (unsigned long)module->mem[MOD_TEXT].base;
 }
 
+/* Whether the address lies in what stays writable of a module. */
+static inline bool rbl_module_writable(const struct module *module, unsigned long address)
+{
+	return within_module_mem_type(address, module, MOD_DATA);
+}
+
 #else
 
 #define RBL_EACH_SYMBOL_ARGS void *data, const char *name, struct module *unused, unsigned long address
@@ -104,6 +113,12 @@ static inline unsigned long rbl_module_text(const struct module *module, unsigne
 {
 	*size = module->core_layout.text_size;
 	return (unsigned long)module->core_layout.base;
+}
+
+static inline bool rbl_module_writable(const struct module *module, unsigned long address)
+{
+	return address >= (unsigned long)module->core_layout.base + module->core_layout.ro_after_init_size &&
+	       within_module_core(address, module);
 }
 
 #endif

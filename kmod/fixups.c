@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The fields of replacement code that only the helper module can fill in: what they refer to is not exported. */
+#include <linux/jump_label.h>
+#include <linux/mm.h>
+
 #include "internal.h"
 
 static bool is_relative(u32 type)
@@ -33,9 +36,9 @@ static u64 field_value(const struct rbl_fixup *fixup, u64 symbol)
  * Anything else was written by module_finalize() (an alternative, a paravirt
  * call), and a value in the midst of it would make other code of it.
  */
-static bool is_loaders(const struct rbl_record *record, const struct rbl_fixup *fixup)
+static bool is_loaders(const struct rbl_part *part, const struct rbl_fixup *fixup)
 {
-	const struct rbl_lookup *lookup = &record->lookup;
+	const struct rbl_lookup *lookup = &part->lookup;
 	u32 i, width = rbl_field_width(fixup->type);
 	u64 value = field_value(fixup, 0);
 
@@ -49,14 +52,14 @@ static bool is_loaders(const struct rbl_record *record, const struct rbl_fixup *
 	return false;
 }
 
-static int check_fixup(struct rbl_record *record, const struct rbl_fixup *fixup)
+static int check_fixup(struct rbl_record *record, const struct rbl_part *part, const struct rbl_fixup *fixup)
 {
-	const void *program = record->update->program;
+	const void *program = part->object->program;
 	const struct rbl_header *header = program;
 	const struct rbl_symbol *symbols = program + header->symbols.offset;
-	bool fit = fits(fixup->type, field_value(fixup, record->result.values[fixup->symbol]));
+	bool fit = fits(fixup->type, field_value(fixup, part->result.values[fixup->symbol]));
 
-	if (fit && is_loaders(record, fixup))
+	if (fit && is_loaders(part, fixup))
 		return 0;
 	rbl_fact(record, "symbol: %s\n", rbl_string(program, symbols[fixup->symbol].name));
 	rbl_fact(record, "address: 0x%lx\n", (unsigned long)fixup->where);
@@ -67,28 +70,61 @@ static int check_fixup(struct rbl_record *record, const struct rbl_fixup *fixup)
 }
 
 /*
- * Fills in the fields.  The module's text and constants are read-only by now
- * (complete_formation() comes before the COMING notifiers), and its jump
- * labels, static calls and tracepoints are not read yet: ours is the first.
+ * Fills in the fields of a matched part, and keeps what the module loader left
+ * there: the part's object may go and come back elsewhere.  The module's text
+ * and constants are read-only by now (complete_formation() comes before the
+ * COMING notifiers).  For parts that are there when the update is loaded its
+ * jump labels, static calls and tracepoints are not read yet: ours is the
+ * first notifier.  No code of a part runs before it is applied.
  */
-int rbl_write_fixups(struct rbl_record *record)
+int rbl_write_fixups(struct rbl_record *record, struct rbl_part *part)
 {
-	const struct rbl_update *update = record->update;
+	const struct rbl_object *object = part->object;
 	u32 i;
 	int err;
 
-	for (i = 0; i < update->n_fixups; i++) {
-		err = check_fixup(record, update->fixups + i);
+	for (i = 0; i < object->n_fixups; i++) {
+		err = check_fixup(record, part, object->fixups + i);
 		if (err)
 			return err;
 	}
+	part->fields = kvcalloc(object->n_fixups, sizeof(*part->fields), GFP_KERNEL);
+	part->pristine_branches = kvmalloc_array(object->n_jump_entries, sizeof(*object->jump_entries), GFP_KERNEL);
+	if (!part->fields || !part->pristine_branches)
+		return rbl_refuse(record, RBL_NO_MEMORY);
+	memcpy(part->pristine_branches, object->jump_entries, object->n_jump_entries * sizeof(*object->jump_entries));
 	mutex_lock(rbl_kernel_data.text_mutex);
-	for (i = 0; i < update->n_fixups; i++) {
-		const struct rbl_fixup *fixup = update->fixups + i;
-		u64 value = field_value(fixup, record->result.values[fixup->symbol]);
+	for (i = 0; i < object->n_fixups; i++) {
+		const struct rbl_fixup *fixup = object->fixups + i;
+		u32 width = rbl_field_width(fixup->type);
+		u64 value = field_value(fixup, part->result.values[fixup->symbol]);
 
-		rbl_kernel(text_poke)(fixup->where, &value, rbl_field_width(fixup->type));
+		memcpy(part->fields + i, fixup->where, width);
+		rbl_kernel(text_poke)(fixup->where, &value, width);
 	}
+	part->fields_written = true;
 	mutex_unlock(rbl_kernel_data.text_mutex);
 	return 0;
+}
+
+/* Puts back what the module loader left, so that the part can be resolved again. */
+void rbl_take_back_fixups(struct rbl_part *part)
+{
+	const struct rbl_object *object = part->object;
+	u32 i;
+
+	if (part->fields_written) {
+		/* The kernel has sorted the table: its fields are no longer where they were. */
+		memcpy(object->jump_entries, part->pristine_branches, object->n_jump_entries * sizeof(*object->jump_entries));
+		mutex_lock(rbl_kernel_data.text_mutex);
+		for (i = 0; i < object->n_fixups; i++)
+			rbl_kernel(text_poke)(object->fixups[i].where, part->fields + i,
+					      rbl_field_width(object->fixups[i].type));
+		mutex_unlock(rbl_kernel_data.text_mutex);
+	}
+	part->fields_written = false;
+	kvfree(part->fields);
+	kvfree(part->pristine_branches);
+	part->fields = NULL;
+	part->pristine_branches = NULL;
 }

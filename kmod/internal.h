@@ -6,6 +6,8 @@
 #include <linux/kobject.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
+#include <linux/spinlock.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 
 #include "arch/x86/text.h"
@@ -17,10 +19,12 @@
 #define RBL_VERSION_MAX 64	/* characters of an update's version */
 #define RBL_MAX_CONFLICTS 16	/* tasks that are named when functions are busy */
 #define RBL_FUNCTION_MAX 128	/* of a function's name there */
+#define RBL_NEXT ".next"		/* behind an update's name: the version that is loaded beside another one */
+#define RBL_PREVIOUS ".previous"	/* the one that was replaced */
 #define RBL_FACTS_SIZE 1536	/* text of an abort record, beside its code's prose */
 
 /* What became of an update; docs/formats.md has the words. */
-enum rbl_state { RBL_MATCHED, RBL_APPLIED, RBL_CONFIRMED, RBL_REVERSED, RBL_FAILED };
+enum rbl_state { RBL_MATCHED, RBL_APPLIED, RBL_CONFIRMED, RBL_REVERSED, RBL_REPLACED, RBL_FAILED };
 
 /* A task that was in the way of an operation. */
 struct rbl_conflict {
@@ -43,17 +47,63 @@ struct rbl_abort {
 	struct rbl_conflicts conflicts;
 };
 
-/* A row of the update's functions, at its address in the running kernel. */
+/* A row of a part's functions, at its address in the running kernel. */
 struct rbl_site {
 	const struct rbl_function *function;
 	unsigned long old;		/* the running function */
 	struct rbl_write *write;	/* of the jump; NULL if the function only has to be left */
 };
 
+/* A row of a part's data, at its address in the running kernel. */
+struct rbl_exchange {
+	const struct rbl_datum *datum;
+	u8 *where;			/* the running datum */
+	u8 *saved;			/* what stands there without the update */
+};
+
 /* The addresses that the symbol table has for each symbol of a match program. */
 struct rbl_lookup {
 	u32 *first;			/* of each symbol in addresses, and one more for the end */
 	u64 *addresses;
+};
+
+/* What an update has for one object: vmlinux, or a loadable module, which may be absent, come and go. */
+struct rbl_part {
+	const struct rbl_object *object;	/* in the update's module */
+	bool present;			/* matched and resolved: all that follows is there */
+	struct module *target;		/* NULL for vmlinux */
+
+	struct rbl_lookup lookup;
+	struct rbl_result result;
+	struct rbl_site *sites;		/* one for each of object->n_functions */
+	struct rbl_write *writes;	/* one for each function that is replaced */
+	u32 n_writes;
+	struct rbl_exchange *data;	/* one for each of object->n_data */
+	u64 *fields;			/* what the module loader left in each of object->n_fixups */
+	bool fields_written;
+	struct list_head pins;		/* other modules that its symbols lie in: in memory as long as the part is present */
+	struct module *branches;	/* what the kernel knows the part's static branches as; NULL if it does not */
+	void *pristine_branches;	/* the part's jump entries before they were written */
+};
+
+struct rbl_record;
+
+/*
+ * A command that was written to `control` and may take a while.  A work item
+ * does it, so that who wrote is in none of the functions of a write when they
+ * are replaced: if they are, it is sent home before the end.
+ */
+struct rbl_operation {
+	struct work_struct work;
+	spinlock_t lock;		/* guards what follows */
+	const char *name;		/* of the last one, "" if there was none */
+	int (*run)(struct rbl_record *record, unsigned int argument);
+	unsigned int argument;
+	bool running;
+	bool unwanted;			/* who asked was killed: no other try */
+	int result;			/* of the last one */
+	struct task_struct *writer;	/* who waits for the end; NULL if nobody does */
+	wait_queue_head_t changed;
 };
 
 /* One update that was loaded, or that failed to. */
@@ -65,18 +115,16 @@ struct rbl_record {
 	char name[RBL_NAME_MAX + 1];
 	char version[RBL_VERSION_MAX + 1];
 	char digest[RBL_DIGEST_SIZE + 1];
+	u64 sequence;			/* the higher, the later it was loaded */
 	enum rbl_state state;
 	bool loaded;			/* its module's init function runs or has run */
 	bool ran;			/* it was applied at least once */
 	bool gone;			/* no longer in the list, and about to be freed */
 
-	struct rbl_lookup lookup;
-	struct rbl_result result;
-	struct rbl_site *sites;		/* one for each of update->n_functions */
-	struct rbl_write *writes;	/* one for each function that is replaced */
-	u32 n_writes;
-	struct module **targets;	/* loadable modules that it patches: pinned while it is loaded */
-	u32 n_targets;
+	struct rbl_part *parts;		/* one for each of update->n_objects */
+	u32 n_parts;
+
+	struct rbl_operation operation;
 
 	struct delayed_work deadline;
 	bool deadline_set;
@@ -87,7 +135,7 @@ struct rbl_record {
 	u32 tries;
 
 	struct rbl_abort draft;		/* of the operation that runs */
-	struct mutex shown;		/* guards the one that sysfs shows */
+	struct mutex shown;		/* guards what sysfs shows of all this: `abort`, and whether a part is present */
 	struct rbl_abort abort;
 };
 
@@ -97,8 +145,20 @@ extern struct list_head rbl_records;
 
 extern struct workqueue_struct *rbl_workqueue;
 
+#define rbl_for_each_part(part, record) \
+	for ((part) = (record)->parts; (part) < (record)->parts + (record)->n_parts; (part)++)
+
 /* load.c */
 int rbl_forget(struct rbl_record *record);
+struct rbl_record *rbl_find_other(const struct rbl_record *record);
+
+/* objects.c: loadable modules that are patched, and their coming and going */
+int rbl_parts_new(struct rbl_record *record);
+int rbl_parts_resolve(struct rbl_record *record);
+void rbl_parts_free(struct rbl_record *record);
+int rbl_object_coming(struct module *module);
+void rbl_object_live(struct module *module);
+void rbl_object_going(struct module *module);
 
 /* refuse.c: abort records */
 void rbl_begin(struct rbl_record *record);
@@ -113,19 +173,35 @@ const u8 *rbl_build_id(u32 *size);
 int rbl_lookup_all(const void *program, struct rbl_lookup *lookup);
 void rbl_lookup_free(struct rbl_lookup *lookup);
 
+bool rbl_same_module(const char *a, const char *b);
+
 /* check.c */
 int rbl_check_update(struct rbl_record *record);
-int rbl_check_sites(struct rbl_record *record);
-int rbl_check_conflicts(struct rbl_record *record);
-int rbl_check_probes(struct rbl_record *record);
+
+/* sites.c */
+int rbl_sites_make(struct rbl_record *record, struct rbl_part *part);
+void rbl_sites_free(struct rbl_part *part);
+int rbl_check_conflicts(struct rbl_record *record, const struct rbl_part *part);
+int rbl_check_probes(struct rbl_record *record, const struct rbl_part *part);
 
 /* resolve.c */
-int rbl_resolve(struct rbl_record *record);
+int rbl_resolve(struct rbl_record *record, struct rbl_part *part);
 int rbl_match_again(struct rbl_record *record);
-void rbl_unresolve(struct rbl_record *record);
+void rbl_unresolve(struct rbl_record *record, struct rbl_part *part);
 
 /* fixups.c */
-int rbl_write_fixups(struct rbl_record *record);
+int rbl_write_fixups(struct rbl_record *record, struct rbl_part *part);
+void rbl_take_back_fixups(struct rbl_part *part);
+
+/* branches.c: static branches of replacement code whose keys are a loadable module's */
+int rbl_register_branches(struct rbl_record *record, struct rbl_part *part);
+void rbl_unregister_branches(struct rbl_part *part);
+
+/* hooks.c: an update's custom code */
+bool rbl_has_hooks(const struct rbl_record *record, u32 stage);
+int rbl_part_hooks(const struct rbl_part *part, u32 stage, const struct rbl_hook **refusing);
+int rbl_hooks(const struct rbl_record *record, u32 stage, const struct rbl_hook **refusing);
+int rbl_refuse_hook(struct rbl_record *record, const struct rbl_hook *hook, int value);
 
 /* running.c: the running kernel's memory as the match has to see it */
 struct rbl_tracing;
@@ -142,22 +218,35 @@ struct rbl_stacks {
 	const struct rbl_range *ranges;	/* that no task may be in */
 	u32 n_ranges;
 	unsigned long low, high;	/* all of them lie between */
-	struct task_struct *requester;	/* who asked, and waits */
+	struct task_struct *requester;	/* who does it, and waits */
+	const struct task_struct *writer;	/* who asked by writing to `control`, and waits; NULL if nobody does */
 	raw_spinlock_t lock;		/* guards what follows */
-	bool busy, unreliable;
+	bool busy, unreliable, writer_is_busy;
 	struct rbl_conflicts conflicts;
 };
 
 void rbl_stacks_check(struct rbl_stacks *stacks, u32 share, u32 shares);
 
-/* stop.c */
+/* steps.c: what a switch writes */
 enum rbl_purpose {
 	RBL_TO_REPLACEMENT,
 	RBL_TO_OLD,
 	RBL_CHECK_ONLY,		/* that nobody is in the replacement code */
 };
 
-int rbl_switch(struct rbl_record *record, enum rbl_purpose purpose);
+struct rbl_steps {
+	struct rbl_step *rows;		/* jumps first, then data */
+	u32 n_jumps, count;
+};
+
+int rbl_steps_make(struct rbl_record *record, const struct rbl_record *previous, enum rbl_purpose purpose,
+		   struct rbl_steps *steps);
+void rbl_steps_free(struct rbl_steps *steps);
+void rbl_write_bytes(u8 *where, const u8 *bytes, u32 size);
+void rbl_write_part(const struct rbl_part *part);
+
+/* stop.c */
+int rbl_switch(struct rbl_record *record, const struct rbl_record *previous, enum rbl_purpose purpose);
 
 /* The next of pauses that grow up to a minute, in ms. */
 static inline unsigned int rbl_longer(unsigned int pause)
@@ -165,11 +254,19 @@ static inline unsigned int rbl_longer(unsigned int pause)
 	return min_t(unsigned int, 2 * pause, 60 * MSEC_PER_SEC);
 }
 
+/* operation.c */
+void rbl_operation_init(struct rbl_record *record);
+int rbl_operation_start(struct rbl_record *record, const char *name,
+			int (*run)(struct rbl_record *record, unsigned int argument), unsigned int argument);
+void rbl_operation_end(struct rbl_record *record);
+void rbl_let_writer_go(struct rbl_record *record);
+bool rbl_operation_wait(struct rbl_record *record, long jiffies);
+
 /* apply.c */
 const char *rbl_state_name(const struct rbl_record *record);
 int rbl_apply(struct rbl_record *record, unsigned int deadline);
 int rbl_confirm(struct rbl_record *record);
-int rbl_reverse(struct rbl_record *record);
+int rbl_reverse(struct rbl_record *record, unsigned int unused);
 void rbl_leave(struct rbl_record *record);
 void rbl_deadline_work(struct work_struct *work);
 static inline bool rbl_is_live(const struct rbl_record *record)
@@ -181,6 +278,7 @@ static inline bool rbl_is_live(const struct rbl_record *record)
 int rbl_sysfs_init(void);
 void rbl_sysfs_exit(void);
 void rbl_sysfs_prepare(struct rbl_record *record);
-int rbl_sysfs_add(struct rbl_record *record);
+int rbl_sysfs_add(struct rbl_record *record, const char *suffix);
+void rbl_sysfs_rename(struct rbl_record *record, const char *suffix);
 
 #endif

@@ -19,6 +19,8 @@ struct workqueue_struct *rbl_workqueue;
 
 /* ---- records ---- */
 
+static u64 loaded;	/* updates, ever */
+
 static struct rbl_record *new_record(struct module *module, const struct rbl_update *update)
 {
 	struct rbl_record *record = kvzalloc(sizeof(*record), GFP_KERNEL);
@@ -27,22 +29,39 @@ static struct rbl_record *new_record(struct module *module, const struct rbl_upd
 		return NULL;
 	record->module = module;
 	record->update = update;
+	record->sequence = ++loaded;
 	/* Until the descriptor is known to be sound, the module's name has to do. */
 	strscpy(record->name, module->name + strlen(RBL_MODULE_PREFIX), sizeof(record->name));
 	mutex_init(&record->shown);
 	INIT_LIST_HEAD(&record->list);
 	INIT_DELAYED_WORK(&record->deadline, rbl_deadline_work);
+	rbl_operation_init(record);
 	rbl_sysfs_prepare(record);
 	return record;
 }
 
-static struct rbl_record *find_name(const char *name)
+/* A record by the name of its directory. */
+static struct rbl_record *find_directory(const char *name, const char *suffix)
 {
 	struct rbl_record *record;
+	size_t length = strlen(name);
 
 	list_for_each_entry(record, &rbl_records, list)
-		if (!strcmp(record->name, name))
+		if (!strncmp(kobject_name(&record->kobj), name, length) &&
+		    !strcmp(kobject_name(&record->kobj) + length, suffix))
 			return record;
+	return NULL;
+}
+
+/* Another version of the same update, which a newer one replaces; NULL if there is none. */
+struct rbl_record *rbl_find_other(const struct rbl_record *record)
+{
+	struct rbl_record *other;
+
+	list_for_each_entry(other, &rbl_records, list)
+		if (other != record && !strcmp(other->name, record->name) && other->state != RBL_FAILED &&
+		    other->state != RBL_REPLACED)
+			return other;
 	return NULL;
 }
 
@@ -62,36 +81,58 @@ static void drop(struct rbl_record *record)
 	record->gone = true;
 	list_del_init(&record->list);
 	cancel_delayed_work_sync(&record->deadline);
+	rbl_operation_end(record);
 	kobject_del(&record->kobj);	/* waits for the readers of its files */
-	rbl_unresolve(record);
+	rbl_parts_free(record);
 	kobject_put(&record->kobj);
+}
+
+/* A version that was loaded beside another one takes the update's name when that one is gone. */
+static void promote(const char *name)
+{
+	struct rbl_record *next = find_directory(name, RBL_NEXT);
+
+	if (next && !find_directory(name, ""))
+		rbl_sysfs_rename(next, "");
 }
 
 /* Drops a failed record, at the operator's word. */
 int rbl_forget(struct rbl_record *record)
 {
+	char name[sizeof(record->name)];
+
 	if (record->state != RBL_FAILED) {
 		rbl_begin(record);
 		rbl_fact(record, "state: %s\n", rbl_state_name(record));
 		return rbl_refuse(record, RBL_BAD_STATE);
 	}
+	strscpy(name, record->name, sizeof(name));
 	drop(record);
+	promote(name);
 	return 0;
 }
 
-/* Shows the record in sysfs, in the place of a failed one of the same name. */
+/*
+ * Shows the record in sysfs: under its name, if that is free or a failed
+ * record's; beside another version of the same update as the next one.
+ */
 static int show(struct rbl_record *record)
 {
-	struct rbl_record *other = find_name(record->name);
+	struct rbl_record *there = find_directory(record->name, "");
+	const char *suffix = "";
 	int err;
 
-	if (other && other->state != RBL_FAILED) {
-		pr_warn("%s: an update of this name is loaded already\n", record->name);
+	if (there && there->state != RBL_FAILED) {
+		suffix = RBL_NEXT;
+		there = find_directory(record->name, suffix);
+	}
+	if (there && there->state != RBL_FAILED) {
+		pr_warn("%s: two versions of this update are loaded already\n", record->name);
 		return -EEXIST;
 	}
-	if (other)
-		drop(other);
-	err = rbl_sysfs_add(record);
+	if (there)
+		drop(there);
+	err = rbl_sysfs_add(record, suffix);
 	if (!err)
 		list_add_tail(&record->list, &rbl_records);
 	return err;
@@ -110,7 +151,7 @@ static const struct rbl_update *descriptor(const struct module *module)
 /* Makes a refused update's record one that needs nothing of its module. */
 static void detach(struct rbl_record *record)
 {
-	rbl_unresolve(record);
+	rbl_parts_free(record);
 	record->module = NULL;
 	record->update = NULL;
 	record->state = RBL_FAILED;
@@ -125,12 +166,14 @@ static int admit(struct module *module, const struct rbl_update *update)
 		return -ENOMEM;
 	err = rbl_check_update(record);
 	if (!err)
-		err = rbl_resolve(record);
+		err = rbl_parts_new(record);
+	if (!err)
+		err = rbl_parts_resolve(record);
 	if (err)
 		detach(record);
 	shown = show(record);
 	if (shown) {
-		rbl_unresolve(record);
+		rbl_parts_free(record);
 		kobject_put(&record->kobj);
 	} else if (!err) {
 		pr_info("%s %s: matched in %llu us, resolved in %llu us\n", record->name, record->version,
@@ -159,34 +202,69 @@ static int coming(struct module *module)
 static void going(struct module *module)
 {
 	struct rbl_record *record;
+	char name[sizeof(record->name)];
 
 	mutex_lock(&rbl_lock);
 	record = find_module_record(module);
 	if (record) {
 		rbl_leave(record);
 		pr_info("%s: gone\n", record->name);
+		strscpy(name, record->name, sizeof(name));
 		drop(record);
+		promote(name);
 	}
 	mutex_unlock(&rbl_lock);
+}
+
+static bool is_update(const struct module *module)
+{
+	return strstarts(module->name, RBL_MODULE_PREFIX);
 }
 
 static int on_module(struct notifier_block *block, unsigned long event, void *data)
 {
 	struct module *module = data;
 
-	if (!strstarts(module->name, RBL_MODULE_PREFIX))
-		return NOTIFY_DONE;
-	if (event == MODULE_STATE_COMING)
+	if (event == MODULE_STATE_COMING && is_update(module))
 		return notifier_from_errno(coming(module));
-	if (event == MODULE_STATE_GOING)
+	if (event == MODULE_STATE_GOING && is_update(module)) {
 		going(module);
+		return NOTIFY_DONE;
+	}
+	mutex_lock(&rbl_lock);
+	if (event == MODULE_STATE_GOING)
+		rbl_object_going(module);
+	else if (event == MODULE_STATE_LIVE)
+		rbl_object_live(module);
+	mutex_unlock(&rbl_lock);
 	return NOTIFY_DONE;
 }
 
-static struct notifier_block module_notifier = {
+/* Objects that come: when jump labels and static calls have read the module's tables, and before its init runs. */
+static int on_object(struct notifier_block *block, unsigned long event, void *data)
+{
+	struct module *module = data;
+	int err;
+
+	if (event != MODULE_STATE_COMING || is_update(module))
+		return NOTIFY_DONE;
+	err = mutex_lock_killable(&rbl_lock);
+	if (err)
+		return notifier_from_errno(err);
+	err = rbl_object_coming(module);
+	mutex_unlock(&rbl_lock);
+	return notifier_from_errno(err);
+}
+
+static struct notifier_block first_notifier = {
 	.notifier_call = on_module,
-	/* Before jump labels, static calls and tracepoints read the module's tables, and after they have left them. */
+	/* Before jump labels, static calls and tracepoints read a coming module's tables or forget a going one's. */
 	.priority = INT_MAX,
+};
+
+static struct notifier_block last_notifier = {
+	.notifier_call = on_object,
+	.priority = INT_MIN,
 };
 
 /*
@@ -229,11 +307,16 @@ static int __init rebootless_init(void)
 	err = rbl_sysfs_init();
 	if (err)
 		goto no_sysfs;
-	err = register_module_notifier(&module_notifier);
+	err = register_module_notifier(&first_notifier);
 	if (err)
 		goto no_notifier;
+	err = register_module_notifier(&last_notifier);
+	if (err)
+		goto no_last;
 	return 0;
 
+no_last:
+	unregister_module_notifier(&first_notifier);
 no_notifier:
 	rbl_sysfs_exit();
 no_sysfs:
@@ -247,7 +330,8 @@ static void __exit rebootless_exit(void)
 {
 	struct rbl_record *record, *next;
 
-	unregister_module_notifier(&module_notifier);
+	unregister_module_notifier(&last_notifier);
+	unregister_module_notifier(&first_notifier);
 	mutex_lock(&rbl_lock);
 	list_for_each_entry_safe(record, next, &rbl_records, list)
 		drop(record);	/* update modules depend on this one, so only failed records are left */

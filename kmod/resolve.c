@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Run-pre match of an update against the running kernel, and what follows from it: addresses, fixups, jumps. */
+/* Run-pre match of a part of an update against the running kernel, and what follows from it: addresses, fixups, jumps. */
 #include <linux/ktime.h>
 #include <linux/mm.h>
 
@@ -57,9 +57,9 @@ static u32 telling_code(const struct rbl_report *report)
 	return found ? RBL_KPROBE_INSIDE : report->code;
 }
 
-static int refuse_report(struct rbl_record *record, const struct rbl_report *report)
+static int refuse_report(struct rbl_record *record, const struct rbl_part *part, const struct rbl_report *report)
 {
-	const void *program = record->update->program;
+	const void *program = part->object->program;
 	const struct rbl_header *header = program;
 
 	if (report->section != RBL_NONE) {
@@ -67,7 +67,6 @@ static int refuse_report(struct rbl_record *record, const struct rbl_report *rep
 
 		section += report->section;
 		rbl_fact(record, "unit: %s\n", rbl_string(program, section->unit));
-		rbl_fact(record, "object: %s\n", rbl_string(program, section->object));
 		rbl_fact(record, "section: %s\n", rbl_string(program, section->name));
 	}
 	if (report->address) {
@@ -96,12 +95,12 @@ static void free_result(struct rbl_result *result)
 	memset(result, 0, sizeof(*result));
 }
 
-/* Matches the program and leaves the addresses in *result. */
-static int match(struct rbl_record *record, struct rbl_result *result)
+/* Matches the part's program and leaves the addresses in *result. */
+static int match(struct rbl_record *record, const struct rbl_part *part, struct rbl_result *result)
 {
-	const void *program = record->update->program;
+	const void *program = part->object->program;
 	const struct rbl_header *header = program;
-	struct surroundings surroundings = { .lookup = &record->lookup, .tracing = rbl_tracing_get() };
+	struct surroundings surroundings = { .lookup = &part->lookup, .tracing = rbl_tracing_get() };
 	const struct rbl_target target = { &surroundings, read_target, lookup_target };
 	void *scratch = kvmalloc(rbl_scratch_size(program), GFP_KERNEL);
 	struct rbl_report report;
@@ -113,8 +112,8 @@ static int match(struct rbl_record *record, struct rbl_result *result)
 	result->known = kvcalloc(header->symbols.count, sizeof(*result->known), GFP_KERNEL);
 	if (!scratch || !surroundings.tracing || !result->bases || !result->values || !result->known)
 		err = rbl_refuse(record, RBL_NO_MEMORY);
-	else if (rbl_match(program, record->update->program_size, &target, scratch, result, &report))
-		err = refuse_report(record, &report);
+	else if (rbl_match(program, part->object->program_size, &target, scratch, result, &report))
+		err = refuse_report(record, part, &report);
 	kvfree(scratch);
 	rbl_tracing_free(surroundings.tracing);
 	if (err)
@@ -122,127 +121,159 @@ static int match(struct rbl_record *record, struct rbl_result *result)
 	return err;
 }
 
-/* ---- loadable modules that are patched ---- */
+/* ---- other modules that the part uses ---- */
 
-static bool is_pinned(const struct rbl_record *record, const struct module *module)
+/* A module that stays in memory as long as the part is present. */
+struct pin {
+	struct list_head list;
+	struct module *module;
+};
+
+static bool is_pinned(const struct rbl_part *part, const struct module *module)
 {
-	u32 i;
+	const struct pin *pin;
 
-	for (i = 0; i < record->n_targets; i++)
-		if (record->targets[i] == module)
+	list_for_each_entry(pin, &part->pins, list)
+		if (pin->module == module)
 			return true;
 	return false;
 }
 
 /*
- * Keeps every module that the program matches in memory as long as the update
- * is loaded: its addresses are written into the replacement code.  One that is
- * not loaded has no symbols either, so the match refuses it by name.
+ * The module at the address, which the caller now holds; NULL if there is none
+ * that has to be held.  *busy if it is not one that may be used now.
  */
-static int pin_targets(struct rbl_record *record)
+static struct module *hold_module_at(const struct rbl_part *part, unsigned long address, bool *busy)
 {
-	const void *program = record->update->program;
+	struct module *module;
+
+	preempt_disable();	/* __module_address() walks a tree under RCU-sched */
+	module = rbl_kernel(__module_address)(address);
+	if (module && (module == part->target || is_pinned(part, module)))
+		module = NULL;
+	*busy = module && (READ_ONCE(module->state) != MODULE_STATE_LIVE || !try_module_get(module));
+	preempt_enable();
+	return module;
+}
+
+/*
+ * Keeps every module that the part's symbols lie in, besides its own, in
+ * memory: their addresses are going to be in its replacement code.  They
+ * cannot have gone since the match, for whoever goes has to pass our notifier,
+ * which waits.
+ */
+static int pin_others(struct rbl_record *record, struct rbl_part *part)
+{
+	const void *program = part->object->program;
 	const struct rbl_header *header = program;
-	const struct rbl_section *sections = program + header->sections.offset;
+	const struct rbl_symbol *symbols = program + header->symbols.offset;
 	u32 i;
 
-	record->targets = kvcalloc(header->sections.count, sizeof(*record->targets), GFP_KERNEL);
-	if (!record->targets)
-		return rbl_refuse(record, RBL_NO_MEMORY);
-	for (i = 0; i < header->sections.count; i++) {
-		char name[MODULE_NAME_LEN];
+	for (i = 0; i < header->symbols.count; i++) {
 		struct module *module;
-		bool leaving;
+		struct pin *pin;
+		bool busy;
 
-		strscpy(name, rbl_string(program, sections[i].object), sizeof(name));
-		strreplace(name, '-', '_');
-		preempt_disable();	/* find_module() walks the list under RCU-sched */
-		module = rbl_kernel(find_module)(name);
-		if (module && is_pinned(record, module))
-			module = NULL;
-		leaving = module && !try_module_get(module);
-		preempt_enable();
-		if (leaving) {
-			rbl_fact(record, "object: %s\n", name);
-			return rbl_refuse(record, RBL_SYMBOL_NOT_FOUND);
-		}
-		if (module)
-			record->targets[record->n_targets++] = module;
-	}
-	return 0;
-}
-
-static void unpin_targets(struct rbl_record *record)
-{
-	while (record->n_targets)
-		module_put(record->targets[--record->n_targets]);
-	kvfree(record->targets);
-	record->targets = NULL;
-}
-
-/* ---- jumps ---- */
-
-static int make_write(struct rbl_record *record, const struct rbl_site *site, struct rbl_write *write)
-{
-	write->where = (u8 *)site->old + site->function->jump_offset;
-	write->target = (unsigned long)site->function->replacement;
-	if (!rbl_arch_make_jump(write) && !copy_from_kernel_nofault(write->saved, write->where, RBL_JUMP_SIZE))
-		return 0;
-	rbl_fact(record, "function: %s\naddress: 0x%lx\n", site->function->name, (unsigned long)write->where);
-	return rbl_refuse(record, RBL_RELOC_OVERFLOW);
-}
-
-static int make_sites(struct rbl_record *record)
-{
-	const struct rbl_update *update = record->update;
-	u32 i;
-	int err;
-
-	record->sites = kvcalloc(update->n_functions, sizeof(*record->sites), GFP_KERNEL);
-	record->writes = kvcalloc(update->n_functions, sizeof(*record->writes), GFP_KERNEL);
-	if (!record->sites || !record->writes)
-		return rbl_refuse(record, RBL_NO_MEMORY);
-	for (i = 0; i < update->n_functions; i++) {
-		struct rbl_site *site = record->sites + i;
-
-		site->function = update->functions + i;
-		site->old = record->result.values[site->function->symbol];
-		if (!site->function->replacement)
+		if (!part->result.known[i] || !(symbols[i].flags & RBL_SYMBOL_NEEDED))
 			continue;
-		site->write = record->writes + record->n_writes++;
-		err = make_write(record, site, site->write);
-		if (err)
-			return err;
+		module = hold_module_at(part, part->result.values[i], &busy);
+		if (busy) {
+			rbl_fact(record, "symbol: %s\n", rbl_string(program, symbols[i].name));
+			return rbl_refuse(record, RBL_OBJECT_BUSY);
+		}
+		if (!module)
+			continue;
+		pin = kmalloc(sizeof(*pin), GFP_KERNEL);
+		if (!pin) {
+			module_put(module);
+			return rbl_refuse(record, RBL_NO_MEMORY);
+		}
+		pin->module = module;
+		list_add(&pin->list, &part->pins);
 	}
 	return 0;
+}
+
+static void unpin_others(struct rbl_part *part)
+{
+	struct pin *pin, *next;
+
+	list_for_each_entry_safe(pin, next, &part->pins, list) {
+		list_del(&pin->list);
+		module_put(pin->module);
+		kfree(pin);
+	}
 }
 
 /* ---- the whole ---- */
 
-/* Matches a checked update, and makes its code ready to run.  All that it allocates goes with rbl_unresolve(). */
-int rbl_resolve(struct rbl_record *record)
+static void set_present(struct rbl_record *record, struct rbl_part *part, bool present)
 {
-	u64 start = ktime_get_ns(), matched;
-	int err = pin_targets(record);
+	mutex_lock(&record->shown);
+	part->present = present;
+	mutex_unlock(&record->shown);
+}
 
+static int match_and_locate(struct rbl_record *record, struct rbl_part *part)
+{
+	u64 start = ktime_get_ns();
+	int err;
+
+	if (rbl_lookup_all(part->object->program, &part->lookup))
+		return rbl_refuse(record, RBL_NO_MEMORY);
+	err = match(record, part, &part->result);
+	record->match_ns += ktime_get_ns() - start;
+	return err ? : pin_others(record, part);
+}
+
+/*
+ * Matches a part whose object is there, and makes its code ready to run:
+ * part->target is set.  On an error nothing is left of it.
+ */
+int rbl_resolve(struct rbl_record *record, struct rbl_part *part)
+{
+	int err;
+	u64 start;
+
+	rbl_begin(record);
+	rbl_fact(record, "object: %s\n", part->object->name);
+	err = match_and_locate(record, part);
+	start = ktime_get_ns();
+	if (!err)
+		err = rbl_sites_make(record, part);
+	if (!err)
+		err = rbl_check_conflicts(record, part);
+	if (!err)
+		err = rbl_check_probes(record, part);
+	if (!err)
+		err = rbl_write_fixups(record, part);
+	if (!err)
+		err = rbl_register_branches(record, part);
+	record->resolve_ns += ktime_get_ns() - start;
+	if (err) {
+		rbl_unresolve(record, part);
+		return err;
+	}
+	rbl_begin(record);
+	set_present(record, part, true);
+	return 0;
+}
+
+static int match_part_again(struct rbl_record *record, const struct rbl_part *part)
+{
+	const struct rbl_header *header = part->object->program;
+	struct rbl_result again;
+	int err;
+
+	rbl_begin(record);
+	rbl_fact(record, "object: %s\n", part->object->name);
+	err = match(record, part, &again);
 	if (err)
 		return err;
-	if (rbl_lookup_all(record->update->program, &record->lookup))
-		return rbl_refuse(record, RBL_NO_MEMORY);
-	err = match(record, &record->result);
-	matched = ktime_get_ns();
-	record->match_ns = matched - start;
-	if (!err)
-		err = make_sites(record);
-	if (!err)
-		err = rbl_check_sites(record);
-	if (!err)
-		err = rbl_check_conflicts(record);
-	if (!err)
-		err = rbl_check_probes(record);
-	if (!err)
-		err = rbl_write_fixups(record);
-	record->resolve_ns = ktime_get_ns() - matched;
+	if (memcmp(again.bases, part->result.bases, header->sections.count * sizeof(*again.bases)) ||
+	    memcmp(again.values, part->result.values, header->symbols.count * sizeof(*again.values)))
+		err = rbl_refuse(record, RBL_NO_MATCH);
+	free_result(&again);
 	return err;
 }
 
@@ -252,29 +283,28 @@ int rbl_resolve(struct rbl_record *record)
  */
 int rbl_match_again(struct rbl_record *record)
 {
-	const struct rbl_header *header = record->update->program;
-	struct rbl_result again;
+	const struct rbl_part *part;
 	u64 start = ktime_get_ns();
-	int err = match(record, &again);
+	int err = 0;
 
+	rbl_for_each_part(part, record)
+		if (part->present && !err)
+			err = match_part_again(record, part);
 	record->match_ns = ktime_get_ns() - start;
-	if (err)
-		return err;
-	if (memcmp(again.bases, record->result.bases, header->sections.count * sizeof(*again.bases)) ||
-	    memcmp(again.values, record->result.values, header->symbols.count * sizeof(*again.values)))
-		err = rbl_refuse(record, RBL_NO_MATCH);
-	free_result(&again);
+	if (!err)
+		rbl_begin(record);
 	return err;
 }
 
-void rbl_unresolve(struct rbl_record *record)
+/* The part becomes absent, and its code as it was when the update was loaded; also for one that is absent already. */
+void rbl_unresolve(struct rbl_record *record, struct rbl_part *part)
 {
-	kvfree(record->writes);
-	kvfree(record->sites);
-	record->writes = NULL;
-	record->sites = NULL;
-	record->n_writes = 0;
-	free_result(&record->result);
-	rbl_lookup_free(&record->lookup);
-	unpin_targets(record);
+	set_present(record, part, false);
+	rbl_unregister_branches(part);
+	rbl_take_back_fixups(part);
+	rbl_sites_free(part);
+	free_result(&part->result);
+	rbl_lookup_free(&part->lookup);
+	unpin_others(part);
+	part->target = NULL;
 }

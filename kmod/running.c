@@ -102,27 +102,49 @@ static void overlay_untraced(const struct rbl_tracing *tracing, u64 address, voi
 		overlay(address, buffer, length, tracing->sites[low], untraced, sizeof(untraced));
 }
 
-/* Only a jump that really stands there is ours to hide; what others wrote over it has to be seen. */
-static void overlay_saved(const struct rbl_write *write, u64 address, void *buffer, u32 length)
+/* Only what really stands there is ours to hide; what others wrote over it has to be seen. */
+static void overlay_saved(u64 address, void *buffer, u32 length, const u8 *where, const u8 *ours, const u8 *saved, u32 size)
 {
-	u8 now[RBL_JUMP_SIZE];
+	u64 at = (unsigned long)where;
 
-	if (!copy_from_kernel_nofault(now, write->where, sizeof(now)) && !memcmp(now, write->jump, sizeof(now)))
-		overlay(address, buffer, length, (unsigned long)write->where, write->saved, sizeof(write->saved));
+	if (at < address + length && address < at + size && !memcmp(where, ours, size))
+		overlay(address, buffer, length, at, saved, size);
 }
 
-/* Reads kernel memory as it would be without any update and tracer; 0 or a negative errno. */
+static void overlay_part(const struct rbl_part *part, u64 address, void *buffer, u32 length)
+{
+	u32 i;
+
+	for (i = 0; i < part->n_writes; i++) {
+		const struct rbl_write *write = part->writes + i;
+
+		overlay_saved(address, buffer, length, write->where, write->jump, write->saved, RBL_JUMP_SIZE);
+	}
+	for (i = 0; i < part->object->n_data; i++) {
+		const struct rbl_exchange *exchange = part->data + i;
+
+		overlay_saved(address, buffer, length, exchange->where, exchange->datum->replacement, exchange->saved,
+			      exchange->datum->size);
+	}
+}
+
+/* Reads kernel memory as it would be without any update, and without tracers if they are given; 0 or a negative errno. */
 int rbl_read_running(const struct rbl_tracing *tracing, u64 address, void *buffer, u32 length)
 {
-	struct rbl_record *record;
+	const struct rbl_record *record;
+	const struct rbl_part *part;
 	int err = copy_from_kernel_nofault(buffer, (void *)(unsigned long)address, length);
-	u32 i;
 
 	if (err)
 		return err;
-	list_for_each_entry(record, &rbl_records, list)
-		for (i = 0; rbl_is_live(record) && i < record->n_writes; i++)
-			overlay_saved(record->writes + i, address, buffer, length);
-	overlay_untraced(tracing, address, buffer, length);
+	list_for_each_entry(record, &rbl_records, list) {
+		if (!rbl_is_live(record))
+			continue;
+		rbl_for_each_part(part, record)
+			if (part->present)
+				overlay_part(part, address, buffer, length);
+	}
+	if (tracing)
+		overlay_untraced(tracing, address, buffer, length);
 	return 0;
 }

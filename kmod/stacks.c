@@ -82,6 +82,8 @@ static void note_conflict(struct rbl_stacks *stacks, const struct task_struct *t
 	struct rbl_conflict *row;
 
 	raw_spin_lock(&stacks->lock);
+	if (task == stacks->writer)
+		stacks->writer_is_busy = true;
 	if (address)
 		stacks->busy = true;
 	else

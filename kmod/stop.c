@@ -22,12 +22,17 @@ MODULE_PARM_DESC(first_pause_ms, "wait after the first try, twice as long after 
 /* One try: what all CPUs see while they are stopped. */
 struct stop {
 	struct rbl_record *record;
+	const struct rbl_record *previous;	/* a live version of the same update, which goes; or NULL */
 	enum rbl_purpose purpose;
+	struct rbl_steps steps;
 	u32 cpus;
 	atomic_t next_share, arrived;
-	u32 code;			/* of the sites' content */
-	const struct rbl_write *offender;	/* the site that does not hold what it should */
+	u32 code;			/* of the steps' content, and of the hooks */
+	const struct rbl_step *offender;	/* the step whose place does not hold what it should */
 	u8 found[RBL_JUMP_SIZE];	/* there */
+	bool has_checks, has_calls;	/* hooks that run before and after everything is written */
+	const struct rbl_hook *refusing;
+	int hook_value;
 	bool written;			/* everything reads back as written */
 	u32 verdict;			/* of the whole: a code */
 	u64 pause_ns;
@@ -45,25 +50,19 @@ static void meet(struct stop *stop, u32 *meetings)
 		cpu_relax();
 }
 
-static const u8 *code_before(const struct stop *stop, const struct rbl_write *write)
+/* That every place holds what the switch is going to replace: someone may have come since the match. */
+static u32 check_places(struct stop *stop)
 {
-	return stop->purpose == RBL_TO_OLD ? write->jump : write->saved;
-}
+	const struct rbl_step *step = stop->steps.rows, *end = step + stop->steps.count;
 
-/* That every site holds what the switch is going to replace: someone may have come since the match. */
-static u32 check_code(struct stop *stop)
-{
-	const struct rbl_record *record = stop->record;
-	u32 i;
-
-	for (i = 0; i < record->n_writes; i++) {
-		const struct rbl_write *write = record->writes + i;
-
-		if (!memcmp(write->where, code_before(stop, write), RBL_JUMP_SIZE))
+	for (; step < end; step++) {
+		if (!memcmp(step->where, step->before, step->size))
 			continue;
-		stop->offender = write;
-		memcpy(stop->found, write->where, RBL_JUMP_SIZE);
-		return stop->purpose == RBL_TO_OLD ? RBL_JUMP_OVERWRITTEN : RBL_NO_MATCH;
+		stop->offender = step;
+		memcpy(stop->found, step->where, min_t(u32, step->size, sizeof(stop->found)));
+		if (stop->purpose == RBL_TO_REPLACEMENT)
+			return RBL_NO_MATCH;
+		return step->target ? RBL_JUMP_OVERWRITTEN : RBL_DATA_OVERWRITTEN;
 	}
 	return RBL_OK;
 }
@@ -78,37 +77,67 @@ static u32 verdict(const struct stop *stop)
 	return stop->stacks.unreliable ? RBL_UNRELIABLE_STACK : RBL_OK;
 }
 
-static bool reads_back(const struct rbl_record *record, bool jump)
+/* The update's own code has the last word before anything is written. */
+static u32 ask_hooks(struct stop *stop, bool leader, u32 *meetings)
 {
-	u32 i;
+	u32 stage = stop->purpose == RBL_TO_OLD ? RBL_CHECK_REVERSE : RBL_CHECK_APPLY;
 
-	for (i = 0; i < record->n_writes; i++) {
-		const struct rbl_write *write = record->writes + i;
-
-		if (memcmp(write->where, jump ? write->jump : write->saved, RBL_JUMP_SIZE))
-			return false;
+	if (!stop->has_checks)
+		return RBL_OK;
+	if (leader) {
+		stop->hook_value = rbl_hooks(stop->record, stage, &stop->refusing);
+		stop->code = stop->hook_value ? RBL_HOOK_REFUSED : RBL_OK;
 	}
+	meet(stop, meetings);
+	return stop->code;
+}
+
+static bool reads_back(const struct stop *stop, bool forward)
+{
+	const struct rbl_step *step = stop->steps.rows, *end = step + stop->steps.count;
+
+	for (; step < end; step++)
+		if (memcmp(step->where, forward ? step->after : step->before, step->size))
+			return false;
 	return true;
 }
 
+static void write_data(const struct stop *stop, bool forward)
+{
+	const struct rbl_step *step = stop->steps.rows + stop->steps.n_jumps, *end = stop->steps.rows + stop->steps.count;
+
+	for (; step < end; step++)
+		rbl_write_bytes(step->where, forward ? step->after : step->before, step->size);
+}
+
 /*
- * Writes all jumps, or what they stand over; on all CPUs, of which the leader
+ * Writes all steps, or what was there before; on all CPUs, of which the leader
  * writes.  Returns, on all, whether everything reads back as written.
  */
-static bool write_all(struct stop *stop, bool leader, bool jump, u32 *meetings)
+static bool write_all(struct stop *stop, bool leader, bool forward, u32 *meetings)
 {
-	const struct rbl_record *record = stop->record;
-	int step;
+	int phase;
 
-	for (step = 0; step < RBL_WRITE_STEPS; step++) {
+	for (phase = 0; phase < RBL_WRITE_PHASES; phase++) {
+		if (leader && phase == 0)
+			write_data(stop, forward);
 		if (leader)
-			rbl_arch_write_step(record->writes, record->n_writes, jump, step);
-		if (leader && step == RBL_WRITE_STEPS - 1)
-			stop->written = reads_back(record, jump);
+			rbl_arch_write_step(stop->steps.rows, stop->steps.n_jumps, forward, phase);
+		if (leader && phase == RBL_WRITE_PHASES - 1)
+			stop->written = reads_back(stop, forward);
 		meet(stop, meetings);
 		rbl_arch_sync();
 	}
 	return stop->written;
+}
+
+static void call_hooks(struct stop *stop, bool leader, u32 *meetings)
+{
+	if (!stop->has_calls)
+		return;
+	if (leader)
+		rbl_hooks(stop->record, stop->purpose == RBL_TO_OLD ? RBL_REVERSE : RBL_APPLY, NULL);
+	meet(stop, meetings);
 }
 
 /*
@@ -119,28 +148,32 @@ static int stopped(void *data)
 {
 	struct stop *stop = data;
 	u32 share = atomic_inc_return(&stop->next_share) - 1, meetings = 0, code;
-	bool leader = share == 0, jump = stop->purpose == RBL_TO_REPLACEMENT;
+	bool leader = share == 0;
 	u64 start = ktime_get_mono_fast_ns();
 
-	if (leader && stop->purpose != RBL_CHECK_ONLY)
-		stop->code = check_code(stop);
+	if (leader)
+		stop->code = check_places(stop);
 	rbl_stacks_check(&stop->stacks, share, stop->cpus);
 	meet(stop, &meetings);
 	code = verdict(stop);
+	if (!code && stop->purpose != RBL_CHECK_ONLY)
+		code = ask_hooks(stop, leader, &meetings);
 
 	if (!code && stop->purpose != RBL_CHECK_ONLY) {
 		/*
 		 * The point of no return.  Up to here nothing has been written,
 		 * and every reason to refuse has been looked for.  From here on
 		 * nothing can fail but the memory itself: all CPUs are here, no
-		 * task is in code that changes, every site holds what it should.
+		 * task is in code that changes, every place holds what it should.
 		 */
-		if (!write_all(stop, leader, jump, &meetings)) {
+		if (!write_all(stop, leader, true, &meetings)) {
 			code = RBL_TEXT_WRITE_FAILED;
-			write_all(stop, leader, !jump, &meetings);
+			write_all(stop, leader, false, &meetings);
 		}
 		if (leader)
 			rbl_arch_write_end();
+		if (!code)
+			call_hooks(stop, leader, &meetings);
 	}
 	if (leader) {
 		stop->verdict = code;
@@ -162,22 +195,54 @@ static void stop_all_cpus(struct stop *stop)
 
 /* ---- what nobody may be in ---- */
 
-/* Old code; or all of the update's module, since replacement code may call new functions of its own. */
-static u32 fill_ranges(const struct stop *stop, struct rbl_range *ranges)
+static u32 count_functions(const struct rbl_record *record)
 {
-	const struct rbl_record *record = stop->record;
+	const struct rbl_part *part;
+	u32 count = 0;
+
+	rbl_for_each_part(part, record)
+		count += part->present ? part->object->n_functions : 0;
+	return count;
+}
+
+static u32 fill_module(const struct rbl_record *record, struct rbl_range *ranges)
+{
+	unsigned long size, text = rbl_module_text(record->module, &size);
+
+	*ranges = (struct rbl_range){ text, text + size };
+	return 1;
+}
+
+static u32 fill_functions(const struct rbl_record *record, struct rbl_range *ranges)
+{
+	const struct rbl_part *part;
 	u32 i, n = 0;
 
-	if (stop->purpose != RBL_TO_REPLACEMENT) {
-		unsigned long size, text = rbl_module_text(record->module, &size);
+	rbl_for_each_part(part, record)
+		for (i = 0; part->present && i < part->object->n_functions; i++) {
+			unsigned long old = part->sites[i].old;
 
-		ranges[n++] = (struct rbl_range){ text, text + size };
-	}
-	/* A task that entered the old code behind our jump's back is as little to be there when it is taken out. */
-	for (i = 0; i < record->update->n_functions && stop->purpose != RBL_CHECK_ONLY; i++) {
-		unsigned long old = record->sites[i].old;
+			ranges[n++] = (struct rbl_range){ old, old + part->sites[i].function->size };
+		}
+	return n;
+}
 
-		ranges[n++] = (struct rbl_range){ old, old + record->sites[i].function->size };
+/*
+ * Old code; and all of the module of an update that goes, since replacement
+ * code may call new functions of its own.  A task that entered the old code
+ * behind our jump's back is as little to be there when it is taken out.
+ */
+static u32 fill_ranges(const struct stop *stop, struct rbl_range *ranges)
+{
+	u32 n = 0;
+
+	if (stop->purpose != RBL_TO_REPLACEMENT)
+		n += fill_module(stop->record, ranges + n);
+	if (stop->purpose != RBL_CHECK_ONLY)
+		n += fill_functions(stop->record, ranges + n);
+	if (stop->previous) {
+		n += fill_module(stop->previous, ranges + n);
+		n += fill_functions(stop->previous, ranges + n);
 	}
 	return n;
 }
@@ -193,61 +258,87 @@ static void bound_ranges(struct rbl_stacks *stacks)
 	}
 }
 
-static struct stop *new_stop(struct rbl_record *record, enum rbl_purpose purpose)
+static void free_stop(struct stop *stop)
+{
+	if (!stop)
+		return;
+	rbl_steps_free(&stop->steps);
+	kvfree(stop->stacks.ranges);
+	kvfree(stop);
+}
+
+static int new_stop(struct rbl_record *record, const struct rbl_record *previous, enum rbl_purpose purpose,
+		    struct stop **made)
 {
 	struct stop *stop = kvzalloc(sizeof(*stop), GFP_KERNEL);
-	struct rbl_range *ranges = kvcalloc(record->update->n_functions + 1, sizeof(*ranges), GFP_KERNEL);
+	u32 functions = count_functions(record) + (previous ? count_functions(previous) : 0);
+	struct rbl_range *ranges = kvcalloc(functions + 2, sizeof(*ranges), GFP_KERNEL);
+	int err;
 
+	*made = stop;
 	if (!stop || !ranges) {
-		kvfree(stop);
 		kvfree(ranges);
-		return NULL;
+		return rbl_refuse(record, RBL_NO_MEMORY);
 	}
-	stop->record = record;
-	stop->purpose = purpose;
 	stop->stacks.ranges = ranges;
+	stop->record = record;
+	stop->previous = previous;
+	stop->purpose = purpose;
+	err = rbl_steps_make(record, previous, purpose, &stop->steps);
+	if (err)
+		return err;
+	stop->has_checks = rbl_has_hooks(record, purpose == RBL_TO_OLD ? RBL_CHECK_REVERSE : RBL_CHECK_APPLY);
+	stop->has_calls = rbl_has_hooks(record, purpose == RBL_TO_OLD ? RBL_REVERSE : RBL_APPLY);
 	stop->stacks.n_ranges = fill_ranges(stop, ranges);
 	stop->stacks.requester = current;
+	stop->stacks.writer = record->operation.writer;
 	raw_spin_lock_init(&stop->stacks.lock);
 	bound_ranges(&stop->stacks);
-	return stop;
+	return 0;
 }
 
 static void forget_try(struct stop *stop)
 {
 	stop->code = RBL_OK;
 	stop->offender = NULL;
+	stop->refusing = NULL;
 	atomic_set(&stop->next_share, 0);
 	atomic_set(&stop->arrived, 0);
 	stop->stacks.busy = false;
 	stop->stacks.unreliable = false;
+	stop->stacks.writer_is_busy = false;
 	stop->stacks.conflicts.count = 0;
-}
-
-static void free_stop(struct stop *stop)
-{
-	kvfree(stop->stacks.ranges);
-	kvfree(stop);
 }
 
 /* ---- telling who was in the way ---- */
 
-static void name_function(const struct rbl_record *record, struct rbl_conflict *row)
+static const char *function_at(const struct rbl_record *record, unsigned long address)
 {
-	char symbol[KSYM_SYMBOL_LEN];
+	const struct rbl_part *part;
 	u32 i;
 
-	for (i = 0; i < record->update->n_functions; i++) {
-		const struct rbl_site *site = record->sites + i;
-		unsigned long new = (unsigned long)site->function->replacement;
+	rbl_for_each_part(part, record)
+		for (i = 0; part->present && i < part->object->n_functions; i++) {
+			const struct rbl_site *site = part->sites + i;
+			unsigned long new = (unsigned long)site->function->replacement;
 
-		if ((row->address >= site->old && row->address < site->old + site->function->size) ||
-		    (row->address >= new && row->address < new + site->function->replacement_size)) {
-			strscpy(row->function, site->function->name, sizeof(row->function));
-			return;
+			if ((address >= site->old && address < site->old + site->function->size) ||
+			    (address >= new && address < new + site->function->replacement_size))
+				return site->function->name;
 		}
-	}
-	if (!row->address)
+	return NULL;
+}
+
+static void name_function(const struct stop *stop, struct rbl_conflict *row)
+{
+	const char *name = function_at(stop->record, row->address);
+	char symbol[KSYM_SYMBOL_LEN];
+
+	if (!name && stop->previous)
+		name = function_at(stop->previous, row->address);
+	if (name)
+		strscpy(symbol, name, sizeof(symbol));
+	else if (!row->address)
 		strscpy(symbol, "-", sizeof(symbol));
 	else
 		snprintf(symbol, sizeof(symbol), "%ps", (void *)row->address);
@@ -262,7 +353,7 @@ static void show_conflicts(struct rbl_record *record, struct stop *stop)
 	u32 i;
 
 	for (i = 0; i < conflicts->count; i++)
-		name_function(record, conflicts->rows + i);
+		name_function(stop, conflicts->rows + i);
 	record->draft.conflicts = *conflicts;
 	/* The first with an address, if there is one: those whose stacks could not be walked have none. */
 	for (i = 0; i < conflicts->count && !first->address; i++)
@@ -277,15 +368,13 @@ static void show_conflicts(struct rbl_record *record, struct stop *stop)
 
 static void show_offender(struct rbl_record *record, const struct stop *stop)
 {
-	const struct rbl_write *write = stop->offender;
-	u32 i;
+	const struct rbl_step *step = stop->offender;
+	int shown = min_t(u32, step->size, sizeof(stop->found));
 
-	for (i = 0; i < record->update->n_functions; i++)
-		if (record->sites[i].write == write)
-			rbl_fact(record, "function: %s\n", record->sites[i].function->name);
-	rbl_fact(record, "address: 0x%lx\n", (unsigned long)write->where);
-	rbl_fact(record, "expected: %*phN\n", RBL_JUMP_SIZE, code_before(stop, write));
-	rbl_fact(record, "found: %*phN\n", RBL_JUMP_SIZE, stop->found);
+	rbl_fact(record, "function: %s\n", step->name);
+	rbl_fact(record, "address: 0x%lx\n", (unsigned long)step->where);
+	rbl_fact(record, "expected: %*phN\n", shown, step->before);
+	rbl_fact(record, "found: %*phN\n", shown, stop->found);
 }
 
 /* ---- tries ---- */
@@ -295,36 +384,51 @@ static bool is_worth_waiting(u32 code)
 	return code == RBL_BUSY_FUNCTION || code == RBL_UNRELIABLE_STACK;
 }
 
-/*
- * Switches between old and replacement code, or only checks that nobody is in
- * it; waits and tries again while somebody is.  0, or the refusal's errno.
- */
-int rbl_switch(struct rbl_record *record, enum rbl_purpose purpose)
+/* Pauses after a try; false if there is to be no other one. */
+static bool wait_for_tasks(struct rbl_record *record, const struct stop *stop, unsigned int pause, u32 most)
 {
-	struct stop *stop = new_stop(record, purpose);
-	unsigned int pause = max(first_pause_ms, 1u);
-	u32 most = purpose == RBL_CHECK_ONLY ? 1 : tries;
-	int err = 0;
+	if (!is_worth_waiting(stop->verdict) || record->tries >= most)
+		return false;
+	if (stop->stacks.writer_is_busy)
+		rbl_let_writer_go(record);
+	return !rbl_operation_wait(record, msecs_to_jiffies(pause));
+}
 
-	if (!stop)
-		return rbl_refuse(record, RBL_NO_MEMORY);
-	for (record->tries = 1;; record->tries++) {
-		forget_try(stop);
-		stop_all_cpus(stop);
-		if (!is_worth_waiting(stop->verdict) || record->tries >= most)
-			break;
-		schedule_timeout_killable(msecs_to_jiffies(pause));
-		if (fatal_signal_pending(current))
-			break;
-		pause = rbl_longer(pause);
-	}
-	record->pause_ns = stop->pause_ns;
+static int refuse_stop(struct rbl_record *record, struct stop *stop)
+{
+	if (stop->refusing)
+		return rbl_refuse_hook(record, stop->refusing, stop->hook_value);
 	if (is_worth_waiting(stop->verdict))
 		show_conflicts(record, stop);
 	else if (stop->offender)
 		show_offender(record, stop);
-	if (stop->verdict)
-		err = rbl_refuse(record, stop->verdict);
+	return rbl_refuse(record, stop->verdict);
+}
+
+/*
+ * Switches between old and replacement code, taking a live previous version of
+ * the update out if one is given; or only checks that nobody is in it.  Waits
+ * and tries again while somebody is.  0, or the refusal's errno.
+ */
+int rbl_switch(struct rbl_record *record, const struct rbl_record *previous, enum rbl_purpose purpose)
+{
+	struct stop *stop;
+	unsigned int pause = max(first_pause_ms, 1u);
+	u32 most = purpose == RBL_CHECK_ONLY ? 1 : tries;
+	int err = new_stop(record, previous, purpose, &stop);
+
+	for (record->tries = 1; !err; record->tries++) {
+		forget_try(stop);
+		stop_all_cpus(stop);
+		if (!wait_for_tasks(record, stop, pause, most))
+			break;
+		pause = rbl_longer(pause);
+	}
+	if (!err) {
+		record->pause_ns = stop->pause_ns;
+		if (stop->verdict)
+			err = refuse_stop(record, stop);
+	}
 	free_stop(stop);
 	return err;
 }

@@ -157,7 +157,7 @@ static int add_hit(struct collection *collection, u32 symbol, unsigned long addr
 }
 
 /* Module names are the same with '-' and '_'. */
-static bool same_module(const char *a, const char *b)
+bool rbl_same_module(const char *a, const char *b)
 {
 	for (; *a && *b; a++, b++)
 		if (*a != *b && !((*a == '-' || *a == '_') && (*b == '-' || *b == '_')))
@@ -179,7 +179,7 @@ static bool belongs(const struct collection *collection, const char *object, uns
 	if (!module || module == THIS_MODULE || strstarts(module->name, RBL_MODULE_PREFIX))
 		answer = false;
 	else
-		answer = !*object || same_module(object, module->name);
+		answer = !*object || rbl_same_module(object, module->name);
 	preempt_enable();
 	return answer;
 }

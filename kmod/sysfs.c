@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* /sys/kernel/rebootless: docs/formats.md says what each file holds. */
+#define pr_fmt(fmt) "rebootless: " fmt
+
 #include <linux/ctype.h>
 #include <linux/slab.h>
 #include <linux/sysfs.h>
@@ -111,44 +113,148 @@ SHOW(conflicts)
 	return length;
 }
 
-static int print_function(const struct rbl_site *site, char *buffer, size_t size)
+SHOW(operation)
+{
+	struct rbl_operation *operation = &record_of(kobj)->operation;
+	ssize_t length = 0;
+
+	spin_lock(&operation->lock);
+	if (*operation->name)
+		length = sysfs_emit(buffer, "%s %s\n", operation->name,
+				    operation->running ? "running" : operation->result ? "refused" : "done");
+	spin_unlock(&operation->lock);
+	return length;
+}
+
+/* ---- files of an update: tables ---- */
+
+/*
+ * A table may be longer than the page that an ordinary file has, so it is a
+ * binary file, whose reader asks for a piece at a time.
+ */
+struct piece {
+	char *buffer;
+	loff_t offset, at;	/* of the piece, and of what is printed next, in the whole */
+	size_t count, done;	/* bytes wanted and there */
+};
+
+static void add_text(struct piece *piece, const char *text, size_t length)
+{
+	loff_t skip = max(piece->offset - piece->at, 0ll);
+
+	if (skip < length && piece->done < piece->count) {
+		size_t part = min_t(size_t, length - skip, piece->count - piece->done);
+
+		memcpy(piece->buffer + piece->done, text + skip, part);
+		piece->done += part;
+	}
+	piece->at += length;
+}
+
+static __printf(2, 3) void add_line(struct piece *piece, const char *format, ...)
+{
+	char line[RBL_FUNCTION_LINE];
+	va_list args;
+
+	va_start(args, format);
+	add_text(piece, line, vscnprintf(line, sizeof(line), format, args));
+	va_end(args);
+}
+
+static void add_function(struct piece *piece, const struct rbl_site *site)
 {
 	const struct rbl_write *write = site->write;
 	u8 now[RBL_JUMP_SIZE];
 	bool jumps;
 
-	if (!write)
-		return snprintf(buffer, size, "%s 0x%lx 0x0 0x0 - no\n", site->function->name, site->old);
+	if (!write) {
+		add_line(piece, "%s 0x%lx 0x0 0x0 - no\n", site->function->name, site->old);
+		return;
+	}
 	jumps = !copy_from_kernel_nofault(now, write->where, sizeof(now)) && !memcmp(now, write->jump, sizeof(now));
-	return snprintf(buffer, size, "%s 0x%lx 0x%lx 0x%lx %*phN %s\n", site->function->name, site->old, write->target,
-			(unsigned long)write->where, RBL_JUMP_SIZE, write->saved, jumps ? "yes" : "no");
+	add_line(piece, "%s 0x%lx 0x%lx 0x%lx %*phN %s\n", site->function->name, site->old, write->target,
+		 (unsigned long)write->where, RBL_JUMP_SIZE, write->saved, jumps ? "yes" : "no");
 }
 
-/* A binary file, since its text may be longer than the page that an ordinary one has. */
-static ssize_t functions_read(struct file *file, struct kobject *kobj, struct bin_attribute *attribute,
-			      char *buffer, loff_t offset, size_t count)
+static bool is_exchanged(const struct rbl_exchange *exchange)
 {
-	const struct rbl_record *record = record_of(kobj);
-	loff_t at = 0;
-	ssize_t done = 0;
-	char line[RBL_FUNCTION_LINE];
 	u32 i;
 
-	/* The module whose tables these are stays as long as this file does: drop() waits for its readers. */
-	for (i = 0; record->update && i < record->update->n_functions && done < count; i++) {
-		int length = min_t(int, print_function(record->sites + i, line, sizeof(line)), sizeof(line) - 1);
-		loff_t skip = max(offset - at, 0ll);
+	for (i = 0; i < exchange->datum->size; i++) {
+		u8 now;
 
-		if (skip < length) {
-			size_t part = min_t(size_t, length - skip, count - done);
-
-			memcpy(buffer + done, line + skip, part);
-			done += part;
-		}
-		at += length;
+		if (copy_from_kernel_nofault(&now, exchange->where + i, 1) ||
+		    now != ((const u8 *)exchange->datum->replacement)[i])
+			return false;
 	}
-	return done;
+	return true;
 }
+
+static void add_datum(struct piece *piece, const struct rbl_exchange *exchange)
+{
+	u32 i;
+
+	add_line(piece, "%s 0x%lx 0x%lx %u %s ", exchange->datum->name, (unsigned long)exchange->where,
+		 (unsigned long)exchange->datum->replacement, exchange->datum->size,
+		 is_exchanged(exchange) ? "yes" : "no");
+	for (i = 0; i < exchange->datum->size; i++)
+		add_line(piece, "%02x", exchange->saved[i]);
+	add_line(piece, "\n");
+}
+
+static void add_functions(struct piece *piece, const struct rbl_record *record, const struct rbl_part *part)
+{
+	u32 i;
+
+	for (i = 0; part->present && i < part->object->n_functions; i++)
+		add_function(piece, part->sites + i);
+}
+
+static void add_data(struct piece *piece, const struct rbl_record *record, const struct rbl_part *part)
+{
+	u32 i;
+
+	for (i = 0; part->present && i < part->object->n_data; i++)
+		add_datum(piece, part->data + i);
+}
+
+static void add_objects(struct piece *piece, const struct rbl_record *record, const struct rbl_part *part)
+{
+	const char *state = !part->present ? "absent" : rbl_is_live(record) ? "applied" : "matched";
+
+	add_line(piece, "%s%s %s\n", part->object->name, part->object->flags & RBL_OBJECT_INIT ? ":init" : "", state);
+}
+
+/* While `shown` is held, no part of the record comes or goes. */
+static ssize_t read_parts(struct rbl_record *record, struct piece *piece,
+			  void (*add)(struct piece *piece, const struct rbl_record *record, const struct rbl_part *part))
+{
+	const struct rbl_part *part;
+
+	mutex_lock(&record->shown);
+	rbl_for_each_part(part, record)
+		if (piece->done < piece->count)
+			add(piece, record, part);
+	mutex_unlock(&record->shown);
+	return piece->done;
+}
+
+#define TABLE(file_name, permissions)										\
+	static ssize_t file_name##_read(struct file *file, struct kobject *kobj, struct bin_attribute *attribute,	\
+				   char *buffer, loff_t offset, size_t count)					\
+	{													\
+		struct piece piece = { .buffer = buffer, .offset = offset, .count = count };			\
+														\
+		return read_parts(record_of(kobj), &piece, add_##file_name);					\
+	}													\
+	static struct bin_attribute file_name##_file = {								\
+		.attr = { .name = #file_name, .mode = permissions },						\
+		.read = file_name##_read,									\
+	}
+
+TABLE(functions, 0400);
+TABLE(data, 0400);
+TABLE(objects, 0444);
 
 /* ---- files of an update: control ---- */
 
@@ -158,22 +264,37 @@ static int control_apply(struct rbl_record *record, const char *argument)
 
 	if (*argument && (kstrtouint(argument, 10, &deadline) || !deadline || deadline > MAX_DEADLINE))
 		return -EINVAL;
-	return rbl_apply(record, deadline);
-}
-
-static int control_confirm(struct rbl_record *record, const char *argument)
-{
-	return *argument ? -EINVAL : rbl_confirm(record);
+	return rbl_operation_start(record, "apply", rbl_apply, deadline);
 }
 
 static int control_reverse(struct rbl_record *record, const char *argument)
 {
-	return *argument ? -EINVAL : rbl_reverse(record);
+	return *argument ? -EINVAL : rbl_operation_start(record, "reverse", rbl_reverse, 0);
+}
+
+/* What takes no time is done here and now. */
+static int at_once(struct rbl_record *record, int (*run)(struct rbl_record *record), const char *argument)
+{
+	int err = -ENODEV;
+
+	if (*argument)
+		return -EINVAL;
+	if (!mutex_trylock(&rbl_lock))
+		return rbl_refuse_busy_helper(record);
+	if (!record->gone)
+		err = run(record);
+	mutex_unlock(&rbl_lock);
+	return err;
+}
+
+static int control_confirm(struct rbl_record *record, const char *argument)
+{
+	return at_once(record, rbl_confirm, argument);
 }
 
 static int control_forget(struct rbl_record *record, const char *argument)
 {
-	return *argument ? -EINVAL : rbl_forget(record);
+	return at_once(record, rbl_forget, argument);
 }
 
 struct command {
@@ -199,23 +320,6 @@ static const struct command *find_command(const char *name)
 	return NULL;
 }
 
-static int run_command(struct rbl_record *record, const struct command *command, const char *argument)
-{
-	int err = -ENODEV;
-
-	/*
-	 * The second of two operations is refused, not queued: when its turn
-	 * came, the update might be in another state than it was meant for.
-	 * And who holds the lock may wait for the end of this write.
-	 */
-	if (!mutex_trylock(&rbl_lock))
-		return rbl_refuse_busy_helper(record);
-	if (!record->gone)
-		err = command->run(record, argument);
-	mutex_unlock(&rbl_lock);
-	return err;
-}
-
 static ssize_t control_store(struct kobject *kobj, struct kobj_attribute *attribute, const char *buffer, size_t size)
 {
 	struct rbl_record *record = record_of(kobj);
@@ -238,7 +342,7 @@ static ssize_t control_store(struct kobject *kobj, struct kobj_attribute *attrib
 		if (!node)
 			return -ENODEV;
 	}
-	err = run_command(record, command, argument ? skip_spaces(argument) : "");
+	err = command->run(record, argument ? skip_spaces(argument) : "");
 	if (node)
 		sysfs_unbreak_active_protection(node);
 	return err ? : size;
@@ -250,6 +354,7 @@ static ssize_t control_store(struct kobject *kobj, struct kobj_attribute *attrib
 
 FILE(state, 0444, state_show, NULL);
 FILE(control, 0200, NULL, control_store);
+FILE(operation, 0444, operation_show, NULL);
 FILE(version, 0444, version_show, NULL);
 FILE(digest, 0444, digest_show, NULL);
 FILE(abort, 0400, abort_show, NULL);
@@ -261,18 +366,13 @@ FILE(resolve_ns, 0444, resolve_ns_show, NULL);
 FILE(deadline, 0444, deadline_show, NULL);
 
 static struct attribute *record_attrs[] = {
-	&state_file.attr, &control_file.attr, &version_file.attr, &digest_file.attr,
+	&state_file.attr, &control_file.attr, &operation_file.attr, &version_file.attr, &digest_file.attr,
 	&abort_file.attr, &conflicts_file.attr, &pause_ns_file.attr, &tries_file.attr,
 	&match_ns_file.attr, &resolve_ns_file.attr, &deadline_file.attr,
 	NULL
 };
 
-static struct bin_attribute functions_file = {
-	.attr = { .name = "functions", .mode = 0400 },
-	.read = functions_read,
-};
-
-static struct bin_attribute *record_bin_attrs[] = { &functions_file, NULL };
+static struct bin_attribute *record_bin_attrs[] = { &functions_file, &data_file, &objects_file, NULL };
 
 static const struct attribute_group record_group = {
 	.attrs = record_attrs,
@@ -297,10 +397,20 @@ void rbl_sysfs_prepare(struct rbl_record *record)
 	kobject_init(&record->kobj, RBL_KTYPE(record_type));
 }
 
-/* Shows a finished record. */
-int rbl_sysfs_add(struct rbl_record *record)
+/* Shows a finished record, under its name with a suffix. */
+int rbl_sysfs_add(struct rbl_record *record, const char *suffix)
 {
-	return kobject_add(&record->kobj, root, "%s", record->name);
+	return kobject_add(&record->kobj, root, "%s%s", record->name, suffix);
+}
+
+/* Gives it another suffix, after the fact: it is an inconvenience if that fails. */
+void rbl_sysfs_rename(struct rbl_record *record, const char *suffix)
+{
+	char name[RBL_NAME_MAX + sizeof(RBL_PREVIOUS)];
+
+	snprintf(name, sizeof(name), "%s%s", record->name, suffix);
+	if (kobject_rename(&record->kobj, name))
+		pr_warn("%s: its directory could not be renamed to %s\n", kobject_name(&record->kobj), name);
 }
 
 /* ---- the root ---- */

@@ -6,7 +6,7 @@
  * can still run any code, a function that is being written included.  So
  * each jump is written as the kernel's own text_poke_bp() does it: first a
  * breakpoint over its first byte, then the bytes behind it, then the first
- * byte; all CPUs synchronise after each step.  Who meets a breakpoint
+ * byte; all CPUs synchronise after each phase.  Who meets a breakpoint
  * meanwhile is sent to where the jump leads.  text_poke_bp() itself cannot be
  * used: it interrupts the other CPUs, and they would not answer.
  */
@@ -19,22 +19,22 @@
 #include "../../internal.h"
 
 /* The jumps that are being written. */
-static const struct rbl_write *in_progress;
+static const struct rbl_step *in_progress;
 static u32 in_progress_count;
 
 static int on_breakpoint(struct notifier_block *block, unsigned long event, void *data)
 {
 	const struct die_args *args = data;
-	const struct rbl_write *writes = READ_ONCE(in_progress);
+	const struct rbl_step *steps = READ_ONCE(in_progress);
 	u32 i;
 
-	if (event != DIE_INT3 || !writes || user_mode(args->regs))
+	if (event != DIE_INT3 || !steps || user_mode(args->regs))
 		return NOTIFY_DONE;
 	for (i = 0; i < in_progress_count; i++) {
-		if (args->regs->ip != (unsigned long)writes[i].where + INT3_INSN_SIZE)
+		if (args->regs->ip != (unsigned long)steps[i].where + INT3_INSN_SIZE)
 			continue;
 		/* Old and replacement code take the same arguments and keep the same stack, so a jump is enough. */
-		int3_emulate_jmp(args->regs, writes[i].target);
+		int3_emulate_jmp(args->regs, steps[i].target);
 		return NOTIFY_STOP;
 	}
 	return NOTIFY_DONE;
@@ -70,33 +70,34 @@ int rbl_arch_make_jump(struct rbl_write *write)
 }
 
 /*
- * One of the RBL_WRITE_STEPS steps, for all jumps; `jump` writes them, else
- * what they stand over.  On one CPU, all others waiting, text_mutex held.
+ * One of the RBL_WRITE_PHASES phases, for all jumps; `forward` writes what
+ * comes after, else what was before.  On one CPU, all others waiting,
+ * text_mutex held.
  */
-void rbl_arch_write_step(const struct rbl_write *writes, u32 count, bool jump, int step)
+void rbl_arch_write_step(const struct rbl_step *steps, u32 count, bool forward, int phase)
 {
 	static const u8 breakpoint = INT3_INSN_OPCODE;
 	u32 i;
 
-	if (step == 0) {
+	if (phase == 0) {
 		in_progress_count = count;
 		smp_wmb();	/* an NMI that sees the list sees its length */
-		WRITE_ONCE(in_progress, writes);
+		WRITE_ONCE(in_progress, steps);
 	}
 	for (i = 0; i < count; i++) {
-		const u8 *code = jump ? writes[i].jump : writes[i].saved;
-		u8 *where = writes[i].where;
+		const u8 *code = forward ? steps[i].after : steps[i].before;
+		u8 *where = steps[i].where;
 
-		if (step == 0)
+		if (phase == 0)
 			rbl_kernel(text_poke)(where, &breakpoint, 1);
-		else if (step == 1)
+		else if (phase == 1)
 			rbl_kernel(text_poke)(where + 1, code + 1, RBL_JUMP_SIZE - 1);
 		else
 			rbl_kernel(text_poke)(where, code, 1);
 	}
 }
 
-/* After the last step, when all CPUs have synchronised. */
+/* After the last phase, when all CPUs have synchronised. */
 void rbl_arch_write_end(void)
 {
 	WRITE_ONCE(in_progress, NULL);

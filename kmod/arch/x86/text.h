@@ -7,7 +7,7 @@
 #include <linux/types.h>
 
 #define RBL_JUMP_SIZE 5		/* jmp rel32 */
-#define RBL_WRITE_STEPS 3	/* in which a jump is written, all CPUs synchronised after each */
+#define RBL_WRITE_PHASES 3	/* in which a jump is written, all CPUs synchronised after each */
 
 /* A jump over running text. */
 struct rbl_write {
@@ -17,10 +17,23 @@ struct rbl_write {
 	u8 saved[RBL_JUMP_SIZE];	/* what stands there without it */
 };
 
+/*
+ * Bytes of the running kernel that a switch changes, by stepping from one
+ * version to another.  Jumps are written so that code which runs meanwhile
+ * (of NMIs) meets whole instructions; of data only the bytes are written.
+ */
+struct rbl_step {
+	u8 *where;
+	const u8 *before, *after;
+	u32 size;			/* RBL_JUMP_SIZE of jumps */
+	unsigned long target;		/* where who meets a jump half written is sent; 0: data */
+	const char *name;		/* of the function or datum */
+};
+
 int rbl_arch_init(void);
 void rbl_arch_exit(void);
 int rbl_arch_make_jump(struct rbl_write *write);
-void rbl_arch_write_step(const struct rbl_write *writes, u32 count, bool jump, int step);
+void rbl_arch_write_step(const struct rbl_step *steps, u32 count, bool forward, int phase);
 void rbl_arch_write_end(void);
 void rbl_arch_sync(void);
 

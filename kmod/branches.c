@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Static branches of replacement code whose keys lie in a loadable module.
+ *
+ * The update module's own table cannot have them: the kernel reads it when the
+ * update is loaded, and the keys may come later, and go.  So each part has a
+ * table of its own, which the kernel is told of as one of a module that has
+ * nothing else: a struct module of the helper's, with a table and a state.
+ */
+#include <linux/jump_label.h>
+#include <linux/mm.h>
+
+#include "internal.h"
+
+/*
+ * Has the kernel set the part's branches as their keys are, and follow them.
+ * For an object that is COMING, its keys have to be known to the kernel
+ * already: that overwrites what they point to.
+ */
+int rbl_register_branches(struct rbl_record *record, struct rbl_part *part)
+{
+	struct module *module;
+	int err;
+
+	if (!part->object->n_jump_entries)
+		return 0;
+	module = kvzalloc(sizeof(*module), GFP_KERNEL);
+	if (!module)
+		return rbl_refuse(record, RBL_NO_MEMORY);
+	strscpy(module->name, record->module->name, sizeof(module->name));
+	module->state = MODULE_STATE_LIVE;
+	module->jump_entries = part->object->jump_entries;
+	module->num_jump_entries = part->object->n_jump_entries;
+	err = notifier_to_errno(rbl_kernel(jump_label_module_notify)(NULL, MODULE_STATE_COMING, module));
+	if (err) {
+		kvfree(module);
+		return rbl_refuse(record, RBL_NO_MEMORY);	/* the only reason that there is */
+	}
+	part->branches = module;
+	return 0;
+}
+
+/* Has the kernel forget them; before it does so with the object's own, if that is GOING. */
+void rbl_unregister_branches(struct rbl_part *part)
+{
+	if (!part->branches)
+		return;
+	rbl_kernel(jump_label_module_notify)(NULL, MODULE_STATE_GOING, part->branches);
+	kvfree(part->branches);
+	part->branches = NULL;
+}

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The objects of an update's parts: vmlinux, which is always there, and
+ * loadable modules, which may be absent, come and go.
+ *
+ * A module that comes or goes passes our notifiers, which take rbl_lock.  So
+ * for who holds it, a module that is LIVE stays in memory, and none that is
+ * COMING has been seen half.
+ */
+#define pr_fmt(fmt) "rebootless: " fmt
+
+#include <linux/mm.h>
+
+#include "internal.h"
+
+static bool is_in_vmlinux(const struct rbl_part *part)
+{
+	return !strcmp(part->object->name, "vmlinux");
+}
+
+static bool is_init_part(const struct rbl_part *part)
+{
+	return part->object->flags & RBL_OBJECT_INIT;
+}
+
+/* The loaded module of the name, NULL if there is none; *state is its own, UNFORMED if there is none. */
+static struct module *find_target(const char *object, enum module_state *state)
+{
+	char name[MODULE_NAME_LEN];
+	struct module *module;
+
+	strscpy(name, object, sizeof(name));
+	strreplace(name, '-', '_');
+	preempt_disable();	/* find_module() walks the list under RCU-sched */
+	module = rbl_kernel(find_module)(name);
+	*state = module ? READ_ONCE(module->state) : MODULE_STATE_UNFORMED;
+	preempt_enable();
+	return module;
+}
+
+/* All parts, absent; rbl_parts_free() them. */
+int rbl_parts_new(struct rbl_record *record)
+{
+	u32 i, count = record->update->n_objects;
+	struct rbl_part *parts = kvcalloc(count, sizeof(*parts), GFP_KERNEL);
+
+	if (!parts)
+		return rbl_refuse(record, RBL_NO_MEMORY);
+	for (i = 0; i < count; i++) {
+		parts[i].object = record->update->objects + i;
+		INIT_LIST_HEAD(&parts[i].pins);
+	}
+	mutex_lock(&record->shown);
+	record->parts = parts;
+	record->n_parts = count;
+	mutex_unlock(&record->shown);
+	return 0;
+}
+
+void rbl_parts_free(struct rbl_record *record)
+{
+	struct rbl_part *part, *parts = record->parts;
+
+	rbl_for_each_part(part, record)
+		rbl_unresolve(record, part);
+	mutex_lock(&record->shown);
+	record->parts = NULL;
+	record->n_parts = 0;
+	mutex_unlock(&record->shown);
+	kvfree(parts);
+}
+
+static int resolve_part(struct rbl_record *record, struct rbl_part *part)
+{
+	enum module_state state;
+	struct module *target;
+
+	if (part->present || is_init_part(part))
+		return 0;
+	if (is_in_vmlinux(part))
+		return rbl_resolve(record, part);
+	target = find_target(part->object->name, &state);
+	if (state == MODULE_STATE_UNFORMED)
+		return 0;
+	if (state != MODULE_STATE_LIVE) {
+		rbl_fact(record, "object: %s\n", part->object->name);
+		return rbl_refuse(record, RBL_OBJECT_BUSY);
+	}
+	part->target = target;
+	return rbl_resolve(record, part);
+}
+
+/* Matches and resolves each part whose object is there and which is not resolved yet. */
+int rbl_parts_resolve(struct rbl_record *record)
+{
+	struct rbl_part *part;
+	int err = 0;
+
+	rbl_for_each_part(part, record)
+		if (!err)
+			err = resolve_part(record, part);
+	return err;
+}
+
+/* ---- modules that come ---- */
+
+/* Applies a resolved part to a module that nobody has run code of: nothing has to be stopped. */
+static int apply_part(struct rbl_record *record, const struct rbl_part *part)
+{
+	const struct rbl_hook *refusing;
+	int value = rbl_part_hooks(part, RBL_PRE_APPLY, &refusing) ? : rbl_part_hooks(part, RBL_CHECK_APPLY, &refusing);
+
+	if (value) {
+		rbl_part_hooks(part, RBL_FAIL_APPLY, NULL);
+		rbl_fact(record, "object: %s\n", part->object->name);
+		return rbl_refuse_hook(record, refusing, value);
+	}
+	rbl_write_part(part);
+	rbl_part_hooks(part, RBL_APPLY, NULL);
+	rbl_part_hooks(part, RBL_POST_APPLY, NULL);
+	return 0;
+}
+
+static int join(struct rbl_record *record, struct rbl_part *part, struct module *module)
+{
+	int err;
+
+	rbl_begin(record);
+	record->match_ns = 0;
+	record->resolve_ns = 0;
+	part->target = module;
+	err = rbl_resolve(record, part);
+	if (err)
+		return err;
+	err = apply_part(record, part);
+	if (err) {
+		rbl_unresolve(record, part);
+		return err;
+	}
+	rbl_succeed(record);
+	pr_info("%s: %s has come: %u functions and %u data replaced before its init\n", record->name, module->name,
+		part->n_writes, part->object->n_data);
+	return 0;
+}
+
+/*
+ * A module is COMING, and all of the kernel's own notifiers have seen it.
+ * Every update that is live is applied to it, or it is refused: else the host
+ * would run code that is believed to be fixed.
+ */
+int rbl_object_coming(struct module *module)
+{
+	struct rbl_record *record;
+	struct rbl_part *part;
+	int err = 0;
+
+	list_for_each_entry(record, &rbl_records, list) {
+		if (!rbl_is_live(record))
+			continue;
+		rbl_for_each_part(part, record)
+			if (!err && !part->present && rbl_same_module(part->object->name, module->name))
+				err = join(record, part, module);
+	}
+	if (err) {
+		pr_warn("%s: not loaded, since an update that is applied does not fit it\n", module->name);
+		rbl_object_going(module);
+	}
+	return err;
+}
+
+/* The module's init has run; its init code is about to be freed. */
+void rbl_object_live(struct module *module)
+{
+	struct rbl_record *record;
+	struct rbl_part *part;
+
+	list_for_each_entry(record, &rbl_records, list)
+		rbl_for_each_part(part, record)
+			if (part->target == module && is_init_part(part))
+				rbl_unresolve(record, part);
+}
+
+/* ---- modules that go ---- */
+
+static void leave(struct rbl_record *record, struct rbl_part *part)
+{
+	const struct rbl_hook *refusing;	/* which nobody can */
+
+	if (rbl_is_live(record)) {
+		rbl_part_hooks(part, RBL_PRE_REVERSE, &refusing);
+		rbl_part_hooks(part, RBL_REVERSE, &refusing);
+		rbl_part_hooks(part, RBL_POST_REVERSE, &refusing);
+	}
+	pr_info("%s: %s has gone\n", record->name, part->target->name);
+	rbl_unresolve(record, part);
+}
+
+/*
+ * A module is GOING: its code has been left, and what was written over it goes
+ * with it.  The kernel's own notifiers have not seen that yet.
+ */
+void rbl_object_going(struct module *module)
+{
+	struct rbl_record *record;
+	struct rbl_part *part;
+
+	list_for_each_entry(record, &rbl_records, list)
+		rbl_for_each_part(part, record)
+			if (part->target == module)
+				leave(record, part);
+}

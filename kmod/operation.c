@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Commands to an update that may take a while, done by a work item while who wrote them waits. */
+#include <linux/sched/signal.h>
+
+#include "internal.h"
+
+/*
+ * The second of two operations is refused, not queued: when its turn came, the
+ * update might be in another state than it was meant for.  And who holds the
+ * lock may wait for the end of this work.
+ */
+static int run(struct rbl_record *record)
+{
+	int err = -ENODEV;
+
+	if (!mutex_trylock(&rbl_lock))
+		return rbl_refuse_busy_helper(record);
+	if (!record->gone)
+		err = record->operation.run(record, record->operation.argument);
+	mutex_unlock(&rbl_lock);
+	return err;
+}
+
+static void work(struct work_struct *item)
+{
+	struct rbl_operation *operation = container_of(item, struct rbl_operation, work);
+	struct rbl_record *record = container_of(operation, struct rbl_record, operation);
+	int result = run(record);
+
+	spin_lock(&operation->lock);
+	operation->result = result;
+	operation->running = false;
+	operation->unwanted = false;
+	operation->writer = NULL;
+	wake_up_all(&operation->changed);
+	spin_unlock(&operation->lock);
+}
+
+void rbl_operation_init(struct rbl_record *record)
+{
+	struct rbl_operation *operation = &record->operation;
+
+	INIT_WORK(&operation->work, work);
+	spin_lock_init(&operation->lock);
+	init_waitqueue_head(&operation->changed);
+	operation->name = "";
+}
+
+static bool is_over(const struct rbl_operation *operation)
+{
+	return !READ_ONCE(operation->running) || !READ_ONCE(operation->writer);
+}
+
+/*
+ * Has `run` done, and waits for its end: its errno; EINPROGRESS if the writer
+ * itself is in code that is to be replaced, so that it goes on alone; EINTR if
+ * the writer is killed, and then there is no other try.
+ */
+int rbl_operation_start(struct rbl_record *record, const char *name,
+			int (*run)(struct rbl_record *record, unsigned int argument), unsigned int argument)
+{
+	struct rbl_operation *operation = &record->operation;
+	int err;
+
+	spin_lock(&operation->lock);
+	if (operation->running) {
+		spin_unlock(&operation->lock);
+		return rbl_refuse_busy_helper(record);
+	}
+	operation->name = name;
+	operation->run = run;
+	operation->argument = argument;
+	operation->running = true;
+	operation->unwanted = false;
+	operation->writer = current;
+	spin_unlock(&operation->lock);
+	queue_work(rbl_workqueue, &operation->work);
+
+	err = wait_event_killable(operation->changed, is_over(operation));
+	spin_lock(&operation->lock);
+	if (!operation->running) {
+		err = operation->result;
+	} else if (err) {
+		operation->unwanted = true;
+		operation->writer = NULL;
+		wake_up_all(&operation->changed);
+		err = -EINTR;
+	} else {
+		err = -EINPROGRESS;
+	}
+	spin_unlock(&operation->lock);
+	return err;
+}
+
+/* Waits for the end of an operation, which finds itself refused, since rbl_lock is held. */
+void rbl_operation_end(struct rbl_record *record)
+{
+	flush_work(&record->operation.work);
+}
+
+/* The writer stands in the way of its own operation. */
+void rbl_let_writer_go(struct rbl_record *record)
+{
+	struct rbl_operation *operation = &record->operation;
+
+	spin_lock(&operation->lock);
+	operation->writer = NULL;
+	wake_up_all(&operation->changed);
+	spin_unlock(&operation->lock);
+}
+
+/* Pauses between two tries; true if nobody wants another one. */
+bool rbl_operation_wait(struct rbl_record *record, long jiffies)
+{
+	struct rbl_operation *operation = &record->operation;
+
+	return wait_event_timeout(operation->changed, READ_ONCE(operation->unwanted), jiffies) > 0;
+}
