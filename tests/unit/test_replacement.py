@@ -539,6 +539,17 @@ def test_what_a_module_does_not_define_is_looked_up_where_it_is():
     assert "printk" not in {f.target for c, f in found.fixups}
 
 
+def test_what_a_patch_exports_to_modules_is_found_where_it_is():
+    """A new function of the kernel is carried, an old one that is exported now is looked up in it."""
+    changes = [unit_change("newly_exported"), unit_change("uses_new_exports", "own_module")]
+    found = make_replacement(changes, "6.1.176-1", MODULE_EXPORTS)
+    fields = {f.target if isinstance(f.target, str) else f.target.label: f for f in chunk(found, "user.rbl").fields}
+    assert fields["new_export.rbl"].target.object_name == "vmlinux"
+    symbols = Program(found.parts[1].program).symbols
+    where = {name: symbols[fields[name].symbol].object for name in ("old_function", "not_exported")}
+    assert where == {"old_function": "vmlinux", "not_exported": "own_module"}
+
+
 def test_static_branches_with_keys_in_modules_wait_for_the_module(tmp_path):
     """The kernel's own table has them with a key that never changes: theirs may not be there yet."""
     found = loadable()

@@ -4,10 +4,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ansible_collections.rebootless.splice.plugins.module_utils._build.carried import Part
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference import Change, UnitChange
+from ansible_collections.rebootless.splice.plugins.module_utils._build.exports import Export, definer
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import Section
 from ansible_collections.rebootless.splice.plugins.module_utils._build.pieces import Literal, Piece, Pieces, Reference
+from ansible_collections.rebootless.splice.plugins.module_utils._build.units import VMLINUX
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 CALL, JUMP = 0xE8, 0xE9
@@ -33,6 +37,7 @@ class ChangedUnit:
             for piece in (function.post, *function.post_parts)
             if piece is not None
         }
+        self.undefined = {s.name for s in self.exact.symbols if s.undefined and s.name and s.binding != "weak"}
         self._symbols = {s.name: s for s in self.exact.symbols if s.section is not None and s.kind != "section"}
         self.referred_sections = {r.target_section for s in self.exact.sections if s.is_text for r in s.relocations}
 
@@ -48,6 +53,10 @@ class ChangedUnit:
                 symbol=piece.name,
             )
         return symbol.section, symbol.value, symbol.size or piece.size
+
+    def needs(self, exports: Mapping[str, Export]) -> set[str]:
+        """The modules that have to be loaded before the unit's own, as far as its running code tells."""
+        return {definer(exports, name, self.object_name) for name in self.undefined} - {VMLINUX, self.object_name}
 
     def is_inside(self, piece: Piece, r: Reference) -> bool:
         """Whether the field means a place in the midst of its own function: such an address is no identity."""

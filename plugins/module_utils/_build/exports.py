@@ -11,6 +11,7 @@ import dataclasses
 import pathlib
 from collections.abc import Mapping
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import ObjectFile
 from ansible_collections.rebootless.splice.plugins.module_utils._build.units import VMLINUX, module_name
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
@@ -48,6 +49,12 @@ def definer(exports: Mapping[str, Export], name: str, object_name: str) -> str:
     """
     export = exports.get(name)
     return object_name if object_name == VMLINUX or export is None else module_name(export.module)
+
+
+def is_exported_by(object_file: ObjectFile, name: str) -> bool:
+    """Whether the unit exports ``name``: ``__ksymtab_`` of include/linux/export-internal.h, ``__export_symbol_`` since 6.5."""
+    wanted = (f"__ksymtab_{name}", f"__export_symbol_{name}")
+    return any(s.name in wanted and s.section is not None for s in object_file.symbols)
 
 
 def export_checksums(object_path: str | pathlib.Path) -> dict[str, int]:

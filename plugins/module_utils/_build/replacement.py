@@ -42,7 +42,11 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.differenc
     is_living,
     main_part,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._build.exports import Export, definer
+from ansible_collections.rebootless.splice.plugins.module_utils._build.exports import (
+    Export,
+    definer,
+    is_exported_by,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._build.jumps import jump_offset
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lifetimes import CARRIED_DATA, LIVING_CODE
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import SHF_ALLOC, SHF_EXECINSTR
@@ -329,13 +333,14 @@ class _Maker:
             return self._piece_field(theirs, piece, r, owner, use)
         if self._is_exported(name):
             return self._exported_field(name, r)
-        kernels, new = self.defined.get((VMLINUX, name), (None, None))
-        if kernels is None or new is None:
-            where = definer(self.exports, name, unit.object_name)
-        elif kernels.correlation.pre_of(new) is None:  # the patch adds it to the kernel, and uses it in the module
-            return Field(r.offset, r.type, self._carry(kernels, new), r.addend)
-        else:
-            where = VMLINUX
+        where = definer(self.exports, name, unit.object_name)
+        if name not in self.exports and name not in unit.undefined and unit.object_name != VMLINUX:
+            for needed in (VMLINUX, *sorted(unit.needs(self.exports))):
+                theirs, piece = self.defined.get((needed, name), (None, None))
+                if theirs is not None and piece is not None and is_exported_by(theirs.post.object, name):
+                    if theirs.correlation.pre_of(piece) is None:
+                        return Field(r.offset, r.type, self._carry(theirs, piece), r.addend)
+                    where = needed
         return self._outside_field(unit, r, name, unit.part.builder.global_symbol(name, where))
 
     def _is_exported(self, name: str) -> bool:
