@@ -141,9 +141,9 @@ def test_update_module_for_another_build_behind_a_manifest_for_this_one(host50, 
 
 
 def test_match_program_with_a_flipped_bit(host50, fix: BuiltUpdate):
-    program = bytearray(fix.file("match.bin"))
+    program = bytearray(fix.file("match/vmlinux.bin"))
     program[len(program) // 2] ^= 1
-    host50.write(PACKAGE, fix.with_file("match.bin", bytes(program)))
+    host50.write(PACKAGE, fix.with_file("match/vmlinux.bin", bytes(program)))
     assert refusal(host50, package=PACKAGE, check=True)["code"] == "bad_program"
 
 

@@ -1,0 +1,95 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the kernel rewrites in replacement code while it runs."""
+
+from __future__ import annotations
+
+import pytest
+from support.builds import Edit
+from support.host import Host
+
+INCLUDES = "#include <linux/fs.h>\n#include <linux/init.h>\n"
+SHOWS = "\t\tutsname()->version);\n\treturn 0;"
+# A static branch whose key is in the kernel, is not exported to modules, and is switched by a sysctl.
+BRANCH = (
+    Edit("fs/proc/version.c", INCLUDES, f"#include <linux/delayacct.h>\n{INCLUDES}"),
+    Edit(
+        "fs/proc/version.c",
+        SHOWS,
+        SHOWS.replace(
+            "\treturn 0;",
+            '\tif (static_branch_unlikely(&delayacct_key))\n\t\tseq_puts(m, "accounted\\n");\n\treturn 0;',
+        ),
+    ),
+)
+# One whose key is in the same module; it is switched on by the first virtual CPU without a local APIC.
+MODULES_BRANCH = (
+    Edit(
+        "virt/kvm/kvm_main.c",
+        "static long kvm_dev_ioctl(struct file *filp,",
+        "DECLARE_STATIC_KEY_FALSE(kvm_has_noapic_vcpu);\n\nstatic long kvm_dev_ioctl(struct file *filp,",
+    ),
+    Edit(
+        "virt/kvm/kvm_main.c",
+        "\t\tr = KVM_API_VERSION;\n",
+        "\t\tr = KVM_API_VERSION;\n\t\tif (static_branch_unlikely(&kvm_has_noapic_vcpu))\n\t\t\tr++;\n",
+    ),
+)
+API_VERSIONS = """
+import fcntl, os
+KVM_GET_API_VERSION, KVM_CREATE_VM, KVM_CREATE_VCPU = 0xAE00, 0xAE01, 0xAE41
+kvm = os.open("/dev/kvm", os.O_RDWR)
+print(fcntl.ioctl(kvm, KVM_GET_API_VERSION), end=" ")
+machine = fcntl.ioctl(kvm, KVM_CREATE_VM, 0)
+processor = fcntl.ioctl(machine, KVM_CREATE_VCPU, 0)
+print(fcntl.ioctl(kvm, KVM_GET_API_VERSION), end=" ")
+os.close(processor)
+os.close(machine)
+print(fcntl.ioctl(kvm, KVM_GET_API_VERSION))
+"""
+
+
+def applied(host: Host, builds, name: str, *edits: Edit):
+    """The update of these edits, applied while the test runs."""
+    package = f"/root/{name}.rbl.tar.gz"
+    host.write(package, builds.update(host.release, name, *edits).content)
+    result = host.module("update", package=package)
+    assert not result["failed"], result
+    yield
+    assert not host.module("update", name=name, state="absent")["failed"]
+
+
+def switch(host: Host, value: int) -> None:
+    host.run(f"echo {value} > /proc/sys/kernel/task_delayacct")
+
+
+@pytest.fixture
+def branch(host50, builds):
+    switch(host50, 0)
+    yield from applied(host50, builds, "static-branch", *BRANCH)
+    switch(host50, 0)
+
+
+def test_a_static_branch_follows_its_key_in_the_kernel(host50, branch):
+    for value in (0, 1, 0, 1):
+        switch(host50, value)
+        assert ("accounted" in host50.out("cat /proc/version")) is bool(value)
+
+
+@pytest.fixture
+def kvm(host50):
+    if host50.run("modprobe kvm_amd || modprobe kvm_intel", check=False).returncode:
+        pytest.skip("The machine's processor has no virtualization.")
+    yield
+    host50.run("modprobe -r kvm_amd kvm_intel kvm")
+
+
+def test_a_static_branch_follows_its_key_in_a_module(host50, builds, kvm):
+    """Applied to the loaded module; and loaded before it, so that the key comes later than the branch."""
+    steps = applied(host50, builds, "modules-branch", *MODULES_BRANCH)
+    next(steps)
+    assert host50.python(API_VERSIONS) == "12 13 12"
+    host50.run("modprobe -r kvm_amd kvm_intel kvm; modprobe kvm_amd || modprobe kvm_intel")
+    assert host50.python(API_VERSIONS) == "12 13 12"
+    assert next(steps, None) is None
+    assert host50.python(API_VERSIONS) == "12 12 12"
