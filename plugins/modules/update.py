@@ -214,6 +214,12 @@ matched_bytes:
   returned: when matched in check mode
   type: int
   sample: 41876
+absent:
+  description: Loadable modules that the update patches and that are not loaded, so that they could not be matched.
+  returned: when matched in check mode
+  type: list
+  elements: str
+  sample: [sctp]
 resolve_ns:
   description: Nanoseconds that it took to write the addresses into the replacement code.
   returned: when the update is loaded

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import time
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
@@ -15,21 +16,26 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.facts im
 
 ROOT = "/sys/kernel/rebootless"
 HELPER_MODULE = "rebootless"
-ABI = 1
+ABI = 2
 
 # States of an update in the kernel; ABSENT is ours, for one that the kernel does not know.
-ABSENT, MATCHED, APPLIED, CONFIRMED, REVERSED, FAILED = (
+ABSENT, MATCHED, APPLIED, CONFIRMED, REVERSED, REPLACED, FAILED = (
     "absent",
     "matched",
     "applied",
     "confirmed",
     "reversed",
+    "replaced",
     "failed",
 )
 LIVE = (APPLIED, CONFIRMED)  # replacement code runs
+# Behind an update's name: a version that is loaded beside another one, and the one that was replaced.
+NEXT, PREVIOUS = ".next", ".previous"
+POLL_S = 0.02  # while an operation goes on without us
 
 NUMBERS = ("pause_ns", "match_ns", "resolve_ns", "tries", "deadline")
 FUNCTION_FIELDS = ("name", "old_address", "new_address", "jump_address", "saved_bytes", "jump")
+DATA_FIELDS = ("name", "address", "new_address", "size", "exchanged", "saved_bytes")
 CONFLICT_FIELDS = ("pid", "comm", "function", "address")
 # What an errno of a control write means where the helper left no abort record.
 CONTROL_ERRORS = {
@@ -119,6 +125,7 @@ def update(name: str) -> dict:
     result: dict = {"name": name, "state": state(name), "version": _read(name, "version"), "digest": digest(name)}
     result.update({key: parse_number(_read(name, key)) for key in NUMBERS})
     result["functions"] = functions(name)
+    result["objects"] = objects(name)
     result["conflicts"] = parse_conflicts(_read(name, "conflicts"))
     result["abort"] = abort(name)
     return result
@@ -126,6 +133,16 @@ def update(name: str) -> dict:
 
 def functions(name: str) -> list[dict]:
     return parse_functions(_read(name, "functions"))
+
+
+def data(name: str) -> list[dict]:
+    """The constant data that the update exchanges in place."""
+    return parse_data(_read(name, "data"))
+
+
+def objects(name: str) -> list[dict]:
+    """The kernel and the loadable modules that the update patches, each with its state."""
+    return parse_objects(_read(name, "objects"))
 
 
 def control(name: str, command: str) -> None:
@@ -138,6 +155,18 @@ def control(name: str, command: str) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
+        if error.errno != errno.EINPROGRESS:
+            raise _refusal(name, command, error) from error
+        _wait(name, command, error)
+
+
+def _wait(name: str, command: str, error: OSError) -> None:
+    """Waits for an operation that has to go on without us: a function of our write is to be replaced."""
+    word = command.split()[0]
+    while (operation := _read(name, "operation")) == f"{word} running":
+        time.sleep(POLL_S)
+    # One that ends in a replacement gives its directory another name meanwhile.
+    if operation == f"{word} refused":
         raise _refusal(name, command, error) from error
 
 
@@ -211,6 +240,22 @@ def parse_functions(text: str) -> list[dict]:
         for row in rows
         if len(row) == len(FUNCTION_FIELDS)
     ]
+
+
+def parse_data(text: str) -> list[dict]:
+    """Rows as for functions; ``exchanged`` is whether the update's bytes stand there."""
+    rows = (line.split() for line in text.splitlines())
+    return [
+        {**dict(zip(DATA_FIELDS, row)), "size": parse_number(row[3]), "exchanged": row[4] == "yes"}
+        for row in rows
+        if len(row) == len(DATA_FIELDS)
+    ]
+
+
+def parse_objects(text: str) -> list[dict]:
+    """``<object> <absent|matched|applied>`` a line."""
+    rows = (line.split() for line in text.splitlines())
+    return [{"name": row[0], "state": row[1]} for row in rows if len(row) == 2]
 
 
 def parse_conflicts(text: str) -> list[dict]:
