@@ -10,6 +10,7 @@ import pytest
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build import findings, special
 from ansible_collections.rebootless.splice.plugins.module_utils._build.debug_types import DebugTypes
+from ansible_collections.rebootless.splice.plugins.module_utils._build.difference import handed_out
 from ansible_collections.rebootless.splice.plugins.module_utils._build.exports import export_checksums, read_symvers
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.tests.unit.differencing.compiled import compile_fixture, unit_change
@@ -101,9 +102,50 @@ def test_variables_that_become_something_else():
 
 def test_exported_symbols():
     assert sentences(found("exports"), "exports_changed") == [
-        "The symbol after is exported; the running kernel's list of exported symbols cannot be changed.",
         "The symbol before is not exported any more; the running kernel's list of exported symbols cannot be changed.",
     ]
+
+
+@pytest.fixture
+def checksums(monkeypatch):
+    """Other checksums for the given symbols of every pre object than of every post object."""
+
+    def other(*names):
+        def of(path):
+            return {name: 1 if str(path).endswith(".pre.o") else 2 for name in names}
+
+        monkeypatch.setattr(findings, "export_checksums", of)
+
+    return other
+
+
+def test_a_checksum_that_other_words_change_is_no_finding(checksums):
+    checksums("renamed")
+    assert findings.find(unit_change("own_constant"), KERNEL) == []
+    checksums("table_of")
+    assert findings.find(unit_change("own_constant"), KERNEL) == []
+
+
+def test_a_checksum_of_another_prototype_or_type_is_a_finding(checksums):
+    checksums("prototype")
+    (row,) = findings.find(unit_change("kept_function"), KERNEL)[-1:]
+    assert row.code == "export_checksum_changed"
+    assert "it was int (int) and becomes int (long int)" in row.sentence
+    checksums("user")
+    codes = [row.code for row in findings.find(unit_change("layout"), KERNEL)]
+    assert "export_checksum_changed" in codes and "layout_changed" in codes
+
+
+def test_a_function_whose_address_was_handed_out_is_missed():
+    rows = [row for row in found("kept_function") if row.code == "function_kept"]
+    assert [(row.details["function"], row.details["by"]) for row in rows] == [
+        ("old_callback", ["register_it"]),
+        ("old_method", ["methods"]),
+    ]
+
+
+def test_new_functions_whose_address_is_handed_out():
+    assert handed_out(unit_change("kept_function")) == ["new_callback", "new_method", "new_entry"]
 
 
 def test_jumps_that_cannot_be_written():

@@ -9,15 +9,13 @@ object, which only replaced code would see: that is safe only if nobody can have
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from ansible_collections.rebootless.splice.plugins.module_utils._build import special
 from ansible_collections.rebootless.splice.plugins.module_utils._build.correlate import Correlation
-from ansible_collections.rebootless.splice.plugins.module_utils._build.deps import capstone
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import ObjectFile, Section
-from ansible_collections.rebootless.splice.plugins.module_utils._build.pieces import Piece, Pieces, Reference
+from ansible_collections.rebootless.splice.plugins.module_utils._build.pieces import Piece, Pieces
 from ansible_collections.rebootless.splice.plugins.module_utils._build.places import Places
 from ansible_collections.rebootless.splice.plugins.module_utils._build.program import compared_sections
+from ansible_collections.rebootless.splice.plugins.module_utils._build.uses import reads_in_place, uses
 
 EXCHANGE, COPY = "exchange", "copy"
 # Structs that the kernel copies out of a constant into its own objects, which would keep the old contents.
@@ -49,28 +47,6 @@ def _is_private(pieces: Pieces, constant: Piece) -> bool:
         user.kind == "function" and user.lifetime == "text" and reads_in_place(user, r)
         for user, r in uses(pieces, constant)
     )
-
-
-def uses(pieces: Pieces, target: Piece) -> Iterator[tuple[Piece, Reference]]:
-    """Every field that means ``target``, with its owner; those of special entries with the code they describe."""
-    for piece in pieces.all:
-        for references in (pieces.references(piece), *(e.references for e in pieces.entries(piece))):
-            for r in references:
-                if r.target is target and piece is not target:
-                    yield piece, r
-
-
-def reads_in_place(code: Piece, r: Reference) -> bool:
-    """Whether the field is the address of an operand in memory, so that the address itself goes nowhere."""
-    decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
-    decoder.skipdata = True
-    decoder.detail = True
-    for instruction in decoder.disasm(code.data, 0):
-        if instruction.address <= r.offset < instruction.address + instruction.size:
-            if instruction.id == 0 or instruction.id == capstone.x86.X86_INS_LEA:
-                return False
-            return instruction.disp_size > 0 and instruction.address + instruction.disp_offset == r.offset
-    return False
 
 
 class RunningConstants:

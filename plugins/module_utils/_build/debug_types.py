@@ -12,6 +12,7 @@ import dataclasses
 import io
 import pathlib
 import struct
+from typing import Any
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.deps import elffile
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
@@ -60,6 +61,7 @@ class DebugTypes:
         self.variables: dict[str, str] = {}
         self.constants: dict[str, dict[str, int]] = {}
         self._described: dict[int, str] = {}
+        self._functions: dict[str, Any] = {}
         with open(path, "rb") as stream:
             try:
                 elf = elffile.ELFFile(stream)
@@ -90,6 +92,7 @@ class DebugTypes:
         if not name:
             return
         if entry.tag == "DW_TAG_subprogram":
+            self._functions[name] = entry
             if "DW_AT_noreturn" in entry.attributes:
                 self.never_return.add(name)
         elif entry.tag in _AGGREGATES or entry.tag == "DW_TAG_enumeration_type":
@@ -100,6 +103,15 @@ class DebugTypes:
             words = self._type_of(entry)
             if "{" in words:  # what has a name is compared by that
                 self.layouts[name] = Layout(name, 0, (Member("", words, 0, 0),))
+
+    def prototype(self, name: str) -> str:
+        """What the function ``name`` takes and returns, in words; "" if it is not declared here."""
+        entry = self._functions.get(name)
+        if entry is None:
+            return ""
+        kinds = ("DW_TAG_formal_parameter", "DW_TAG_unspecified_parameters")
+        parameters = [self._type_of(p) for p in entry.iter_children() if p.tag in kinds]
+        return f"{self._type_of(entry)} ({', '.join(parameters) or 'void'})"
 
     def _members(self, entry) -> tuple[Member, ...]:
         if entry.tag not in _AGGREGATES:

@@ -27,6 +27,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.pieces im
     Pieces,
     Reference,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._build.uses import takers
 
 
 @dataclasses.dataclass(eq=False)
@@ -103,6 +104,13 @@ class UnitChange:
 def is_living(unit: UnitChange, function: Change) -> bool:
     """Whether a function runs again and again; a module's exit stays in memory, built-in code has none."""
     return function.lifetime in LIVING_CODE or (function.lifetime == "exit" and unit.object_name != "vmlinux")
+
+
+def handed_out(unit: UnitChange) -> list[str]:
+    """The new functions whose address code or data stores: objects may hold it, and call it, after the update is gone."""
+    post = unit.difference.correlation.post
+    new = [f for f in unit.difference.functions if f.change == "new" and f.post is not None and is_living(unit, f)]
+    return [f.name for f in new if any(p.lifetime != "custom" for p in takers(post, f.piece))]
 
 
 def compare(pre: ObjectFile, post: ObjectFile) -> Difference:

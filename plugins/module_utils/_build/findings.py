@@ -12,11 +12,13 @@ from collections.abc import Iterable, Iterator
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build import jumps, special
 from ansible_collections.rebootless.splice.plugins.module_utils._build.data_findings import data_findings
+from ansible_collections.rebootless.splice.plugins.module_utils._build.debug_types import DebugTypes
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference import Change, UnitChange, is_living
 from ansible_collections.rebootless.splice.plugins.module_utils._build.exports import export_checksums
 from ansible_collections.rebootless.splice.plugins.module_utils._build.finding import Finding, finding
 from ansible_collections.rebootless.splice.plugins.module_utils._build.pieces import Pieces
 from ansible_collections.rebootless.splice.plugins.module_utils._build.type_findings import type_findings
+from ansible_collections.rebootless.splice.plugins.module_utils._build.uses import takers
 from ansible_collections.rebootless.splice.plugins.module_utils._build.places import Places
 
 EXPORT_PREFIX = ("___ksymtab_gpl+", "___ksymtab+", ".export_symbol")
@@ -28,9 +30,10 @@ def find(change: UnitChange, kernel: special.Kernel) -> list[Finding]:
     The DWARF of the two differenced objects is read from their files; exported symbols' checksums from the ``.cmd``
     files beside them, where Kbuild left some.
     """
-    found: list[Finding] = []
-    for generator in (_init_and_exit(change), data_findings(change, kernel), _exports(change), type_findings(change)):
-        found += generator
+    of_types = list(type_findings(change))
+    of_data = list(data_findings(change, kernel))  # says which data is exchanged
+    found = [*_init_and_exit(change), *_kept(change), *of_data]
+    found += [*_exports(change, bool(of_types)), *of_types]
     if any(f.change == "changed" and is_living(change, f) for f in change.difference.functions):
         found += _jumps(change, kernel)
     return found
@@ -70,30 +73,58 @@ def _init_and_exit(change: UnitChange) -> Iterator[Finding]:
             )
 
 
+def _kept(change: UnitChange) -> Iterator[Finding]:
+    """Functions that are gone, and that objects may go on calling by their address; exchanged constants do not."""
+    pre = change.difference.correlation.pre
+    exchanged = {id(datum.pre) for datum in change.difference.data if datum.how}
+    for function in change.difference.functions:
+        if function.change != "removed" or function.pre is None or not is_living(change, function):
+            continue
+        by = [piece for piece in takers(pre, function.pre) if id(piece) not in exchanged]
+        if by:
+            yield finding(
+                change,
+                "function_kept",
+                f"The function {function.name} is gone, but {by[0].name} has handed out its address; objects that hold "
+                "it go on calling the old code.",
+                function=function.name,
+                by=[piece.name for piece in by],
+            )
+
+
 # ---- exported symbols
 
 
-def _exports(change: UnitChange) -> Iterator[Finding]:
+def _exports(change: UnitChange, types_changed: bool) -> Iterator[Finding]:
+    """A new export is none: nothing that was built for the running kernel asks for it."""
     objects = (change.difference.correlation.pre.object, change.difference.correlation.post.object)
     pre, post = (_exported_names(o) for o in objects)
-    for name in sorted(pre ^ post):
+    for name in sorted(pre - post):
         yield finding(
             change,
             "exports_changed",
-            f"The symbol {name} is {'exported' if name in post else 'not exported any more'}; the running kernel's "
-            "list of exported symbols cannot be changed.",
+            f"The symbol {name} is not exported any more; the running kernel's list of exported symbols cannot be "
+            "changed.",
             symbol=name,
         )
+    types = change.difference.types
     checksums = [export_checksums(o.path) for o in objects]
     for name in sorted(set(checksums[0]) & set(checksums[1])):
-        if checksums[0][name] != checksums[1][name]:
-            yield finding(
-                change,
-                "export_checksum_changed",
-                f"The checksum of the exported symbol {name} changes from {checksums[0][name]:#010x} to "
-                f"{checksums[1][name]:#010x}: the types that modules share with it are others.",
-                symbol=name,
-            )
+        before, after = (_declaration(t, name) for t in types)
+        if checksums[0][name] == checksums[1][name] or (before == after and not types_changed):
+            continue  # a type that was only named is defined now: the same symbol in other words
+        why = f": it was {before} and becomes {after}" if before != after else ""
+        yield finding(
+            change,
+            "export_checksum_changed",
+            f"The checksum of the exported symbol {name} changes from {checksums[0][name]:#010x} to "
+            f"{checksums[1][name]:#010x}{why or ': the types that modules share with it are others'}.",
+            symbol=name,
+        )
+
+
+def _declaration(types: DebugTypes, name: str) -> str:
+    return types.variables.get(name) or types.prototype(name)
 
 
 def _exported_names(object_file) -> set[str]:
