@@ -117,6 +117,7 @@ class Bench:
         """Removes the machine with its lab."""
         self.down()
         if self._host is not None:
+            self._host.machine.stop()  # whatever becomes of the rest, it does not run on
             Runner().playbook(
                 "rebootless.splice.lab_down", variables={"lab_name": self._lab, "lab_cache": str(self._cache)}, ok=False
             )

@@ -292,6 +292,7 @@ def main() -> int:
     except ValueError as error:
         parser.error(str(error))
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
     start = time.monotonic()
     coverage = Coverage(manifest, entries, arguments)
     status = 0

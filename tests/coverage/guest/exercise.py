@@ -93,8 +93,7 @@ class Exercise:
         self.watch.close()
         self.watch = Watch()  # what modules say when they come is no matter of the update
         try:
-            self._whole(present)
-            if present:
+            if self._whole(present) and present:
                 self._late(present)
         finally:
             with contextlib.suppress(RebootlessError, OSError):
@@ -102,12 +101,14 @@ class Exercise:
             self.facts["remarks"] = self.watch.remarks()[:5]
             self.watch.close()
 
-    def _whole(self, present: list[str]) -> None:
+    def _whole(self, present: list[str]) -> bool:
+        """Returns whether the update has parts that can come later."""
         with self.step("read memory"), Kcore() as core:
             before = memory.read_areas(core, present)
         with self.step("apply"):
             result = self._request("applied")
             self.facts.update({key: result.get(key) for key in ("pause_ns", "match_ns", "tries")})
+        has_parts = os.path.exists(os.path.join(sysfs.ROOT, self.order.name, "objects"))
         self._check_applied(before, present)
         with self.step("load"):
             self._load()
@@ -119,6 +120,7 @@ class Exercise:
         with self.step("remove"):
             self._request("absent")
         self._no_problems("after the update was reversed")
+        return has_parts
 
     def _late(self, present: list[str]) -> None:
         """The same with modules that are loaded and unloaded while the update is applied, if they can be."""
