@@ -2,14 +2,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Builds one entry's update, in a process of its own: ``building.py JOB`` writes what became of it to JOB's ``result``.
 
-JOB is a file of JSON: ``name``, ``cves``, ``patch``, ``custom`` (paths), ``tree``, ``cache``, ``jobs``, ``directory``,
+JOB is a file of JSON: ``name``, ``cves``, ``patch``, ``custom`` (pairs of a path
+and the source that it belongs to), ``tree``, ``cache``, ``jobs``, ``directory``,
 ``result``.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
 import json
 import os
 import pathlib
@@ -58,7 +57,7 @@ def build(job: dict[str, t.Any]) -> dict[str, t.Any]:
     tree = read_tree(job["tree"])
     phases = Phases()
     builder = updates.Builder(tree, KMOD, Cache(job["cache"]), job["jobs"], phases)
-    more = {"custom": tuple(map(pathlib.Path, job["custom"]))} if job["custom"] else {}
+    more = {"custom": tuple(read_custom(*row) for row in job["custom"])} if job["custom"] else {}
     update = updates.Update(job["name"], "1", tuple(job["cves"]), (read_patch(job["patch"]),), **more)
     result: dict[str, t.Any] = {}
     start = time.monotonic()
@@ -85,9 +84,11 @@ def build(job: dict[str, t.Any]) -> dict[str, t.Any]:
     return result
 
 
-def takes_custom_code() -> bool:
-    """Whether updates of this version of the product can have custom code."""
-    return "custom" in inspect.signature(updates.Update).parameters and dataclasses.is_dataclass(updates.Update)
+def read_custom(path: str, source: str) -> t.Any:
+    """A file of custom code for a kernel source."""
+    from ansible_collections.rebootless.splice.plugins.module_utils._build import custom_code
+
+    return custom_code.read_custom(path, source)
 
 
 def main() -> int:

@@ -14,6 +14,8 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.cache imp
 
 HERE = pathlib.Path(__file__).resolve().parent
 CORPUS = HERE / "corpus"
+CUSTOM = HERE / "custom"
+WITNESS = "exercise.py"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +32,18 @@ class Entry:
     def update(self) -> str:
         """The name of the update that fixes it."""
         return self.name.lower()
+
+    @property
+    def custom(self) -> list[tuple[str, str]]:
+        """Its custom code: each file, and the kernel source that it belongs to."""
+        directory = CUSTOM / self.name
+        return [(str(path), path.relative_to(directory).as_posix()) for path in sorted(directory.rglob("*.c"))]
+
+    @property
+    def witness(self) -> str:
+        """The script that watches objects which were there before the update; "" if it has none."""
+        path = CUSTOM / self.name / WITNESS
+        return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -175,6 +175,7 @@ def order(
     update_module: str,
     facts: dict[str, t.Any],
     load: float,
+    witness: str = "",
 ) -> dict[str, t.Any]:
     """The order to try a package, for ``Bench.obey``; ``facts`` are the build's."""
     rows = facts["functions"]
@@ -188,6 +189,7 @@ def order(
         "update_module": update_module,
         "modules": sorted(row.replace("-", "_") for row in objects),
         "functions": changed,
-        "data": [row["name"] for row in data],
+        "data": [(row["object"], row["name"]) for row in data],
+        "witness": witness,
         "load": load,
     }

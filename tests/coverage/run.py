@@ -47,6 +47,15 @@ class Stopped(Exception):
     """The run is to end."""
 
 
+class Built(t.NamedTuple):
+    """An entry on its way: its build, the verdict if that is settled already, and its build with custom code."""
+
+    entry: Entry
+    plain: dict[str, t.Any]
+    verdict: dict[str, t.Any] | None
+    custom: dict[str, t.Any] | None
+
+
 class Coverage:
     """One run over some entries of a manifest; ``rows`` are the results so far, by entry."""
 
@@ -58,7 +67,7 @@ class Coverage:
         self._bench = Bench(arguments.lab, self._cache.root, manifest.kernel)
         self.rows: dict[str, dict[str, t.Any]] = {}
         self._waiting: queue.Queue[Entry] = queue.Queue()
-        self._built: queue.Queue[tuple[Entry, dict[str, t.Any]] | None] = queue.Queue()
+        self._built: queue.Queue[Built | None] = queue.Queue()
         self._running: set[subprocess.Popen[bytes]] = set()
         self._stop = threading.Event()
         self._crashed: list[str] = []
@@ -93,7 +102,8 @@ class Coverage:
 
     def _key(self, entry: Entry) -> str:
         patch = (self.directory(entry) / "fix.patch").read_bytes()
-        return sha256_of("coverage", self._tree, patch, *(path.read_bytes() for path in custom_code(entry)), code())
+        custom = [pathlib.Path(path).read_bytes() for path, _source in entry.custom]
+        return sha256_of("coverage", self._tree, patch, entry.witness, *custom, code())
 
     def _known(self, entry: Entry) -> dict[str, t.Any] | None:
         try:
@@ -121,6 +131,7 @@ class Coverage:
         finally:
             self._stop.set()
             self._kill()
+            self._bench.down()
             self._built.put(None)
             for thread in (*threads, trying):
                 thread.join()
@@ -143,14 +154,18 @@ class Coverage:
                 entry = self._waiting.get_nowait()
             except queue.Empty:
                 return
-            built = self._build(entry, self.directory(entry) / "plain", ())
-            verdict = verdicts.of_build(built)
-            if verdict is None:
-                self._built.put((entry, built))
+            plain = self._build(entry, "plain", [])
+            verdict, custom = verdicts.of_build(plain), None
+            if verdict is not None and verdict["verdict"] == verdicts.CUSTOM and entry.custom:
+                custom = self._build(entry, "custom", entry.custom)
+            built = Built(entry, plain, verdict, custom)
+            if verdict is None or (custom is not None and custom.get("package")):
+                self._built.put(built)
             else:
-                self._finish(entry, built, verdict, {})
+                self._finish(built, verdict, {})
 
-    def _build(self, entry: Entry, directory: pathlib.Path, custom: t.Sequence[pathlib.Path]) -> dict[str, t.Any]:
+    def _build(self, entry: Entry, kind: str, custom: list[tuple[str, str]]) -> dict[str, t.Any]:
+        directory = self.directory(entry) / kind
         directory.mkdir(parents=True, exist_ok=True)
         result = directory / "build.json"
         for path in (result, directory / "loaded.bin"):
@@ -159,7 +174,7 @@ class Coverage:
             "name": entry.update,
             "cves": entry.cves,
             "patch": str(self.directory(entry) / "fix.patch"),
-            "custom": [str(path) for path in custom],
+            "custom": custom,
             "tree": self._tree,
             "cache": str(self.work.parent / "cache"),
             "jobs": max(1, (os.cpu_count() or 1) // self._jobs),
@@ -201,31 +216,39 @@ class Coverage:
         while (item := self._built.get()) is not None:
             if self._stop.is_set():
                 return
-            entry, built = item
-            trial = self._try(entry, built, self.directory(entry) / "plain")
-            self._finish(entry, built, verdicts.of_trial(trial), trial)
+            if item.verdict is None:
+                trial = self._try(item.entry, item.plain, "plain", "")
+                self._finish(item, verdicts.of_trial(trial), trial)
+            else:
+                trial = self._try(item.entry, t.cast("dict[str, t.Any]", item.custom), "custom", item.entry.witness)
+                self._finish(item, item.verdict, trial)
 
-    def _try(self, entry: Entry, built: dict[str, t.Any], directory: pathlib.Path) -> dict[str, t.Any]:
+    def _try(self, entry: Entry, built: dict[str, t.Any], kind: str, witness: str) -> dict[str, t.Any]:
+        directory = self.directory(entry) / kind
         program = (directory / "loaded.bin").read_bytes()
         package = pathlib.Path(built["package"])
-        request = order(entry.update, package, program, built["update_module"], built["facts"], LOAD_SECONDS)
+        request = order(entry.update, package, program, built["update_module"], built["facts"], LOAD_SECONDS, witness)
         start = time.monotonic()
         try:
             trial = self._bench.obey(request, lambda step: None)
         except MachineLost as lost:
+            if self._stop.is_set():
+                raise Stopped from None
             (directory / "console.log").write_text(lost.console, encoding="utf-8")
             details = {"console": lost.console.splitlines()[-60:], "before": self._bench.tried[:-1]}
             trial = {"facts": {}, "problem": {"code": "machine_lost", "sentence": str(lost), "details": details}}
-        if trial.get("problem"):
+        if trial.get("problem") or witness:
             self._bench.down()  # nobody knows what is left there
         trial["seconds"] = round(time.monotonic() - start, 1)
         write_atomically(directory / "trial.json", json.dumps(trial, indent=1).encode())
         return trial
 
-    def _finish(
-        self, entry: Entry, built: dict[str, t.Any], verdict: dict[str, t.Any], trial: dict[str, t.Any]
-    ) -> None:
+    def _finish(self, item: Built, verdict: dict[str, t.Any], trial: dict[str, t.Any]) -> None:
+        entry, built = item.entry, item.plain
         facts = built.get("facts") or built.get("error", {}).get("details", {})
+        custom = verdicts.of_custom_code(item.custom, trial) if item.custom is not None else None
+        if custom is not None and custom["problem"]:
+            verdict = {**verdict, "verdict": verdicts.FAILED, "code": "custom_code_failed", "reason": custom["problem"]}
         row = {
             "name": entry.name,
             "cves": list(entry.cves),
@@ -240,6 +263,7 @@ class Coverage:
             "timings": built.get("timings", {}),
             "lab_seconds": trial.get("seconds", 0),
             "trial": trial.get("facts", {}),
+            "custom": custom,
             "details": (trial.get("problem") or built.get("error") or {}).get("details", {}),
             "key": self._key(entry),
             "code_digest": code()[:12],
@@ -252,11 +276,6 @@ class Coverage:
         seconds = f"build {row['build_seconds']:.0f} s, lab {row['lab_seconds']:.0f} s"
         what = f"{verdicts.SPELT[row['verdict']]}: {row['reason']}"
         say(f"[{done:3}/{len(self.entries)}] {entry.name}: {what[:200]} ({seconds})")
-
-
-def custom_code(entry: Entry) -> list[pathlib.Path]:
-    """The files of an entry's custom code; none if it has none."""
-    return sorted(path for path in (CORPUS.parent / "custom" / entry.name).glob("*") if path.is_file())
 
 
 @functools.cache

@@ -53,6 +53,16 @@ def of_trial(trial: dict[str, t.Any]) -> dict[str, t.Any]:
     return {"verdict": FAILED, "code": problem["code"], "reason": problem["sentence"], "findings": []}
 
 
+def of_custom_code(build: dict[str, t.Any], trial: dict[str, t.Any]) -> dict[str, t.Any]:
+    """What became of an entry's custom code: ``problem`` ("" if it works), and ``words`` of the witness."""
+    if not build.get("package"):
+        error = build.get("error", {})
+        return {"problem": f"Its custom code does not build: {error.get('sentence', 'nothing changes')}", "words": []}
+    problem = trial.get("problem")
+    words = trial["facts"].get("witness", [])
+    return {"problem": f"With its custom code: {problem['sentence']}" if problem else "", "words": words}
+
+
 def counts(rows: t.Iterable[dict[str, t.Any]]) -> dict[str, int]:
     """How many entries have each verdict."""
     verdicts = [row["verdict"] for row in rows]

@@ -18,7 +18,8 @@ import typing as t
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._target import facts
 from ansible_collections.rebootless.splice.tests.coverage.guest import load
-from ansible_collections.rebootless.splice.tests.coverage.guest.exercise import Exercise, Failure, Order, kept_file
+from ansible_collections.rebootless.splice.tests.coverage.guest.exercise import Exercise, Order, kept_file
+from ansible_collections.rebootless.splice.tests.coverage.guest.failure import Failure
 
 
 def main() -> int:
@@ -48,11 +49,12 @@ def obey(request: dict[str, t.Any], say: t.Callable[[str], None]) -> dict[str, t
         order = Order(
             request["name"],
             package,
-            base64.b64decode(request["program"]) if request["program"] else None,
+            base64.b64decode(request["program"]),
             request["update_module"],
             tuple(request["modules"]),
             tuple((owner, name) for owner, name in request["functions"]),
-            tuple(request["data"]),
+            tuple((owner, name) for owner, name in request["data"]),
+            request["witness"],
             request["load"],
         )
         exercise = Exercise(order, sys.argv[:1], say)

@@ -33,36 +33,32 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.running_
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._target.update import Request, Update
 from ansible_collections.rebootless.splice.tests.coverage.guest import memory
+from ansible_collections.rebootless.splice.tests.coverage.guest.failure import Failure
 from ansible_collections.rebootless.splice.tests.coverage.guest.watch import Watch
+from ansible_collections.rebootless.splice.tests.coverage.guest.witness import Witness
 
 LOAD_TIMEOUT = 120  # seconds
 SETTLE = (0.2, 1.0, 3.0)  # seconds to wait for what the kernel itself writes late (static branches with a rate limit)
 Say = t.Callable[[str], None]
 
 
-class Failure(Exception):
-    """A check that did not hold: a stable ``code``, a sentence, and facts."""
-
-    def __init__(self, code: str, sentence: str, **details: t.Any) -> None:
-        super().__init__(sentence)
-        self.code, self.sentence, self.details = code, sentence, details
-
-
 @dataclasses.dataclass(frozen=True)
 class Order:
     """What to do: the update's package, the match program of its own module, the modules that it changes.
 
-    ``functions`` are (object, name) of those that have to be redirected, ``data`` the names of exchanged constants,
-    ``program`` is None if there is none; ``load`` is in seconds.
+    ``functions`` are (object, name) of those that have to be redirected, ``data`` those of constants that have to be
+    exchanged; ``witness`` is a script that watches objects which were there before the update, "" if there is none;
+    ``load`` is in seconds.
     """
 
     name: str
     package: str  # path
-    program: bytes | None
+    program: bytes
     update_module: str
     modules: tuple[str, ...]
     functions: tuple[tuple[str, str], ...]
-    data: tuple[str, ...]
+    data: tuple[tuple[str, str], ...]
+    witness: str
     load: float
 
 
@@ -103,6 +99,15 @@ class Exercise:
 
     def _whole(self, present: list[str]) -> bool:
         """Returns whether the update has parts that can come later."""
+        witness = Witness(self.order.witness) if self.order.witness else None
+        try:
+            return self._apply_and_reverse(present, witness)
+        finally:
+            if witness is not None:
+                self.facts["witness"] = witness.words
+                witness.end()
+
+    def _apply_and_reverse(self, present: list[str], witness: Witness | None) -> bool:
         with self.step("read memory"), Kcore() as core:
             before = memory.read_areas(core, present)
         with self.step("apply"):
@@ -110,11 +115,17 @@ class Exercise:
             self.facts.update({key: result.get(key) for key in ("pause_ns", "match_ns", "tries")})
         has_parts = os.path.exists(os.path.join(sysfs.ROOT, self.order.name, "objects"))
         self._check_applied(before, present)
+        if witness is not None:
+            with self.step("witness"):
+                witness.tell("applied")
         with self.step("load"):
             self._load()
         self._no_problems("while the update was applied")
         with self.step("reverse"):
             self._request("reversed")
+        if witness is not None:
+            with self.step("witness"):
+                witness.tell("reversed")
         with self.step("compare memory"):
             self._compare(before, present)
         with self.step("remove"):
@@ -135,6 +146,7 @@ class Exercise:
                 if not self._modprobe(name):
                     raise Failure("module_refused", f"{name} cannot be loaded while the update is applied.")
             self._check_redirected(present)
+            self._check_exchanged(present)
             self._check_replacement()
             self.facts["late"] = sorted(gone)
         with self.step("load late"):
@@ -159,6 +171,7 @@ class Exercise:
     def _check_applied(self, before: list[memory.Area], present: list[str]) -> None:
         with self.step("check jumps"):
             self._check_redirected(present)
+            self._check_exchanged(present)
         with self.step("check replacement"):
             self._check_replacement()
         with self.step("check the rest of memory"), Kcore() as core:
@@ -188,18 +201,38 @@ class Exercise:
                 if not start <= target < start + (64 << 20):
                     raise Failure("not_redirected", f"{row['name']} does not lead into the update's module.")
                 redirected.add(row["name"])
-        here = {"vmlinux", *present}
-        missing = [
-            name for owner, name in self.order.functions if owner.replace("-", "_") in here and name not in redirected
-        ]
-        if missing:
-            raise Failure("not_redirected", f"These functions are not redirected: {', '.join(missing)}.")
+        self._check_all_of(self.order.functions, redirected, present, "not_redirected", "functions are not redirected")
         self.facts["redirected"] = sorted(redirected)
+
+    def _check_exchanged(self, present: list[str]) -> None:
+        """Each constant that the update exchanges has the bytes that the update's module has for it."""
+        exchanged = set()
+        with Kcore() as core:
+            for row in self._data():
+                size = int(row["size"])
+                found = core.read(int(row["address"], 16), size)
+                if found is None or found != core.read(int(row["new_address"], 16), size):
+                    raise Failure("not_exchanged", f"{row['name']} is not what the update has for it.")
+                exchanged.add(row["name"])
+        self._check_all_of(self.order.data, exchanged, present, "not_exchanged", "constants are not exchanged")
+        self.facts["exchanged"] = sorted(exchanged)
+
+    def _data(self) -> list[dict[str, t.Any]]:
+        """The rows of constants that are there, not those of modules that are not."""
+        read = getattr(sysfs, "data", lambda name: [])
+        return [row for row in read(self.order.name) if int(row["address"], 16)]
+
+    @staticmethod
+    def _check_all_of(
+        wanted: tuple[tuple[str, str], ...], found: set[str], present: list[str], code: str, what: str
+    ) -> None:
+        here = {"vmlinux", *present}
+        missing = [name for owner, name in wanted if owner.replace("-", "_") in here and name not in found]
+        if missing:
+            raise Failure(code, f"These {what}: {', '.join(missing)}.")
 
     def _check_replacement(self) -> None:
         """The update module in memory is the one that was built, byte for byte where the kernel does not write."""
-        if self.order.program is None:
-            return
         library = self.package.files["libmatch.so"]
         with memory_file(library, "libmatch.so") as path, RunningKernel(symbols=memory.AllSymbols()) as kernel:
             found = Matcher(path).match(self.order.program, kernel)
@@ -210,14 +243,10 @@ class Exercise:
 
     def _check_nothing_else(self, changed: list[memory.Difference]) -> None:
         """Nothing changed in code and constants but jumps and exchanged data."""
-        jumps = {
-            int(row["jump_address"], 16) + offset
-            for row in sysfs.functions(self.order.name)
-            for offset in range(JUMP.size)
-        }
-        others = [row for row in changed if not all(row.address + at in jumps for at in range(len(row.after)))]
-        names = memory.names_at(row.address for row in others)
-        others = [row for row in others if names[row.address].rpartition("+")[0] not in self.order.data]
+        own = {
+            int(row["jump_address"], 16) + at for row in sysfs.functions(self.order.name) for at in range(JUMP.size)
+        } | {int(row["address"], 16) + at for row in self._data() for at in range(int(row["size"]))}
+        others = [row for row in changed if not all(row.address + at in own for at in range(len(row.after)))]
         if others:
             self._report("changed_besides", "More than the update's functions and data has changed", others)
 
