@@ -27,6 +27,7 @@ READY_TIMEOUT = 120  # seconds until the agent has started,
 STEP_TIMEOUT = 240  # and that one step may take
 MEMORY = 1024  # MiB
 KERNEL_ARGUMENTS = ["oops=panic"]  # so that it is clear which update was the cause
+AGENT = "\n--- the agent:\n"
 CRASH = re.compile(r"(?:BUG:|Oops:|Kernel panic|WARNING:|general protection|RIP:|stall)[^\r\n]*")
 
 
@@ -37,6 +38,10 @@ class MachineLost(Exception):
         reason = CRASH.search(console)
         super().__init__(f"{what} at the step '{step}'" + (f": {reason.group(0).strip()}" if reason else ""))
         self.step, self.console = step, console
+
+    def __str__(self) -> str:
+        lines = self.console.partition(AGENT)[2].strip().splitlines()
+        return super().__str__() + (f" ({lines[-1]})" if lines else "")
 
 
 def archive() -> bytes:
@@ -163,7 +168,7 @@ class Bench:
         if self._agent is not None and self._agent.poll() is not None and self._agent.stderr is not None:
             errors = self._agent.stderr.read()[-2000:]
         if errors.strip():
-            lost.console += f"\n--- agent:\n{errors.decode(errors='replace')}"
+            lost.console += f"{AGENT}{errors.decode(errors='replace')}"
         self.down()
         return lost
 

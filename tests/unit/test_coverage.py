@@ -5,13 +5,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import zipfile
-from io import BytesIO
 
 import pytest
 
 from ansible_collections.rebootless.splice.tests.coverage import entries, machine, report, verdicts
-from ansible_collections.rebootless.splice.tests.coverage.guest import memory, watch
+from ansible_collections.rebootless.splice.tests.coverage.guest import memory, watch, witness
+from ansible_collections.rebootless.splice.tests.coverage.guest.failure import Failure
 
 SOURCE = {"source_package": "linux-source-6.1", "from": "1", "to": "2", "kernel": "6.1.0-50-cloud-amd64"}
 ROWS = [{"cve": [cve, "CVE-2"], "hunks": {"a.c": [1]}} for cve in ("CVE-1", "CVE-3", "CVE-1")]
@@ -119,6 +121,7 @@ def row(name, verdict, reason):
         "lab_seconds": 2.0,
         "trial": {"pause_ns": 5000, "redirected": ["f"]},
         "measured": "2026-01-01T00:00:00+00:00",
+        "custom": None,
         "code_digest": "abc",
     }
 
@@ -141,8 +144,13 @@ def test_document_has_a_row_for_each_entry(manifest):
     assert "| CVE-3 | a <b>fix</b> | vmlinux | custom code needed (`x`) | a\\|b |" in text
 
 
-def test_agent_is_a_whole_program():
-    names = zipfile.ZipFile(BytesIO(machine.archive())).namelist()
+def test_agent_is_a_whole_program(tmp_path):
+    (tmp_path / "agent.zip").write_bytes(machine.archive())
+    agent = "ansible_collections.rebootless.splice.tests.coverage.guest.__main__"
+    command = [sys.executable, "-c", f"import sys; sys.path[:] = ['agent.zip', *sys.path[1:]]; import {agent}"]
+    done = subprocess.run(command, cwd=tmp_path, env={}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    names = zipfile.ZipFile(tmp_path / "agent.zip").namelist()
     assert "__main__.py" in names
     for part in machine.PARTS:
         assert f"{machine.NAMESPACE}/{part}/__init__.py" in names
@@ -179,3 +187,25 @@ def test_area_that_moved_is_no_equal_one():
 )
 def test_complaints_of_the_kernel_are_known(text, is_trouble):
     assert bool(watch.TROUBLE.search(text)) == is_trouble
+
+
+SCRIPT = """
+print("ready", flush=True)
+for line in iter(input, ""):
+    print("not seen" if line == "reversed" else f"saw {line}", flush=True)
+"""
+
+
+def test_witness_is_heard():
+    seen = witness.Witness(SCRIPT)
+    seen.tell("applied")
+    with pytest.raises(Failure, match="not seen"):
+        seen.tell("reversed")
+    seen.end()
+    assert seen.words == ["applied: saw applied", "reversed: not seen"]
+
+
+@pytest.mark.parametrize("script", ["", "print('set')", "raise SystemExit('broken')"])
+def test_witness_that_is_not_ready_fails(script):
+    with pytest.raises(Failure, match="witness"):
+        witness.Witness(script)
