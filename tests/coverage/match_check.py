@@ -50,6 +50,7 @@ from ansible_collections.rebootless.splice.tests.coverage.booted import Machine,
 HERE = pathlib.Path(__file__).resolve().parent
 KMOD = HERE.parents[1] / "kmod"
 CACHE = pathlib.Path(os.environ.get("REBOOTLESS_CACHE", "~/.cache/rebootless")).expanduser()
+NOT_IN_IMAGE = ("arch/x86/boot/*", "drivers/firmware/efi/libstub/*")  # what boots it is linked from these
 CHUNK = 40  # units given to make at a time
 
 
@@ -223,7 +224,9 @@ def chosen_units(tree: KernelTree, patterns: list[str]) -> list[Unit]:
 
 
 def built_in_units(tree: KernelTree) -> list[Unit]:
-    return [unit for name, unit in sorted(tree.units.units.items()) if VMLINUX in unit.objects]
+    """The units that the kernel's image is linked from; those of the boot loader's stage are none."""
+    units = [unit for name, unit in sorted(tree.units.units.items()) if VMLINUX in unit.objects]
+    return [unit for unit in units if not any(fnmatch.fnmatch(unit.name, pattern) for pattern in NOT_IN_IMAGE)]
 
 
 def corpus_units(tree: KernelTree) -> list[Unit]:

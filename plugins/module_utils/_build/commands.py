@@ -36,6 +36,8 @@ MISSING_HEADERS = {
     "libelf.h": "libelf-dev",
     "openssl/": "libssl-dev",
 }
+# For modules built without debug information, of which BTF is made: headers that hold a vmlinux would have it made.
+NO_BTF = "CONFIG_DEBUG_INFO_BTF_MODULES="
 _TAIL = 40  # lines of a failed tool's output that go into the error
 
 Say = Callable[[str], None]

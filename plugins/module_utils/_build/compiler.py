@@ -39,7 +39,8 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 SECTION_FLAGS = ("-ffunction-sections", "-fdata-sections")
 _EXACT, _SECTIONED, _CHECK, _COMMAND = "exact.o", "sectioned.o", "check.o", "command.json"
 _OBJECTS = "objects-2"  # in the tree; before, some units were compiled with the flags of another directory
-_EXPORTS = b"__ksymtab_"  # in an object's table of names if it exports anything
+# In an object's table of names if it exports anything; the second one since Linux 6.4.
+_EXPORTS = (b"__ksymtab_", b"__export_symbol_")
 _REPORT = "Report it, with the unit and the kernel's release."
 _DIAGNOSTIC = re.compile(r"^(?P<file>[^:\s]+):(?P<line>\d+):(?:\d+:)? (?P<kind>fatal error|error|Error): (?P<text>.*)$")
 
@@ -150,7 +151,7 @@ class Compiler:
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(content)
         done = self._shell(command.for_copy(copy, output, flags))
-        if done.returncode == 0 and copy.suffix == ".c" and _EXPORTS in output.read_bytes():
+        if done.returncode == 0 and copy.suffix == ".c" and _names_exports(output):
             versions = self._shell(command.versions_of_copy(copy))
             command_file(output).write_text(versions.stdout, encoding="utf-8")
         return done
@@ -167,6 +168,11 @@ class Compiler:
             errors="replace",
             check=False,
         )
+
+
+def _names_exports(path: Path) -> bool:
+    content = path.read_bytes()
+    return any(name in content for name in _EXPORTS)
 
 
 def _twins(pre: PreObjects) -> list[tuple[Path, tuple[str, ...]]]:

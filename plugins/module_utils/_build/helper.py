@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache, sha256_of
-from ansible_collections.rebootless.splice.plugins.module_utils._build.commands import run
+from ansible_collections.rebootless.splice.plugins.module_utils._build.commands import NO_BTF, run
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel_tree import KernelTree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.matcher_library import build_library
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
@@ -85,6 +85,7 @@ def _build(tree: KernelTree, kmod: str | Path, directory: Path) -> None:
             # The module is to be the same wherever it is built: without debug information and without this path.
             f"KCFLAGS=-g0 -fmacro-prefix-map={work}/=",
             "KAFLAGS=-g0",
+            NO_BTF,
             "modules",
         ],
         "helper_build_failed",

@@ -197,6 +197,7 @@ def build_update_module(
             "KCFLAGS=-g0",
             "KAFLAGS=-g0",
             *make_arguments,
+            commands.NO_BTF,
             "modules",
         ],
         "module_build_failed",
