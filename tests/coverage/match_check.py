@@ -14,7 +14,8 @@ They are matched against the distribution's kernel and modules, or, with ``--boo
 kernel booted in QEMU, once for each: ``--boot max:2 --boot qemu64:1 --boot EPYC-Rome:2:retbleed=unret``.
 
 Then against faults, which all have to be refused: one byte flipped outside of the places that may vary, ``--flips``
-times for each unit; and the same unit of the release ``--next`` in its place, if that is another.
+times for each unit; and, of those not chosen at random, the same unit of the release ``--next`` in its place, if that
+is another one.
 
 Ends with both figures, and status 1 if a unit did not match or a fault was accepted.
 """
@@ -27,6 +28,7 @@ import collections
 import contextlib
 import dataclasses
 import fnmatch
+import functools
 import json
 import os
 import pathlib
@@ -37,6 +39,7 @@ import time
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.distribution import DistributionTarget
+from ansible_collections.rebootless.splice.plugins.module_utils._build.exports import definer, read_symvers
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel_tree import KernelTree, read_tree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.matcher_library import build_library
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import ObjectFile
@@ -78,11 +81,12 @@ class Flipped:
 
 
 class Built:
-    """The objects of a tree's units, in a copy of its build directory below ``work``."""
+    """The objects of a tree's units: those that the tree keeps, or others in a copy of its build directory."""
 
     def __init__(self, tree: KernelTree, work: pathlib.Path, jobs: int) -> None:
         self.tree, self.work, self.jobs = tree, work / tree.release, jobs
         self.build = self.work / "build"
+        self.exports = read_symvers(pathlib.Path(tree.headers, "Module.symvers"))
         if not self.build.exists():
             self.work.mkdir(parents=True, exist_ok=True)
             shutil.copytree(tree.build, self.build, symlinks=True)
@@ -90,32 +94,45 @@ class Built:
     def compile(self, units: list[Unit]) -> None:
         """Compiles the units that have no object yet; ``program`` will miss those that cannot be."""
         kbuild = dataclasses.replace(self.tree.kbuild(self.jobs, self.work / "make.log"), build=self.build)
-        missing = [unit.target for unit in units if not (self.build / unit.name).exists()]
+        missing = [unit.target for unit in units if not self.object(unit).exists()]
         for start in range(0, len(missing), CHUNK):
             print(f"{self.tree.release}: compiling {start} of {len(missing)}", file=sys.stderr, flush=True)
             with contextlib.suppress(RebootlessError):
                 kbuild.make_units(missing[start : start + CHUNK])
         one_by_one = dataclasses.replace(kbuild, jobs=1)
         for unit in units:
-            if not (self.build / unit.name).exists():
+            if not self.object(unit).exists():
                 with contextlib.suppress(RebootlessError):
                     one_by_one.make_units([unit.target])
 
+    def object(self, unit: Unit) -> pathlib.Path:
+        """The unit's exact object: the tree's own if an update has been built of it."""
+        kept = pathlib.Path(self.tree.path, "objects", unit.name, "exact.o")
+        return kept if kept.exists() else self.build / unit.name
+
     def program(self, unit: Unit, object_name: str) -> Program:
         """The match program of one unit.  Raises ``RebootlessError``."""
-        builder = ProgramBuilder(self.tree.release)
-        builder.add_unit(object_name, unit.name, ObjectFile(self.build / unit.name))
+        builder = ProgramBuilder(self.tree.release, functools.partial(definer, self.exports))
+        builder.add_unit(object_name, unit.name, ObjectFile(self.object(unit)))
         return Program(builder.serialize())
 
 
 class Check:
     """Matches units one after the other; ``counts`` and ``failures`` say how it went."""
 
-    def __init__(self, built: Built, flips: int = 0, seed: str = "", after: Built | None = None) -> None:
+    def __init__(
+        self,
+        built: Built,
+        flips: int = 0,
+        seed: str = "",
+        after: Built | None = None,
+        exchanged: t.Collection[str] = (),
+    ) -> None:
         self.built, self.flips, self.after = built, flips, after
         self.matcher = Matcher(str(build_library(built.work / "libmatch.so", KMOD)))
         self.counts: collections.Counter[str] = collections.Counter()
         self.failures: list[str] = []
+        self.exchanged = exchanged
         self._random = random.Random(f"{built.tree.build_id} {seed}")
 
     def unit(self, unit: Unit, targets: t.Mapping[str, Target]) -> None:
@@ -155,7 +172,7 @@ class Check:
 
     def _other(self, unit: Unit, object_name: str, program: Program) -> Program | None:
         """The program of the same unit of the release after this one, if it is another one."""
-        if self.after is None or unit.name not in self.after.tree.units.units:
+        if self.after is None or unit.name not in self.exchanged or unit.name not in self.after.tree.units.units:
             return None
         try:
             other = self.after.program(unit, object_name)
@@ -268,6 +285,7 @@ def main() -> int:
     units = {unit.name: unit for unit in chosen_units(tree, arguments.patterns)}
     if arguments.corpus:
         units.update((unit.name, unit) for unit in corpus_units(tree))
+    exchanged = list(units.values())
     others = [unit for unit in built_in_units(tree) if unit.name not in units]
     count = arguments.random if arguments.random or units else len(others)
     chosen = random.Random(arguments.seed).sample(others, min(count, len(others)))
@@ -278,11 +296,11 @@ def main() -> int:
     after = Built(find_tree(arguments.next, CACHE), arguments.work, arguments.jobs) if arguments.next else None
     if after is not None:
         there = after.tree.units.units
-        after.compile([there[name] for name in units if name in there])
+        after.compile([there[unit.name] for unit in exchanged if unit.name in there])
     targets: dict[str, Target] = {
         str(machine): boot(tree.vmlinuz, built.work, machine) for machine in arguments.boot
     } or {"image": DistributionTarget(tree)}
-    check = Check(built, arguments.flips, arguments.seed, after)
+    check = Check(built, arguments.flips, arguments.seed, after, [unit.name for unit in exchanged])
     for unit in units.values():
         if not arguments.boot or VMLINUX in unit.objects:
             check.unit(unit, targets)

@@ -70,6 +70,24 @@ def test_any_flipped_bit_is_refused(matcher, built, name):
     assert matcher.match(program.blob, memory).ok
 
 
+def test_what_the_kernel_puts_into_a_modules_code_is_the_kernels(tmp_path):
+    builder = ProgramBuilder(VERSION, lambda name, here: {"__SCT__hook": "other"}.get(name, here))
+    builder.add_unit("one", "one.o", compiled(tmp_path, "place_static_call_module.S"))
+    builder.add_unit("one", "two.o", compiled(tmp_path, "place_static_call_trampoline.S"))
+    objects = {symbol.name: symbol.object for symbol in layout.Program(builder.serialize()).symbols}
+    assert objects["x86_return_thunk"] == "vmlinux"
+    assert (objects["__SCT__hook"], objects["__SCK__hook"]) == ("other", "other")
+    assert objects["__SCK__null"] == "one"
+
+
+@pytest.mark.parametrize("init", [False, True])
+def test_a_modules_initialisation_is_compared_only_while_it_is_loaded(tmp_path, init):
+    builder = ProgramBuilder(VERSION)
+    builder.add_unit("one", "one.o", compiled(tmp_path, "place_references.c"), init=init)
+    sections = layout.Program(builder.serialize()).sections
+    assert (".init.text" in {section.name for section in sections if section.compared}) == init
+
+
 def test_sections_that_are_compared(built):
     program, _builder = built("place_references.c")
     compared = {section.name for section in program.sections if section.compared}

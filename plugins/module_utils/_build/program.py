@@ -11,6 +11,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build import sp
 from ansible_collections.rebootless.splice.plugins.module_utils._build.contents import Field, Literal
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import ObjectFile, Section, Symbol
 from ansible_collections.rebootless.splice.plugins.module_utils._build.places import Place, Places
+from ansible_collections.rebootless.splice.plugins.module_utils._build.rewrites import KEY, TRAMPOLINE
 from ansible_collections.rebootless.splice.plugins.module_utils._build.tables import Tables
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.program import (
@@ -53,13 +54,15 @@ class ProgramBuilder:
         self.units: list[Unit] = []
         self._symbols: dict[tuple, int] = {}
 
-    def add_unit(self, object_name: str, unit: str, pre: ObjectFile) -> int:
+    def add_unit(self, object_name: str, unit: str, pre: ObjectFile, init: bool = False) -> int:
         """Adds every matchable section of an exact-flags pre object; returns the unit's number.
 
-        ``object_name`` is ``vmlinux`` or the module's name, ``unit`` the object's path in the kernel build.
+        ``object_name`` is ``vmlinux`` or the module's name, ``unit`` the object's path in the kernel build.  With
+        ``init`` the code of a module's initialisation is compared, too: it is there only while the module is loaded,
+        so such a program can only be matched then.
         """
         added = Unit(object_name, unit, pre)
-        compared = compared_sections(pre, Places(pre, self.kernel), added.built_in)
+        compared = compared_sections(pre, Places(pre, self.kernel), added.built_in, init)
         added.compared = frozenset(compared)
         for section in compared:
             self._section(added, section, compared=True)
@@ -129,13 +132,22 @@ class ProgramBuilder:
         if isinstance(target, str):
             if special.is_missing_from_symbol_table(target):
                 return self._nameless(target)
-            return self.global_symbol(target, self.owner(target, unit.object_name))
+            return self.global_symbol(target, self._owner(target, unit))
         if isinstance(target, Section):
             return self._local(unit, target, 0)
         key = (SYMBOL_LITERAL, unit.object_name, unit.name, target.where)
         if key not in self._symbols:
             self._symbols[key] = self.tables.literal(target.data)
         return self._symbols[key]
+
+    def _owner(self, name: str, unit: Unit) -> str:
+        """Which object has a symbol that the unit's own code, or what the kernel makes of it, refers to."""
+        if name in special.KERNELS_OWN:
+            return "vmlinux"
+        if name.startswith(KEY):  # a module that sees only the trampoline has no reference to the key
+            owner = self.owner(TRAMPOLINE + name[len(KEY) :], unit.object_name)
+            return owner if owner != unit.object_name else self.owner(name, unit.object_name)
+        return self.owner(name, unit.object_name)
 
     def _nameless(self, name: str) -> int:
         """A symbol that the symbol table never has: all that can be asked is that its uses agree."""
@@ -166,13 +178,14 @@ def symbols_in_table(section: Section) -> list[Symbol]:
     return [s for s in named if s.binding != "weak"] or named
 
 
-def compared_sections(pre: ObjectFile, places: Places, built_in: bool) -> dict[Section, list[Place]]:
+def compared_sections(pre: ObjectFile, places: Places, built_in: bool, init: bool = False) -> dict[Section, list[Place]]:
     """The sections whose every byte can be compared, with their places: code, and constants that can be found.
 
     Constants can be found if compared bytes tell where they are, or if the symbol table has a name of theirs that the
-    compiler has not numbered (there are hundreds of ``__func__.0``).
+    compiler has not numbered (there are hundreds of ``__func__.0``).  ``init`` adds the code that a module, which is
+    being loaded, still has.
     """
-    found = [s for s in pre.sections if s.is_text and s.size and special.stays_in_memory(s, built_in)]
+    found = [s for s in pre.sections if s.is_text and s.size and special.stays_in_memory(s, built_in, init)]
     found += [s for s in pre.sections if is_constant(s) and any("." not in t.name for t in symbols_in_table(s))]
     compared: dict[Section, list[Place]] = {}
     for section in found:  # grows while it is walked

@@ -134,6 +134,11 @@ CODE = "(code)"  # in place of a section's name: all sections with code
 # Code that is not in memory once a kernel runs (or, for the replacements, only a source of other code).
 TRANSIENT_TEXT = (".init.", ".altinstr_replacement", ".altinstr_aux", ".discard.")
 
+MODULE_INIT = ".init.text"
+
+# What the kernel puts into the code of modules, too, without exporting it.
+KERNELS_OWN = frozenset(("x86_return_thunk", "__static_call_return", "paravirt_BUG", "BUG_func", "pv_ops"))
+
 # Symbols that the symbol table leaves out: its own tables, and absolute ones (is_ignored_symbol in scripts/kallsyms.c).
 MISSING_SYMBOLS = frozenset(
     (
@@ -231,8 +236,10 @@ def sections_of(pre: ObjectFile, name: str) -> list[Section]:
     return [section] if section is not None else []
 
 
-def stays_in_memory(section: Section, built_in: bool = True) -> bool:
-    """Whether a text section is still there when the kernel runs."""
+def stays_in_memory(section: Section, built_in: bool = True, init: bool = False) -> bool:
+    """Whether a text section is still there when the kernel runs; with ``init``, while the module is being loaded."""
+    if init and not built_in and section.name.startswith(MODULE_INIT):
+        return True
     if section.name.startswith(TRANSIENT_TEXT):
         return False
     return not (built_in and section.name.startswith(".exit."))
