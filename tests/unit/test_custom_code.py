@@ -23,6 +23,7 @@ from ansible_collections.rebootless.splice.tests.unit.differencing.compiled impo
 
 KERNEL = special.kernel_of("6.1.176-1")
 KMOD = pathlib.Path("/collection/kmod")
+CUSTOM = pathlib.Path(__file__).parents[1] / "coverage" / "custom"
 
 
 def test_what_is_handled_is_no_reason_to_refuse():
@@ -60,6 +61,14 @@ def test_stages_are_told_in_order():
     assert custom_code.stages(object_file("custom_code", "pre")) == []
 
 
+def test_stages_are_those_of_the_helper():
+    header = (pathlib.Path(__file__).parents[2] / "kmod" / "rebootless.h").read_text(encoding="utf-8")
+    _before, found, rest = header.partition("enum rbl_hook_stage {")
+    assert found
+    words = [word.strip() for word in rest.partition("}")[0].split(",")]
+    assert words[:10] == [f"RBL_{stage.upper()}" for stage in custom_code.STAGES]
+
+
 def test_custom_code_itself_is_carried_and_changes_nothing_else():
     difference = unit_change("custom_code").difference
     assert {(f.change, f.name) for f in difference.functions} == {("new", "raise_limit"), ("new", "lower_limit")}
@@ -95,3 +104,9 @@ def test_reading_custom_code(tmp_path):
         with pytest.raises(RebootlessError) as error:
             custom_code.read_custom(path, source)
         assert error.value.code == expected
+
+
+@pytest.mark.parametrize("path", sorted(CUSTOM.rglob("*.c")), ids=lambda path: path.relative_to(CUSTOM).parts[0])
+def test_the_corpus_custom_code_is_read(path):
+    source = "/".join(path.relative_to(CUSTOM).parts[1:])
+    assert custom_code.read_custom(path, source).content.count(b"#include <rebootless_custom.h>") == 1

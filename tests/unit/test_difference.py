@@ -33,11 +33,13 @@ def told(changes):
         ("clones", {"with_cold_part"}),
         ("ex_table", {"read_user"}),
         ("jump_label", {"other_key"}),
+        ("merged_constant", {"changed"}),
         ("own_constant", {"switched"}),
         ("paravirt", {"irq"}),
         ("shared_section", {"changed"}),
         ("static_call", {"caller"}),
         ("strings", {"first"}),
+        ("syscall", {"__se_sys_example"}),
     ],
 )
 def test_only_what_the_patch_changes_is_changed(construct, functions):
@@ -62,6 +64,33 @@ def test_a_changed_cold_part_is_its_functions_change():
     (change,) = difference("clones").functions
     assert change.pre.name == change.post.name == "with_cold_part"
     assert [p.name for p in change.pre_parts] == [p.name for p in change.post_parts] == ["with_cold_part.cold"]
+
+
+def test_clones_come_and_go_with_their_callers():
+    assert told(difference("clone_numbers").functions) == {
+        *(("changed", "calls_first"), ("changed", "calls_first_again")),
+        *(("removed", "first.constprop.0"), ("new", "first")),
+    }
+
+
+def test_what_nobody_sees_is_no_change():
+    assert not difference("cosmetic")
+
+
+def test_state_of_one_place_belongs_to_its_function():
+    found = difference("sites")
+    assert told(found.functions) == {("changed", "stays"), ("removed", "goes"), ("new", "comes")}
+    assert {(c.change, counterless(c.name)) for c in found.data} == {
+        *(("removed", "_rs"), ("removed", "__already_done")),
+        *(("new", "_rs"), ("new", "__already_done")),
+    }
+    # Two static counters of one name go on where they are: they were paired by their users.
+    for name in ("stays", "next"):
+        (pre, post) = (
+            [r.target for r in p.references(p.by_name[name]) if r.piece and counterless(r.piece.name) == "next_id"]
+            for p in (found.correlation.pre, found.correlation.post)
+        )
+        assert {found.correlation.post_of(piece) for piece in pre} == set(post) != set()
 
 
 def test_data_is_compared_by_value_size_and_section():

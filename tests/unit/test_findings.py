@@ -35,13 +35,18 @@ def sentences(rows, code):
         "changed_function",
         "clones",
         "constant",
+        "clone_numbers",
+        "cosmetic",
         "functions_come_and_go",
         "other_data",
         "own_constant",
+        "merged_constant",
         "paravirt",
         "shared_section",
+        "sites",
         "static_locals",
         "strings",
+        "syscall",
     ],
 )
 def test_what_can_be_made_live_has_no_findings(construct):
