@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Builds one entry's update, in a process of its own: ``building.py JOB`` writes what became of it to JOB's ``result``.
 
-JOB is a file of JSON: ``name``, ``cves``, ``patch``, ``custom`` (pairs of a path
+JOB is a file of JSON: ``name``, ``cves``, ``patches``, ``custom`` (pairs of a path
 and the source that it belongs to), ``tree``, ``cache``, ``jobs``, ``directory``,
 ``result``.
 """
@@ -58,7 +58,7 @@ def build(job: dict[str, t.Any]) -> dict[str, t.Any]:
     phases = Phases()
     builder = updates.Builder(tree, KMOD, Cache(job["cache"]), job["jobs"], phases)
     more = {"custom": tuple(read_custom(*row) for row in job["custom"])} if job["custom"] else {}
-    update = updates.Update(job["name"], "1", tuple(job["cves"]), (read_patch(job["patch"]),), **more)
+    update = updates.Update(job["name"], "1", tuple(job["cves"]), tuple(map(read_patch, job["patches"])), **more)
     result: dict[str, t.Any] = {}
     start = time.monotonic()
     try:

@@ -40,6 +40,11 @@ class Entry:
         return [(str(path), path.relative_to(directory).as_posix()) for path in sorted(directory.rglob("*.c"))]
 
     @property
+    def more_patches(self) -> list[str]:
+        """Patches that go on top of the fix for its custom code."""
+        return [str(path) for path in sorted((CUSTOM / self.name).glob("*.patch"))]
+
+    @property
     def witness(self) -> str:
         """The script that watches objects which were there before the update; "" if it has none."""
         path = CUSTOM / self.name / WITNESS

@@ -102,7 +102,7 @@ class Coverage:
 
     def _key(self, entry: Entry) -> str:
         patch = (self.directory(entry) / "fix.patch").read_bytes()
-        custom = [pathlib.Path(path).read_bytes() for path, _source in entry.custom]
+        custom = [pathlib.Path(path).read_bytes() for path in (*dict(entry.custom), *entry.more_patches)]
         return sha256_of("coverage", self._tree, patch, entry.witness, *custom, code())
 
     def _known(self, entry: Entry) -> dict[str, t.Any] | None:
@@ -173,7 +173,7 @@ class Coverage:
         job = {
             "name": entry.update,
             "cves": entry.cves,
-            "patch": str(self.directory(entry) / "fix.patch"),
+            "patches": [str(self.directory(entry) / "fix.patch"), *(entry.more_patches if custom else [])],
             "custom": custom,
             "tree": self._tree,
             "cache": str(self.work.parent / "cache"),
