@@ -16,6 +16,7 @@ import time
 import typing as t
 import zipfile
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.tests.integration.support.host import Host
 from ansible_collections.rebootless.splice.tests.integration.support.runner import Runner
 
@@ -23,8 +24,8 @@ COLLECTION = pathlib.Path(__file__).resolve().parents[2]
 NAMESPACE = "ansible_collections/rebootless/splice"
 PARTS = ("plugins/module_utils/_common", "plugins/module_utils/_target", "tests/coverage/guest")
 ARCHIVE = "/run/coverage.zip"
-READY_TIMEOUT = 120  # seconds until the agent has started,
-STEP_TIMEOUT = 240  # and that one step may take
+READY_TIMEOUT = 300  # seconds until the agent has started,
+STEP_TIMEOUT = 300  # and that one step may take
 MEMORY = 1024  # MiB
 KERNEL_ARGUMENTS = ["oops=panic"]  # so that it is clear which update was the cause
 AGENT = "\n--- the agent:\n"
@@ -68,10 +69,12 @@ class Bench:
 
     def __init__(self, lab: str, cache: pathlib.Path, kernel: str) -> None:
         self._lab, self._cache, self._kernel = lab, cache, kernel
+        self._variables = {"lab_name": lab, "lab_cache": str(cache)}
         self._agent: subprocess.Popen[bytes] | None = None
         self._answers: queue.Queue[bytes] = queue.Queue()
         self._host: Host | None = None
         self.boots = 0
+        self.stopped = False  # set from another thread, ends whatever goes on here
         self.tried: list[str] = []  # since the last boot
 
     @property
@@ -79,20 +82,23 @@ class Bench:
         return self._agent is not None
 
     def up(self) -> None:
-        """Boots the machine, unless it runs, and starts the agent on it."""
-        if self._agent is not None:
-            return
+        """Boots the machine, unless it runs, and starts the agent on it; raises ``MachineLost``."""
+        for last in (False, False, True):
+            if self._agent is not None:
+                return
+            if self.stopped:
+                raise MachineLost("The machine is not wanted any more", "start", "")
+            try:
+                self._boot()
+            except (MachineLost, RebootlessError):
+                if last or self.stopped:
+                    raise
+
+    def _boot(self) -> None:
         if self._host is None:
             wanted = [{"name": "machine", "kernel": self._kernel, "memory": MEMORY}]
-            Runner().playbook(
-                "rebootless.splice.lab_up",
-                variables={
-                    "lab_name": self._lab,
-                    "lab_cache": str(self._cache),
-                    "lab_hosts": wanted,
-                    "lab_kernel_arguments": KERNEL_ARGUMENTS,
-                },
-            )
+            variables = {"lab_hosts": wanted, "lab_kernel_arguments": KERNEL_ARGUMENTS, **self._variables}
+            Runner().playbook("rebootless.splice.lab_up", variables=variables)
             directory = self._cache / "lab" / self._lab
             self._host = Host(directory, "machine", Runner(directory / "inventory.yml"))
         if self.boots:
@@ -123,9 +129,7 @@ class Bench:
         self.down()
         if self._host is not None:
             self._host.machine.stop()  # whatever becomes of the rest, it does not run on
-            Runner().playbook(
-                "rebootless.splice.lab_down", variables={"lab_name": self._lab, "lab_cache": str(self._cache)}, ok=False
-            )
+            Runner().playbook("rebootless.splice.lab_down", variables=self._variables, ok=False)
 
     def obey(self, order: dict[str, t.Any], say: t.Callable[[str], None]) -> dict[str, t.Any]:
         """What the agent answers to an order; raises ``MachineLost``."""
@@ -149,7 +153,7 @@ class Bench:
     def _next(self, step: str, timeout: float) -> dict[str, t.Any]:
         host = t.cast(Host, self._host)
         end = time.monotonic() + timeout
-        while time.monotonic() < end:
+        while time.monotonic() < end and not self.stopped:
             try:
                 line = self._answers.get(timeout=1)
             except queue.Empty:
@@ -162,7 +166,8 @@ class Bench:
         raise self._lost(f"The machine did not answer for {timeout:g} seconds", step)
 
     def _lost(self, what: str, step: str) -> MachineLost:
-        time.sleep(1)  # for the last words
+        if not self.stopped:
+            time.sleep(1)  # for the last words
         lost = MachineLost(what, step, t.cast(Host, self._host).console()[-12000:])
         errors = b""
         if self._agent is not None and self._agent.poll() is not None and self._agent.stderr is not None:

@@ -131,7 +131,7 @@ class Coverage:
         finally:
             self._stop.set()
             self._kill()
-            self._bench.down()
+            self._bench.stopped = True
             self._built.put(None)
             for thread in (*threads, trying):
                 thread.join()
@@ -145,6 +145,8 @@ class Coverage:
         except Stopped:
             pass
         except Exception:
+            if self._stop.is_set():
+                return
             self._crashed.append(traceback.format_exc())
             self._stop.set()
 
