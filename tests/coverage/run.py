@@ -239,7 +239,7 @@ class Coverage:
             (directory / "console.log").write_text(lost.console, encoding="utf-8")
             details = {"console": lost.console.splitlines()[-60:], "before": self._bench.tried[:-1]}
             trial = {"facts": {}, "problem": {"code": "machine_lost", "sentence": str(lost), "details": details}}
-        if trial.get("problem") or witness:
+        if witness or (trial.get("problem") and not trial["facts"].get("untouched")):
             self._bench.down()  # nobody knows what is left there
         trial["seconds"] = round(time.monotonic() - start, 1)
         write_atomically(directory / "trial.json", json.dumps(trial, indent=1).encode())
