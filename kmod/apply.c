@@ -113,6 +113,19 @@ static void succeed_to(struct rbl_record *record, struct rbl_record *other, bool
 
 /* ---- operations ---- */
 
+/* Once it was applied, some updates' code may never go: whoever has one of its addresses may come back to it. */
+static void keep_code(struct rbl_record *record)
+{
+	const struct rbl_part *part;
+
+	rbl_for_each_part(part, record)
+		if (part->present && part->object->flags & RBL_OBJECT_KEPT && !record->kept) {
+			__module_get(record->module);
+			record->kept = true;
+			pr_info("%s: its module stays until the next boot\n", record->name);
+		}
+}
+
 /* What has to hold before anything is switched. */
 static int prepare(struct rbl_record *record)
 {
@@ -160,6 +173,7 @@ int rbl_apply(struct rbl_record *record, unsigned int deadline)
 		return err;
 	}
 	record->ran = true;
+	keep_code(record);
 	rbl_succeed(record);
 	/* As for any live patch: an oops shall say that not all code is the kernel's own. */
 	add_taint(TAINT_LIVEPATCH, LOCKDEP_STILL_OK);

@@ -119,6 +119,7 @@ struct rbl_record {
 	enum rbl_state state;
 	bool loaded;			/* its module's init function runs or has run */
 	bool ran;			/* it was applied at least once */
+	bool kept;			/* its module may not go until the next boot */
 	bool gone;			/* no longer in the list, and about to be freed */
 
 	struct rbl_part *parts;		/* one for each of update->n_objects */
@@ -255,6 +256,8 @@ static inline unsigned int rbl_longer(unsigned int pause)
 }
 
 /* operation.c */
+int rbl_operation_lock(struct rbl_record *record);
+void rbl_operation_unlock(void);
 void rbl_operation_init(struct rbl_record *record);
 int rbl_operation_start(struct rbl_record *record, const char *name,
 			int (*run)(struct rbl_record *record, unsigned int argument), unsigned int argument);

@@ -1,23 +1,53 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Commands to an update that may take a while, done by a work item while who wrote them waits. */
+#include <linux/delay.h>
 #include <linux/sched/signal.h>
 
 #include "internal.h"
 
+#define LOCK_PATIENCE (5 * HZ)	/* for modules that come or go meanwhile */
+
+static struct rbl_record *operating;	/* whose operation holds rbl_lock; NULL if none does */
+
 /*
- * The second of two operations is refused, not queued: when its turn came, the
- * update might be in another state than it was meant for.  And who holds the
- * lock may wait for the end of this work.
+ * Takes rbl_lock for an operation on the record.  The second of two operations
+ * is refused, not queued: when its turn came, the update might be in another
+ * state than it was meant for.  A module that comes or goes is waited for.
+ * But who holds the lock may also be ending the record, and wait for us.
  */
+int rbl_operation_lock(struct rbl_record *record)
+{
+	unsigned long until = jiffies + LOCK_PATIENCE;
+
+	while (!mutex_trylock(&rbl_lock)) {
+		if (READ_ONCE(record->gone))
+			return -ENODEV;
+		if (READ_ONCE(operating) || time_after(jiffies, until))
+			return rbl_refuse_busy_helper(record);
+		msleep(1);
+	}
+	if (record->gone) {
+		mutex_unlock(&rbl_lock);
+		return -ENODEV;
+	}
+	WRITE_ONCE(operating, record);
+	return 0;
+}
+
+void rbl_operation_unlock(void)
+{
+	WRITE_ONCE(operating, NULL);
+	mutex_unlock(&rbl_lock);
+}
+
 static int run(struct rbl_record *record)
 {
-	int err = -ENODEV;
+	int err = rbl_operation_lock(record);
 
-	if (!mutex_trylock(&rbl_lock))
-		return rbl_refuse_busy_helper(record);
-	if (!record->gone)
-		err = record->operation.run(record, record->operation.argument);
-	mutex_unlock(&rbl_lock);
+	if (err)
+		return err;
+	err = record->operation.run(record, record->operation.argument);
+	rbl_operation_unlock();
 	return err;
 }
 

@@ -63,6 +63,11 @@ enum rbl_object_flags {
 	 * update is, and is gone when that module's init has run.
 	 */
 	RBL_OBJECT_INIT = 1,
+	/*
+	 * Objects that live on may hold addresses of the part's new functions (a timer, a work item, an RCU callback),
+	 * so the update's module stays in memory once it was applied, also when it is reversed.
+	 */
+	RBL_OBJECT_KEPT = 2,
 };
 
 /*

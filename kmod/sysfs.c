@@ -275,15 +275,15 @@ static int control_reverse(struct rbl_record *record, const char *argument)
 /* What takes no time is done here and now. */
 static int at_once(struct rbl_record *record, int (*run)(struct rbl_record *record), const char *argument)
 {
-	int err = -ENODEV;
+	int err;
 
 	if (*argument)
 		return -EINVAL;
-	if (!mutex_trylock(&rbl_lock))
-		return rbl_refuse_busy_helper(record);
-	if (!record->gone)
-		err = run(record);
-	mutex_unlock(&rbl_lock);
+	err = rbl_operation_lock(record);
+	if (err)
+		return err;
+	err = run(record);
+	rbl_operation_unlock();
 	return err;
 }
 
