@@ -78,11 +78,16 @@ static struct rbl_record *find_module_record(const struct module *module)
 /* Ends a record: no file of it is left, nor anything that it held. */
 static void drop(struct rbl_record *record)
 {
+	struct rbl_part *part;
+
 	record->gone = true;
 	list_del_init(&record->list);
 	cancel_delayed_work_sync(&record->deadline);
 	rbl_operation_end(record);
 	kobject_del(&record->kobj);	/* waits for the readers of its files */
+	/* The kernel has yet to read a going module's tables, by which it forgets its static branches: they stay. */
+	rbl_for_each_part(part, record)
+		part->fields_written = false;
 	rbl_parts_free(record);
 	kobject_put(&record->kobj);
 }
