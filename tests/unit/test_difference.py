@@ -93,6 +93,11 @@ def test_state_of_one_place_belongs_to_its_function():
         assert {found.correlation.post_of(piece) for piece in pre} == set(post) != set()
 
 
+def test_a_static_local_of_another_function_is_another_thing():
+    found = difference("other_owner")
+    assert {(c.change, counterless(c.name)) for c in found.data} == {("removed", "state"), ("new", "state")}
+
+
 def test_data_is_compared_by_value_size_and_section():
     assert told(difference("data").data) == {
         ("changed", "value"),

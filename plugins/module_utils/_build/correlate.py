@@ -15,6 +15,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.debug_variables import DebugVariables
 from ansible_collections.rebootless.splice.plugins.module_utils._build.pieces import (
     Literal,
     Piece,
@@ -139,7 +140,7 @@ class Correlation:
         return (counterless(target.name) or target.name, target.lifetime, target.size, _contents(pieces, target))
 
     def _pair_leftovers(self) -> None:
-        """By order: among what the same functions use, then by name alone where that is unique; then by position.
+        """By order: among what the same functions use, then among what the same function declares.
 
         A function's own constants are paired only among what the same functions use: another function's table of the
         same name is another table.
@@ -150,8 +151,8 @@ class Correlation:
 
         self._pair_groups(lambda pieces, p: (*users(pieces, p), p.size), _is_one_message)
         self._pair_groups(users, lambda pieces, p: _is_one_message(pieces, p) or not _is_its_contents(pieces, p))
-        self._pair_groups(lambda pieces, p: (counterless(p.name), p.lifetime, p.size), _is_its_contents)
-        self._pair_groups(lambda pieces, p: counterless(p.name), _is_its_contents)
+        self._pair_groups(lambda pieces, p: (self._declared(pieces, p), p.lifetime, p.size), _is_its_contents)
+        self._pair_groups(self._declared, _is_its_contents)
 
     def _pair_groups(self, key, is_left_out) -> None:
         groups: tuple[dict, dict] = (collections.defaultdict(list), collections.defaultdict(list))
@@ -159,11 +160,20 @@ class Correlation:
             for p in self.unpaired(pieces):
                 if p.kind == "data" and counterless(p.name) is not None and not is_left_out(pieces, p):
                     found[key(pieces, p)].append(p)
+            if not found:
+                return
         for name, ours in groups[0].items():
             theirs = groups[1].get(name, [])
             if len(ours) == len(theirs):
                 for piece, other in zip(ours, theirs):
                     self._pair(piece, other)
+
+    def _declared(self, pieces: Pieces, piece: Piece) -> tuple:
+        """The name, and the function that it is local to: of another function, the same name is another thing."""
+        known = self.__dict__.setdefault("_known_variables", {})
+        if id(pieces) not in known:
+            known[id(pieces)] = DebugVariables(pieces.object.path)
+        return counterless(piece.name), known[id(pieces)].owner(piece)
 
     def _users(self, pieces: Pieces) -> dict[int, set[str]]:
         """Which families of functions refer to each piece of data."""

@@ -80,6 +80,18 @@ class DebugVariables:
             bits = range(8 * wanted.start, 8 * wanted.stop)
             yield from _leaves(_type_of(_origin(entry)), "", "", 0, 0, bits)
 
+    def owner(self, piece: Piece) -> str:
+        """The function that the static local at ``piece`` is declared in; "" if it is none."""
+        entry = self._by_place.get((piece.section.index, piece.start))
+        entry = _origin(entry) if entry is not None else None
+        while entry is not None and entry.tag != "DW_TAG_subprogram":
+            entry = entry.get_parent()
+        if entry is None:
+            return ""
+        if "DW_AT_abstract_origin" in entry.attributes:
+            entry = entry.get_DIE_from_attribute("DW_AT_abstract_origin")
+        return _name(entry)
+
     def type_name(self, piece: Piece) -> str:
         """The name of the struct that the variable is, or is an array of; "" if it is none."""
         entry = self._by_place.get((piece.section.index, piece.start))
