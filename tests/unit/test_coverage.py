@@ -127,7 +127,8 @@ def row(name, verdict, reason):
 
 
 def test_page_is_one_file_that_escapes_what_it_shows(manifest, tmp_path):
-    rows = [row("CVE-1", "automatic", "<script>"), row("CVE-3", "failed", "a|b")]
+    untried = {**row("CVE-3", "failed", "a|b"), "trial": {}}
+    rows = [row("CVE-1", "automatic", "<script>"), untried]
     paths = report.write(manifest, tmp_path / "out", rows, whole=False)
     page = (tmp_path / "out" / "coverage.html").read_text()
     assert "<script>" not in page and "&lt;script&gt;" in page and "a &lt;b&gt;fix" in page

@@ -113,6 +113,7 @@ HARMLESS_SECTIONS = {
     "__fair_sched_class": "a scheduling class",
     "__idle_sched_class": "a scheduling class",
     ".printk_index": "an index of messages",
+    ".rbl.": "an update module's own tables; __jump_table names the same places",
 }
 
 # Tables with the name of a variable behind this: the boot writes its value into code (rewrites.runtime_pointer).
