@@ -155,8 +155,6 @@ class Exercise:
             self._check_exchanged(present)
             self._check_replacement()
             self.facts["late"] = sorted(gone)
-        with self.step("load late"):
-            self._load()
         with self.step("unload modules late"):
             again = [name for name in gone if self._unload(name)]
             self.facts["unloaded_while_applied"] = sorted(again)
