@@ -8,32 +8,34 @@ import pytest
 from support.builds import Edit
 from support.host import Host
 
-INCLUDES = "#include <linux/fs.h>\n#include <linux/init.h>\n"
-SHOWS = "\t\tutsname()->version);\n\treturn 0;"
+SHOW = """static int version_proc_show(struct seq_file *m, void *v)
+{
+	seq_printf(m, linux_proc_banner,
+		utsname()->sysname,
+		utsname()->release,
+		utsname()->version);
+"""
 # A static branch whose key is in the kernel, is not exported to modules, and is switched by a sysctl.
-BRANCH = (
-    Edit("fs/proc/version.c", INCLUDES, f"#include <linux/delayacct.h>\n{INCLUDES}"),
-    Edit(
-        "fs/proc/version.c",
-        SHOWS,
-        SHOWS.replace(
-            "\treturn 0;",
-            '\tif (static_branch_unlikely(&delayacct_key))\n\t\tseq_puts(m, "accounted\\n");\n\treturn 0;',
-        ),
-    ),
+BRANCH = Edit(
+    "fs/proc/version.c",
+    SHOW,
+    "DECLARE_STATIC_KEY_FALSE(delayacct_key);\n\n"
+    + SHOW
+    + '\tif (static_branch_unlikely(&delayacct_key))\n\t\tseq_puts(m, "accounted\\n");\n',
+)
+IOCTL = (
+    "static long kvm_dev_ioctl(struct file *filp,\n"
+    "\t\t\t  unsigned int ioctl, unsigned long arg)\n"
+    "{\n\tlong r = -EINVAL;\n\n\tswitch (ioctl) {\n\tcase KVM_GET_API_VERSION:\n"
+    "\t\tif (arg)\n\t\t\tgoto out;\n\t\tr = KVM_API_VERSION;\n"
 )
 # One whose key is in the same module; it is switched on by the first virtual CPU without a local APIC.
-MODULES_BRANCH = (
-    Edit(
-        "virt/kvm/kvm_main.c",
-        "static long kvm_dev_ioctl(struct file *filp,",
-        "DECLARE_STATIC_KEY_FALSE(kvm_has_noapic_vcpu);\n\nstatic long kvm_dev_ioctl(struct file *filp,",
-    ),
-    Edit(
-        "virt/kvm/kvm_main.c",
-        "\t\tr = KVM_API_VERSION;\n",
-        "\t\tr = KVM_API_VERSION;\n\t\tif (static_branch_unlikely(&kvm_has_noapic_vcpu))\n\t\t\tr++;\n",
-    ),
+MODULES_BRANCH = Edit(
+    "virt/kvm/kvm_main.c",
+    IOCTL,
+    "DECLARE_STATIC_KEY_FALSE(kvm_has_noapic_vcpu);\n\n"
+    + IOCTL
+    + "\t\tif (static_branch_unlikely(&kvm_has_noapic_vcpu))\n\t\t\tr++;\n",
 )
 API_VERSIONS = """
 import fcntl, os
@@ -49,10 +51,10 @@ print(fcntl.ioctl(kvm, KVM_GET_API_VERSION))
 """
 
 
-def applied(host: Host, builds, name: str, *edits: Edit):
-    """The update of these edits, applied while the test runs."""
+def applied(host: Host, builds, name: str, edit: Edit):
+    """The update of this edit, applied while the test runs."""
     package = f"/root/{name}.rbl.tar.gz"
-    host.write(package, builds.update(host.release, name, *edits).content)
+    host.write(package, builds.update(host.release, name, edit).content)
     result = host.module("update", package=package)
     assert not result["failed"], result
     yield
@@ -66,7 +68,7 @@ def switch(host: Host, value: int) -> None:
 @pytest.fixture
 def branch(host50, builds):
     switch(host50, 0)
-    yield from applied(host50, builds, "static-branch", *BRANCH)
+    yield from applied(host50, builds, "static-branch", BRANCH)
     switch(host50, 0)
 
 
@@ -86,7 +88,7 @@ def kvm(host50):
 
 def test_a_static_branch_follows_its_key_in_a_module(host50, builds, kvm):
     """Applied to the loaded module; and loaded before it, so that the key comes later than the branch."""
-    steps = applied(host50, builds, "modules-branch", *MODULES_BRANCH)
+    steps = applied(host50, builds, "modules-branch", MODULES_BRANCH)
     next(steps)
     assert host50.python(API_VERSIONS) == "12 13 12"
     host50.run("modprobe -r kvm_amd kvm_intel kvm; modprobe kvm_amd || modprobe kvm_intel")

@@ -599,6 +599,14 @@ def test_constant_data_is_exchanged_where_it_runs():
     assert targets(row.chunk) == ["new_operation.rbl", "old_operation"]
 
 
+def test_new_functions_that_objects_may_call_keep_the_update_loaded(tmp_path):
+    found = make_replacement([with_how("exchanged", operations="exchange")], "6.1.176-1", EXPORTS)
+    assert found.parts[0].handed_out == ["new_operation"]
+    write_update_module(tmp_path, IDENTITY, found, KMOD)
+    assert ".flags = RBL_OBJECT_KEPT,\t/* new_operation */" in (tmp_path / "update.c").read_text()
+    assert made("functions_come_and_go").replacement.parts[0].handed_out == []
+
+
 def test_data_that_the_match_does_not_prove_is_not_exchanged():
     change = with_how("data", const_changed="exchange")
     datum = next(

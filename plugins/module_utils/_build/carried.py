@@ -96,6 +96,7 @@ class Part:
     functions: list[FunctionRow] = dataclasses.field(default_factory=list)
     data: list[DatumRow] = dataclasses.field(default_factory=list)
     hooks: list[HookRow] = dataclasses.field(default_factory=list)
+    handed_out: list[str] = dataclasses.field(default_factory=list)  # new functions whose address objects may hold
     jump_entries: list[Chunk] = dataclasses.field(default_factory=list)
     fixups: list[tuple[Chunk, Field]] = dataclasses.field(default_factory=list)
 

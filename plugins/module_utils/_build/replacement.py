@@ -39,6 +39,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.constants
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference import (
     Change,
     UnitChange,
+    handed_out,
     is_living,
     main_part,
 )
@@ -115,6 +116,7 @@ class _Maker:
             unit.part.data += [
                 self._exchange(unit, datum) for datum in unit.change.difference.data if datum.how == EXCHANGE
             ]
+            unit.part.handed_out += handed_out(unit.change)
             unit.part.hooks += sorted(self._hooks(unit), key=lambda row: row.stage)
         if not any(part.is_effective for part in self.parts.values()):
             raise RebootlessError(

@@ -237,7 +237,9 @@ class Builder:
                 difference = compare(ObjectFile(pre.sectioned), ObjectFile(post))
                 unit = pre.unit
                 if difference:
-                    changes.append(UnitChange(unit.objects[0], unit.name, ObjectFile(pre.exact), difference))
+                    exact = ObjectFile(pre.exact)
+                    # A unit can be linked into several modules, each of which runs a copy of its own.
+                    changes += [UnitChange(name, unit.name, exact, difference) for name in unit.objects]
                 else:
                     reason = f"The patched {patched.path} compiles to the same object as before."
                     unchanged.append(NotApplicable(patched.path, "same_object", reason))
@@ -248,15 +250,15 @@ class Builder:
     ) -> tuple[NotApplicable, ...]:
         """Raises if a change cannot be made live; takes those without effect in a running kernel out of ``changes``."""
         kernel = special.kernel_of(self._tree.version or self._tree.release)
-        found = {change.unit: custom_code.excuse(change, findings.find(change, kernel)) for change in changes}
+        found = {id(change): custom_code.excuse(change, findings.find(change, kernel)) for change in changes}
         idle = []
         for change in list(changes):
-            rows = found[change.unit]
+            rows = found[id(change)]
             living = [function for function in change.difference.functions if is_living(change, function)]
             exchanged = [datum for datum in change.difference.data if datum.how]
             if not living and not exchanged and all(row.code in _WITHOUT_EFFECT for row in rows):
                 changes.remove(change)
-                found.pop(change.unit)
+                found.pop(id(change))
                 why = " ".join(row.sentence for row in rows) or "Only what the kernel does not use any more changes."
                 idle.append(NotApplicable(sources[change.unit], "no_effect", why))
         rows = [row for unit_rows in found.values() for row in unit_rows]

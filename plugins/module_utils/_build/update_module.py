@@ -166,6 +166,7 @@ def _part_values(number: int, part: Part, listing: Listing) -> dict:
         "hooks": [
             {"stage": row.stage, "handle": listing.handle(row.chunk), "name": row.chunk.label} for row in part.hooks
         ],
+        "handed_out": part.handed_out,
         "jump_entries": listing.handle(part.jump_entries[0]) if part.jump_entries else None,
         "n_jump_entries": len(part.jump_entries),
     }
