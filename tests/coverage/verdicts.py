@@ -45,11 +45,13 @@ def of_trial(trial: dict[str, t.Any]) -> dict[str, t.Any]:
     problem = trial.get("problem")
     if problem is None:
         facts = trial["facts"]
-        names = facts.get("redirected") or []
-        reason = (
-            f"{len(names)} function{'s' * (len(names) != 1)} replaced: {', '.join(names)}" if names else "data only"
-        )
-        return {"verdict": AUTOMATIC, "code": "", "reason": reason, "findings": []}
+        names, exchanged = facts.get("redirected") or [], facts.get("exchanged") or []
+        parts = [f"{len(names)} function{'s' * (len(names) != 1)} replaced: {', '.join(names)}"] if names else []
+        if exchanged:
+            parts.append(f"constants exchanged: {', '.join(exchanged)}")
+        if facts.get("stays_loaded"):
+            parts.append("reversed, it stays loaded, since objects may call its new functions")
+        return {"verdict": AUTOMATIC, "code": "", "reason": "; ".join(parts), "findings": []}
     return {"verdict": FAILED, "code": problem["code"], "reason": problem["sentence"], "findings": []}
 
 
