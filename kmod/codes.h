@@ -35,6 +35,8 @@ RBL_CODE(BAD_UPDATE, "The update module's tables are not well formed.",
 	 "Build the update again with the release that built the helper module.")
 RBL_CODE(ABI_MISMATCH, "The update module was built for another version of the helper module.",
 	 "Build update and helper module with the same release of the collection.")
+RBL_CODE(SEALED_FUNCTION, "The update takes the address of a function that this kernel has sealed against indirect calls.",
+	 "Let the patch call the function directly, or through a new function that calls it.")
 RBL_CODE(RELOC_OVERFLOW, "A relocation of the replacement code does not fit its field.",
 	 "Report this update: the replacement code lies too far from what it refers to.")
 RBL_CODE(CONFLICT, "Another update already replaces one of these functions.",

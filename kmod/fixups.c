@@ -52,6 +52,19 @@ static bool is_loaders(const struct rbl_part *part, const struct rbl_fixup *fixu
 	return false;
 }
 
+/*
+ * Whether the field takes the address of a function to which no pointer may
+ * lead any more: with indirect branch tracking the kernel takes the landing
+ * mark of every function away whose address nothing in it takes.
+ */
+static bool takes_sealed_address(const struct rbl_part *part, const struct rbl_fixup *fixup)
+{
+	s64 start = is_relative(fixup->type) ? -(s64)rbl_field_width(fixup->type) : 0;
+
+	return fixup->addend == start && !rbl_arch_is_branch(fixup->where) &&
+	       rbl_arch_is_sealed((const void *)(unsigned long)part->result.values[fixup->symbol]);
+}
+
 static int check_fixup(struct rbl_record *record, const struct rbl_part *part, const struct rbl_fixup *fixup)
 {
 	const void *program = part->object->program;
@@ -59,12 +72,16 @@ static int check_fixup(struct rbl_record *record, const struct rbl_part *part, c
 	const struct rbl_symbol *symbols = program + header->symbols.offset;
 	bool fit = fits(fixup->type, field_value(fixup, part->result.values[fixup->symbol]));
 
-	if (fit && is_loaders(part, fixup))
+	bool sealed = takes_sealed_address(part, fixup);
+
+	if (fit && !sealed && is_loaders(part, fixup))
 		return 0;
 	rbl_fact(record, "symbol: %s\n", rbl_string(program, symbols[fixup->symbol].name));
 	rbl_fact(record, "address: 0x%lx\n", (unsigned long)fixup->where);
 	if (!fit)
 		return rbl_refuse(record, RBL_RELOC_OVERFLOW);
+	if (sealed)
+		return rbl_refuse(record, RBL_SEALED_FUNCTION);
 	rbl_fact(record, "reason: a fixup lies in code that the kernel itself has rewritten\n");
 	return rbl_refuse(record, RBL_BAD_UPDATE);
 }

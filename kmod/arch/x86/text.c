@@ -13,6 +13,7 @@
 #include <linux/kdebug.h>
 #include <linux/notifier.h>
 #include <linux/ptrace.h>
+#include <linux/uaccess.h>
 #include <asm/sync_core.h>
 #include <asm/text-patching.h>
 
@@ -107,4 +108,24 @@ void rbl_arch_write_end(void)
 void rbl_arch_sync(void)
 {
 	sync_core();
+}
+
+/* Whether a four-byte field belongs to a call or a jump, conditional or not, rather than to an address that is taken. */
+bool rbl_arch_is_branch(const void *field)
+{
+	const u8 *end = field;
+
+	return end[-1] == CALL_INSN_OPCODE || end[-1] == JMP32_INSN_OPCODE ||
+	       (end[-2] == 0x0f && (end[-1] & 0xf0) == 0x80);
+}
+
+/* Whether an indirect call of a function would be stopped by the processor: its endbr64 has been overwritten. */
+bool rbl_arch_is_sealed(const void *function)
+{
+	static const u8 poison[] = { 0x66, 0x0f, 0x1f, 0x00 };	/* gen_endbr_poison() */
+	u8 mark[sizeof(poison)];
+
+	if (!IS_ENABLED(CONFIG_X86_KERNEL_IBT) || !boot_cpu_has(X86_FEATURE_IBT))
+		return false;
+	return !copy_from_kernel_nofault(mark, function, sizeof(mark)) && !memcmp(mark, poison, sizeof(mark));
 }

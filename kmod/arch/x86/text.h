@@ -36,6 +36,8 @@ int rbl_arch_make_jump(struct rbl_write *write);
 void rbl_arch_write_step(const struct rbl_step *steps, u32 count, bool forward, int phase);
 void rbl_arch_write_end(void);
 void rbl_arch_sync(void);
+bool rbl_arch_is_branch(const void *field);
+bool rbl_arch_is_sealed(const void *function);
 
 /* The lowest word in use on the stack of a task that does not run. */
 static inline unsigned long rbl_arch_stack_pointer(const struct task_struct *task)

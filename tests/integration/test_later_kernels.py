@@ -1,0 +1,71 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The whole way on a kernel of the series 6.12: indirect branch tracking, call padding, compressed modules."""
+
+from __future__ import annotations
+
+import pytest
+from support.builds import Edit
+from support.host import Host
+from support.observe import text_digest, traces
+
+RELEASE = "6.12.107+deb12-cloud-amd64"
+NAME = "later"
+PACKAGE = f"/root/{NAME}.rbl.tar.gz"
+OLD = (
+    "if (sk->sk_type != SOCK_STREAM)\n\t\t\t\treturn -EOPNOTSUPP;\n\n\t\t\tmutex_lock(&u->iolock);\n\n"
+    "\t\t\tskb = skb_peek(&sk->sk_receive_queue);\n\t\t\tif (skb) {"
+)
+EDITS = (
+    Edit("net/unix/af_unix.c", OLD, OLD.replace("EOPNOTSUPP", "ESOCKTNOSUPPORT")),
+    Edit(
+        "net/unix/diag.c",
+        "req = nlmsg_data(cb->nlh);\n",
+        "req = nlmsg_data(cb->nlh);\n\tif (!req->udiag_states)\n\t\treturn 0;\n",
+    ),
+)
+PROBE = """
+import errno, fcntl, socket, struct
+one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+try:
+    fcntl.ioctl(one, 0x8905, struct.pack("i", 0))
+except OSError as error:
+    print(errno.errorcode[error.errno])
+"""
+ALARMS = "dmesg | grep -E 'WARNING|BUG:|Oops|Call Trace|unexpected|objtool' || true"
+
+
+@pytest.fixture(scope="module")
+def update(builds):
+    return builds.update(RELEASE, NAME, *EDITS)
+
+
+def objects(host: Host) -> dict[str, str]:
+    return dict(line.split() for line in host.out(f"cat /sys/kernel/rebootless/{NAME}/objects").splitlines())
+
+
+def test_life_of_an_update_with_a_module_that_comes_later(update, throwaway):
+    host = throwaway(RELEASE)
+    assert host.release == RELEASE
+    host.write(PACKAGE, update.content)
+    untouched, before = text_digest(host), host.python(PROBE)
+    assert {row["name"]: row["object"] for row in update.result["functions"]} == {
+        "unix_ioctl": "vmlinux",
+        "unix_diag_dump": "unix_diag",
+    }
+
+    done = host.module("update", package=PACKAGE)
+    assert not done["failed"], done
+    assert host.python(PROBE).strip() == "ESOCKTNOSUPPORT"
+    assert objects(host) == {"vmlinux": "applied", "unix_diag": "absent"}
+    host.out("modprobe unix_diag")
+    assert objects(host) == {"vmlinux": "applied", "unix_diag": "applied"}
+    host.out("modprobe -r unix_diag && modprobe unix_diag")
+    assert objects(host) == {"vmlinux": "applied", "unix_diag": "applied"}
+
+    gone = host.module("update", name=NAME, state="absent")
+    assert not gone["failed"], gone
+    assert host.python(PROBE) == before
+    assert text_digest(host) == untouched
+    assert traces(host) == ""
+    assert host.out(ALARMS) == ""
