@@ -200,6 +200,7 @@ def order(
         "modules": sorted(row.replace("-", "_") for row in objects),
         "functions": changed,
         "data": [(row["object"], row["name"]) for row in data],
+        "late": False,
         "witness": witness,
         "load": load,
     }

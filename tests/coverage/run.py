@@ -68,6 +68,7 @@ class Coverage:
         self.rows: dict[str, dict[str, t.Any]] = {}
         self._waiting: queue.Queue[Entry] = queue.Queue()
         self._built: queue.Queue[Built | None] = queue.Queue()
+        self._came: set[tuple[str, ...]] = set()  # modules that were loaded while an update was applied
         self._running: set[subprocess.Popen[bytes]] = set()
         self._stop = threading.Event()
         self._crashed: list[str] = []
@@ -230,6 +231,8 @@ class Coverage:
         program = (directory / "loaded.bin").read_bytes()
         package = pathlib.Path(built["package"])
         request = order(entry.update, package, program, built["update_module"], built["facts"], LOAD_SECONDS, witness)
+        modules = tuple(request["modules"])
+        request["late"] = modules not in self._came  # once for modules that have several fixes
         start = time.monotonic()
         try:
             trial = self._bench.obey(request, lambda step: None)
@@ -241,6 +244,8 @@ class Coverage:
             trial = {"facts": {}, "problem": {"code": "machine_lost", "sentence": str(lost), "details": details}}
         if witness or (trial.get("problem") and not trial["facts"].get("untouched")):
             self._bench.down()  # nobody knows what is left there
+        if trial["facts"].get("late"):
+            self._came.add(modules)
         trial["seconds"] = round(time.monotonic() - start, 1)
         write_atomically(directory / "trial.json", json.dumps(trial, indent=1).encode())
         return trial

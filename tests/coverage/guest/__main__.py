@@ -54,6 +54,7 @@ def obey(request: dict[str, t.Any], say: t.Callable[[str], None]) -> dict[str, t
             tuple(request["modules"]),
             tuple((owner, name) for owner, name in request["functions"]),
             tuple((owner, name) for owner, name in request["data"]),
+            request["late"],
             request["witness"],
             request["load"],
         )

@@ -38,7 +38,6 @@ from ansible_collections.rebootless.splice.tests.coverage.guest.watch import Wat
 from ansible_collections.rebootless.splice.tests.coverage.guest.witness import Witness
 
 LOAD_TIMEOUT = 120  # seconds
-LATE_LIMIT = 6  # seconds that modules may take to load, for them to be loaded three times more
 SETTLE = (0.2, 1.0, 3.0)  # seconds to wait for what the kernel itself writes late (static branches with a rate limit)
 Say = t.Callable[[str], None]
 
@@ -48,7 +47,7 @@ class Order:
     """What to do: the update's package, the match program of its own module, the modules that it changes.
 
     ``functions`` are (object, name) of those that have to be redirected, ``data`` those of constants that have to be
-    exchanged; ``witness`` is a script that watches objects which were there before the update, "" if there is none;
+    exchanged; ``late``: also with modules that come and go while the update is applied; ``witness`` is a script that watches objects which were there before the update, "" if there is none;
     ``load`` is in seconds.
     """
 
@@ -59,6 +58,7 @@ class Order:
     modules: tuple[str, ...]
     functions: tuple[tuple[str, str], ...]
     data: tuple[tuple[str, str], ...]
+    late: bool
     witness: str
     load: float
 
@@ -91,8 +91,7 @@ class Exercise:
         self.watch.close()
         self.watch = Watch()  # what modules say when they come is no matter of the update
         try:
-            quick = self.facts["steps"]["load modules"] < LATE_LIMIT
-            if self._whole(present) and present and quick:
+            if self._whole(present) and present and self.order.late:
                 self._late(present)
         finally:
             with contextlib.suppress(RebootlessError, OSError):
