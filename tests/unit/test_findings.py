@@ -95,7 +95,8 @@ def test_layouts():
 
 def test_constants_of_enumerations_that_existing_objects_hold():
     assert sentences(found("layout"), "constant_renumbered") == [
-        "The constant STATE_GONE was 1 and becomes 2; existing objects hold the old number."
+        "The constant FIRST_OLD was 0 and becomes 1; existing objects hold the old number.",
+        "The constant STATE_GONE was 1 and becomes 2; existing objects hold the old number.",
     ]
 
 

@@ -50,7 +50,7 @@ class DebugTypes:
     """``layouts`` by name, and what else is declared at file scope; empty without DWARF.
 
     ``never_return`` has the names of functions declared ``__noreturn``; ``variables`` the types of variables that the
-    object defines, in words; ``constants`` the values of enumerations: ``{enumeration: {constant: value}}``.
+    object defines, in words; ``constants`` has, for each enumeration, the values of its constants by name.
 
     Raises ``RebootlessError`` (``bad_object``) if the debug information cannot be read.
     """
@@ -59,7 +59,7 @@ class DebugTypes:
         self.layouts: dict[str, Layout] = {}
         self.never_return: set[str] = set()
         self.variables: dict[str, str] = {}
-        self.constants: dict[str, dict[str, int]] = {}
+        self.constants: list[dict[str, int]] = []
         self._described: dict[int, str] = {}
         self._functions: dict[str, Any] = {}
         with open(path, "rb") as stream:
@@ -83,7 +83,7 @@ class DebugTypes:
     def _file_scope(self, entry) -> None:
         if entry.tag == "DW_TAG_enumeration_type":
             values = {_name(c): _number(c, "DW_AT_const_value") for c in entry.iter_children()}
-            self.constants[_name(entry) or next(iter(values), "")] = values
+            self.constants.append(values)
         elif entry.tag == "DW_TAG_variable" and "DW_AT_location" in entry.attributes:
             if "DW_AT_specification" in entry.attributes:
                 entry = entry.get_DIE_from_attribute("DW_AT_specification")

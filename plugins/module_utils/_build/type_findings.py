@@ -41,12 +41,12 @@ def _layouts(change: UnitChange) -> Iterator[Finding]:
 
 def _enumerations(change: UnitChange) -> Iterator[Finding]:
     """Constants of enumerations with another value: existing objects hold the old one."""
-    pre, post = (types.constants for types in change.difference.types)
-    for name in sorted(set(pre) & set(post)):
-        for constant in pre[name]:
-            before, after = pre[name][constant], post[name].get(constant)
-            if after in (None, before) or (_counts(constant, pre[name]) and _counts(constant, post[name])):
-                continue
+    pre, post = (
+        {constant: values for values in types.constants for constant in values} for types in change.difference.types
+    )
+    for constant in sorted(set(pre) & set(post)):
+        before, after = pre[constant][constant], post[constant][constant]
+        if before != after and not (_counts(constant, pre[constant]) and _counts(constant, post[constant])):
             yield finding(
                 change,
                 "constant_renumbered",
