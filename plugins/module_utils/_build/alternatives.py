@@ -110,11 +110,11 @@ def alternatives_6_12(
     Consecutive entries for the same place are nested alternatives: they all have the length of the longest.
     """
     rows = [(entry, entry.location(0, pre)) for entry in entries(pre, table, ALT_INSTR_6_12.size)]
-    for place, group in itertools.groupby(rows, key=lambda row: row[1]):
+    for (section, offset), group in itertools.groupby(rows, key=lambda row: row[1]):
         nested = [entry for entry, _place in group]
         length = max(ALT_INSTR_6_12.unpack(entry.data)[4] for entry in nested)
         for entry in nested:
-            yield from _alternative_6_12(pre, entry, *place, length, before)
+            yield from _alternative_6_12(pre, entry, section, offset, length, before)
 
 
 def _alternative_6_12(

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from ansible_collections.rebootless.splice.plugins.module_utils._build import rewrites, special
 from ansible_collections.rebootless.splice.plugins.module_utils._build.contents import Content, content_of, field_of
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import ObjectFile, Section
-from ansible_collections.rebootless.splice.plugins.module_utils._build.rewrites import Rewrite, entries
+from ansible_collections.rebootless.splice.plugins.module_utils._build.rewrites import Entry, Rewrite, entries
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 MAX_LENGTH = 256  # RBL_MAX_PLACE
@@ -49,12 +49,13 @@ class Places:
 
     def _rewrites_of(self, section: Section, rewriter: special.Rewriter, phase: int) -> Iterator[Rewrite]:
         more = (lambda *where: self._before(phase, *where),) if rewriter.needs_before else ()
-        whole = rewriter.whole_section
-        for part in (section,) if whole else entries(self.pre, section, rewriter.entry_size):
+        parts: list[tuple[int, Section | Entry]] = [(0, section)]
+        if not rewriter.whole_section:
+            parts = [(entry.offset, entry) for entry in entries(self.pre, section, rewriter.entry_size)]
+        for offset, part in parts:
             try:
                 yield from rewriter.function(self.pre, part, *more)
             except ValueError as error:
-                offset = 0 if whole else part.offset
                 raise rewrites.broken(self.pre, section, offset, str(error)) from error
 
     def _before(self, phase: int, section: Section, start: int, end: int) -> list[Content]:

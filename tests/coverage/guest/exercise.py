@@ -47,8 +47,8 @@ class Order:
     """What to do: the update's package, the match program of its own module, the modules that it changes.
 
     ``functions`` are (object, name) of those that have to be redirected, ``data`` those of constants that have to be
-    exchanged; ``late``: also with modules that come and go while the update is applied; ``witness`` is a script that watches objects which were there before the update, "" if there is none;
-    ``load`` is in seconds.
+    exchanged; ``late``: also with modules that come and go while the update is applied; ``witness`` is a script that
+    watches objects which were there before the update, "" if there is none; ``load`` is in seconds.
     """
 
     name: str
