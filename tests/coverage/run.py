@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Makes every fix of a manifest live on a stock kernel, and says of each what became of it: ``make coverage``.
 
-    run.py [--only CVE,…] [--jobs N] [--reuse] [--lab NAME] [--work DIRECTORY] MANIFEST
+    run.py [--only CVE,…] [--jobs N] [--machines N] [--reuse] [--lab NAME] [--work DIRECTORY] MANIFEST
 
 For every entry: derive the patch, build the update, match it offline, apply it on a machine of the lab, look that each
 function is redirected and that what was loaded is what was compiled, run a short load, reverse it, compare the kernel's
@@ -64,7 +64,10 @@ class Coverage:
         self.work = arguments.work / manifest.name
         self._cache = Cache(arguments.cache)
         self._reuse = arguments.reuse
-        self._bench = Bench(arguments.lab, self._cache.root, manifest.kernel)
+        self._benches = [
+            Bench(f"{arguments.lab}-{number}", self._cache.root, manifest.kernel)
+            for number in range(1, arguments.machines + 1)
+        ]
         self.rows: dict[str, dict[str, t.Any]] = {}
         self._waiting: queue.Queue[Entry] = queue.Queue()
         self._built: queue.Queue[Built | None] = queue.Queue()
@@ -118,31 +121,38 @@ class Coverage:
     def run(self) -> None:
         """Builds and tries whatever is waiting; returns when all is done, raises ``Stopped`` if it was ended."""
         threads = [threading.Thread(target=self._guard, args=(self._build_all,)) for _number in range(self._jobs)]
-        trying = threading.Thread(target=self._guard, args=(self._try_all,))
+        trying = [threading.Thread(target=self._guard, args=(self._try_all, bench)) for bench in self._benches]
         try:
-            for thread in (*threads, trying):
+            for thread in (*threads, *trying):
                 thread.start()
             for thread in threads:
                 join(thread)
-            self._built.put(None)
-            join(trying)
+            self._no_more()
+            for thread in trying:
+                join(thread)
         except (KeyboardInterrupt, SystemExit):
             say("ending")
             raise Stopped from None
         finally:
             self._stop.set()
             self._kill()
-            self._bench.stopped = True
-            self._built.put(None)
-            for thread in (*threads, trying):
+            for bench in self._benches:
+                bench.stopped = True
+            self._no_more()
+            for thread in (*threads, *trying):
                 thread.join()
-            self._bench.remove()
+            for bench in self._benches:
+                bench.remove()
         if self._crashed:
             raise RuntimeError(self._crashed[0])
 
-    def _guard(self, work: t.Callable[[], None]) -> None:
+    def _no_more(self) -> None:
+        for _bench in self._benches:
+            self._built.put(None)
+
+    def _guard(self, work: t.Callable[..., None], *arguments: Bench) -> None:
         try:
-            work()
+            work(*arguments)
         except Stopped:
             pass
         except Exception:
@@ -214,19 +224,20 @@ class Coverage:
                 if process.poll() is None:
                     os.killpg(process.pid, signal.SIGKILL)
 
-    def _try_all(self) -> None:
-        self._bench.up()
+    def _try_all(self, bench: Bench) -> None:
+        bench.up()
         while (item := self._built.get()) is not None:
             if self._stop.is_set():
                 return
             if item.verdict is None:
-                trial = self._try(item.entry, item.plain, "plain", "")
+                trial = self._try(bench, item.entry, item.plain, "plain", "")
                 self._finish(item, verdicts.of_trial(trial), trial)
             else:
-                trial = self._try(item.entry, t.cast("dict[str, t.Any]", item.custom), "custom", item.entry.witness)
+                custom = t.cast("dict[str, t.Any]", item.custom)
+                trial = self._try(bench, item.entry, custom, "custom", item.entry.witness)
                 self._finish(item, item.verdict, trial)
 
-    def _try(self, entry: Entry, built: dict[str, t.Any], kind: str, witness: str) -> dict[str, t.Any]:
+    def _try(self, bench: Bench, entry: Entry, built: dict[str, t.Any], kind: str, witness: str) -> dict[str, t.Any]:
         directory = self.directory(entry) / kind
         program = (directory / "loaded.bin").read_bytes()
         package = pathlib.Path(built["package"])
@@ -235,15 +246,15 @@ class Coverage:
         request["late"] = modules not in self._came  # once for modules that have several fixes
         start = time.monotonic()
         try:
-            trial = self._bench.obey(request, lambda step: None)
+            trial = bench.obey(request, lambda step: None)
         except MachineLost as lost:
             if self._stop.is_set():
                 raise Stopped from None
             (directory / "console.log").write_text(lost.console, encoding="utf-8")
-            details = {"console": lost.console.splitlines()[-60:], "before": self._bench.tried[:-1]}
+            details = {"console": lost.console.splitlines()[-60:], "before": bench.tried[:-1]}
             trial = {"facts": {}, "problem": {"code": "machine_lost", "sentence": str(lost), "details": details}}
         if witness or (trial.get("problem") and not trial["facts"].get("untouched")):
-            self._bench.down()  # nobody knows what is left there
+            bench.down()  # nobody knows what is left there
         if trial["facts"].get("late"):
             self._came.add(modules)
         trial["seconds"] = round(time.monotonic() - start, 1)
@@ -307,6 +318,7 @@ def main() -> int:
     parser.add_argument("manifest", nargs="?", type=pathlib.Path, default=DEFAULT)
     parser.add_argument("--only", default="")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--machines", type=int, default=1)
     parser.add_argument("--reuse", action="store_true")
     parser.add_argument("--lab", default="coverage")
     parser.add_argument("--work", type=lambda text: pathlib.Path(text).resolve(), default=COLLECTION / "build/coverage")
