@@ -18,9 +18,27 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.program i
 from ansible_collections.rebootless.splice.plugins.module_utils._build.uses import reads_in_place, uses
 
 EXCHANGE, COPY = "exchange", "copy"
-# Structs that the kernel copies out of a constant into its own objects, which would keep the old contents.
-# lib/rhashtable.c, drivers/base/regmap/regmap.c, include/net/dst_ops.h (templates of each network namespace)
-COPIED_STRUCTS = ("rhashtable_params", "regmap_config", "dst_ops")
+# Structs that the kernel copies out of a constant into its own objects, which would keep the old contents; and where.
+COPIED_STRUCTS = {
+    "clk_init_data": "drivers/clk/clk.c",
+    "dst_ops": "include/net/dst_ops.h (a template for each network namespace)",
+    "gpio_chip": "drivers/gpio (a template for each device)",
+    "i2c_board_info": "drivers/i2c/i2c-core-base.c",
+    "irq_chip": "kernel/irq (a template for each device)",
+    "mfd_cell": "drivers/mfd/mfd-core.c",
+    "nf_hook_ops": "net/netfilter/core.c",
+    "platform_device_info": "drivers/base/platform.c",
+    "property_entry": "drivers/base/swnode.c",
+    "regmap_config": "drivers/base/regmap/regmap.c",
+    "resource": "drivers/base/platform.c",
+    "rhashtable_params": "lib/rhashtable.c",
+    "rtnl_msg_handler": "net/core/rtnetlink.c",
+    "snd_kcontrol_new": "sound/core/control.c",
+    "snd_pcm_hardware": "sound/core (for each open stream)",
+    "spi_board_info": "drivers/spi/spi.c",
+    "thermal_zone_params": "drivers/thermal/thermal_core.c",
+    "v4l2_ctrl_config": "drivers/media/v4l2-core/v4l2-ctrls-core.c",
+}
 
 
 def split_copies(correlation: Correlation) -> list[tuple[Piece, Piece]]:
