@@ -132,16 +132,17 @@ test-gates: $(VENV)/dev.stamp  ## sanity, lint, types, documentation, licences
 test-integration: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## tests in stock kernels
 	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) pytest -v -n 2 --dist loadfile tests/integration $(ARGS)
 
-# A manifest of fixes (tests/coverage/corpus); CVEs to try, all if empty; builders; 1 takes results that still hold.
+# A manifest of fixes (tests/coverage/corpus); CVEs to try, all if empty; builders; machines; 1 takes results that still hold.
 CORPUS ?= tests/coverage/corpus/manifest-6.1.176.json
 ONLY ?=
 JOBS ?=
+MACHINES ?=
 REUSE ?=
 
 .PHONY: coverage
 coverage: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## make hundreds of real fixes live (CORPUS=manifest ONLY=cve JOBS=n REUSE=1)
 	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python tests/coverage/run.py $(CORPUS) \
-	    --cache $(CACHE) --lab $(patsubst default,coverage,$(LAB)) --only "$(ONLY)" $(if $(JOBS),--jobs $(JOBS)) $(if $(REUSE),--reuse) $(ARGS)
+	    --cache $(CACHE) --lab $(patsubst default,coverage,$(LAB)) --only "$(ONLY)" $(if $(JOBS),--jobs $(JOBS)) $(if $(MACHINES),--machines $(MACHINES)) $(if $(REUSE),--reuse) $(ARGS)
 
 .PHONY: match-check
 match-check: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## match every built-in unit that the corpus touches, and 200 more; refuse seeded faults (RELEASE=..., NEXT=...)
