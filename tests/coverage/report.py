@@ -23,24 +23,28 @@ DOCUMENT = COLLECTION / "docs" / "coverage.md"
 TOOLS = {"gcc": ["gcc-12", "-dumpfullversion"], "qemu": ["qemu-system-x86_64", "--version"]}
 
 
-def write(manifest: Manifest, directory: pathlib.Path, rows: list[dict[str, t.Any]], whole: bool) -> list[str]:
-    """Writes all of them; returns their paths.
+def write(manifest: Manifest, directory: pathlib.Path, rows: list[dict[str, t.Any]]) -> list[str]:
+    """Writes the page and the JSON of ``rows``; returns their paths.
 
-    ``docs/coverage.md`` is written from all results that are kept, once there is one for each entry of the manifest,
-    and only for manifests of the project: ``whole`` says that this run had all of them.
+    ``docs/coverage.md`` is written as well, from all results that are kept, if there is one for each entry of the
+    manifest, and this is one of the project's.
     """
-    results = directory / "coverage.json"
-    page = directory / "coverage.html"
+    results, page = directory / "coverage.json", directory / "coverage.html"
     facts = describe(manifest, rows)
     write_atomically(results, json.dumps({**facts, "rows": rows}, indent=1).encode() + b"\n")
     write_atomically(page, render("coverage.html.j2", facts, rows).encode())
-    written = [results, page]
-    kept = rows if whole else kept_rows(manifest, directory)
-    if kept and len(kept) == len(manifest.entries) and manifest.path.resolve().parent == CORPUS:
-        write_atomically(directory / "table.json", json.dumps({**describe(manifest, kept), "rows": kept}).encode())
-        write_document(directory.parent)
-        written.append(DOCUMENT)
-    return [str(path) for path in written]
+    whole = len(kept_rows(manifest, directory)) == len(manifest.entries)
+    return [str(results), str(page), *(document(manifest, directory) if whole else [])]
+
+
+def document(manifest: Manifest, directory: pathlib.Path) -> list[str]:
+    """Writes ``docs/coverage.md`` from the results that are kept; it says how many entries have none."""
+    kept = kept_rows(manifest, directory)
+    if manifest.path.resolve().parent != CORPUS:
+        return []
+    write_atomically(directory / "table.json", json.dumps({**describe(manifest, kept), "rows": kept}).encode())
+    write_document(directory.parent)
+    return [str(DOCUMENT)]
 
 
 def kept_rows(manifest: Manifest, directory: pathlib.Path) -> list[dict[str, t.Any]]:
@@ -70,6 +74,7 @@ def describe(manifest: Manifest, rows: list[dict[str, t.Any]]) -> dict[str, t.An
         "codes": dict(codes),
         "counts": number,
         "total": len(rows),
+        "missing": len(manifest.entries) - len(rows),
         "share": round(verdicts.share(rows), 1),
         "summary": verdicts.summary(rows),
         "build_seconds": round(sum(row["build_seconds"] for row in rows)),

@@ -320,6 +320,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--machines", type=int, default=1)
     parser.add_argument("--reuse", action="store_true")
+    parser.add_argument("--document", action="store_true", help="only write docs/coverage.md, of what is kept so far")
     parser.add_argument("--lab", default="coverage")
     parser.add_argument("--work", type=lambda text: pathlib.Path(text).resolve(), default=COLLECTION / "build/coverage")
     parser.add_argument("--cache", default=os.environ.get("REBOOTLESS_CACHE", "~/.cache/rebootless"))
@@ -329,6 +330,10 @@ def main() -> int:
         entries = manifest.chosen(arguments.only)
     except ValueError as error:
         parser.error(str(error))
+    if arguments.document:
+        work = arguments.work / manifest.name
+        print(*report.document(manifest, work), verdicts.summary(report.kept_rows(manifest, work)), sep="\n")
+        return 0
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
     start = time.monotonic()
@@ -340,7 +345,7 @@ def main() -> int:
     except (Stopped, KeyboardInterrupt):
         status = 130
     rows = [coverage.rows[entry.name] for entry in entries if entry.name in coverage.rows]
-    documents = report.write(manifest, coverage.work, rows, whole=not arguments.only and not status)
+    documents = report.write(manifest, coverage.work, rows)
     say(f"{len(rows)} entries in {(time.monotonic() - start) / 60:.1f} minutes; see {', '.join(documents)}")
     print(verdicts.summary(rows))
     return status or (1 if verdicts.counts(rows)[verdicts.FAILED] else 0)

@@ -129,7 +129,7 @@ def row(name, verdict, reason):
 def test_page_is_one_file_that_escapes_what_it_shows(manifest, tmp_path):
     untried = {**row("CVE-3", "failed", "a|b"), "trial": {}}
     rows = [row("CVE-1", "automatic", "<script>"), untried]
-    paths = report.write(manifest, tmp_path / "out", rows, whole=False)
+    paths = report.write(manifest, tmp_path / "out", rows)
     page = (tmp_path / "out" / "coverage.html").read_text()
     assert "<script>" not in page and "&lt;script&gt;" in page and "a &lt;b&gt;fix" in page
     assert "http" not in page and "src=" not in page
@@ -141,7 +141,8 @@ def test_document_has_a_row_for_each_entry(manifest):
     rows = [row("CVE-1", "automatic", "one"), row("CVE-3", "custom", "a|b")]
     tables = [{**report.describe(manifest, rows), "rows": rows}]
     text = report.environment().get_template("coverage.md.j2").render(tables=tables)
-    assert "**automatic 1, custom 1, not applicable 0, failed 0 of 2**: 50.0 %" in text
+    assert "**automatic 1, custom 1, not applicable 0, failed 0 of 2**: 50.0 % of the applicable ones" in text
+    assert "1 of the 3 entries have no result yet" in text
     assert "| CVE-3 | a <b>fix</b> | vmlinux | custom code needed (`x`) | a\\|b |" in text
 
 
