@@ -28,6 +28,16 @@ READY_TIMEOUT = 300  # seconds until the agent has started,
 STEP_TIMEOUT = 300  # and that one step may take
 MEMORY = 1024  # MiB
 KERNEL_ARGUMENTS = ["oops=panic"]  # so that it is clear which update was the cause
+# Python compiles what it imports from a zip file each time, and an emulated machine takes seconds for that.
+MAIN = """\
+import sys
+
+if sys.argv[1:2] == ["load"]:
+    from {package}.load import main
+else:
+    from {package}.__main__ import main
+sys.exit(main(*sys.argv[2:]))
+"""
 AGENT = "\n--- the agent:\n"
 CRASH = re.compile(r"(?:BUG:|Oops:|Kernel panic|WARNING:|general protection|RIP:|stall)[^\r\n]*")
 
@@ -59,8 +69,7 @@ def archive() -> bytes:
         for package in sorted(packages):  # zip files know no packages without __init__.py
             if f"{package}/__init__.py" not in written:
                 out.writestr(f"{package}/__init__.py", "")
-        agent = f"{NAMESPACE}/tests/coverage/guest/__main__".replace("/", ".")
-        out.writestr("__main__.py", f"import sys\nfrom {agent} import main\nsys.exit(main())\n")
+        out.writestr("__main__.py", MAIN.format(package=f"{NAMESPACE}/tests/coverage/guest".replace("/", ".")))
     return buffer.getvalue()
 
 

@@ -254,5 +254,6 @@ def _work(works: tuple[typing.Callable[[], None], ...], seconds: float) -> dict[
                 return dict(counts)
 
 
-def main(seconds: float) -> None:
-    print(json.dumps(run(seconds)))
+def main(seconds: str) -> int:
+    print(json.dumps(run(float(seconds))))
+    return 0
