@@ -550,6 +550,19 @@ def test_what_a_patch_exports_to_modules_is_found_where_it_is():
     assert where == {"old_function": "vmlinux", "not_exported": "own_module"}
 
 
+def test_a_module_gets_no_new_dependency():
+    """The module with the symbol need not be loaded; one that another unit or the module itself needs is."""
+    change = unit_change("new_dependency", "own_module")
+    with pytest.raises(RebootlessError) as error:
+        make_replacement([change], "6.1.176-1", MODULE_EXPORTS)
+    details = error.value.details
+    assert (error.value.code, details["target"], details["module"]) == (
+        "missing_dependency", "their_function", "their_module",
+    )  # fmt: skip
+    found = make_replacement([change], "6.1.176-1", MODULE_EXPORTS, {"own_module": {"their_module"}}.__getitem__)
+    assert ("their_function", "their_module") in symbol_names(found.parts[0])
+
+
 def test_static_branches_with_keys_in_modules_wait_for_the_module(tmp_path):
     """The kernel's own table has them with a key that never changes: theirs may not be there yet."""
     found = loadable()

@@ -18,7 +18,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.commands 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.exports import Export, read_symvers
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel_tree import KernelTree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import ObjectFile, Section, Symbol
-from ansible_collections.rebootless.splice.plugins.module_utils._build.units import VMLINUX
+from ansible_collections.rebootless.splice.plugins.module_utils._build.units import VMLINUX, module_name
 from ansible_collections.rebootless.splice.plugins.module_utils._build.vmlinux import VmlinuxImage
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
@@ -65,6 +65,15 @@ class DistributionTarget:
             self._modules[name] = image  # before linking: what it needs may be read meanwhile
             image.link(self._exported)
         return self._modules[name]
+
+    @functools.lru_cache(maxsize=None)  # noqa: B019 - as long as the target, which is one build's
+    def needs(self, name: str) -> frozenset[str]:
+        """The modules that are loaded whenever the module of that name is: what it depends on, and they in turn."""
+        section = self._object(name).section_of(".modinfo")
+        fields = section.data.split(b"\0") if section is not None else []
+        words = [f.removeprefix(b"depends=").decode() for f in fields if f.startswith(b"depends=")]
+        direct = {module_name(word) for word in ",".join(words).split(",") if word}
+        return frozenset(direct.union(*(self.needs(other) for other in direct)))
 
     def _object(self, name: str) -> ObjectFile:
         path = self._tree.units.modules.get(name)

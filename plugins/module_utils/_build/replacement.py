@@ -11,7 +11,7 @@ Each object that is changed, the kernel or a loadable module, has a part and a m
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build import late_keys
 from ansible_collections.rebootless.splice.plugins.module_utils._build.carried import (
@@ -69,24 +69,28 @@ REWRITTEN_CALLS = ("__fentry__", "__x86_return_thunk", "__x86_indirect_")
 LABEL_SUFFIX = ".rbl"  # of all that is carried: tracing and probing by name go on to mean what they meant
 HOOKS = ".rbl.hooks"  # kmod/rebootless_custom.h
 
+Needs = Callable[[str], Collection[str]]
+
 # What a field is for: a call or jump; an address that is computed or stored; a field of a special section.
 BRANCH, ADDRESS, ENTRY = "branch", "address", "entry"
 
 
-def make_replacement(units: list[UnitChange], version: str, exports: dict[str, Export]) -> Replacement:
+def make_replacement(
+    units: list[UnitChange], version: str, exports: dict[str, Export], needs: Needs | None = None
+) -> Replacement:
     """Decides what to carry for ``units``, resolves it, and makes the match programs of their objects.
 
     ``version`` is the kernel's version or release, ``exports`` are the symbols that the kernel and its modules export
-    (``exports.read_symvers``).  Raises ``RebootlessError``: ``nothing_to_replace``, ``unknown_special_section``,
-    ``unresolvable_field``, ``unsupported_reference``, ``pre_mismatch``, ``datum_not_matched`` with the names of unit,
-    function and target.
+    (``exports.read_symvers``), ``needs(module)`` says which modules are loaded whenever that one is.  Raises ``RebootlessError``: ``nothing_to_replace``, ``unknown_special_section``,
+    ``unresolvable_field``, ``unsupported_reference``, ``missing_dependency``, ``pre_mismatch``, ``datum_not_matched``
+    with the names of unit, function and target.
     """
-    return _Maker(units, version, exports).make()
+    return _Maker(units, version, exports, needs or (lambda name: frozenset())).make()
 
 
 class _Maker:
-    def __init__(self, units: list[UnitChange], version: str, exports: dict[str, Export]):
-        self.exports = exports
+    def __init__(self, units: list[UnitChange], version: str, exports: dict[str, Export], needs: Needs):
+        self.exports, self.needs = exports, needs
         self.parts = {
             name: Part(name, ProgramBuilder(version, functools.partial(definer, exports)))
             for name in sorted({u.object_name for u in units}, key=lambda name: (name != VMLINUX, name))
@@ -343,7 +347,19 @@ class _Maker:
                     if theirs.correlation.pre_of(piece) is None:
                         return Field(r.offset, r.type, self._carry(theirs, piece), r.addend)
                     where = needed
+        if where not in (VMLINUX, unit.object_name) and where not in unit.needs(self.exports) | self._needed(unit):
+            raise unit.error(
+                "missing_dependency",
+                owner,
+                f"{owner} uses {name} of the module {where}, which is not loaded whenever {unit.object_name} is.",
+                "Change the patch so that it does without: a module that is loaded gets no new dependencies.",
+                target=name,
+                module=where,
+            )
         return self._outside_field(unit, r, name, unit.part.builder.global_symbol(name, where))
+
+    def _needed(self, unit: ChangedUnit) -> set[str]:
+        return set(self.needs(unit.object_name)) if unit.object_name != VMLINUX else set()
 
     def _is_exported(self, name: str) -> bool:
         return name in self.exports and self.exports[name].module == VMLINUX

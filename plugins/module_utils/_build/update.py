@@ -207,7 +207,7 @@ class Builder:
             skipped = (*touched.not_applicable, *unchanged, *idle)
             if not changes:
                 return Build(digest, None, _facts([], skipped), built=False)
-            files, programs = self._make_module(update, digest, changes, helper, directory)
+            files, programs = self._make_module(update, digest, changes, helper, target.result(), directory)
             with self._phases.phase("offline match"):
                 for program in programs.values():
                     self._match(helper, program, target.result())
@@ -276,14 +276,20 @@ class Builder:
         return tuple(idle)
 
     def _make_module(
-        self, update: Update, digest: str, changes: list[UnitChange], helper: Helper, directory: Path
+        self,
+        update: Update,
+        digest: str,
+        changes: list[UnitChange],
+        helper: Helper,
+        target: DistributionTarget,
+        directory: Path,
     ) -> tuple[dict[str, bytes], dict[str, bytes]]:
         """The update module, the helper and the match library by file; the match programs by object."""
         tree = self._tree
         identity = Identity(update.name, update.version, digest, tree.build_id)
         with self._phases.phase("make replacement"):
             exports = read_symvers(Path(tree.headers, "Module.symvers"))
-            replacement = make_replacement(changes, tree.version or tree.release, exports)
+            replacement = make_replacement(changes, tree.version or tree.release, exports, target.needs)
         with self._phases.phase("build module"):
             work = directory / _WORK / "module"
             write_update_module(work, identity, replacement, self._kmod)
