@@ -154,6 +154,16 @@ def test_new_functions_whose_address_is_handed_out():
     assert handed_out(unit_change("kept_function")) == ["new_callback", "new_method", "new_entry"]
 
 
+def test_new_data_that_objects_may_point_to():
+    here, elsewhere = unit_change("taken_here"), unit_change("taken_elsewhere")
+    assert set(handed_out(here)) == {"new_call", "new_list", "new_operations"}
+    assert set(handed_out(here, [here, elsewhere])) == {
+        *("new_call", "taken_elsewhere"),
+        *("new_list", "new_operations", "list_elsewhere"),
+    }
+    assert handed_out(elsewhere, [here, elsewhere]) == []
+
+
 def test_jumps_that_cannot_be_written():
     assert {(row.code, row.details["function"]) for row in found("jump_room")} == {
         ("no_room_for_jump", "small"),

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Iterable
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.correlate import Correlation
 from ansible_collections.rebootless.splice.plugins.module_utils._build.constants import COPY, split_copies
@@ -27,7 +28,19 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.pieces im
     Pieces,
     Reference,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._build.uses import takers
+from ansible_collections.rebootless.splice.plugins.module_utils._build.uses import (
+    is_branch,
+    reads_in_place,
+    takers,
+    uses,
+)
+
+# New data that living objects may point to when the update has been reversed.
+_POINTED_TO = ("constant", "writable", "ro_after_init")
+# Structs that nobody points to while no code of the update runs: locks and counters.
+_IN_THEMSELVES = frozenset(
+    ("spinlock", "raw_spinlock", "mutex", "rw_semaphore", "seqcount", "seqcount_spinlock", "ratelimit_state", "static_key")
+) | frozenset(("static_key_true", "static_key_false", "lock_class_key", ""))
 
 
 @dataclasses.dataclass(eq=False)
@@ -106,11 +119,42 @@ def is_living(unit: UnitChange, function: Change) -> bool:
     return function.lifetime in LIVING_CODE or (function.lifetime == "exit" and unit.object_name != "vmlinux")
 
 
-def handed_out(unit: UnitChange) -> list[str]:
-    """The new functions whose address code or data stores: objects may hold it, and call it, after the update is gone."""
+def handed_out(unit: UnitChange, units: Iterable[UnitChange] = ()) -> list[str]:
+    """The new functions and data of ``unit`` that objects may point to, and use, after the update is gone.
+
+    Their address is computed or stored by code or data, of the unit itself or of the others in ``units``.  Locks and
+    counters do not count: nobody points to them when no code of the update runs.
+    """
     post = unit.difference.correlation.post
-    new = [f for f in unit.difference.functions if f.change == "new" and f.post is not None and is_living(unit, f)]
-    return [f.name for f in new if any(p.lifetime != "custom" for p in takers(post, f.piece))]
+    found = []
+    for change in (*unit.difference.functions, *unit.difference.data):
+        if change.change != "new" or change.post is None:
+            continue
+        if change.post.kind == "function":
+            owners = takers(post, change.post) if is_living(unit, change) else []
+        elif change.lifetime in _POINTED_TO and not _is_in_itself(unit, change.post):
+            owners = [p for p, r in uses(post, change.post) if p.kind != "function" or not reads_in_place(p, r)]
+        else:
+            continue
+        owners = [p for p in owners if p.lifetime not in ("custom", "init")]
+        if owners or (change.post.is_global and _is_taken_elsewhere(change.post, unit, units)):
+            found.append(change.name)
+    return found
+
+
+def _is_in_itself(unit: UnitChange, piece: Piece) -> bool:
+    return unit.difference.variables[1].type_name(piece) in _IN_THEMSELVES
+
+
+def _is_taken_elsewhere(piece: Piece, unit: UnitChange, units: Iterable[UnitChange]) -> bool:
+    for post in (other.difference.correlation.post for other in units if other is not unit):
+        for owner in post.all:
+            for r in post.references(owner):
+                if r.target == piece.name and not is_branch(owner, r) and not (
+                    piece.kind == "data" and owner.kind == "function" and reads_in_place(owner, r)
+                ):
+                    return True
+    return False
 
 
 def compare(pre: ObjectFile, post: ObjectFile) -> Difference:

@@ -120,7 +120,7 @@ class _Maker:
             unit.part.data += [
                 self._exchange(unit, datum) for datum in unit.change.difference.data if datum.how == EXCHANGE
             ]
-            unit.part.handed_out += handed_out(unit.change)
+            unit.part.handed_out += handed_out(unit.change, [u.change for u in self.units])
             unit.part.hooks += sorted(self._hooks(unit), key=lambda row: row.stage)
         if not any(part.is_effective for part in self.parts.values()):
             raise RebootlessError(
