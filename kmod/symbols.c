@@ -165,6 +165,17 @@ bool rbl_same_module(const char *a, const char *b)
 	return *a == *b;
 }
 
+static bool is_per_cpu(const struct module *module, unsigned long address)
+{
+#ifdef CONFIG_SMP
+	unsigned long start = (unsigned long)module->percpu;
+
+	return module->percpu && address >= start && address - start < module->percpu_size;
+#else
+	return false;
+#endif
+}
+
 /* Whether a symbol of the pass that runs is one of `object`, as programs name it. */
 static bool belongs(const struct collection *collection, const char *object, unsigned long address)
 {
@@ -175,6 +186,12 @@ static bool belongs(const struct collection *collection, const char *object, uns
 		return !*object || !strcmp(object, "vmlinux");
 	preempt_disable();	/* __module_address() walks a tree under RCU-sched */
 	module = rbl_kernel(__module_address)(address);
+	/* A per-CPU variable lies at no address of its module: kallsyms has its place in the area of each CPU. */
+	if (!module && *object) {
+		module = rbl_kernel(find_module)(object);
+		if (module && !is_per_cpu(module, address))
+			module = NULL;
+	}
 	/* Replacement code has the names of what it replaces, and must never be taken for it. */
 	if (!module || module == THIS_MODULE || strstarts(module->name, RBL_MODULE_PREFIX))
 		answer = false;
