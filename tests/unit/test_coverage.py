@@ -12,7 +12,7 @@ import zipfile
 import pytest
 
 from ansible_collections.rebootless.splice.tests.coverage import entries, machine, report, verdicts
-from ansible_collections.rebootless.splice.tests.coverage.guest import memory, watch, witness
+from ansible_collections.rebootless.splice.tests.coverage.guest import branches, memory, watch, witness
 from ansible_collections.rebootless.splice.tests.coverage.guest.failure import Failure
 
 SOURCE = {"source_package": "linux-source-6.1", "from": "1", "to": "2", "kernel": "6.1.0-50-cloud-amd64"}
@@ -211,3 +211,23 @@ def test_witness_is_heard():
 def test_witness_that_is_not_ready_fails(script):
     with pytest.raises(Failure, match="witness"):
         witness.Witness(script)
+
+
+class Memory:
+    def __init__(self, code):
+        self.code = code
+
+    def read(self, address, length):
+        return self.code[address - 0x1000 : address - 0x1000 + length]
+
+
+@pytest.mark.parametrize(
+    ("code", "known"),
+    [("0f1f440000", True), ("e9fb000000", True), ("e9fc000000", False), ("cccccccccc", False), ("6690cccccc", True)],
+)
+def test_static_branch_holds_a_nop_or_its_jump(code, known):
+    table = branches.ENTRY.pack(0x1000 - 0x2000, 0x1100 - 0x2004, 0)
+    found = branches.Branches.__new__(branches.Branches)
+    found._targets, found._memory = branches.sites(0x2000, table), Memory(bytes.fromhex(code) + bytes(16))
+    assert found.is_one(0x1001) == known
+    assert not found.is_one(0x1005)
