@@ -8,13 +8,14 @@ import pytest
 from support.builds import Edit
 from support.host import Host
 
-SHOW = """static int version_proc_show(struct seq_file *m, void *v)
-{
-	seq_printf(m, linux_proc_banner,
-		utsname()->sysname,
-		utsname()->release,
-		utsname()->version);
-"""
+SHOW = (
+    "static int version_proc_show(struct seq_file *m, void *v)\n"
+    "{\n"
+    "\tseq_printf(m, linux_proc_banner,\n"
+    "\t\tutsname()->sysname,\n"
+    "\t\tutsname()->release,\n"
+    "\t\tutsname()->version);\n"
+)
 # A static branch whose key is in the kernel, is not exported to modules, and is switched by a sysctl.
 BRANCH = Edit(
     "fs/proc/version.c",

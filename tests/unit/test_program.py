@@ -71,7 +71,7 @@ def test_any_flipped_bit_is_refused(matcher, built, name):
 
 
 def test_what_the_kernel_puts_into_a_modules_code_is_the_kernels(tmp_path):
-    builder = ProgramBuilder(VERSION, lambda name, here: {"__SCT__hook": "other"}.get(name, here))
+    builder = ProgramBuilder(VERSION, {"__SCT__hook": "other"}.get)
     builder.add_unit("one", "one.o", compiled(tmp_path, "place_static_call_module.S"))
     builder.add_unit("one", "two.o", compiled(tmp_path, "place_static_call_trampoline.S"))
     objects = {symbol.name: symbol.object for symbol in layout.Program(builder.serialize()).symbols}

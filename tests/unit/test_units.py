@@ -242,7 +242,7 @@ def test_a_unit_is_made_once_in_the_longest_directory_that_is_listed(tmp_path):
     (source / "scripts" / "Makefile.build").write_text(directories + MAKE_UNITS)
     build.mkdir()
     targets = ["a/x.o", "a/b/x.o", "a/lib/x.o", "a/lib/y.o", "a/b/../../v/x.o", "d/v/f/x.o", "d/v/f-g/x.o", "d/v/x.o"]
-    for _ in range(2):  # the makefiles are there the second time, and nothing of it is asked for again
+    for _again in range(2):  # the makefiles are there the second time, and nothing of it is asked for again
         Kbuild(source, build, tmp_path / "kbuild", "gcc", {}, 2).make_units(targets)
         assert sorted((build / "made").read_text().splitlines()) == [
             *("a x", "a/b ../../v/x", "a/b x", "a/lib x", "a/lib y", "d/v x", "d/v/f x", "d/v/f-g x"),

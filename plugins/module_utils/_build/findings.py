@@ -8,12 +8,12 @@ types are no findings.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build import jumps, special
 from ansible_collections.rebootless.splice.plugins.module_utils._build.data_findings import data_findings
 from ansible_collections.rebootless.splice.plugins.module_utils._build.debug_types import DebugTypes
-from ansible_collections.rebootless.splice.plugins.module_utils._build.difference import Change, UnitChange, is_living
+from ansible_collections.rebootless.splice.plugins.module_utils._build.difference import UnitChange, is_living
 from ansible_collections.rebootless.splice.plugins.module_utils._build.exports import export_checksums
 from ansible_collections.rebootless.splice.plugins.module_utils._build.finding import Finding, finding
 from ansible_collections.rebootless.splice.plugins.module_utils._build.pieces import Pieces

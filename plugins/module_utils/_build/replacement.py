@@ -5,7 +5,8 @@
 Private to rebootless.splice.  Carried are the changed and the new functions, new data, and the strings and constants
 that they use.  Everything else is referred to where it runs: as a symbol of the match program, whose address the helper
 writes into the field (``struct rbl_fixup`` of ``kmod/rebootless.h``), or by name if the kernel exports it to modules.
-Each object that is changed, the kernel or a loadable module, has a part and a match program of its own.  A call of a replaced function goes to its replacement; its address stays the old one, so that pointers compare equal.
+Each object that is changed, the kernel or a loadable module, has a part and a match program of its own.  A call of a
+replaced function goes to its replacement; its address stays the old one, so that pointers compare equal.
 """
 
 from __future__ import annotations
@@ -81,8 +82,8 @@ def make_replacement(
     """Decides what to carry for ``units``, resolves it, and makes the match programs of their objects.
 
     ``version`` is the kernel's version or release, ``exports`` are the symbols that the kernel and its modules export
-    (``exports.read_symvers``), ``needs(module)`` says which modules are loaded whenever that one is.  Raises ``RebootlessError``: ``nothing_to_replace``, ``unknown_special_section``,
-    ``unresolvable_field``, ``unsupported_reference``, ``missing_dependency``, ``pre_mismatch``, ``datum_not_matched``
+    (``exports.read_symvers``), ``needs(module)`` says which modules are loaded whenever that one is.  Raises
+    ``RebootlessError``: ``nothing_to_replace``, ``unknown_special_section``, ``unresolvable_field``, ``unsupported_reference``, ``missing_dependency``, ``pre_mismatch``, ``datum_not_matched``
     with the names of unit, function and target.
     """
     return _Maker(units, version, exports, needs or (lambda name: frozenset())).make()
