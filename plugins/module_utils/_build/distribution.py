@@ -23,7 +23,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.vmlinux i
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 _MODULES_BASE = 0xFFFFFFFFC0000000  # MODULES_VADDR of a kernel without KASLR
-_MODULE_SPACE = 0x1000000  # bytes for each module; larger than any
+_PAGE = 0x1000
 
 
 class DistributionTarget:
@@ -36,6 +36,7 @@ class DistributionTarget:
         self._tree = tree
         self._kernel = VmlinuxImage(Path(tree.vmlinuz))
         self._modules: dict[str, ModuleImage] = {}
+        self._free = _MODULES_BASE
 
     def prefetch(self, names: set[tuple[str, str]]) -> None:
         """Reads every module that is named as an object."""
@@ -55,13 +56,14 @@ class DistributionTarget:
         """``length`` bytes at ``address``, or None if they are not all there."""
         if address < _MODULES_BASE:
             return self._kernel.read(address, length)
-        image = next((m for m in self._modules.values() if 0 <= address - m.base < _MODULE_SPACE), None)
+        image = next((m for m in self._modules.values() if m.base <= address < m.end), None)
         return image.read(address, length) if image else None
 
     def module(self, name: str) -> ModuleImage:
         """The linked module of that name; it is read when it is first asked for."""
         if name not in self._modules:
-            image = ModuleImage(self._object(name), _MODULES_BASE + len(self._modules) * _MODULE_SPACE)
+            image = ModuleImage(self._object(name), self._free)
+            self._free = (image.end // _PAGE + 1) * _PAGE
             self._modules[name] = image  # before linking: what it needs may be read meanwhile
             image.link(self._exported)
         return self._modules[name]
@@ -123,6 +125,7 @@ class ModuleImage:
                 address = (address + align - 1) // align * align
                 self._where[section] = address
                 address += section.size
+        self.end = address
         self._memory = bytearray(address - base)
         self.addresses: dict[str, list[int]] = {}
         for symbol in module.symbols:
