@@ -18,6 +18,13 @@ OLD = (
 )
 EDITS = (
     Edit("net/unix/af_unix.c", OLD, OLD.replace("EOPNOTSUPP", "ESOCKTNOSUPPORT")),
+    # A static branch, a static call and a tracepoint.
+    Edit("fs/exec.c", "if (depth > 5)", "if (depth > 6)"),
+    Edit(
+        "fs/exec.c",
+        "\t\t\tif (i >= max)\n\t\t\t\treturn -E2BIG;\n\t\t\t++i;\n",
+        "\t\t\tif (i > max - 1)\n\t\t\t\treturn -E2BIG;\n\t\t\ti++;\n\t\t\tbarrier();\n",
+    ),
     Edit(
         "net/unix/diag.c",
         "req = nlmsg_data(cb->nlh);\n",
@@ -50,6 +57,8 @@ def test_life_of_an_update_with_a_module_that_comes_later(update, throwaway):
     host.write(PACKAGE, update.content)
     untouched, before = text_digest(host), host.python(PROBE)
     assert {row["name"]: row["object"] for row in update.result["functions"]} == {
+        "bprm_execve": "vmlinux",
+        "count.constprop.0.isra.0": "vmlinux",
         "unix_ioctl": "vmlinux",
         "unix_diag_dump": "unix_diag",
     }

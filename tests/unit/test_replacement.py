@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.rebootless.splice.plugins.module_utils._build.assembler import Listing
 from ansible_collections.rebootless.splice.plugins.module_utils._build.exports import Export
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import ObjectFile
+from ansible_collections.rebootless.splice.plugins.module_utils._build.opcodes import NOPS
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement import make_replacement
 from ansible_collections.rebootless.splice.plugins.module_utils._build.update_module import (
     Identity,
@@ -581,6 +582,18 @@ def test_static_branches_with_keys_in_modules_wait_for_the_module(tmp_path):
     assert tables.section_of(".rbl.jump_entries.own_module").align == 8
     assert code.section_of("__jump_table").align == 8
     assert code.section_of(".rbl.jump_entries.own_module") is None
+
+
+def test_a_branch_that_objtool_takes_out_when_it_links_is_a_nop_already(tmp_path):
+    found = made("likely_branch").replacement
+    carried = chunk(found, "likely.rbl")
+    (entry,) = entries(found, "__jump_table")
+    start = next(f for f in entry.fields if f.offset == 0).addend
+    post = object_file("likely_branch", "post").section_of(".text.likely").data
+    size = {0xEB: 2, 0xE9: 5}[post[start]]
+    assert carried.data[start : start + size] == NOPS[size]
+    assert carried.data[:start] == post[:start] and not [f for f in carried.fields if start <= f.offset < start + size]
+    assert next(f for f in entry.fields if f.offset == 8).addend & 3 == 3, "the kernel's own bits stay"
 
 
 def test_static_calls_with_keys_in_modules_go_on_calling_the_trampoline():

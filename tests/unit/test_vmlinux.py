@@ -111,6 +111,13 @@ def test_an_image_is_read_as_it_is_loaded(tmp_path):
     assert image.lookup(name, "ext4") == [] == image.lookup("no such name", "")
 
 
+def test_the_code_is_not_always_the_largest_segment(tmp_path):
+    symbols = symbols_of(2, 400)
+    code, data = kernel_image.symbol_tables(symbols), bytes(100000)
+    image = image_of(tmp_path, kernel_image.elf([(BASE, code, len(code)), (BASE + 0x800000, data, len(data))]))
+    assert image.symbols == symbols
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -6,15 +6,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.carried import Part
+from ansible_collections.rebootless.splice.plugins.module_utils._build.carried import Chunk, Part
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference import Change, UnitChange
 from ansible_collections.rebootless.splice.plugins.module_utils._build.exports import Export, definer
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import Section
-from ansible_collections.rebootless.splice.plugins.module_utils._build.pieces import Literal, Piece, Pieces, Reference
+from ansible_collections.rebootless.splice.plugins.module_utils._build.opcodes import JMP8, JMP32, NOPS
+from ansible_collections.rebootless.splice.plugins.module_utils._build.pieces import (
+    Entry,
+    Literal,
+    Piece,
+    Pieces,
+    Reference,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._build.units import VMLINUX
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 CALL, JUMP = 0xE8, 0xE9
+JUMP_ENTRY_KEY = 8  # offset in struct jump_entry
 # The module loader looks for these by their exact names.
 _LOADERS_SECTIONS = (".data..percpu", ".data..ro_after_init", "__dyndbg")
 # What is in these must not be probed, and the module loader tells kprobes so.
@@ -96,6 +104,20 @@ def rewritten_ranges(pieces: Pieces, piece: Piece) -> list[range]:
         elif entry.section.name == ".parainstructions":
             ranges.append(range(entry.offset, entry.offset + entry.data[9]))  # instr, type, len
     return ranges
+
+
+def take_out_branch(chunk: Chunk, entry: Entry) -> None:
+    """Makes a static branch a nop that is compiled as a jump to be one (bit 1 of its key).
+
+    objtool does it (handle_jump_alt), when it links if there is indirect branch tracking, else for each unit.
+    """
+    key = next((r for r in entry.references if r.offset == JUMP_ENTRY_KEY), None)
+    start = entry.offset
+    size = {JMP8: 2, JMP32: 5}.get(chunk.data[start], 0)
+    if key is None or not key.addend & 2 or not size:
+        return
+    chunk.data = chunk.data[:start] + NOPS[size] + chunk.data[start + size :]
+    chunk.fields = [f for f in chunk.fields if not start <= f.offset < start + size]
 
 
 def section_name(piece: Piece) -> str:

@@ -34,6 +34,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.changed_u
     largest_alignment,
     rewritten_ranges,
     section_name,
+    take_out_branch,
     target_name,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.constants import EXCHANGE
@@ -258,6 +259,8 @@ class _Maker:
                 chunk.never_returns_at.append(r.offset + r.size)
         for entry in unit.post.entries(piece):
             self._carry_entry(unit, piece, entry, owner)
+            if entry.section.name == "__jump_table":
+                take_out_branch(chunk, entry)
 
     def _carry_entry(self, unit: ChangedUnit, piece: Piece, entry: Entry, owner: str) -> None:
         section, data = entry.section, entry.data

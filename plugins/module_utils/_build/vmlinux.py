@@ -72,12 +72,14 @@ class VmlinuxImage:
     @functools.cached_property
     def symbols(self) -> list[tuple[str, str, int]]:
         """The kernel's own symbol table (kallsyms) as (type letter, name, address), in its order."""
-        # The tables are in .rodata, which shares a segment with the code, the largest one.
-        code = max(self.segments, key=lambda segment: len(segment.data))
-        try:
-            return kallsyms_table.decode(bytes(code.data))
-        except (struct.error, ValueError, IndexError) as error:
-            raise boot_image.bad_image(self.path, f"its symbol table cannot be read ({error})") from error
+        # The tables are in .rodata, which shares a segment with the code, the first and mostly the largest one.
+        why: Exception | None = None
+        for segment in sorted(self.segments, key=lambda segment: len(segment.data), reverse=True):
+            try:
+                return kallsyms_table.decode(bytes(segment.data))
+            except (struct.error, ValueError, IndexError) as error:
+                why = why or error
+        raise boot_image.bad_image(self.path, f"its symbol table cannot be read ({why})") from why
 
     @functools.cached_property
     def _addresses(self) -> dict[str, list[int]]:
