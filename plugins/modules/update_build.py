@@ -58,8 +58,9 @@ options:
       - Paths on the build host of the patches, in the order in which they are applied.
       - Unified diffs as git or C(diff -Nup) make them, with one path component to strip. Their context has to fit
         exactly.
-      - Changes of headers, new and deleted files, and sources that other sources include are not supported yet, and are
-        refused by name.
+      - A change of a header, or of a source that others include, rebuilds every unit of this kernel that includes it
+        and comes out otherwise.
+      - New and deleted files, and changes of makefiles, are refused by name.
     type: list
     elements: path
     required: true

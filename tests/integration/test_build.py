@@ -310,13 +310,6 @@ def test_what_is_in_the_source_already_is_an_answer(build, tree50):
     assert done.facts["not_applicable"][0]["code"] == "already_applied"
 
 
-def test_headers_are_refused_by_name(build):
-    header = Edit("include/net/af_unix.h", "#define UNIX_HASH_BITS\t8", "#define UNIX_HASH_BITS\t9")
-    error = refusal(build, SIOCATMARK, header)
-    assert error.code == "header_not_supported"
-    assert "include/net/af_unix.h" in error.sentence
-
-
 def test_a_change_that_cannot_be_made_live_is_refused_with_its_findings(build):
     start = "static int __init af_unix_init(void)\n{"
     error = refusal(build, Edit(SIOCATMARK.path, start, f'{start}\n\tpr_info("x");\n'))

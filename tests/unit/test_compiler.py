@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compiler import Compiler
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel_tree import KernelTree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import ObjectFile
+from ansible_collections.rebootless.splice.plugins.module_utils._build.overlay import PatchedSource
 from ansible_collections.rebootless.splice.plugins.module_utils._build.patches import apply_patches, parse_patch
 from ansible_collections.rebootless.splice.plugins.module_utils._build.units import Unit
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
@@ -90,9 +91,9 @@ def compiler(tree):
     return Compiler(tree, 2)
 
 
-def patched(tree, text):
-    [file] = apply_patches([parse_patch("fix.patch", text.encode())], Path(tree.source))
-    return file
+def patched(tree, tmp_path, text):
+    files = apply_patches([parse_patch("fix.patch", text.encode())], Path(tree.source))
+    return PatchedSource(Path(tree.source), tmp_path / "patched", files)
 
 
 def test_pre_objects_are_made_once(tree, compiler, tmp_path):
@@ -108,7 +109,8 @@ def test_pre_objects_are_made_once(tree, compiler, tmp_path):
 
 def test_post_differs_only_where_the_patch_does(tree, compiler, tmp_path):
     [pre] = compiler.pre([A])
-    post = ObjectFile(compiler.post(pre, patched(tree, PATCH), tmp_path / "post.o"))
+    [path] = compiler.post([pre], patched(tree, tmp_path, PATCH))
+    post = ObjectFile(path)
     before = ObjectFile(pre.sectioned)
     assert post.section_of(".text.where").data == before.section_of(".text.where").data
     assert post.section_of(".text.f").data != before.section_of(".text.f").data
@@ -118,7 +120,7 @@ def test_post_differs_only_where_the_patch_does(tree, compiler, tmp_path):
 def test_a_source_that_does_not_compile_is_told_by_line_and_hunk(tree, compiler, tmp_path):
     [pre] = compiler.pre([A])
     with pytest.raises(RebootlessError) as caught:
-        compiler.post(pre, patched(tree, PATCH.replace("+ 2;", "+ two;")), tmp_path / "post.o")
+        compiler.post([pre], patched(tree, tmp_path, PATCH.replace("+ 2;", "+ two;")))
     error = caught.value
     assert error.code == "does_not_compile"
     assert error.details["errors"][0] == {
@@ -130,7 +132,7 @@ def test_a_source_that_does_not_compile_is_told_by_line_and_hunk(tree, compiler,
     }
     assert "net/a.c:10:" in error.sentence
     assert "hunk 2 of fix.patch" in error.sentence
-    assert not (tmp_path / "post.o").exists()
+    assert list((tmp_path / "trees/t/posts").iterdir()) == []
 
 
 def test_an_unpatched_source_that_does_not_compile(tree, compiler, tmp_path):
@@ -147,3 +149,38 @@ def test_a_unit_that_comes_out_otherwise_as_a_copy_is_refused(compiler, tmp_path
         compiler.pre([Unit("net/odd.o", "net/odd.o", ("vmlinux",))])
     assert caught.value.code == "not_reproducible"
     assert list((tmp_path / "trees/t/objects-2").iterdir()) == []
+
+
+HEADER_PATCH = """\
+--- a/net/local.h
++++ b/net/local.h
+@@ -1 +1,2 @@
++/* one more line */
+-#define LOCAL 7
++#define LOCAL VALUE
+"""
+
+
+def test_a_patched_header_counts_for_the_unit_that_includes_it(tree, compiler, tmp_path):
+    [pre] = compiler.pre([A])
+    [path] = compiler.post([pre], patched(tree, tmp_path, HEADER_PATCH.replace("VALUE", "8")))
+    before, post = ObjectFile(pre.sectioned), ObjectFile(path)
+    assert post.section_of(".text.f").data != before.section_of(".text.f").data
+    assert post.section_of(".text.where").data == before.section_of(".text.where").data
+
+
+def test_an_error_in_a_header_is_told_by_its_line_and_hunk(tree, compiler, tmp_path):
+    [pre] = compiler.pre([A])
+    with pytest.raises(RebootlessError) as caught:
+        compiler.post([pre], patched(tree, tmp_path, HEADER_PATCH.replace("VALUE", "(;")))
+    [row, *_more] = caught.value.details["errors"]
+    assert (row["file"], row["line"], row["hunk"]) == ("net/local.h", 2, 1)
+
+
+def test_a_post_object_is_made_once_for_the_same_patched_files(tree, compiler, tmp_path):
+    [pre] = compiler.pre([A])
+    [first] = compiler.post([pre], patched(tree, tmp_path / "1", PATCH))
+    made = first.stat().st_mtime_ns
+    assert compiler.post([pre], patched(tree, tmp_path / "2", PATCH)) == [first]
+    assert first.stat().st_mtime_ns == made
+    assert compiler.post([pre], patched(tree, tmp_path / "3", PATCH.replace("+ 2;", "+ 3;"))) != [first]

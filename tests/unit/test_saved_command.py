@@ -4,12 +4,18 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.saved_command import (
+    Place,
+    SavedCommand,
     command_file,
+    dependency_file,
+    read_recipes,
     read_saved,
     read_versions,
 )
@@ -47,40 +53,89 @@ def tree(tmp_path):
     return source, build
 
 
-def test_a_copy_compiles_to_the_same_object(tree, tmp_path):
+def shell(command, directory):
+    return subprocess.run(["sh", "-e", "-c", command], cwd=directory, check=True, capture_output=True)
+
+
+@pytest.fixture
+def place(tree, tmp_path):
+    """The source, moved to another place."""
+    source, _build = tree
+    there = tmp_path / "other" / "place"
+    shutil.copytree(source, there)
+    return Place(str(source), str(there))
+
+
+def test_a_source_in_another_place_compiles_to_the_same_object(tree, place, tmp_path):
     source, build = tree
     saved = read_saved(build, UNIT)
     assert (saved.target, saved.source, saved.versions) == ("net/a.o", f"{source}/net/a.c", ("#SYMVER f 0x1234",))
-    copy, output = tmp_path / "a copy" / "a.c", tmp_path / "out put.o"
-    copy.parent.mkdir()
-    copy.write_text(SOURCE)
-    before = (build / "net" / "a.o").read_bytes()
-    subprocess.run(["sh", "-e", "-c", saved.for_copy(copy, output)], cwd=build, check=True)
+    output = tmp_path / "out put.o"
+    shell(saved.compile(place, output), build)
+    assert place.there in dependency_file(output).read_text()
     for tool_output in (output, build / "net" / "a.o"):
-        subprocess.run(["objcopy", "--remove-section=.tool", tool_output], check=True)
+        assert b".tool" in tool_output.read_bytes()
+        shell(f"objcopy --remove-section=.tool '{tool_output}'", build)
     assert output.read_bytes() == (build / "net" / "a.o").read_bytes()
     assert b"net/a.c" in output.read_bytes()
-    assert str(copy.parent).encode() not in output.read_bytes()
-    assert before.startswith(b"\x7fELF")
+    assert place.there.encode() not in output.read_bytes()
 
 
-def test_added_flags_count(tree, tmp_path):
-    source, build = tree
-    copy, output = tmp_path / "a.c", tmp_path / "out.o"
-    copy.write_text(SOURCE)
-    command = read_saved(build, UNIT).for_copy(copy, output, ("-ffunction-sections",))
-    subprocess.run(["sh", "-e", "-c", command], cwd=build, check=True)
+def test_files_in_the_other_place_count(tree, place, tmp_path):
+    _source, build = tree
+    for name, text in (("net/local.h", "#define LOCAL 5\n"), ("other.h", "#define OTHER 600\n")):
+        Path(place.there, name).write_text(text)
+    text = shell(read_saved(build, UNIT).preprocess(place), build).stdout.decode()
+    assert "x + 5 + 600" in text
+    assert 'file = "net/a.c"' in text
+    assert "#" not in text
+
+
+def test_a_source_whose_path_only_begins_alike_stays(tree):
+    source, _build = tree
+    words = [f"-I{source}/include", f"-I{source}-other/include", f"-DX='{source}'", f"-fmacro-prefix-map={source}/="]
+    assert Place(str(source), "/there").moved(["gcc", *words]) == [
+        *("gcc", f"-fdebug-prefix-map=/there={source}", "-I/there/include", f"-I{source}-other/include"),
+        *("-DX='/there'", "-fmacro-prefix-map=/there/="),
+    ]
+
+
+def test_added_flags_count(tree, place, tmp_path):
+    _source, build = tree
+    output = tmp_path / "out.o"
+    command = read_saved(build, UNIT)
+    shell(command.compile(place, output, ("-ffunction-sections",)), build)
     assert b".text.f" in output.read_bytes()
+    output.unlink()
+    shell(command.compile_only(place, output, ("-ffunction-sections", "-g0")), build)
+    assert b".text.f" in output.read_bytes()
+    assert b".debug" not in output.read_bytes()
+    assert b".tool" not in output.read_bytes()
 
 
-def test_the_command_for_checksums_only_preprocesses(tree, tmp_path):
-    source, build = tree
-    command = read_saved(build, UNIT).versions_of_copy(tmp_path / "a.c")
-    assert command.startswith("gcc -E -D__GENKSYMS__ ")
-    assert command.endswith(f"{tmp_path}/a.c | scripts/genksyms/genksyms -r /dev/null")
+def test_the_command_for_checksums_only_preprocesses(tree, place):
+    _source, build = tree
+    command = read_saved(build, UNIT).versions_of(place)
+    assert command.startswith("gcc -fdebug-prefix-map=")
+    assert command.endswith(f" -D__GENKSYMS__ -E {place.there}/net/a.c | scripts/genksyms/genksyms -r /dev/null")
     assert " -c " not in command
     assert "objcopy" not in command
     assert "-MMD" not in command
+
+
+def test_commands_from_what_make_would_run():
+    """As `make -n` prints it: the compilation, and the program that saves its command."""
+    text = """\
+gcc -Wp,-MMD,net/.a.o.d -c -o net/a.o /s/net/a.c   ; ./tools/objtool/objtool net/a.o
+scripts/basic/fixdep net/.a.o.d net/a.o 'gcc -Wp,-MMD,net/.a.o.d -DH='\\''"$(pound)x $$y"'\\'' -c -o net/a.o \
+/s/net/a.c   ; ./tools/objtool/objtool net/a.o' > net/.a.o.cmd; rm -f net/.a.o.d
+scripts/basic/fixdep lib/.b.o.d lib/b.o 'perl x > lib/b.o' > lib/.b.o.cmd
+""".replace("\\\n", "")
+    [saved] = read_recipes(text).values()
+    assert saved == SavedCommand(
+        "gcc -Wp,-MMD,net/.a.o.d -DH='\"#x $y\"' -c -o net/a.o /s/net/a.c   ; ./tools/objtool/objtool net/a.o",
+        *("net/a.o", "/s/net/a.c", ()),
+    )
 
 
 def test_versions_beside_an_object(tmp_path):

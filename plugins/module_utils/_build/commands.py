@@ -65,6 +65,10 @@ class Phases:
             self.timings[name] = round(self.timings.get(name, 0.0) + seconds, 3)
             self._say(f"{name}: took {seconds:.1f} s")
 
+    def say(self, text: str) -> None:
+        """Tells how far a phase has come."""
+        self._say(text)
+
     @property
     def total(self) -> float:
         """Seconds of all phases."""

@@ -6,8 +6,9 @@
     pre sectioned   the same with a section for each function and variable
     post sectioned  the patched source, the same way
 
-Kbuild compiles the first and saves its command; the other two run that command for a copy of the source.  That this way
-is the same as Kbuild's is checked: the unpatched source compiled by it has to give Kbuild's object.
+Kbuild compiles the first and saves its command; the other two run that command for a source in another place, where
+some files are replaced (overlay.py).  That this way is the same as Kbuild's is checked: the unpatched source compiled
+by it has to give Kbuild's object.
 """
 
 from __future__ import annotations
@@ -16,20 +17,26 @@ import concurrent.futures
 import dataclasses
 import json
 import os
+import posixpath
 import re
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Sequence
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache, sha256_of_file
-from ansible_collections.rebootless.splice.plugins.module_utils._build.commands import clean_environment, failed, run
+from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache, sha256_of, sha256_of_file
+from ansible_collections.rebootless.splice.plugins.module_utils._build.commands import (
+    Say,
+    clean_environment,
+    failed,
+    run,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel_tree import KernelTree
-from ansible_collections.rebootless.splice.plugins.module_utils._build.patches import PatchedFile
+from ansible_collections.rebootless.splice.plugins.module_utils._build.overlay import Overlay, PatchedSource
 from ansible_collections.rebootless.splice.plugins.module_utils._build.saved_command import (
     SavedCommand,
     command_file,
+    dependency_file,
     read_saved,
     read_versions,
 )
@@ -39,6 +46,8 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 SECTION_FLAGS = ("-ffunction-sections", "-fdata-sections")
 _EXACT, _SECTIONED, _CHECK, _COMMAND = "exact.o", "sectioned.o", "check.o", "command.json"
 _OBJECTS = "objects-2"  # in the tree; before, some units were compiled with the flags of another directory
+_POSTS = "posts"
+_BATCH = 20  # units between two lines of progress
 # In an object's table of names if it exports anything; the second one since Linux 6.4.
 _EXPORTS = (b"__ksymtab_", b"__export_symbol_")
 _REPORT = "Report it, with the unit and the kernel's release."
@@ -67,30 +76,46 @@ class Compiler:
         self._kept = Cache(tree.path)  # locked in the tree, whichever cache a build uses
         self._objects = self._kept.path(_OBJECTS)
 
-    def pre(self, units: Sequence[Unit]) -> list[PreObjects]:
+    def pre(self, units: Sequence[Unit], say: Say = lambda text: None) -> list[PreObjects]:
         """The pre objects of ``units``, in their order; compiled if they are not in the tree yet."""
         with self._kept.lock("objects"):
             missing = [unit for unit in units if not self._directory(unit).is_dir()]
-            if missing:
-                self._tree.kbuild(self._jobs).make_units([unit.target for unit in missing])
-                self._keep_pre(missing)
+            for start in range(0, len(missing), _BATCH):
+                batch = missing[start : start + _BATCH]
+                self._tree.kbuild(self._jobs).make_units([unit.target for unit in batch])
+                self._keep_pre(batch)
+                say(f"compile {start + len(batch)}/{len(missing)} unpatched units")
         return [self._read_pre(unit) for unit in units]
 
-    def post(self, pre: PreObjects, patched: PatchedFile, output: Path) -> Path:
-        """Compiles the patched source of a unit, with a section for each function and variable, to ``output``.
+    def post(
+        self, pre_objects: Sequence[PreObjects], patched: PatchedSource, say: Say = lambda text: None
+    ) -> list[Path]:
+        """The units' objects of the patched source, with a section for each function and variable.
 
-        A source that does not compile raises ``does_not_compile`` with the compiler's messages, whose lines are those
-        of the patched file, and the hunks that they lie in.
+        They are kept in the tree, for the next update with the same patched files.  A source that does not compile raises
+        ``does_not_compile`` with the compiler's messages, whose lines are those of the patched file, and the hunks that
+        they lie in.
         """
-        with tempfile.TemporaryDirectory(prefix="rebootless-") as scratch:
-            copy = Path(scratch, "numbered", patched.path)
-            done = self._compile(pre.command, patched.text(), copy, output, SECTION_FLAGS)
-            if done.returncode != 0:
-                # Without the #line directives, so that the messages count lines as the patched file does.
-                copy, plain = Path(scratch, "plain", patched.path), Path(scratch, "plain.o")
-                done = self._compile(pre.command, patched.text(numbered=False), copy, plain, SECTION_FLAGS)
-                raise _does_not_compile(pre.unit, patched, done, os.fspath(copy))
-        return output
+        patched.admit([pre.command for pre in pre_objects])
+        posts = []
+        with concurrent.futures.ThreadPoolExecutor(self._jobs) as pool:
+            for post in pool.map(lambda pre: self._post(pre, patched), pre_objects):
+                posts.append(post)
+                if len(posts) % _BATCH == 0 or len(posts) == len(pre_objects):
+                    say(f"compile {len(posts)}/{len(pre_objects)} patched units")
+        return posts
+
+    def _post(self, pre: PreObjects, patched: PatchedSource) -> Path:
+        texts = (part for path, file in sorted(patched.files.items()) for part in (path, file.text()))
+        digest = sha256_of("post", pre.unit.name, pre.command.command, *SECTION_FLAGS, *texts)
+        with self._kept.made_once(_POSTS, digest) as unfinished:
+            if unfinished is not None:
+                done = self._compile(pre.command, patched.numbered, unfinished / _SECTIONED, SECTION_FLAGS)
+                if done.returncode != 0:
+                    # Without the #line directives, so that the messages count lines as the patched file does.
+                    again = self._compile(pre.command, patched.plain, unfinished / _CHECK, SECTION_FLAGS)
+                    raise _does_not_compile(pre.unit, patched, again)
+        return self._kept.path(_POSTS, digest, _SECTIONED)
 
     def _directory(self, unit: Unit) -> Path:
         return self._objects / unit.name
@@ -105,11 +130,21 @@ class Compiler:
         """Puts Kbuild's objects and their sectioned twins into the tree, after checking our way to compile."""
         with self._kept.unfinished(_OBJECTS, "units") as top:
             made = [self._begin_pre(unit, top / str(number)) for number, unit in enumerate(units)]
-            tasks = [(pre, output, flags) for pre in made for output, flags in _twins(pre)]
+            overlay = self._unpatched(top / "source", [pre.command for pre in made])
+            tasks = [(pre, overlay, output, flags) for pre in made for output, flags in _twins(pre)]
             with concurrent.futures.ThreadPoolExecutor(self._jobs) as pool:
                 list(pool.map(lambda task: self._compile_pre(*task), tasks))
             for pre in made:
                 self._finish_pre(pre)
+
+    def _unpatched(self, directory: Path, commands: Sequence[SavedCommand]) -> Overlay:
+        """The source with copies of what the commands compile in the place of the originals."""
+        source = Path(self._tree.source)
+        paths = {os.path.relpath(os.path.join(self._tree.build, command.source), source) for command in commands}
+        copies = {path: (source / path).read_bytes() for path in paths if not path.startswith("../")}
+        overlay = Overlay(source, directory, copies)
+        overlay.admit(commands)
+        return overlay
 
     def _begin_pre(self, unit: Unit, scratch: Path) -> PreObjects:
         build = Path(self._tree.build)
@@ -119,10 +154,8 @@ class Compiler:
         (scratch / _COMMAND).write_text(json.dumps(dataclasses.asdict(pre.command)), encoding="utf-8")
         return pre
 
-    def _compile_pre(self, pre: PreObjects, output: Path, flags: Sequence[str]) -> None:
-        content = Path(self._tree.build, pre.command.source).read_bytes()
-        copy = Path(output.parent, f"copy-{output.name}", os.path.basename(pre.command.source))
-        done = self._compile(pre.command, content, copy, output, flags)
+    def _compile_pre(self, pre: PreObjects, overlay: Overlay, output: Path, flags: Sequence[str]) -> None:
+        done = self._compile(pre.command, overlay, output, flags)
         if done.returncode != 0:
             sentence = f"The unpatched source of {pre.unit.name} does not compile as a copy."
             raise failed(done.args, done.returncode, done.stdout, "pre_failed", sentence, _REPORT)
@@ -142,18 +175,20 @@ class Compiler:
         os.rename(scratch, final)
 
     def _compile(
-        self, command: SavedCommand, content: bytes, copy: Path, output: Path, flags: Sequence[str]
+        self, command: SavedCommand, overlay: Overlay, output: Path, flags: Sequence[str]
     ) -> subprocess.CompletedProcess[str]:
-        """Compiles ``content`` as if it were the unit's source; it is written to ``copy``.
+        """Compiles the unit's source in the overlay.
 
         The checksums of what a C source exports go where Kbuild would put them beside ``output``.
         """
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(content)
-        done = self._shell(command.for_copy(copy, output, flags))
-        if done.returncode == 0 and copy.suffix == ".c" and _names_exports(output):
-            versions = self._shell(command.versions_of_copy(copy))
-            command_file(output).write_text(versions.stdout, encoding="utf-8")
+        done = self._shell(command.compile(overlay.place, output, flags))
+        if done.returncode == 0:
+            dependencies = dependency_file(output)
+            overlay.check(dependencies.read_text(encoding="utf-8"))
+            dependencies.unlink()
+            if command.source.endswith(".c") and _names_exports(output):
+                versions = self._shell(command.versions_of(overlay.place))
+                command_file(output).write_text(versions.stdout, encoding="utf-8")
         return done
 
     def _shell(self, command: str) -> subprocess.CompletedProcess[str]:
@@ -197,16 +232,15 @@ def _not_reproducible(unit: Unit, why: str) -> RebootlessError:
     return RebootlessError("not_reproducible", sentence, _REPORT, unit=unit.name)
 
 
-def _does_not_compile(
-    unit: Unit, patched: PatchedFile, done: subprocess.CompletedProcess[str], copy: str
-) -> RebootlessError:
-    output = done.stdout.replace(copy, patched.path)
+def _does_not_compile(unit: Unit, patched: PatchedSource, done: subprocess.CompletedProcess[str]) -> RebootlessError:
+    output = done.stdout.replace(f"{patched.plain.place.there}/", "")
     errors = []
     for line in output.splitlines():
         match = _DIAGNOSTIC.match(line)
         if match:
             number = int(match["line"])
-            hunk = patched.hunk_at(number) if match["file"] == patched.path else None
+            file = patched.files.get(posixpath.normpath(match["file"]))
+            hunk = file.hunk_at(number) if file else None
             place = {"patch": hunk.patch, "hunk": hunk.hunk} if hunk else {}
             errors.append({"file": match["file"], "line": number, "message": match["text"], **place})
     first = errors[0] if errors else {}
@@ -217,7 +251,7 @@ def _does_not_compile(
         done.returncode,
         output,
         "does_not_compile",
-        f"The patched {patched.path} does not compile: {where}{inside}.",
+        f"The patched source of {unit.name} does not compile: {where}{inside}.",
         "Correct the patch; it has to compile in this kernel's source.",
         unit=unit.name,
         errors=errors,

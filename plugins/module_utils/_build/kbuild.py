@@ -125,10 +125,19 @@ class Kbuild:
 
         Raises ``RebootlessError`` (``pre_failed``).
         """
+        self._units(targets, "pre_failed", "The unpatched source does not compile in the kernel tree.")
+
+    def recipes(self, targets: Sequence[str]) -> str:
+        """What make would run to compile those of the objects that are not there yet, as it prints it.
+
+        Nothing is made, also not what an object needs first.  Raises ``RebootlessError`` (``scan_failed``).
+        """
+        return self._units(targets, "scan_failed", "The kernel's makefiles could not be evaluated.", "-n")
+
+    def _units(self, targets: Sequence[str], code: str, sentence: str, *flags: str) -> str:
         with tempfile.TemporaryDirectory(prefix="rebootless-") as output:
             (Path(output) / "dir@.").write_text(" ".join(targets), encoding="utf-8")
-            sentence = "The unpatched source does not compile in the kernel tree."
-            self._enter("rbl-units", Path(output), "pre_failed", sentence)
+            return self._enter("rbl-units", Path(output), code, sentence, flags)
 
     def _written_makefiles(self) -> Path:
         """The directory of the entry makefiles, named by their content: another release of the collection, which may
@@ -140,11 +149,11 @@ class Kbuild:
                 write_atomically(directory / name, text.encode())
         return directory
 
-    def _enter(self, goal: str, output: Path, code: str, sentence: str) -> None:
+    def _enter(self, goal: str, output: Path, code: str, sentence: str, flags: Sequence[str] = ()) -> str:
         makefiles = self._written_makefiles()
         command = [
             # Without the second option, kernels since 6.2 would start make once more, with their own makefile.
-            *("make", "-rR", "--no-print-directory", "-s", f"-j{self.jobs}", "-C", os.fspath(self.build)),
+            *("make", "-rR", "--no-print-directory", "-s", *flags, f"-j{self.jobs}", "-C", os.fspath(self.build)),
             *("-f", os.fspath(makefiles / "entry.mk"), f"rbl_source={self.source}"),
             *(f"rbl_makefiles={makefiles}", f"rbl_output={output}", *self._assignments(), goal),
         ]
@@ -163,6 +172,7 @@ class Kbuild:
                 stream.write(f"$ {' '.join(command)}\n{done.stdout}")
         if done.returncode != 0:
             raise failed(command, done.returncode, done.stdout, code, sentence, "Prepare the kernel tree again.")
+        return done.stdout
 
     def _assignments(self) -> list[str]:
         return [f"CC={self.compiler}", *(f"{name}={value}" for name, value in sorted(self.variables.items()))]

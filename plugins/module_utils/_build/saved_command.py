@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The command with which Kbuild compiled a unit, and the same for another source.  Private to rebootless.splice.
+"""The command with which Kbuild compiles a unit, and the same for a source in another place.  Private to rebootless.splice.
 
 Kbuild keeps it in a ``.cmd`` file beside the object (scripts/Kbuild.include, *cmd_and_savecmd*), with the checksums of
 what the unit exports (``#SYMVER`` lines; scripts/Makefile.build, *gen_symversions*).
@@ -37,53 +37,79 @@ class SavedCommand:
     source: str
     versions: tuple[str, ...]
 
-    def for_copy(self, copy: Path, output: Path, flags: Sequence[str] = ()) -> str:
-        """The command that makes ``output`` from ``copy``, a copy of the source elsewhere, with ``flags`` added.
+    def compile(self, place: Place, output: Path, flags: Sequence[str] = ()) -> str:
+        """The command that makes ``output`` as Kbuild would, with ``flags``, from the source in ``place``.
 
-        Words are replaced as a whole: the source's path, the target's (also where objtool works on it), and the file
-        that dependencies go to.
+        Words are replaced as a whole: the target's path (also where objtool works on it), and the file that
+        dependencies go to.
         """
-        replaced = {self.target: shlex.quote(os.fspath(output)), self.source: shlex.quote(os.fspath(copy))}
-        added = " ".join(shlex.quote(flag) for flag in (*flags, *self._as_original(copy)))
-        words = []
-        for word in self.command.split(" "):
-            if word.startswith(_DEPENDENCIES):
-                word = f"-Wp,-MMD,{shlex.quote(os.fspath(output))}.d"
-            elif word == "-c":
-                word = f"{added} -c"
-            words.append(replaced.get(word, word))
-        return " ".join(words)
+        made = shlex.quote(os.fspath(output))
+        compiler, *tools = self.command.split(" ; ")
+        before, after = _split(compiler)
+        words = [f"-Wp,-MMD,{made}.d" if word.startswith(_DEPENDENCIES) else word for word in before]
+        command = " ".join(place.moved([*words, *flags, *after]))
+        return " ".join(made if word == self.target else word for word in " ; ".join([command, *tools]).split(" "))
 
-    def versions_of_copy(self, copy: Path) -> str:
-        """The command that prints the checksums of what ``copy``, a copy of a C source, exports (cmd_gensymtypes_c)."""
-        compile_only = self.command.split(" ; ")[0].split(" ")
-        at = compile_only.index("-c")
-        flags = [word for word in compile_only[1:at] if not word.startswith(_DEPENDENCIES)]
-        added = " ".join(shlex.quote(flag) for flag in self._as_original(copy))
-        preprocess = f"{compile_only[0]} -E -D__GENKSYMS__ {' '.join(flags)} {added} {shlex.quote(os.fspath(copy))}"
-        return f"{preprocess} | scripts/genksyms/genksyms -r /dev/null"
+    def compile_only(self, place: Place, output: Path, flags: Sequence[str] = ()) -> str:
+        """The compiler's part of the command alone, without what works on the object afterwards."""
+        before, _after = self._without_dependencies()
+        return " ".join(place.moved([*before, *flags, "-c", "-o", shlex.quote(os.fspath(output)), self.source]))
 
-    def _as_original(self, copy: Path) -> list[str]:
-        """Flags that make the compiler take the copy for the original.
+    def preprocess(self, place: Place, flags: Sequence[str] = ("-P",)) -> str:
+        """The command that prints the preprocessed source; ``-P``: without directives that say where a line is from."""
+        before, _after = self._without_dependencies()
+        return " ".join(place.moved([*before, *flags, "-E", self.source]))
 
-        ``#include "..."`` looks into the directory of the file that has it, so the original's becomes the first one to
-        look into; names of files in the object are mapped back to the original's.
-        """
-        directory, here = os.path.dirname(self.source) or ".", os.fspath(copy.parent)
-        return [
-            f"-iquote{directory}",
-            # The last map that fits counts, so this one does what the kernel's own does, too.
-            f"-fmacro-prefix-map={here}/={self._mapped(directory)}/",
-            f"-fdebug-prefix-map={here}={directory}",
-        ]
+    def assemble(self, place: Place) -> str:
+        """The command of ``read_assembly`` that prints the assembler code."""
+        words = self.command.split(" ")
+        kept = [word for word in words if not word.startswith(_DEPENDENCIES)]
+        return " ".join(place.moved(["-" if word == self.target else word for word in kept]))
 
-    def _mapped(self, directory: str) -> str:
-        """``directory`` as the kernel's own ``-fmacro-prefix-map`` writes it into ``__FILE__``."""
-        for word in self.command.split(" "):
-            match = re.fullmatch(r"-f(?:macro|file)-prefix-map=([^=]+)=(.*)", word)
-            if match and directory.startswith(match.group(1)):
-                return match.group(2) + directory[len(match.group(1)) :]
-        return directory
+    def versions_of(self, place: Place) -> str:
+        """The command that prints the checksums of what the source exports (cmd_gensymtypes_c)."""
+        return f"{self.preprocess(place, ('-D__GENKSYMS__',))} | scripts/genksyms/genksyms -r /dev/null"
+
+    def _without_dependencies(self) -> tuple[list[str], list[str]]:
+        before, after = _split(self.command.split(" ; ")[0])
+        return [word for word in before if not word.startswith(_DEPENDENCIES)], after
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a command finds the kernel's source: below ``there`` in place of ``source``.
+
+    Every path in the command moves, so all directories are looked through in the same order, and the kernel's own maps
+    write the same ``__FILE__``; debug information is mapped back to ``source``, unless the kernel maps it itself.
+    """
+
+    source: str
+    there: str
+
+    def moved(self, words: Sequence[str]) -> list[str]:
+        """The words of a compiler's command for the source in this place."""
+        if self.there == self.source:
+            return list(words)
+        inside = re.compile(rf"{re.escape(self.source)}(?=[/='\"]|$)")
+        moved = [inside.sub(self.there, word) for word in words]
+        # Of several maps that fit the last one counts, so this comes before the kernel's.
+        moved.insert(next(i for i, w in enumerate(moved) if w.startswith("-")), self._map())
+        return moved
+
+    def _map(self) -> str:
+        return f"-fdebug-prefix-map={self.there}={self.source}"
+
+
+def _split(command: str) -> tuple[list[str], list[str]]:
+    """The words before ``-c``, and the rest."""
+    words = command.split(" ")
+    at = words.index("-c")
+    return words[:at], words[at:]
+
+
+def dependency_file(output: Path) -> Path:
+    """Where the compiler lists what ``output`` was made from."""
+    return output.with_name(f"{output.name}.d")
 
 
 def command_file(output: Path) -> Path:
@@ -97,6 +123,26 @@ def read_versions(output: Path) -> tuple[str, ...]:
     return tuple(_VERSION.findall(file.read_text(encoding="utf-8"))) if file.is_file() else ()
 
 
+# The recipe of an object as make prints it: scripts/basic/fixdep DEPENDENCIES TARGET 'COMMAND' > .TARGET.cmd
+_RECIPE = re.compile(r"fixdep \S+ (?P<target>\S+) '(?P<command>(?:[^'\n]|'\\\'')*)' > \S+\.cmd")
+
+
+def read_recipes(text: str) -> dict[str, SavedCommand]:
+    """By target, the commands that Kbuild would run and save, from what ``Kbuild.recipes`` printed."""
+    found = {}
+    for match in _RECIPE.finditer(text):
+        command = _unescaped(match["command"].replace("'\\''", "'"))
+        words = command.split(" ; ")[0].split()
+        if words.count("-c") == 1 and match["target"] in words:
+            found[match["target"]] = SavedCommand(command, match["target"], words[-1], ())
+    return found
+
+
+def _unescaped(command: str) -> str:
+    """Without make's quoting of # and $."""
+    return command.replace("$(pound)", "#").replace("$$", "$")
+
+
 def read_saved(build: Path, unit: Unit) -> SavedCommand:
     """The command that made ``unit`` in the build directory.  Raises ``RebootlessError`` (``unknown_command``)."""
     file = command_file(build / unit.target)
@@ -107,11 +153,20 @@ def read_saved(build: Path, unit: Unit) -> SavedCommand:
     saved, source = _SAVED.search(text), _SOURCE.search(text)
     if saved is None or source is None:
         raise _unknown(unit, f"{file.name} holds no command")
-    command = saved["command"].replace("$(pound)", "#").replace("$$", "$")
+    command = _unescaped(saved["command"])
     words = command.split(" ")
     if words.count("-c") != 1 or unit.target not in words or source["source"] not in words:
         raise _unknown(unit, "the command does not compile one source to one object")
     return SavedCommand(command, unit.target, source["source"], tuple(_VERSION.findall(text)))
+
+
+def read_assembly(build: Path, target: str) -> SavedCommand:
+    """The command that made the assembler code ``target`` from C.  Raises ``RebootlessError`` (``unknown_command``)."""
+    saved = _SAVED.search(command_file(build / target).read_text(encoding="utf-8"))
+    if saved is None:
+        raise _unknown(Unit(target, target, ()), "no command is saved")
+    command = _unescaped(saved["command"])
+    return SavedCommand(command, target, command.split()[-1], ())
 
 
 def _unknown(unit: Unit, why: str) -> RebootlessError:

@@ -14,13 +14,14 @@ import os
 import re
 import subprocess
 from pathlib import Path, PurePosixPath
-from typing import Iterable, Mapping
+from typing import Container, Iterable, Mapping
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.commands import clean_environment
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 VMLINUX = "vmlinux"
 SOURCE_SUFFIXES = (".c", ".S")
+HEADER_SUFFIX = ".h"
 _INCLUDE = re.compile(r'^(?P<file>[^:]+):\s*#\s*include\s*[<"](?P<name>[^">]+)[">]')
 _COMPOSITE = re.compile(r"\s*(?P<name>[\w.-]+?)-(?:y|m|objs)\s*[:+]?=")  # a makefile's list of an object's parts
 _SOURCE_ARCHITECTURES = {"x86_64": "x86"}  # of the machine -> name below arch/
@@ -102,20 +103,28 @@ class UnitMap:
         stem, suffix = os.path.splitext(source)
         return self.units.get(f"{stem}.o") if suffix in SOURCE_SUFFIXES else None
 
+    def units_of(self, sources: Iterable[str]) -> list[Unit]:
+        """The units that some of ``sources`` are compiled to, sorted by name."""
+        found = {unit.name: unit for unit in map(self.unit_of, sources) if unit is not None}
+        return [found[name] for name in sorted(found)]
+
     def units_including(self, source: str) -> list[Unit]:
-        """The units of this kernel whose sources include ``source``, directly or not."""
-        found: dict[str, Unit] = {}
-        seen = {source}
+        """The units whose sources include the ``.c`` or ``.S`` ``source``, not through headers."""
+        reached: set[str] = set()
         waiting = [source]
         while waiting:
-            for includer in self.includers.get(waiting.pop(), []):
-                if includer not in seen:
-                    seen.add(includer)
-                    waiting.append(includer)
-                    unit = self.unit_of(includer)
-                    if unit is not None:
-                        found[unit.name] = unit
-        return [found[name] for name in sorted(found)]
+            new = set(self.includers.get(waiting.pop(), [])) - reached
+            reached |= new
+            waiting += new
+        return self.units_of(reached - {source})
+
+    def without_source(self, sources: Container[str]) -> list[Unit]:
+        """The units whose source is none of ``sources`` with their name: it is generated, or has another name."""
+        return [
+            unit
+            for name, unit in sorted(self.units.items())
+            if not any(f"{name.removesuffix('.o')}{suffix}" in sources for suffix in SOURCE_SUFFIXES)
+        ]
 
 
 def module_name(path: str) -> str:
@@ -160,7 +169,7 @@ _NOT_KERNEL = (
 # Patterns -> (code, what it is, next step): a patch that touches one of these is refused.
 _REFUSED = (
     (
-        r"arch/x86/entry/vdso/.*",
+        r"arch/x86/(entry/vdso/.*|include/asm/vdso\.h)",
         "vdso_not_supported",
         "is part of the vdso, which is mapped into every process and cannot be exchanged",
         "Reboot into a fixed kernel for this fix.",
@@ -177,21 +186,15 @@ _REFUSED = (
         "decides how the kernel is built",
         "Leave this file out of the patch, if the fix does not depend on it.",
     ),
-    (
-        r".*\.h",
-        "header_not_supported",
-        "is a header",
-        "Patches to headers are not supported yet; express the fix in the .c files that need it.",
-    ),
 )
 
 
-def judge(path: str, units: UnitMap, source: Path, arch: str = "x86_64") -> Unit | NotApplicable:
-    """The unit that a patch of ``path`` changes, or why it changes nothing in this kernel.
+def judge(path: str, units: UnitMap, source: Path, arch: str = "x86_64") -> list[Unit] | NotApplicable | None:
+    """The units that a patch of ``path`` may change, or why it changes nothing in this kernel.
 
-    Raises ``RebootlessError`` for what cannot be made live: ``header_not_supported``, ``build_file_not_supported``,
-    ``included_source_not_supported``, ``vdso_not_supported``, ``embedded_code_not_supported``, ``file_not_supported``,
-    ``unit_in_several_modules``.
+    None if others include the file: then the graph of includes has to say it (touched.py).  Raises ``RebootlessError``
+    for what cannot be made live: ``build_file_not_supported``, ``vdso_not_supported``, ``embedded_code_not_supported``,
+    ``file_not_supported``.
     """
     for pattern, code, what in _NOT_KERNEL:
         if re.fullmatch(pattern, path):
@@ -202,6 +205,8 @@ def judge(path: str, units: UnitMap, source: Path, arch: str = "x86_64") -> Unit
     for pattern, code, what, next_step in _REFUSED:
         if re.fullmatch(pattern, path):
             raise RebootlessError(code, f"The patch changes {path}, which {what}.", next_step, file=path)
+    if path.endswith(HEADER_SUFFIX) or path in units.includers:
+        return None
     if not path.endswith(SOURCE_SUFFIXES):
         raise RebootlessError(
             "file_not_supported",
@@ -210,29 +215,19 @@ def judge(path: str, units: UnitMap, source: Path, arch: str = "x86_64") -> Unit
             file=path,
         )
     unit = units.unit_of(path)
-    including = units.units_including(path)
-    if including:
-        names = ", ".join(u.name for u in including)
-        raise RebootlessError(
-            "included_source_not_supported",
-            f"The patch changes {path}, which is included into {names}.",
-            "Patches to sources that other sources include are not supported yet.",
-            file=path,
-            units=[u.name for u in including],
-        )
-    if unit is None:
-        options = _options_for(path, source)
-        needs = f"; it would need {' or '.join(options)}" if options else ""
-        return NotApplicable(path, "not_built", f"This kernel's configuration does not build {path}{needs}.")
-    if len(unit.objects) != 1:
-        raise RebootlessError(
-            "unit_in_several_modules",
-            f"{path} is linked into several objects: {', '.join(unit.objects)}.",
-            "Sources that are part of several modules are not supported yet.",
-            file=path,
-            objects=list(unit.objects),
-        )
-    return unit
+    return [unit] if unit is not None else not_built(path, source)
+
+
+def not_built(path: str, source: Path) -> NotApplicable:
+    """That this configuration does not build ``path``, and which options would."""
+    options = _options_for(path, source)
+    needs = f"; it would need {' or '.join(options)}" if options else ""
+    return NotApplicable(path, "not_built", f"This kernel's configuration does not build {path}{needs}.")
+
+
+def source_architecture(arch: str) -> str:
+    """The name below ``arch/`` of the machine that uname -m calls ``arch``."""
+    return _SOURCE_ARCHITECTURES[arch]
 
 
 def _options_for(path: str, source: Path) -> list[str]:

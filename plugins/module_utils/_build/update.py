@@ -13,7 +13,8 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import AbstractSet as Set
+from typing import Any, Iterator, Sequence
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build import custom_code, findings, special
 from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import (
@@ -23,11 +24,13 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.cache imp
     write_atomically,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.commands import Phases
-from ansible_collections.rebootless.splice.plugins.module_utils._build.compiler import Compiler, PreObjects
+from ansible_collections.rebootless.splice.plugins.module_utils._build.compiler import Compiler
 from ansible_collections.rebootless.splice.plugins.module_utils._build.constants import EXCHANGE
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference import UnitChange, compare, is_living
 from ansible_collections.rebootless.splice.plugins.module_utils._build.distribution import DistributionTarget
 from ansible_collections.rebootless.splice.plugins.module_utils._build.exports import read_symvers
+from ansible_collections.rebootless.splice.plugins.module_utils._build.generated import check_offsets
+from ansible_collections.rebootless.splice.plugins.module_utils._build.headers import Narrower
 from ansible_collections.rebootless.splice.plugins.module_utils._build.helper import (
     Helper,
     build_helper,
@@ -35,15 +38,13 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.helper im
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel_tree import KernelTree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import ObjectFile
+from ansible_collections.rebootless.splice.plugins.module_utils._build.overlay import PatchedSource
 from ansible_collections.rebootless.splice.plugins.module_utils._build.package import make_package, package_name
-from ansible_collections.rebootless.splice.plugins.module_utils._build.patches import (
-    Patch,
-    PatchedFile,
-    apply_patches,
-)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.patches import Patch
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement import make_replacement
 from ansible_collections.rebootless.splice.plugins.module_utils._build.source_digest import source_digest
-from ansible_collections.rebootless.splice.plugins.module_utils._build.units import NotApplicable, Unit, judge
+from ansible_collections.rebootless.splice.plugins.module_utils._build.touched import Touched, look, refuse_embedded
+from ansible_collections.rebootless.splice.plugins.module_utils._build.units import NotApplicable, Unit
 from ansible_collections.rebootless.splice.plugins.module_utils._build.update_module import (
     Identity,
     build_update_module,
@@ -69,14 +70,6 @@ class Update:
     cves: tuple[str, ...]
     patches: tuple[Patch, ...]
     custom: tuple[custom_code.CustomCode, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class Touched:
-    """What the patches touch: units with their patched sources, and files that have no part in this kernel."""
-
-    units: tuple[tuple[Unit, PatchedFile], ...]
-    not_applicable: tuple[NotApplicable, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,8 +107,8 @@ class Builder:
         known = self._cached(digest)
         if known is not None:
             return known
-        facts = _facts([], touched.not_applicable, [unit.name for unit, _file in touched.units])
-        return Build(digest, None, facts, built=bool(touched.units))
+        units = [unit.name for unit in (*touched.own, *touched.through)]
+        return Build(digest, None, _facts([], touched.not_applicable, units), built=bool(units))
 
     def build(self, update: Update) -> Build:
         """The package of ``update`` for this kernel, from the cache or built now.
@@ -146,32 +139,12 @@ class Builder:
             return touched, digest
 
     def _touched(self, update: Update) -> Touched:
-        source = Path(self._tree.source)
-        units: dict[str, Unit] = {}
-        skipped: list[NotApplicable] = []
-        for file in {file.path: file for patch in update.patches for file in patch.files}.values():
-            verdict = judge(file.path, self._tree.units, source, self._tree.arch)
-            new_to_build = file.kind == "added" and isinstance(verdict, NotApplicable) and verdict.code == "not_built"
-            if isinstance(verdict, Unit) or new_to_build:
-                units[file.path] = verdict if isinstance(verdict, Unit) else Unit("", "", ())
-            else:
-                skipped.append(verdict)
-        patches = [
-            dataclasses.replace(patch, files=tuple(file for file in patch.files if file.path in units))
-            for patch in update.patches
-        ]
-        found = []
-        for patched in custom_code.attach(apply_patches(patches, source), update.custom, self._kmod):
-            if patched.already_applied:
-                reason = f"{patched.path} in this kernel's source has the change already."
-                skipped.append(NotApplicable(patched.path, "already_applied", reason))
-            else:
-                found.append((units[patched.path], patched))
-        return Touched(tuple(found), tuple(skipped))
+        touched = look(self._tree, update.patches, self._jobs)
+        return dataclasses.replace(touched, files=tuple(custom_code.attach(touched.files, update.custom, self._kmod)))
 
     def _digest(self, update: Update, touched: Touched) -> str:
         """Names the build by all its inputs: the update, the kernel, the patched sources, the helper, and this code."""
-        sources = [sha256_of_file(Path(self._tree.source, file.path)) for _unit, file in touched.units]
+        sources = [sha256_of_file(Path(self._tree.source, file.path)) for file in touched.files]
         patches = [word for patch in update.patches for word in (patch.name, patch.sha256)]
         return sha256_of(
             *("update", update.name, update.version, *update.cves),
@@ -194,7 +167,7 @@ class Builder:
         return Build(digest, package, record["facts"], built=False)
 
     def _build(self, update: Update, touched: Touched, digest: str, directory: Path) -> Build:
-        if not touched.units:
+        if not touched.files:
             return Build(digest, None, _facts([], touched.not_applicable), built=False)
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             # Needed only in the end, and read while the compiler runs.
@@ -203,7 +176,7 @@ class Builder:
                 helper, _built = build_helper(self._tree, self._kmod, self._cache)
             changes, unchanged = self._compile_and_compare(touched, directory)
             with self._phases.phase("look for findings"):
-                idle = self._judge_changes(update, changes, {unit.name: file.path for unit, file in touched.units})
+                idle = self._judge_changes(touched, changes)
             skipped = (*touched.not_applicable, *unchanged, *idle)
             if not changes:
                 return Build(digest, None, _facts([], skipped), built=False)
@@ -218,36 +191,40 @@ class Builder:
     def _compile_and_compare(
         self, touched: Touched, directory: Path
     ) -> tuple[list[UnitChange], tuple[NotApplicable, ...]]:
+        source = PatchedSource(
+            Path(self._tree.source), directory / _WORK / "source", touched.files, touched.directories
+        )
+        units = [*touched.own, *self._changed_through(touched, source)]
         compiler = Compiler(self._tree, self._jobs)
         with self._phases.phase("compile pre"):
-            pre_objects = compiler.pre([unit for unit, _file in touched.units])
-        with self._phases.phase("compile post"), concurrent.futures.ThreadPoolExecutor(self._jobs) as pool:
-
-            def compile_post(item: tuple[PreObjects, PatchedFile]) -> Path:
-                pre, patched = item
-                output = directory / _WORK / "post" / pre.unit.name
-                output.parent.mkdir(parents=True, exist_ok=True)
-                return compiler.post(pre, patched, output)
-
-            patched_files = [patched for _unit, patched in touched.units]
-            posts = list(pool.map(compile_post, zip(pre_objects, patched_files)))
-        changes, unchanged = [], []
+            pre_objects = compiler.pre(units, self._phases.say)
+        with self._phases.phase("compile post"):
+            posts = compiler.post(pre_objects, source, self._phases.say)
+        changes: list[UnitChange] = []
         with self._phases.phase("compare"):
-            for pre, patched, post in zip(pre_objects, patched_files, posts):
+            for pre, post in zip(pre_objects, posts):
                 difference = compare(ObjectFile(pre.sectioned), ObjectFile(post))
-                unit = pre.unit
-                if difference:
-                    exact = ObjectFile(pre.exact)
-                    # A unit can be linked into several modules, each of which runs a copy of its own.
-                    changes += [UnitChange(name, unit.name, exact, difference) for name in unit.objects]
-                else:
-                    reason = f"The patched {patched.path} compiles to the same object as before."
-                    unchanged.append(NotApplicable(patched.path, "same_object", reason))
-        return changes, tuple(unchanged)
+                exact = ObjectFile(pre.exact)
+                # A unit can be linked into several modules, each of which runs a copy of its own.
+                changes += [
+                    UnitChange(name, pre.unit.name, exact, difference) for name in pre.unit.objects if difference
+                ]
+        return changes, tuple(_unchanged(touched, {change.unit for change in changes}))
 
-    def _judge_changes(
-        self, update: Update, changes: list[UnitChange], sources: Mapping[str, str]
-    ) -> tuple[NotApplicable, ...]:
+    def _changed_through(self, touched: Touched, source: PatchedSource) -> list[Unit]:
+        """The units that come out otherwise because of what they include."""
+        if not touched.through and not touched.embedded:
+            return []
+        with self._phases.phase("look through includes"):
+            check_offsets(Path(self._tree.build), source, touched.reached)
+            narrower = Narrower(self._tree, source, self._jobs, self._phases.say)
+            for path in touched.embedded:
+                name = f"{path[:-2]}.o"
+                if narrower.changed([Unit(name, name, ())]):
+                    raise refuse_embedded(path)
+            return narrower.changed(touched.through)
+
+    def _judge_changes(self, touched: Touched, changes: list[UnitChange]) -> tuple[NotApplicable, ...]:
         """Raises if a change cannot be made live; takes those without effect in a running kernel out of ``changes``."""
         kernel = special.kernel_of(self._tree.version or self._tree.release)
         found = {id(change): custom_code.excuse(change, findings.find(change, kernel)) for change in changes}
@@ -260,7 +237,7 @@ class Builder:
                 changes.remove(change)
                 found.pop(id(change))
                 why = " ".join(row.sentence for row in rows) or "Only what the kernel does not use any more changes."
-                idle.append(NotApplicable(sources[change.unit], "no_effect", why))
+                idle.append(NotApplicable(touched.reason_file(change.unit), "no_effect", why))
         rows = [row for unit_rows in found.values() for row in unit_rows]
         if rows:
             sentences = "; ".join(row.sentence.rstrip(".") for row in rows[:3])
@@ -393,9 +370,23 @@ def _facts(
         for datum in change.difference.data
     ]
     return {
-        "units": [change.unit for change in changes] if units is None else list(units),
+        "units": list(dict.fromkeys(change.unit for change in changes)) if units is None else list(units),
         "functions": functions,
         "data": data,
         "not_applicable": [dataclasses.asdict(row) for row in not_applicable],
         "custom": [],
     }
+
+
+def _unchanged(touched: Touched, changed: Set[str]) -> Iterator[NotApplicable]:
+    """The patched files that change no object, as far as that is known of each."""
+    for unit in touched.own:
+        if unit.name not in changed:
+            path = touched.reason_file(unit.name)
+            yield NotApplicable(path, "same_object", f"The patched {path} compiles to the same object as before.")
+    if not changed and touched.through:
+        own = {touched.reason_file(unit.name) for unit in touched.own}
+        for file in touched.files:
+            if file.path not in own:
+                reason = f"Every unit that includes the patched {file.path} compiles to the same object as before."
+                yield NotApplicable(file.path, "same_object", reason)

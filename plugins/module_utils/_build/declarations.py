@@ -1,0 +1,259 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether two preprocessed sources can compile to different objects.  Private to rebootless.splice.
+
+A preprocessed kernel source is mostly declarations that nothing in it uses.  Some kinds of them leave no trace in the
+object then: ``static inline`` functions, types, and what is only declared (``extern``, prototypes).  They count if their
+name is used by what counts; everything else counts always, also what is not understood here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections import Counter
+from typing import Iterable, Iterator, Mapping
+
+_TOKEN = re.compile(rb'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|^#[^\n]*|[{};]', re.MULTILINE)
+_COMMENT = re.compile(rb'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|//[^\n]*|/\*.*?\*/', re.DOTALL)
+_IDENTIFIER = re.compile(rb"[A-Za-z_]\w*")
+_ATTRIBUTE = re.compile(rb"\b__attribute__\s*\(")
+# With one of these even an unused declaration may leave something in the object.
+_TRACE = re.compile(
+    rb"\b(?:__)?(?:asm|used|retain|constructor|destructor|alias|weak|weakref|ifunc|symver|externally_visible)(?:__)?\b"
+)
+_TYPE = re.compile(rb"\s*(?:__extension__\s+)?(?:struct|union|enum)\b")
+_TAG = re.compile(rb"\b(?:struct|union|enum)\s+(\w+)")
+_ENUMERATORS = re.compile(rb"\benum\b[^{};]*\{([^{}]*)\}")
+_FUNCTION = re.compile(rb"\s*(?:[A-Za-z_]\w*[\s*]+)+([A-Za-z_]\w*)\s*\(\s*(?![*\s])")
+_VARIABLE = re.compile(rb"\s*extern\b[^;=]*[\s*)]([A-Za-z_]\w*)\s*(?:\[[^\[\]]*\]\s*)*;\s*")
+_TYPEDEF = re.compile(rb"\s*(?:__extension__\s+)?typedef\b[^;(]*[\s*)]([A-Za-z_]\w*)\s*(?:\[[^\[\]]*\]\s*)*;\s*")
+_FUNCTION_TYPE = re.compile(rb"\s*typedef\b[^;(]*\(\s*\*\s*([A-Za-z_]\w*)\s*\)\s*\([^;]*\)\s*;\s*")
+_INLINE = {b"inline", b"__inline", b"__inline__", b"__always_inline"}
+_KEYWORDS = frozenset(
+    b"auto break case char const continue default do double else enum extern float for goto if inline int long register "
+    b"restrict return short signed sizeof static struct switch typedef union unsigned void volatile while typeof "
+    b"__typeof__ __typeof _Alignas _Atomic _Bool _Generic _Noreturn _Static_assert _Thread_local __inline __inline__ "
+    b"__extension__ __auto_type __attribute__ asm __asm__ __asm __int128 __signed__ __const__ __volatile__".split()
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Declaration:
+    names: tuple[bytes, ...] | None  # by which something must use it to count; None: it counts always
+    identifiers: frozenset[bytes]
+
+
+class Comparer:
+    """Compares preprocessed sources (as ``gcc -E -P`` prints them); keeps what it learns about common declarations."""
+
+    _LIMIT = 200_000  # declarations that are kept
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, _Declaration] = {}
+
+    def same_object(self, pre: bytes, post: bytes) -> bool:
+        """Whether both certainly compile to the same code and data."""
+        if pre == post:
+            return True
+        ours, theirs = list(split(pre)), list(split(post))
+        differing = set(ours) ^ set(theirs)
+        if any(self._declaration(text).names is None for text in differing):
+            return False
+        return self._living(ours) == self._living(theirs)
+
+    def _living(self, declarations: list[bytes]) -> list[bytes]:
+        """Those that count, in their order."""
+        by_name: dict[bytes, list[int]] = {}
+        waiting = []
+        for index, text in enumerate(declarations):
+            names = self._declaration(text).names
+            if names is None:
+                waiting.append(index)
+            else:
+                for name in names:
+                    by_name.setdefault(name, []).append(index)
+        living = set(waiting)
+        used: set[bytes] = set()
+        while waiting:
+            new = self._declaration(declarations[waiting.pop()]).identifiers - used
+            used |= new
+            for name in new & by_name.keys():
+                waiting += [index for index in by_name[name] if index not in living]
+                living.update(by_name[name])
+        return [declarations[index] for index in sorted(living)]
+
+    def _declaration(self, text: bytes) -> _Declaration:
+        known = self._known.get(text)
+        if known is None:
+            names = _names(text)
+            known = _Declaration(names, frozenset(_IDENTIFIER.findall(text)))
+            if len(self._known) >= self._LIMIT:
+                self._known.clear()
+            self._known[text] = known
+        return known
+
+
+def changed_names(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, int] | None:
+    """By what a source has to use headers to be changed by their change: names, and how often each is there if not.
+
+    ``pairs`` are the headers' texts before and after.  None if more changes than declarations that count only when
+    their names are used: a directive, a variable, the order.
+    """
+    allowed: dict[bytes, int] = {}
+    for pre, post in pairs:
+        ours, theirs = list(split(_plain(pre))), list(split(_plain(post)))
+        here, there = set(ours), set(theirs)
+        if [text for text in ours if text in there] != [text for text in theirs if text in here]:
+            return None
+        for text in here ^ there:
+            names = _names(text)
+            if names is None or b"#" in text:
+                return None
+            for name in names:
+                # Its own declaration mentions it once; more than one, or a use, needs a closer look.
+                allowed[name] = max(allowed.get(name, 0), 1 if text in here else 0)
+    return allowed
+
+
+def uses(source: bytes, allowed: Mapping[bytes, int]) -> bool:
+    """Whether a preprocessed source mentions one of the names more often than that."""
+    if not allowed:
+        return False
+    found = Counter(re.findall(rb"\b(?:%s)\b" % b"|".join(map(re.escape, allowed)), source))
+    return any(count > allowed[name] for name, count in found.items())
+
+
+def _plain(text: bytes) -> bytes:
+    """A source without comments, and with its continued lines joined."""
+    return _COMMENT.sub(lambda m: m.group() if m.group()[:1] in b"\"'" else b" ", text).replace(b"\\\n", b" ")
+
+
+def split(source: bytes) -> Iterator[bytes]:
+    """The top-level declarations of a preprocessed source, and directives that are left in it, each for itself."""
+    start = depth = first_brace = 0
+    for match in _TOKEN.finditer(source):
+        token = source[match.start()]
+        if token == 0x7B:  # {
+            if not depth:
+                first_brace = match.start()
+            depth += 1
+        elif token == 0x7D:  # }
+            depth -= 1
+            if not depth and _is_function(source[start:first_brace]):
+                yield source[start : match.end()].strip()
+                start = match.end()
+        elif token == 0x3B and not depth:  # ;
+            yield source[start : match.end()].strip()
+            start = match.end()
+        elif token == 0x23 and not depth:  # a directive
+            if source[start : match.start()].strip():
+                continue  # inside a declaration: it stays a part of it
+            yield match.group()
+            start = match.end()
+    rest = source[start:].strip()
+    if rest:
+        yield rest
+
+
+def _is_function(head: bytes) -> bool:
+    """Whether what stands before a brace is a function's head, not a type's or an initialiser's."""
+    head = without_attributes(head)
+    return b"(" in head and b"=" not in head and not _TYPE.fullmatch(head)
+
+
+def without_attributes(text: bytes) -> bytes:
+    """``text`` without ``__attribute__((...))``."""
+    parts = []
+    at = 0
+    for match in _ATTRIBUTE.finditer(text):
+        if match.start() < at:
+            continue
+        parts.append(text[at : match.start()])
+        depth, at = 1, match.end()
+        while depth and at < len(text):
+            depth += {0x28: 1, 0x29: -1}.get(text[at], 0)
+            at += 1
+    return b"".join(parts) + b" " + text[at:]
+
+
+def _names(text: bytes) -> tuple[bytes, ...] | None:
+    """The names that a declaration is used by, if it leaves no trace in the object when none of them is."""
+    if text.startswith(b"#"):
+        return None
+    head, brace, _body = text.partition(b"{")
+    if b"=" in without_attributes(head) or _TRACE.search(head):
+        return None
+    if brace and text.endswith(b"}"):
+        return _inline_function(without_attributes(head))
+    if _TRACE.search(text) or not text.endswith(b";"):
+        return None
+    if brace:
+        return _type(text)
+    plain = without_attributes(text)
+    forward = re.fullmatch(rb"\s*(?:struct|union|enum)\s+(\w+)\s*;\s*", plain)
+    if forward:
+        return (forward.group(1),)
+    return _declared(plain)
+
+
+def _inline_function(head: bytes) -> tuple[bytes, ...] | None:
+    words = set(_IDENTIFIER.findall(head))
+    match = _FUNCTION.match(head)
+    if b"static" not in words or not words & _INLINE or match is None:
+        return None
+    return None if match.group(1) in _KEYWORDS else (match.group(1),)
+
+
+def _type(text: bytes) -> tuple[bytes, ...] | None:
+    """A definition of a struct, union or enum, without a variable; also as a typedef."""
+    plain = without_attributes(text)
+    tail = plain[plain.rindex(b"}") + 1 : -1].strip()
+    names = {name for name in _TAG.findall(plain)}
+    for enumerators in _ENUMERATORS.findall(plain):
+        names.update(_IDENTIFIER.findall(enumerators))
+    if re.match(rb"\s*(?:__extension__\s+)?typedef\b", plain):
+        if not re.fullmatch(rb"\**\s*[A-Za-z_]\w*", tail):
+            return None
+        names.update(_IDENTIFIER.findall(tail))
+    elif tail or not _TYPE.match(plain):
+        return None
+    return tuple(sorted(names)) or None
+
+
+def _declared(plain: bytes) -> tuple[bytes, ...] | None:
+    """A prototype, a variable that is defined elsewhere, or a typedef."""
+    words = _IDENTIFIER.findall(plain)
+    if not words or words[0] == b"_Static_assert" or b"," in _outside(plain):
+        return None
+    match = _TYPEDEF.fullmatch(plain) or _FUNCTION_TYPE.fullmatch(plain) or _VARIABLE.fullmatch(plain)
+    if match is None and b"typedef" not in words:
+        match = _FUNCTION.match(plain)
+        if match is not None and not _closes(plain[match.end(1) :]):
+            return None
+    if match is None or match.group(1) in _KEYWORDS:
+        return None
+    return (match.group(1),)
+
+
+def _outside(text: bytes) -> bytes:
+    """What stands outside of parentheses."""
+    parts, depth, at = [], 0, 0
+    for match in re.finditer(rb"[()]", text):
+        if not depth:
+            parts.append(text[at : match.start()])
+        depth += 1 if match.group() == b"(" else -1
+        at = match.end()
+    return b"".join([*parts, text[at:]])
+
+
+def _closes(rest: bytes) -> bool:
+    """Whether ``rest`` is one pair of parentheses with something inside that is no lone name, and the end."""
+    depth = 0
+    for match in re.finditer(rb"[()]", rest):
+        depth += 1 if match.group() == b"(" else -1
+        if not depth:
+            inside = rest[1 : match.start()].strip()
+            lone = re.fullmatch(rb"[A-Za-z_]\w*", inside)
+            return rest[match.end() :].strip() == b";" and bool(inside) and (lone is None or inside == b"void")
+    return False
