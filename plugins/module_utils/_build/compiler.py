@@ -92,9 +92,9 @@ class Compiler:
     ) -> list[Path]:
         """The units' objects of the patched source, with a section for each function and variable.
 
-        They are kept in the tree, for the next update with the same patched files.  A source that does not compile raises
-        ``does_not_compile`` with the compiler's messages, whose lines are those of the patched file, and the hunks that
-        they lie in.
+        They are kept in the tree, for the next update with the same patched files.  A source that does not compile
+        raises ``does_not_compile`` with the compiler's messages, whose lines are those of the patched file, and the
+        hunks that they lie in.
         """
         patched.admit([pre.command for pre in pre_objects])
         posts = []

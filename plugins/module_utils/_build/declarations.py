@@ -3,8 +3,8 @@
 """Whether two preprocessed sources can compile to different objects.  Private to rebootless.splice.
 
 A preprocessed kernel source is mostly declarations that nothing in it uses.  Some kinds of them leave no trace in the
-object then: ``static inline`` functions, types, and what is only declared (``extern``, prototypes).  They count if their
-name is used by what counts; everything else counts always, also what is not understood here.
+object then: ``static inline`` functions, types, and what is only declared (``extern``, prototypes).  They count if
+their name is used by what counts; everything else counts always, also what is not understood here.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _TYPEDEF = re.compile(rb"\s*(?:__extension__\s+)?typedef\b[^;(]*[\s*)]([A-Za-z_]
 _FUNCTION_TYPE = re.compile(rb"\s*typedef\b[^;(]*\(\s*\*\s*([A-Za-z_]\w*)\s*\)\s*\([^;]*\)\s*;\s*")
 _INLINE = {b"inline", b"__inline", b"__inline__", b"__always_inline"}
 _KEYWORDS = frozenset(
-    b"auto break case char const continue default do double else enum extern float for goto if inline int long register "
-    b"restrict return short signed sizeof static struct switch typedef union unsigned void volatile while typeof "
+    b"auto break case char const continue default do double else enum extern float for goto if inline int long "
+    b"register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while typeof "
     b"__typeof__ __typeof _Alignas _Atomic _Bool _Generic _Noreturn _Static_assert _Thread_local __inline __inline__ "
     b"__extension__ __auto_type __attribute__ asm __asm__ __asm __int128 __signed__ __const__ __volatile__".split()
 )
@@ -209,7 +209,7 @@ def _type(text: bytes) -> tuple[bytes, ...] | None:
     """A definition of a struct, union or enum, without a variable; also as a typedef."""
     plain = without_attributes(text)
     tail = plain[plain.rindex(b"}") + 1 : -1].strip()
-    names = {name for name in _TAG.findall(plain)}
+    names = set(_TAG.findall(plain))
     for enumerators in _ENUMERATORS.findall(plain):
         names.update(_IDENTIFIER.findall(enumerators))
     if re.match(rb"\s*(?:__extension__\s+)?typedef\b", plain):

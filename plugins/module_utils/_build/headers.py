@@ -4,7 +4,8 @@
 
 Hundreds of units may include a header, of which a few come out otherwise.  Each is asked in turn, the cheap questions
 first: whether it mentions what changes, whether its preprocessed source is the same, whether what differs in it can
-leave a trace in the object (declarations.py), and whether the compiler alone, without debug information, makes the same of it.
+leave a trace in the object (declarations.py), and whether the compiler alone, without debug information, makes the
+same of it.
 """
 
 from __future__ import annotations

@@ -32,9 +32,9 @@ export KBUILD_VMLINUX_OBJS KBUILD_VMLINUX_LIBS
 rbl-units rbl-scan: rbl-%:
 \t$(Q)$(MAKE) -f $(rbl_makefiles)/$*.mk obj=. need-builtin=1 need-modorder=1 rbl-$*
 """
-# Makes the units that $(rbl_output)/dir@$(obj) lists.  The kernel's own single targets enter every listed directory that
-# a target lies below, also arch/x86 for what arch/x86/lib compiles with flags of its own; here each unit is made where
-# the whole kernel's build makes it, in the longest of them.
+# Makes the units that $(rbl_output)/dir@$(obj) lists.  The kernel's own single targets enter every listed directory
+# that a target lies below, also arch/x86 for what arch/x86/lib compiles with flags of its own; here each unit is made
+# where the whole kernel's build makes it, in the longest of them.
 _UNITS = """\
 include $(srctree)/scripts/Makefile.build
 rbl_list = $(rbl_output)/dir@$(subst /,@,$1)

@@ -1,6 +1,8 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The command with which Kbuild compiles a unit, and the same for a source in another place.  Private to rebootless.splice.
+"""The command with which Kbuild compiles a unit, and the same for a source in another place.
+
+Private to rebootless.splice.
 
 Kbuild keeps it in a ``.cmd`` file beside the object (scripts/Kbuild.include, *cmd_and_savecmd*), with the checksums of
 what the unit exports (``#SYMVER`` lines; scripts/Makefile.build, *gen_symversions*).
