@@ -41,10 +41,10 @@ class Unit:
 class ProgramBuilder:
     """Collects the units of an update, and the symbols that it needs.
 
-    ``version`` is the kernel's version or release (it chooses the rules of ``special.KERNELS``).  ``owner(name, object)``
-    says which object defines a symbol that a unit of ``object`` does not; without it, those of loadable modules are
-    looked up anywhere.  Indices of symbols are stable from creation on.  Raises ``RebootlessError`` for code that the
-    rules do not cover.
+    ``version`` is the kernel's version or release (it chooses the rules of ``special.KERNELS``).
+    ``owner(name, object)`` says which object defines a symbol that a unit of ``object`` does not; without it, those of
+    loadable modules are looked up anywhere.  Indices of symbols are stable from creation on.  Raises
+    ``RebootlessError`` for code that the rules do not cover.
     """
 
     def __init__(self, version: str, owner: Callable[[str, str], str] | None = None):
@@ -178,7 +178,9 @@ def symbols_in_table(section: Section) -> list[Symbol]:
     return [s for s in named if s.binding != "weak"] or named
 
 
-def compared_sections(pre: ObjectFile, places: Places, built_in: bool, init: bool = False) -> dict[Section, list[Place]]:
+def compared_sections(
+    pre: ObjectFile, places: Places, built_in: bool, init: bool = False
+) -> dict[Section, list[Place]]:
     """The sections whose every byte can be compared, with their places: code, and constants that can be found.
 
     Constants can be found if compared bytes tell where they are, or if the symbol table has a name of theirs that the
