@@ -56,7 +56,10 @@ class CustomCode:
 
 
 def read_custom(path: str | Path, source: str) -> CustomCode:
-    """Reads custom code for ``source``.  Raises ``RebootlessError`` (``custom_code_not_readable``, ``bad_custom_code``)."""
+    """Reads custom code for ``source``.
+
+    Raises ``RebootlessError``: ``custom_code_not_readable``, ``bad_custom_code``.
+    """
     path = Path(path)
     try:
         content = path.read_bytes()
@@ -79,7 +82,10 @@ def read_custom(path: str | Path, source: str) -> CustomCode:
 
 
 def attach(files: Iterable[PatchedFile], custom: Sequence[CustomCode], kmod: Path) -> list[PatchedFile]:
-    """``files`` with the custom code that belongs to them.  Raises ``RebootlessError`` (``custom_code_without_source``)."""
+    """``files`` with the custom code that belongs to them.
+
+    Raises ``RebootlessError`` (``custom_code_without_source``).
+    """
     found = []
     for patched in files:
         texts = [code.text(kmod) for code in custom if code.source == patched.path]
@@ -88,7 +94,8 @@ def attach(files: Iterable[PatchedFile], custom: Sequence[CustomCode], kmod: Pat
         if code.source not in {patched.path for patched in found}:
             raise RebootlessError(
                 "custom_code_without_source",
-                f"The custom code {code.name} belongs to {code.source}, which the patches do not change in this kernel.",
+                f"The custom code {code.name} belongs to {code.source}, which the patches do not change in this "
+                "kernel.",
                 "Name a source that the patches change.",
                 custom=code.name,
                 source=code.source,
@@ -97,7 +104,10 @@ def attach(files: Iterable[PatchedFile], custom: Sequence[CustomCode], kmod: Pat
 
 
 def handled(post: ObjectFile) -> list[tuple[str, str]]:
-    """``(code, thing)`` of each ``RBL_HANDLES`` in a patched object.  Raises ``RebootlessError``: ``bad_custom_code``."""
+    """``(code, thing)`` of each ``RBL_HANDLES`` in a patched object.
+
+    Raises ``RebootlessError`` (``bad_custom_code``).
+    """
     section = post.section_of(HANDLES)
     words = section.data.removesuffix(b"\0").split(b"\0") if section is not None else []
     if len(words) % 2 or not all(words):
@@ -132,8 +142,8 @@ def excuse(change: UnitChange, rows: Sequence[Finding]) -> list[Finding]:
                 "handles_nothing",
                 f'{change.unit}: the custom code has RBL_HANDLES("{code}", "{thing}"), and there is no such finding '
                 "that it could take care of.",
-                "Take it out, or correct it to the words of a finding; wrong layouts, sizes and places of data and jumps "
-                "that cannot be written need another patch.",
+                "Take it out, or correct it to the words of a finding; sizes and places of data, and jumps that cannot "
+                "be written, need another patch.",
                 unit=change.unit,
                 possible=sorted(possible),
             )

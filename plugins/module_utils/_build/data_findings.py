@@ -29,7 +29,10 @@ _SHOWN = 3  # members of one variable in a sentence; the details have all
 
 
 def data_findings(change: UnitChange, kernel: special.Kernel) -> Iterator[Finding]:
-    """The findings about the data of one unit; sets ``how`` of the changes that are brought about without custom code."""
+    """The findings about the data of one unit.
+
+    Sets ``how`` of the changes that are brought about without custom code.
+    """
     running: RunningConstants | None = None
     for datum in change.difference.data:
         piece = datum.piece
@@ -91,9 +94,7 @@ def _is_forgettable(piece: Piece) -> bool:
     return (counterless(piece.name) or piece.name) in _FORGETTABLE
 
 
-def _changed_constant(
-    change: UnitChange, datum: Change, running: RunningConstants, common: dict
-) -> Iterator[Finding]:
+def _changed_constant(change: UnitChange, datum: Change, running: RunningConstants, common: dict) -> Iterator[Finding]:
     """A constant of unchanged size: exchanged in place, unless that would not reach who uses it."""
     pieces, piece = change.difference.correlation.pre, datum.pre
     if piece is None:

@@ -14,8 +14,8 @@ import dataclasses
 import functools
 from collections.abc import Iterable
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.correlate import Correlation
 from ansible_collections.rebootless.splice.plugins.module_utils._build.constants import COPY, split_copies
+from ansible_collections.rebootless.splice.plugins.module_utils._build.correlate import Correlation
 from ansible_collections.rebootless.splice.plugins.module_utils._build.debug_types import DebugTypes
 from ansible_collections.rebootless.splice.plugins.module_utils._build.debug_variables import DebugVariables
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lifetimes import LIVING_CODE
@@ -39,8 +39,11 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.uses impo
 _POINTED_TO = ("constant", "writable", "ro_after_init")
 # Structs that nobody points to while no code of the update runs: locks and counters.
 _IN_THEMSELVES = frozenset(
-    ("spinlock", "raw_spinlock", "mutex", "rw_semaphore", "seqcount", "seqcount_spinlock", "ratelimit_state", "static_key")
-) | frozenset(("static_key_true", "static_key_false", "lock_class_key", ""))
+    (
+        *("spinlock", "raw_spinlock", "mutex", "rw_semaphore", "seqcount", "seqcount_spinlock", "ratelimit_state"),
+        *("static_key", "static_key_true", "static_key_false", "lock_class_key", ""),
+    )
+)
 
 
 @dataclasses.dataclass(eq=False)
@@ -150,8 +153,10 @@ def _is_taken_elsewhere(piece: Piece, unit: UnitChange, units: Iterable[UnitChan
     for post in (other.difference.correlation.post for other in units if other is not unit):
         for owner in post.all:
             for r in post.references(owner):
-                if r.target == piece.name and not is_branch(owner, r) and not (
-                    piece.kind == "data" and owner.kind == "function" and reads_in_place(owner, r)
+                if (
+                    r.target == piece.name
+                    and not is_branch(owner, r)
+                    and not (piece.kind == "data" and owner.kind == "function" and reads_in_place(owner, r))
                 ):
                     return True
     return False

@@ -17,9 +17,9 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.differenc
 from ansible_collections.rebootless.splice.plugins.module_utils._build.exports import export_checksums
 from ansible_collections.rebootless.splice.plugins.module_utils._build.finding import Finding, finding
 from ansible_collections.rebootless.splice.plugins.module_utils._build.pieces import Pieces
+from ansible_collections.rebootless.splice.plugins.module_utils._build.places import Places
 from ansible_collections.rebootless.splice.plugins.module_utils._build.type_findings import type_findings
 from ansible_collections.rebootless.splice.plugins.module_utils._build.uses import takers
-from ansible_collections.rebootless.splice.plugins.module_utils._build.places import Places
 
 EXPORT_PREFIX = ("___ksymtab_gpl+", "___ksymtab+", ".export_symbol")
 

@@ -11,7 +11,15 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.pieces im
 
 _CALL, _JUMP = 0xE8, 0xE9
 # Sections whose entries point to code that runs, or to where it goes on, and are read by the kernel alone.
-_ABOUT_CODE = (".discard.", "__mcount_loc", "__ex_table", "__bug_table", ".altinstructions", "__jump_table", ".smp_locks")
+_ABOUT_CODE = (
+    ".discard.",
+    "__mcount_loc",
+    "__ex_table",
+    "__bug_table",
+    ".altinstructions",
+    "__jump_table",
+    ".smp_locks",
+)
 
 
 def uses(pieces: Pieces, target: Piece) -> Iterator[tuple[Piece, Reference]]:
