@@ -83,15 +83,6 @@ static bool undoes(const struct rbl_record *record)
  */
 static int check_successor(struct rbl_record *record, const struct rbl_record *other)
 {
-	const struct rbl_record *replaced;
-
-	list_for_each_entry(replaced, &rbl_records, list) {
-		if (replaced->state != RBL_REPLACED || strcmp(replaced->name, record->name))
-			continue;
-		rbl_fact(record, "other_update: %s %s\n", replaced->name, replaced->version);
-		rbl_fact(record, "reason: the version that was replaced last is still loaded\n");
-		return rbl_refuse(record, RBL_BAD_STATE);
-	}
 	if (!rbl_is_live(other) || !undoes(other) || undoes(record))
 		return 0;
 	rbl_fact(record, "other_update: %s %s\n", other->name, other->version);
@@ -102,10 +93,18 @@ static int check_successor(struct rbl_record *record, const struct rbl_record *o
 /* The version that was there before leaves its name to this one. */
 static void succeed_to(struct rbl_record *record, struct rbl_record *other, bool was_live)
 {
+	const struct rbl_record *replaced;
+	unsigned int number = 0;
+
+	/* Those whose modules have to stay may be several. */
+	list_for_each_entry(replaced, &rbl_records, list)
+		if (replaced->state == RBL_REPLACED && !strcmp(replaced->name, record->name))
+			number = max(number, replaced->number + 1);
 	clear_deadline(other);
 	WRITE_ONCE(other->state, RBL_REPLACED);
-	rbl_sysfs_rename(other, RBL_PREVIOUS);
-	rbl_sysfs_rename(record, "");
+	other->number = number;
+	rbl_sysfs_rename(other, RBL_PREVIOUS, number);
+	rbl_sysfs_rename(record, "", 0);
 	pr_info("%s: %s replaced by %s\n", record->name, other->version, record->version);
 	if (was_live)
 		module_put(other->module);

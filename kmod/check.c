@@ -30,13 +30,6 @@ static bool is_string(const struct module *module, const char *string, u32 max)
 	return false;
 }
 
-static bool ends_in(const char *name, const char *end)
-{
-	size_t length = strlen(name), n = strlen(end);
-
-	return length >= n && !strcmp(name + length - n, end);
-}
-
 /* [a-z0-9][a-z0-9._-]*, and none of the files beside it in sysfs, nor what the other versions of an update are called. */
 static bool is_name(const char *name)
 {
@@ -45,7 +38,7 @@ static bool is_name(const char *name)
 	for (c = name; *c; c++)
 		if (!islower(*c) && !isdigit(*c) && (c == name || !strchr("._-", *c)))
 			return false;
-	return strcmp(name, "abi") && strcmp(name, "build_id") && !ends_in(name, RBL_NEXT) && !ends_in(name, RBL_PREVIOUS);
+	return strcmp(name, "abi") && strcmp(name, "build_id") && !strstr(name, RBL_NEXT) && !strstr(name, RBL_PREVIOUS);
 }
 
 static const char *bad_function(const struct module *module, const struct rbl_function *function)

@@ -115,6 +115,7 @@ struct rbl_record {
 	char name[RBL_NAME_MAX + 1];
 	char version[RBL_VERSION_MAX + 1];
 	char digest[RBL_DIGEST_SIZE + 1];
+	unsigned int number;		/* of several that were replaced, behind the suffix of its name in sysfs; 0: none */
 	u64 sequence;			/* the higher, the later it was loaded */
 	enum rbl_state state;
 	bool loaded;			/* its module's init function runs or has run */
@@ -282,6 +283,6 @@ int rbl_sysfs_init(void);
 void rbl_sysfs_exit(void);
 void rbl_sysfs_prepare(struct rbl_record *record);
 int rbl_sysfs_add(struct rbl_record *record, const char *suffix);
-void rbl_sysfs_rename(struct rbl_record *record, const char *suffix);
+void rbl_sysfs_rename(struct rbl_record *record, const char *suffix, unsigned int number);
 
 #endif

@@ -98,7 +98,7 @@ static void promote(const char *name)
 	struct rbl_record *next = find_directory(name, RBL_NEXT);
 
 	if (next && !find_directory(name, ""))
-		rbl_sysfs_rename(next, "");
+		rbl_sysfs_rename(next, "", 0);
 }
 
 /* Drops a failed record, at the operator's word. */

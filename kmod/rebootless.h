@@ -92,7 +92,7 @@ struct rbl_object {
 struct rbl_update {
 	u32 abi;		/* RBL_ABI */
 	u32 n_objects;
-	const char *name;	/* of the update, as operators know it: [a-z0-9][a-z0-9._-]*, not ending in .next or .previous */
+	const char *name;	/* of the update, as operators know it: [a-z0-9][a-z0-9._-]*, without .next or .previous in it */
 	const char *version;
 	const char *digest;	/* hex SHA-256 that names the build */
 	const u8 *build_id;	/* GNU build ID of the kernel it was built for */

@@ -39,6 +39,23 @@ SHOW(digest)
 	return sysfs_emit(buffer, "%s\n", record_of(kobj)->digest);
 }
 
+SHOW(module)
+{
+	struct rbl_record *record = record_of(kobj);
+	ssize_t length = 0;
+
+	mutex_lock(&record->shown);
+	if (record->module)
+		length = sysfs_emit(buffer, "%s\n", record->module->name);
+	mutex_unlock(&record->shown);
+	return length;
+}
+
+SHOW(kept)
+{
+	return sysfs_emit(buffer, "%u\n", READ_ONCE(record_of(kobj)->kept));
+}
+
 SHOW(pause_ns)
 {
 	return sysfs_emit(buffer, "%llu\n", record_of(kobj)->pause_ns);
@@ -357,6 +374,8 @@ FILE(control, 0200, NULL, control_store);
 FILE(operation, 0444, operation_show, NULL);
 FILE(version, 0444, version_show, NULL);
 FILE(digest, 0444, digest_show, NULL);
+FILE(module, 0444, module_show, NULL);
+FILE(kept, 0444, kept_show, NULL);
 FILE(abort, 0400, abort_show, NULL);
 FILE(conflicts, 0400, conflicts_show, NULL);
 FILE(pause_ns, 0444, pause_ns_show, NULL);
@@ -366,7 +385,7 @@ FILE(resolve_ns, 0444, resolve_ns_show, NULL);
 FILE(deadline, 0444, deadline_show, NULL);
 
 static struct attribute *record_attrs[] = {
-	&state_file.attr, &control_file.attr, &operation_file.attr, &version_file.attr, &digest_file.attr,
+	&state_file.attr, &control_file.attr, &operation_file.attr, &version_file.attr, &digest_file.attr, &module_file.attr, &kept_file.attr,
 	&abort_file.attr, &conflicts_file.attr, &pause_ns_file.attr, &tries_file.attr,
 	&match_ns_file.attr, &resolve_ns_file.attr, &deadline_file.attr,
 	NULL
@@ -403,12 +422,12 @@ int rbl_sysfs_add(struct rbl_record *record, const char *suffix)
 	return kobject_add(&record->kobj, root, "%s%s", record->name, suffix);
 }
 
-/* Gives it another suffix, after the fact: it is an inconvenience if that fails. */
-void rbl_sysfs_rename(struct rbl_record *record, const char *suffix)
+/* Gives it another suffix, and a number if `number` is not 0, after the fact: it is an inconvenience if that fails. */
+void rbl_sysfs_rename(struct rbl_record *record, const char *suffix, unsigned int number)
 {
-	char name[RBL_NAME_MAX + sizeof(RBL_PREVIOUS)];
+	char name[RBL_NAME_MAX + sizeof(RBL_PREVIOUS) + 12];
 
-	snprintf(name, sizeof(name), "%s%s", record->name, suffix);
+	snprintf(name, sizeof(name), number ? "%s%s.%u" : "%s%s", record->name, suffix, number);
 	if (kobject_rename(&record->kobj, name))
 		pr_warn("%s: its directory could not be renamed to %s\n", kobject_name(&record->kobj), name);
 }

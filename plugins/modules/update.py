@@ -204,6 +204,37 @@ functions:
       description: Bytes of the replacement code, V(0) if it is gone.
       returned: when the package is at hand
       type: int
+replaced:
+  description: The version of the update that was applied before, and that this one took the place of in one step.
+  returned: when another version was applied
+  type: dict
+  sample: {"version": "1.0", "build_digest": 60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752}
+  contains:
+    version:
+      description: Its version.
+      returned: always
+      type: str
+    build_digest:
+      description: What names its build.
+      returned: always
+      type: str
+objects:
+  description:
+    - The kernel and the loadable modules that the update patches, each V(applied), or V(absent) if it is not loaded;
+      a module is patched when it is loaded later, before it begins to work.
+  returned: O(state=applied), when the update is loaded
+  type: list
+  elements: dict
+  sample: [{"name": vmlinux, "state": applied}, {"name": sctp, "state": absent}]
+  contains:
+    name:
+      description: V(vmlinux), or the module's name.
+      returned: always
+      type: str
+    state:
+      description: V(absent), V(matched) or V(applied).
+      returned: always
+      type: str
 match_ns:
   description: Nanoseconds that the match took, in the kernel, or in check mode in user space.
   returned: when the update is loaded, or was matched in check mode
@@ -294,7 +325,7 @@ def main() -> None:
     except RebootlessError as error:
         module.fail_json(**{**operation.result, **error.result()})
     if module._diff:
-        result["diff"] = {moment: update.describe(result, result[f"state_{moment}"]) for moment in ("before", "after")}
+        result["diff"] = {moment: update.describe(result, moment) for moment in ("before", "after")}
     module.exit_json(**result)
 
 

@@ -29,7 +29,7 @@ HEADERS = ("rebootless.h", "match.h", "codes.h")
 RELOC_NAMES = ("", "RBL_ABS64", "RBL_PC32", "RBL_ABS32", "RBL_ABS32S", "RBL_PC8", "RBL_PC64")  # enum rbl_reloc_type
 MODULE_PREFIX = "rbl_"
 MODULE_NAME_LENGTH = 55  # MODULE_NAME_LEN of include/linux/module.h, without the NUL
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_NAME = re.compile(r"(?!.*\.(next|previous))[a-z0-9][a-z0-9._-]{0,62}")  # kmod/check.c
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~_-]*")
 
 

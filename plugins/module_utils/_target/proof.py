@@ -53,8 +53,9 @@ def _refuse_conflicts(package: Package, program: Program, found: MatchResult) ->
     ours = {
         found.values.get(index): symbol.name for index, symbol in enumerate(program.symbols) if symbol.name in changed
     }
+    versions = sysfs.versions(package.name)
     for other in sysfs.names():
-        if other == package.name or sysfs.state(other) not in sysfs.LIVE:
+        if other == package.name or other in versions or sysfs.state(other) not in sysfs.LIVE:
             continue
         for row in sysfs.functions(other):
             name = ours.get(sysfs.parse_number(row["old_address"]))

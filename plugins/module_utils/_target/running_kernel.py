@@ -22,8 +22,9 @@ ENDBR64 = bytes.fromhex("f30f1efa")
 class RunningKernel:
     """``read``, ``lookup`` and ``prefetch`` for ``Matcher``, while the context lasts.
 
-    It shows what the helper module's own match sees (kmod/running.c): the original bytes under the jumps of applied
-    updates, and no calls of mere tracers at the entries of functions.  A jump that is not what the helper module wrote
+    It shows what the helper module's own match sees (kmod/running.c): the original bytes under the jumps and the data
+    of applied updates, and no calls of mere tracers at the entries of functions.  A jump that is not what the helper
+    module wrote
     is shown as it is.  Errors are those of ``Kcore`` and ``Kallsyms``.
     """
 
@@ -59,7 +60,7 @@ class RunningKernel:
         return data
 
     def _originals(self) -> list[tuple[int, bytes]]:
-        """(address, bytes that stood there) for each jump in place."""
+        """(address, bytes that stood there) for each jump and each exchanged datum in place."""
         originals = []
         for name in sysfs.names():
             for row in sysfs.functions(name):
@@ -69,6 +70,11 @@ class RunningKernel:
                 jump = JUMP.pack(JUMP_OPCODE, int(row["new_address"], 16) - (address + JUMP.size))
                 if self._memory.read(address, JUMP.size) == jump:
                     originals.append((address, saved))
+            originals += [
+                (int(row["address"], 16), bytes.fromhex(row["saved_bytes"]))
+                for row in sysfs.data(name)
+                if row["exchanged"]
+            ]
         return originals
 
     def _untraced_entries(self, address: int, length: int) -> list[tuple[int, bytes]]:

@@ -115,6 +115,24 @@ def digest(name: str) -> str:
     return _read(name, "digest")
 
 
+def module(name: str) -> str:
+    """The name of the update's kernel module; "" if it has none (any more)."""
+    return _read(name, "module")
+
+
+def kept(name: str) -> bool:
+    """Whether the update's module has to stay loaded until the next boot, since living objects may call its code."""
+    return _read(name, "kept") == "1"
+
+
+def versions(name: str) -> list[str]:
+    """The names under which the kernel knows other versions of an update: the next one, and those that were replaced.
+
+    No update's own name has such an ending in it.
+    """
+    return [other for other in names() if other.startswith((name + NEXT, name + PREVIOUS))]
+
+
 def abort(name: str) -> dict[str, str]:
     """The last refusal: ``code``, ``sentence``, ``next_step`` and details; empty if there was none."""
     return parse_abort(_read(name, "abort"))
@@ -126,6 +144,7 @@ def update(name: str) -> dict:
     result.update({key: parse_number(_read(name, key)) for key in NUMBERS})
     result["functions"] = functions(name)
     result["objects"] = objects(name)
+    result["data"] = [{key: row[key] for key in ("name", "address", "size", "exchanged")} for row in data(name)]
     result["conflicts"] = parse_conflicts(_read(name, "conflicts"))
     result["abort"] = abort(name)
     return result

@@ -9,7 +9,6 @@ interruption.
 from __future__ import annotations
 
 import contextlib
-import re
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
@@ -48,6 +47,7 @@ class Update:
         self.result: dict = {"changed": False, "functions": []}
         self.package: Package | None = None
         self.name = ""
+        self.record = ""  # its name in sysfs: another one while it is loaded beside the version that it replaces
 
     def run(self) -> dict:
         """The module's result; raises ``RebootlessError`` on a refusal."""
@@ -82,7 +82,7 @@ class Update:
         if wanted == sysfs.APPLIED and self.request.confirm:
             wanted = sysfs.CONFIRMED
         # To keep a package of what is applied already changes the host, but not the update's state.
-        kept_only = wanted == sysfs.APPLIED and before in sysfs.LIVE
+        kept_only = wanted == sysfs.APPLIED and before in sysfs.LIVE and "replaced" not in self.result
         return before if kept_only or not self.result["changed"] else wanted
 
     def _identify(self) -> None:
@@ -119,7 +119,7 @@ class Update:
                 "Give the package of that update, or leave the name out.",
                 package=request.package,
             )
-        self.name = self.package.name if self.package else t.cast(str, request.name)
+        self.name = self.record = self.package.name if self.package else t.cast(str, request.name)
         manifest = self.package.manifest if self.package else self.store.manifest(self.name)
         known = [{"name": row["name"]} for row in sysfs.functions(self.name)]
         self.result.update(name=self.name, functions=manifest.get("functions") or known)
@@ -132,13 +132,9 @@ class Update:
         self.result.update(build_digest=package.digest, digest=package.sha256)
         live = sysfs.state(self.name) in sysfs.LIVE
         if live and sysfs.digest(self.name) != package.digest:
-            raise RebootlessError(
-                "other_build_applied",
-                f"Another build of {self.name} is applied: version {sysfs.update(self.name)['version']}.",
-                "Reverse it first (state: reversed), then apply this one.",
-                applied_digest=sysfs.digest(self.name),
-                digest=package.digest,
-            )
+            known = sysfs.update(self.name)
+            self.result["replaced"] = {"version": known["version"], "build_digest": known["digest"]}
+            live = False
         if not live:
             preflight.check(package)
             self.result["changed"] = True
@@ -148,6 +144,7 @@ class Update:
             with self.store.stage(package) as staged:
                 self._load_and_apply(package)
                 staged.keep()
+            self._forget_versions()
         elif not self.store.holds(package):
             self.result["changed"] = True
             if not self.check_mode:
@@ -157,21 +154,30 @@ class Update:
             self.result["changed"] = True
             if not self.check_mode:
                 sysfs.control(self.name, "confirm")
+        self.result["objects"] = sysfs.objects(self.name)
         self._measure()
 
     def _load_and_apply(self, package: Package) -> None:
         """A refused update stays loaded, so that its record can be read and a second task need not match it again."""
-        self._load(package)
+        self.record = self._load(package)
         seconds = self.request.deadline
         with sysfs.helper_parameters(tries=self.request.tries):
-            sysfs.control(self.name, f"apply {seconds}" if seconds else "apply")
+            sysfs.control(self.record, f"apply {seconds}" if seconds else "apply")
+        self.record = self.name
 
-    def _load(self, package: Package) -> None:
-        """Has the update's module loaded and matched; it may be there already, reversed or refused before."""
+    def _load(self, package: Package) -> str:
+        """Has the update's module loaded and matched; it may be there already, reversed or refused before.
+
+        Beside a version that is applied it is the next one, which takes that one's place when it is applied itself.
+        Returns the name of its record.
+        """
         module = _module_name(package)
-        if facts.module_loaded(module):
-            if sysfs.digest(self.name) == package.digest and sysfs.state(self.name) in (sysfs.MATCHED, sysfs.REVERSED):
-                return
+        for name in (self.name, self.name + sysfs.NEXT):
+            if sysfs.state(name) in (sysfs.MATCHED, sysfs.REVERSED):
+                if sysfs.digest(name) == package.digest:
+                    return name
+                self._unload(name)
+        if facts.module_loaded(module):  # refused while it was loaded, or replaced
             loader.unload(module)
         self._forget(module)
         _provide_helper(package)
@@ -181,20 +187,35 @@ class Update:
             # The helper knows better than an errno why it refused.
             for name in self._records(module):
                 refusal = sysfs.refusal(name)
-                if refusal is not None:
+                if sysfs.state(name) == sysfs.FAILED and refusal is not None:
                     refusal.details.update(error.details)
                     raise refusal from error
             raise
+        return self.name + sysfs.NEXT if sysfs.state(self.name) in sysfs.LIVE else self.name
 
-    def _records(self, module: str) -> tuple[str, str]:
+    def _records(self, module: str) -> tuple[str, ...]:
         """The names of records of this update: the helper module knows one that it cannot read by its module's name."""
-        return self.name, module[len(MODULE_PREFIX) :]
+        unreadable = module[len(MODULE_PREFIX) :]
+        return (self.name, self.name + sysfs.NEXT, unreadable, unreadable + sysfs.NEXT)
 
     def _forget(self, module: str) -> None:
         """Drops records of earlier refusals, so that what is read afterwards is of this one."""
         for name in self._records(module):
             if sysfs.state(name) == sysfs.FAILED:
                 sysfs.control(name, "forget")
+
+    def _unload(self, record: str) -> None:
+        """Has the module of a record unloaded, if it may go at all."""
+        module = sysfs.module(record)
+        if module and not sysfs.kept(record):
+            loader.unload(module)
+
+    def _forget_versions(self) -> None:
+        """Unloads what was replaced; what is still being left stays for the next task."""
+        for name in sysfs.versions(self.name):
+            with contextlib.suppress(RebootlessError):
+                if sysfs.state(name) == sysfs.REPLACED:
+                    self._unload(name)
 
     # state: reversed
 
@@ -211,29 +232,40 @@ class Update:
 
     def _absent(self) -> None:
         self._reversed()
-        module = self._module_of_name()
-        known = any(sysfs.state(name) != sysfs.ABSENT for name in self._records(module))
-        if known or facts.module_loaded(module) or self.name in self.store.names():
+        module = self._kept_module()
+        records = [self.name, *sysfs.versions(self.name), *self._records(module)[2:]]
+        known = [name for name in dict.fromkeys(records) if sysfs.state(name) != sysfs.ABSENT]
+        stays = [name for name in known if sysfs.kept(name)]
+        if set(known) - set(stays) or facts.module_loaded(module) or self.name in self.store.names():
             self.result["changed"] = True
         if self.check_mode:
             return
-        loader.unload(module)
-        self._forget(module)
         self.store.remove(self.name)
+        for name in known:
+            self._unload(name)
+        self._forget(module)
+        if stays:
+            raise RebootlessError(
+                "module_kept",
+                "Objects that live on may still call the update's code, so its module stays loaded, reversed.",
+                "Reboot the host to be rid of it; its package is removed, so that it is not applied again.",
+                update=self.name,
+            )
         if sysfs.helper_loaded() and not sysfs.names():
             loader.unload(sysfs.HELPER_MODULE)
 
-    def _module_of_name(self) -> str:
+    def _kept_module(self) -> str:
+        """The module of the package that is at hand or kept on the host; a name that no module has if there is none."""
         with contextlib.suppress(RebootlessError):  # a damaged package is a reason to remove it, not to refuse
             kept = self.package or self.store.get(self.name)
             if kept:
                 return _module_name(kept)
-        return MODULE_PREFIX + re.sub("[^a-z0-9_]", "_", self.name)
+        return MODULE_PREFIX
 
     def _measure(self) -> None:
-        if sysfs.state(self.name) == sysfs.ABSENT:
+        if sysfs.state(self.record) == sysfs.ABSENT:
             return
-        known = sysfs.update(self.name)
+        known = sysfs.update(self.record)
         self.result.update({key: known[key] for key in MEASURES})
 
 
@@ -257,9 +289,11 @@ def _provide_helper(package: Package) -> None:
     loader.load(image, sysfs.HELPER_MODULE)
 
 
-def describe(result: dict, state: str) -> str:
-    """The functions of an update as they are in one of its states, for diff mode: a line for each."""
-    label = f"{result['name']} {result.get('version', '')}".strip()
+def describe(result: dict, moment: str) -> str:
+    """The functions of an update as they are "before" or "after", for diff mode: a line for each."""
+    state = result[f"state_{moment}"]
+    version = result.get("replaced", result).get("version", "") if moment == "before" else result.get("version", "")
+    label = f"{result['name']} {version}".strip()
     runs = f"replaced by {label}" if state in sysfs.LIVE else "original code"
     lines = [f"update {label}: {state}"]
     lines += [f"{row['name']} ({row.get('unit', 'unit unknown')}): {runs}" for row in result["functions"]]
