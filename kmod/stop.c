@@ -381,7 +381,7 @@ static void show_offender(struct rbl_record *record, const struct stop *stop)
 
 static bool is_worth_waiting(u32 code)
 {
-	return code == RBL_BUSY_FUNCTION || code == RBL_UNRELIABLE_STACK;
+	return code == RBL_BUSY_FUNCTION || code == RBL_UNRELIABLE_STACK || code == RBL_HOOK_REFUSED;
 }
 
 /* Pauses after a try; false if there is to be no other one. */

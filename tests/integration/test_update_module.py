@@ -141,16 +141,17 @@ def test_a_damaged_kept_package_can_be_removed(host50, fix):
     assert traces(host50) == ""
 
 
-def test_another_version_waits_until_the_first_is_reversed(builds, host50, fix):
+def test_another_version_replaces_the_first(builds, host50, fix):
     newer = builds.update(host50.release, NAME, SIOCATMARK, version="1.1")
     host50.write("/root/newer.rbl.tar.gz", newer.content)
     other = {"package": "/root/newer.rbl.tar.gz"}
-    reverse = {"name": NAME, "state": "reversed"}
-    results = runs(host50, {"package": PACKAGE}, {**other, "check": True}, other, reverse, other)
-    assert [result.get("code") for result in results] == [None, *["other_build_applied"] * 2, None, None]
-    applied = results[-1]
-    assert (applied["version"], applied["state_before"], applied["state_after"]) == ("1.1", "reversed", "applied")
-    assert host50.module("update_info")["updates"][0]["version"] == "1.1"
+    first, checked, replaced, again = runs(host50, {"package": PACKAGE}, {**other, "check": True}, other, other)
+    assert [row["changed"] for row in (first, checked, replaced, again)] == [True, True, True, False]
+    assert "replaced" not in first and checked["replaced"] == replaced["replaced"]
+    assert replaced["replaced"]["version"] == "1.0"
+    assert probe(host50) == "fixed"
+    (row,) = host50.module("update_info")["updates"]
+    assert (row["version"], row["state"]) == ("1.1", "applied")
 
 
 def test_two_applies_at_once(host50, fix):

@@ -24,8 +24,7 @@ class RunningKernel:
 
     It shows what the helper module's own match sees (kmod/running.c): the original bytes under the jumps and the data
     of applied updates, and no calls of mere tracers at the entries of functions.  A jump that is not what the helper
-    module wrote
-    is shown as it is.  Errors are those of ``Kcore`` and ``Kallsyms``.
+    module wrote is shown as it is.  Errors are those of ``Kcore`` and ``Kallsyms``.
     """
 
     def __init__(self, memory: Kcore | None = None, symbols: Kallsyms | None = None) -> None:

@@ -98,20 +98,35 @@ class Builds:
 
     @functools.lru_cache(maxsize=64)  # noqa: B019 - one object for the whole run
     def update(
-        self, release: str, name: str, *edits: Edit, version: str = "1.0", kmod: pathlib.Path = KMOD
+        self,
+        release: str,
+        name: str,
+        *edits: Edit,
+        version: str = "1.0",
+        kmod: pathlib.Path = KMOD,
+        custom: tuple[tuple[str, str], ...] = (),
     ) -> BuiltUpdate:
-        """An update of these edits for a release, with the helper module whose sources are in `kmod`."""
+        """An update of these edits for a release, with the helper module whose sources are in `kmod`.
+
+        `custom` are its custom codes: the source that each belongs to, and its text.
+        """
         tree = self.tree(release)
         directory = self._cache / "integration" / release
         directory.mkdir(parents=True, exist_ok=True)
         patch = directory / f"{name}-{version}.patch"
         patch.write_text("".join(self.patch(release, edit) for edit in edits))
+        codes = []
+        for number, (source, text) in enumerate(custom):
+            code = directory / f"{name}-{version}-{number}.c"
+            code.write_text(text)
+            codes.append({"path": str(code), "source": source})
         result = self._module(
             "update_build",
             name=name,
             version=version,
             cves=["CVE-2026-52928"] if SIOCATMARK in edits else [],
             patches=[str(patch)],
+            custom=codes,
             tree=tree["path"],
             kmod=str(kmod),
         )

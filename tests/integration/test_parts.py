@@ -1,0 +1,275 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Updates of loadable modules that come and go, of constants, with custom code, of several versions: on a stock kernel.
+
+The module is the kernel's own dummy network driver, whose devices show which code made them.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import typing as t
+
+import pytest
+from support.builds import SIOCATMARK, BuiltUpdate, Edit
+from support.documented import undocumented
+from support.host import Host
+from support.observe import probe, text_digest, traces
+
+DUMMY = "drivers/net/dummy.c"
+SYSFS = "/sys/kernel/rebootless"
+PRISTINE = "qlen 1000"
+
+
+def queue(length: int) -> Edit:
+    """New devices have a transmit queue of this length."""
+    old = "\tdev->min_mtu = 0;\n"
+    return Edit(DUMMY, old, f"{old}\tdev->tx_queue_len = {length};\n")
+
+
+# In the table of operations, a constant: devices keep the address that they have.
+FIXED_ADDRESS = Edit(DUMMY, "\t.ndo_set_mac_address\t= eth_mac_addr,\n", "")
+
+HOOKS = """\
+#include <rebootless_custom.h>
+
+static int named(const char *name)
+{
+	struct net_device *device;
+
+	rcu_read_lock();
+	device = dev_get_by_name_rcu(&init_net, name);
+	rcu_read_unlock();
+	return device ? -EPERM : 0;
+}
+
+#define TELL(stage, value)							\\
+	static int on_##stage(void) { pr_info("hook " #stage "\\n"); return value; }	\\
+	RBL_HOOK(stage, on_##stage)
+
+TELL(RBL_PRE_APPLY, named("refuse-pre"));
+TELL(RBL_CHECK_APPLY, named("refuse-check"));
+TELL(RBL_APPLY, -1);
+TELL(RBL_POST_APPLY, -1);
+TELL(RBL_FAIL_APPLY, -1);
+TELL(RBL_PRE_REVERSE, named("refuse-pre"));
+TELL(RBL_CHECK_REVERSE, named("refuse-check"));
+TELL(RBL_REVERSE, -1);
+TELL(RBL_POST_REVERSE, -1);
+TELL(RBL_FAIL_REVERSE, -1);
+"""
+
+
+@pytest.fixture
+def host(host50: Host) -> t.Iterator[Host]:
+    """The machine, without the driver; no update is left on it, and no warning in its log."""
+    host50.run("rmmod dummy 2>/dev/null; dmesg -C", check=False)
+    untouched = text_digest(host50)
+    yield host50
+    names = host50.out(f"ls {SYSFS} 2>/dev/null || true").split()
+    for name in {re.sub(r"\.(next|previous).*", "", name) for name in names} - {"abi", "build_id"}:
+        host50.module("update", name=name, state="absent")
+    host50.run("rmmod dummy 2>/dev/null", check=False)
+    assert traces(host50) == ""
+    assert text_digest(host50) == untouched
+    log = host50.out("dmesg")
+    assert not re.search("WARNING|BUG|Oops|Call Trace", log), log
+
+
+def update(host: Host, built: BuiltUpdate | None = None, /, **options: t.Any) -> dict[str, t.Any]:
+    """One run of the module `update`, which keeps to its documentation."""
+    if built:
+        options["package"] = f"/root/{built.digest}.rbl.tar.gz"
+        host.write(options["package"], built.content)
+    result = host.module("update", **options)
+    assert undocumented("update", result) == [], result
+    return result
+
+
+def done(result: dict[str, t.Any]) -> dict[str, t.Any]:
+    assert not result["failed"], result
+    return result
+
+
+def new_device(host: Host) -> str:
+    """The queue of a device that is made now."""
+    made = host.out("ip link add rbltest type dummy && ip -o link show rbltest && ip link del rbltest")
+    return re.search(r"qlen \d+", made)[0]  # type: ignore[index]
+
+
+def objects(host: Host, name: str) -> dict[str, str]:
+    return dict(line.split() for line in host.out(f"cat {SYSFS}/{name}/objects").splitlines())
+
+
+def hooks(host: Host) -> list[str]:
+    """The stages whose hooks were called since the last time that this was asked."""
+    return re.findall(r"hook RBL_(\w+)", host.out("dmesg -c"))
+
+
+def test_a_module_is_patched_whenever_it_comes(builds, host):
+    built = builds.update(host.release, "both", SIOCATMARK, queue(77))
+    foretold = done(update(host, built, check=True))
+    assert foretold["absent"] == ["dummy"] and foretold["matched_bytes"] > 10000
+    applied = done(update(host, built))
+    assert applied["objects"] == [{"name": "vmlinux", "state": "applied"}, {"name": "dummy", "state": "absent"}]
+    assert probe(host) == "fixed"
+    for _again in range(2):  # its code and data lie elsewhere the second time, or others lie there
+        host.run("modprobe dummy numdummies=1")
+        assert "qlen 77" in host.out("ip -o link show dummy0"), "the devices that its init function made"
+        assert new_device(host) == "qlen 77"
+        assert objects(host, "both") == {"vmlinux": "applied", "dummy": "applied"}
+        host.run("rmmod dummy")
+        assert objects(host, "both") == {"vmlinux": "applied", "dummy": "absent"}
+    host.run("modprobe dummy")
+    done(update(host, name="both", state="reversed"))
+    assert (new_device(host), probe(host)) == (PRISTINE, "vulnerable")
+    host.run("rmmod dummy; modprobe dummy")
+    assert new_device(host) == PRISTINE, "a module that comes while the update is reversed"
+    assert done(update(host, built, check=True))["absent"] == []
+    done(update(host, built))
+    assert (new_device(host), probe(host)) == ("qlen 77", "fixed")
+
+
+def test_a_module_that_differs_is_not_loaded(builds, host):
+    from elftools.elf.elffile import ELFFile
+
+    done(update(host, builds.update(host.release, "queue", queue(77))))
+    image = bytearray(host.read(host.out("modinfo -n dummy")))
+    text = ELFFile(io.BytesIO(bytes(image))).get_section_by_name(".text")
+    image[text["sh_offset"] + text["sh_size"] - 1] ^= 1
+    host.write("/root/other.ko", bytes(image))
+    assert host.run("insmod /root/other.ko", check=False).returncode != 0
+    assert host.out("grep -c '^dummy ' /proc/modules || true") == "0"
+    refusal = host.out(f"cat {SYSFS}/queue/abort")
+    assert "code: no_match" in refusal and "object: dummy" in refusal
+    host.run("modprobe dummy")
+    assert new_device(host) == "qlen 77"
+    assert host.out(f"cat {SYSFS}/queue/abort") == ""
+
+
+def test_a_constant_is_exchanged(builds, host):
+    def set_address() -> bool:
+        return host.run("ip link set dummy0 address 02:00:00:00:00:07", check=False).returncode == 0
+
+    host.run("modprobe dummy numdummies=1")
+    assert set_address()
+    built = builds.update(host.release, "constant", FIXED_ADDRESS)
+    assert [row["change"] for row in built.result["data"]] == ["exchanged"]
+    done(update(host, built))
+    assert not set_address(), "a device that was there before"
+    again = done(update(host, built, check=True))
+    assert not again["changed"]
+    done(update(host, name="constant", state="reversed"))
+    assert set_address()
+    done(update(host, built))
+    host.run("rmmod dummy; modprobe dummy numdummies=1")
+    assert not set_address(), "a module that came later"
+    (row,) = host.module("update_info")["updates"][0]["data"]
+    assert (row["name"], row["exchanged"]) == ("dummy_netdev_ops", True)
+
+
+def test_a_newer_version_takes_the_place_of_an_older_one(builds, host):
+    host.run("modprobe dummy")
+    older = builds.update(host.release, "queue", queue(77))
+    newer = builds.update(host.release, "queue", queue(88), FIXED_ADDRESS, version="2.0")
+    done(update(host, older, confirm=True))
+    options = {"diff": True, "deadline": 300}
+    foretold, replaced = (done(update(host, newer, check=check, **options)) for check in (True, False))
+    again, checked = (done(update(host, newer, check=check)) for check in (False, True))
+    assert [result["changed"] for result in (foretold, replaced, again, checked)] == [True, True, False, False]
+    assert (
+        foretold["replaced"] == replaced["replaced"] == {"version": "1.0", "build_digest": older.result["build_digest"]}
+    )
+    assert foretold["diff"] == replaced["diff"]
+    assert "dummy_setup (drivers/net/dummy.o): replaced by queue 1.0" in replaced["diff"]["before"]
+    assert "dummy_setup (drivers/net/dummy.o): replaced by queue 2.0" in replaced["diff"]["after"]
+    assert (foretold["state_after"], replaced["state_before"], replaced["state_after"]) == (
+        "applied",
+        "confirmed",
+        "applied",
+    )
+    assert new_device(host) == "qlen 88"
+    assert host.out("grep -c '^rbl_' /proc/modules") == "1", "the older one's code is gone"
+    assert [row["version"] for row in host.module("update_info")["updates"]] == ["2.0"]
+
+    done(update(host, older))  # and back
+    assert new_device(host) == "qlen 77"
+    host.run("ip link add fixed type dummy && ip link set fixed address 02:00:00:00:00:08 && ip link del fixed")
+    done(update(host, name="queue", state="reversed"))
+    assert new_device(host) == PRISTINE
+
+
+def test_independent_updates_live_together_and_others_do_not(builds, host):
+    host.run("modprobe dummy")
+    done(update(host, builds.update(host.release, "queue", queue(77))))
+    done(update(host, builds.update(host.release, "constant", FIXED_ADDRESS)))
+    assert new_device(host) == "qlen 77"
+    for check in (True, False):
+        refused = update(host, builds.update(host.release, "overlap", queue(99)), check=check)
+        assert (refused["failed"], refused["code"]) == (True, "conflict")
+        assert refused["details"]["other_update"] == "queue"
+    done(update(host, name="queue", state="reversed"))
+    done(update(host, builds.update(host.release, "overlap", queue(99))))
+    assert new_device(host) == "qlen 99"
+
+
+def test_custom_code_is_called_and_may_refuse(builds, host):
+    built = builds.update(host.release, "hooked", queue(77), custom=((DUMMY, HOOKS),))
+    apply = ["PRE_APPLY", "CHECK_APPLY", "APPLY", "POST_APPLY"]
+    reverse = ["PRE_REVERSE", "CHECK_REVERSE", "REVERSE", "POST_REVERSE"]
+    host.run("modprobe dummy")
+    done(update(host, built))
+    assert hooks(host) == apply
+    done(update(host, name="hooked", state="reversed"))
+    assert hooks(host) == reverse
+    for stage, called in (("pre", ["PRE_APPLY", "FAIL_APPLY"]), ("check", ["PRE_APPLY", "CHECK_APPLY", "FAIL_APPLY"])):
+        host.run(f"ip link add refuse-{stage} type dummy")
+        refused = update(host, built, tries=1)
+        assert (refused["code"], refused["details"]["stage"]) == ("hook_refused", f"{stage}_apply")
+        assert hooks(host) == called
+        assert new_device(host) == PRISTINE
+        host.run(f"ip link del refuse-{stage}")
+    done(update(host, built))
+    host.run("dmesg -C; ip link add refuse-check type dummy")
+    assert update(host, name="hooked", state="reversed", tries=1)["code"] == "hook_refused"
+    assert hooks(host) == ["PRE_REVERSE", "CHECK_REVERSE", "FAIL_REVERSE"]
+    assert new_device(host) == "qlen 77"
+    host.run("rmmod dummy")
+    assert hooks(host) == ["PRE_REVERSE", "REVERSE", "POST_REVERSE"]
+    host.run("modprobe dummy")
+    assert hooks(host) == apply
+
+
+def test_the_functions_of_a_write_can_be_replaced(builds, host):
+    """The command to do so is itself a write, which waits inside of them."""
+    start = (
+        "ssize_t vfs_write(struct file *file, const char __user *buf, size_t count, loff_t *pos)\n{\n\tssize_t ret;\n\n"
+    )
+    old = start + "\tif (!(file->f_mode & FMODE_WRITE))\n\t\treturn -EBADF;"
+    edit = Edit("fs/read_write.c", old, old.replace("-EBADF", "-EPERM"))
+    script = (
+        "import os\ntry: os.write(os.open('/dev/null', os.O_RDONLY), b'x')\nexcept OSError as error: print(error.errno)"
+    )
+    assert host.python(script) == "9"
+    built = builds.update(host.release, "write", edit)
+    assert built.function == "vfs_write"
+    done(update(host, built))
+    assert host.python(script) == "1"
+    done(update(host, name="write", state="reversed"))
+    assert host.python(script) == "9"
+
+
+def test_modules_come_and_go_while_an_update_does(builds, host):
+    done(update(host, builds.update(host.release, "queue", queue(77))))
+    script = (
+        "(for i in $(seq 20); do modprobe dummy numdummies=1; rmmod dummy; done) 2>/tmp/modules &"
+        f"(for i in $(seq 15); do echo reverse > {SYSFS}/queue/control; echo apply > {SYSFS}/queue/control; done)"
+        " 2>/tmp/control & wait; cat /tmp/modules /tmp/control"
+    )
+    assert set(host.out(f"bash -c '{script}'").splitlines()) <= {
+        "bash: line 1: echo: write error: Device or resource busy",  # the module was on its way
+        "bash: line 1: echo: write error: Invalid argument",  # and so the next command had nothing to do
+    }
+    host.run("modprobe dummy")
+    assert new_device(host) == ("qlen 77" if host.out(f"cat {SYSFS}/queue/state") == "applied" else PRISTINE)
