@@ -47,7 +47,7 @@ struct stages {
 static const struct stages applying = { RBL_PRE_APPLY, RBL_POST_APPLY, RBL_FAIL_APPLY };
 static const struct stages reversing = { RBL_PRE_REVERSE, RBL_POST_REVERSE, RBL_FAIL_REVERSE };
 
-static int switch_with_hooks(struct rbl_record *record, const struct rbl_record *previous, enum rbl_purpose purpose,
+static int switch_with_hooks(struct rbl_record *record, struct rbl_record *previous, enum rbl_purpose purpose,
 			     const struct stages *stages)
 {
 	const struct rbl_hook *refusing;

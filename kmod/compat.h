@@ -7,6 +7,7 @@
 #define RBL_COMPAT_H
 
 #include <linux/ftrace.h>
+#include <linux/jump_label.h>
 #include <linux/kallsyms.h>
 #include <linux/kprobes.h>
 #include <linux/memory.h>
@@ -41,7 +42,9 @@ extern const char __start_notes, __stop_notes;	/* the linker's: what /sys/kernel
 	X(ftrace_rec_iter_start)		\
 	X(get_kprobe)				\
 	X(idle_task)				\
+	X(jump_label_lock)			\
 	X(jump_label_module_notify)		\
+	X(jump_label_unlock)			\
 	X(kallsyms_lookup_size_offset)		\
 	X(kallsyms_on_each_symbol)		\
 	X(kernel_text_address)			\
@@ -50,7 +53,9 @@ extern const char __start_notes, __stop_notes;	/* the linker's: what /sys/kernel
 	X(text_poke)
 
 #define RBL_KERNEL_DATA(X)			\
+	X(__start___jump_table)			\
 	X(__start_notes)			\
+	X(__stop___jump_table)			\
 	X(__stop_notes)				\
 	X(ftrace_lock)				\
 	X(text_mutex)

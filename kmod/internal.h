@@ -199,6 +199,14 @@ void rbl_take_back_fixups(struct rbl_part *part);
 int rbl_register_branches(struct rbl_record *record, struct rbl_part *part);
 void rbl_unregister_branches(struct rbl_part *part);
 
+/* stand_ins.c: static branches that jumps lie over */
+int rbl_find_branch(struct rbl_record *record, const struct rbl_part *part, struct rbl_write *write);
+void rbl_forget_branch(struct rbl_write *write);
+void rbl_lock_text(void);
+void rbl_unlock_text(void);
+void rbl_settle_branches(struct rbl_part *part);
+void rbl_move_branches(const struct rbl_part *part, bool to_stand_ins);
+
 /* hooks.c: an update's custom code */
 bool rbl_has_hooks(const struct rbl_record *record, u32 stage);
 int rbl_part_hooks(const struct rbl_part *part, u32 stage, const struct rbl_hook **refusing);
@@ -245,10 +253,10 @@ int rbl_steps_make(struct rbl_record *record, const struct rbl_record *previous,
 		   struct rbl_steps *steps);
 void rbl_steps_free(struct rbl_steps *steps);
 void rbl_write_bytes(u8 *where, const u8 *bytes, u32 size);
-void rbl_write_part(const struct rbl_part *part);
+void rbl_write_part(struct rbl_part *part, bool forward);
 
 /* stop.c */
-int rbl_switch(struct rbl_record *record, const struct rbl_record *previous, enum rbl_purpose purpose);
+int rbl_switch(struct rbl_record *record, struct rbl_record *previous, enum rbl_purpose purpose);
 
 /* The next of pauses that grow up to a minute, in ms. */
 static inline unsigned int rbl_longer(unsigned int pause)

@@ -105,7 +105,7 @@ int rbl_parts_resolve(struct rbl_record *record)
 /* ---- modules that come ---- */
 
 /* Applies a resolved part to a module that nobody has run code of: nothing has to be stopped. */
-static int apply_part(struct rbl_record *record, const struct rbl_part *part)
+static int apply_part(struct rbl_record *record, struct rbl_part *part)
 {
 	const struct rbl_hook *refusing;
 	int value = rbl_part_hooks(part, RBL_PRE_APPLY, &refusing) ? : rbl_part_hooks(part, RBL_CHECK_APPLY, &refusing);
@@ -115,7 +115,7 @@ static int apply_part(struct rbl_record *record, const struct rbl_part *part)
 		rbl_fact(record, "object: %s\n", part->object->name);
 		return rbl_refuse_hook(record, refusing, value);
 	}
-	rbl_write_part(part);
+	rbl_write_part(part, true);
 	rbl_part_hooks(part, RBL_APPLY, NULL);
 	rbl_part_hooks(part, RBL_POST_APPLY, NULL);
 	return 0;
@@ -188,6 +188,7 @@ static void leave(struct rbl_record *record, struct rbl_part *part)
 
 	if (rbl_is_live(record)) {
 		rbl_part_hooks(part, RBL_PRE_REVERSE, &refusing);
+		rbl_write_part(part, false);
 		rbl_part_hooks(part, RBL_REVERSE, &refusing);
 		rbl_part_hooks(part, RBL_POST_REVERSE, &refusing);
 	}
@@ -196,8 +197,8 @@ static void leave(struct rbl_record *record, struct rbl_part *part)
 }
 
 /*
- * A module is GOING: its code has been left, and what was written over it goes
- * with it.  The kernel's own notifiers have not seen that yet.
+ * A module is GOING: its code has been left.  The kernel's own notifiers have
+ * not seen that yet, and find everything as if there had been no update.
  */
 void rbl_object_going(struct module *module)
 {

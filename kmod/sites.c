@@ -124,6 +124,8 @@ int rbl_sites_make(struct rbl_record *record, struct rbl_part *part)
 			continue;
 		site->write = part->writes + part->n_writes++;
 		err = make_write(record, site, site->write);
+		if (!err)
+			err = rbl_find_branch(record, part, site->write);
 	}
 	for (i = 0; i < object->n_data && !err; i++) {
 		part->data[i].datum = object->data + i;
@@ -138,6 +140,8 @@ void rbl_sites_free(struct rbl_part *part)
 
 	for (i = 0; !ZERO_OR_NULL_PTR(part->data) && i < part->object->n_data; i++)
 		kvfree(part->data[i].saved);
+	for (i = 0; i < part->n_writes; i++)
+		rbl_forget_branch(part->writes + i);
 	kvfree(part->data);
 	kvfree(part->writes);
 	kvfree(part->sites);

@@ -156,15 +156,24 @@ void rbl_write_bytes(u8 *where, const u8 *bytes, u32 size)
 	}
 }
 
-/* Writes all of a part to a module whose code nobody runs yet. */
-void rbl_write_part(const struct rbl_part *part)
+/* Writes all of a part, or what was there before, to a module whose code nobody runs. */
+void rbl_write_part(struct rbl_part *part, bool forward)
 {
 	u32 i;
 
-	mutex_lock(rbl_kernel_data.text_mutex);
-	for (i = 0; i < part->n_writes; i++)
-		rbl_write_bytes(part->writes[i].where, part->writes[i].jump, RBL_JUMP_SIZE);
-	for (i = 0; i < part->object->n_data; i++)
-		rbl_write_bytes(part->data[i].where, part->data[i].datum->replacement, part->data[i].datum->size);
-	mutex_unlock(rbl_kernel_data.text_mutex);
+	rbl_lock_text();
+	rbl_settle_branches(part);
+	for (i = 0; i < part->n_writes; i++) {
+		const struct rbl_write *write = part->writes + i;
+
+		rbl_write_bytes(write->where, forward ? write->jump : write->saved, RBL_JUMP_SIZE);
+	}
+	for (i = 0; i < part->object->n_data; i++) {
+		const struct rbl_exchange *exchange = part->data + i;
+
+		rbl_write_bytes(exchange->where, forward ? exchange->datum->replacement : exchange->saved,
+				exchange->datum->size);
+	}
+	rbl_move_branches(part, forward);
+	rbl_unlock_text();
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The switch between old and replacement code, with everything stopped. */
-#include <linux/cpu.h>
 #include <linux/kallsyms.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
@@ -22,7 +21,7 @@ MODULE_PARM_DESC(first_pause_ms, "wait after the first try, twice as long after 
 /* One try: what all CPUs see while they are stopped. */
 struct stop {
 	struct rbl_record *record;
-	const struct rbl_record *previous;	/* a live version of the same update, which goes; or NULL */
+	struct rbl_record *previous;	/* a live version of the same update, which goes; or NULL */
 	enum rbl_purpose purpose;
 	struct rbl_steps steps;
 	u32 cpus;
@@ -182,15 +181,37 @@ static int stopped(void *data)
 	return 0;
 }
 
+static void settle(struct rbl_record *record)
+{
+	struct rbl_part *part;
+
+	rbl_for_each_part(part, record)
+		if (part->present)
+			rbl_settle_branches(part);
+}
+
+static void move(const struct rbl_record *record, bool to_stand_ins)
+{
+	const struct rbl_part *part;
+
+	rbl_for_each_part(part, record)
+		if (part->present)
+			rbl_move_branches(part, to_stand_ins);
+}
+
 static void stop_all_cpus(struct stop *stop)
 {
-	/* In the kernel's own order, which jump labels and kprobes take them in. */
-	cpus_read_lock();
-	mutex_lock(rbl_kernel_data.text_mutex);
+	rbl_lock_text();
+	settle(stop->record);
+	if (stop->previous)
+		settle(stop->previous);
 	stop->cpus = num_online_cpus();
 	rbl_kernel(stop_machine_cpuslocked)(stopped, stop, cpu_online_mask);
-	mutex_unlock(rbl_kernel_data.text_mutex);
-	cpus_read_unlock();
+	if (!stop->verdict && stop->previous)
+		move(stop->previous, false);
+	if (!stop->verdict && stop->purpose != RBL_CHECK_ONLY)
+		move(stop->record, stop->purpose == RBL_TO_REPLACEMENT);
+	rbl_unlock_text();
 }
 
 /* ---- what nobody may be in ---- */
@@ -267,7 +288,7 @@ static void free_stop(struct stop *stop)
 	kvfree(stop);
 }
 
-static int new_stop(struct rbl_record *record, const struct rbl_record *previous, enum rbl_purpose purpose,
+static int new_stop(struct rbl_record *record, struct rbl_record *previous, enum rbl_purpose purpose,
 		    struct stop **made)
 {
 	struct stop *stop = kvzalloc(sizeof(*stop), GFP_KERNEL);
@@ -410,7 +431,7 @@ static int refuse_stop(struct rbl_record *record, struct stop *stop)
  * the update out if one is given; or only checks that nobody is in it.  Waits
  * and tries again while somebody is.  0, or the refusal's errno.
  */
-int rbl_switch(struct rbl_record *record, const struct rbl_record *previous, enum rbl_purpose purpose)
+int rbl_switch(struct rbl_record *record, struct rbl_record *previous, enum rbl_purpose purpose)
 {
 	struct stop *stop;
 	unsigned int pause = max(first_pause_ms, 1u);

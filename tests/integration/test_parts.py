@@ -273,3 +273,37 @@ def test_modules_come_and_go_while_an_update_does(builds, host):
     }
     host.run("modprobe dummy")
     assert new_device(host) == ("qlen 77" if host.out(f"cat {SYSFS}/queue/state") == "applied" else PRISTINE)
+
+
+def test_a_jump_over_a_static_branch_leaves_the_branch_to_its_key(builds, host):
+    """The kernel panics if it finds anything but the branch when its key is switched: here by dynamic debug."""
+    function = "sctp_sf_ignore_primitive"
+    said = '\tpr_debug("%s: primitive type:%d is ignored\\n", __func__,\n\t\t type.primitive);\n\n\treturn SCTP_DISPOSITION_'
+    edit = Edit("net/sctp/sm_statefuns.c", said + "DISCARD;", said + "CONSUME;")
+
+    def switch(flag: str) -> None:
+        host.run(f"echo 'func {function} {flag}' > /sys/kernel/debug/dynamic_debug/control")
+
+    def code() -> str:
+        with host.debugger() as debugger:
+            return debugger.read(address, 10).hex()
+
+    done(update(host, builds.update(host.release, "branch", edit)))
+    host.run("modprobe sctp dyndbg=+p")  # it comes while the update is there
+    address = host.symbol(function)
+    jump = code()
+    assert jump[10:12] == "e9"
+    for flag in ("-p", "+p"):
+        switch(flag)
+        assert code() == jump
+    done(update(host, name="branch", state="reversed"))
+    on = code()
+    switch("-p")
+    off = code()
+    assert (on[10:12], off[10:14]) == ("eb", "6690")
+    done(update(host, name="branch"))
+    switch("+p")
+    done(update(host, name="branch", state="reversed"))
+    assert code() == on
+    switch("-p")
+    assert code() == off

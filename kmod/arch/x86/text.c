@@ -129,3 +129,26 @@ bool rbl_arch_is_sealed(const void *function)
 		return false;
 	return !copy_from_kernel_nofault(mark, function, sizeof(mark)) && !memcmp(mark, poison, sizeof(mark));
 }
+
+static const u8 nop2[] = { 0x66, 0x90 }, nop5[] = { 0x0f, 0x1f, 0x44, 0x00, 0x00 };	/* x86_nops[] */
+
+/* The length of a static branch that is in either state; 0 if the code is none. */
+u32 rbl_arch_branch_size(const u8 *code)
+{
+	if (code[0] == JMP32_INSN_OPCODE || !memcmp(code, nop5, sizeof(nop5)))
+		return sizeof(nop5);
+	return code[0] == JMP8_INSN_OPCODE || !memcmp(code, nop2, sizeof(nop2)) ? sizeof(nop2) : 0;
+}
+
+/* The code of a static branch at `where` in one of its states. */
+void rbl_arch_make_branch(u8 *code, u32 size, unsigned long where, unsigned long target, bool jump)
+{
+	s32 distance = target - (where + size);
+
+	if (!jump) {
+		memcpy(code, size == sizeof(nop2) ? nop2 : nop5, size);
+		return;
+	}
+	code[0] = size == sizeof(nop2) ? JMP8_INSN_OPCODE : JMP32_INSN_OPCODE;
+	memcpy(code + 1, &distance, size - 1);
+}

@@ -9,12 +9,17 @@
 #define RBL_JUMP_SIZE 5		/* jmp rel32 */
 #define RBL_WRITE_PHASES 3	/* in which a jump is written, all CPUs synchronised after each */
 
+struct jump_entry;
+
 /* A jump over running text. */
 struct rbl_write {
 	u8 *where;
 	unsigned long target;		/* of the jump */
 	u8 jump[RBL_JUMP_SIZE];
 	u8 saved[RBL_JUMP_SIZE];	/* what stands there without it */
+	struct jump_entry *branch;	/* of the kernel's: the static branch that the jump lies over; NULL if there is none */
+	u8 branch_at, branch_size;	/* in `saved` */
+	u8 *stand_in;			/* what the kernel switches instead, meanwhile */
 };
 
 /*
@@ -38,6 +43,8 @@ void rbl_arch_write_end(void);
 void rbl_arch_sync(void);
 bool rbl_arch_is_branch(const void *field);
 bool rbl_arch_is_sealed(const void *function);
+u32 rbl_arch_branch_size(const u8 *code);
+void rbl_arch_make_branch(u8 *code, u32 size, unsigned long where, unsigned long target, bool jump);
 
 /* The lowest word in use on the stack of a task that does not run. */
 static inline unsigned long rbl_arch_stack_pointer(const struct task_struct *task)

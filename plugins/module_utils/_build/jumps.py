@@ -17,10 +17,11 @@ JUMP_SIZE = 5
 FENTRY_SIZE = 5
 ENDBR64 = b"\xf3\x0f\x1e\xfa"
 
+STATIC_BRANCH = "a static branch"
 REWRITTEN_LATER = {
     rewrites.FENTRY: "an fentry site",
     rewrites.STATIC_CALL: "a static call",
-    rewrites.STATIC_BRANCH: "a static branch",
+    rewrites.STATIC_BRANCH: STATIC_BRANCH,
     rewrites.LOCK: "a lock prefix",
     rewrites.MIXED: "code that several mechanisms rewrite",
 }
@@ -51,7 +52,10 @@ class LatePlaces:
         self._of: dict[Section, list[tuple[range, str]]] = {}
 
     def under_jump(self, section: Section, start: int) -> str | None:
-        """What the kernel would find overwritten by a jump at ``start``; None if nothing."""
+        """What the kernel would find overwritten by a jump at ``start``; None if nothing.
+
+        One whole static branch may lie under it: the helper module has the kernel switch a stand-in (kmod/stand_ins.c).
+        """
         if section not in self._of:
             self._of[section] = [
                 (range(place.offset, place.offset + place.length), REWRITTEN_LATER[place.kind])
@@ -59,7 +63,11 @@ class LatePlaces:
                 if place.kind in REWRITTEN_LATER
             ]
         jump = range(start, start + JUMP_SIZE)
-        return next((what for bytes_, what in self._of[section] if bytes_[0] in jump or start in bytes_), None)
+        under = [row for row in self._of[section] if row[0][0] in jump or start in row[0]]
+        whole = [what for site, what in under if what == STATIC_BRANCH and site[0] in jump and site[-1] in jump]
+        if len(whole) == len(under) == 1:
+            return None
+        return next((what for _site, what in under), None)
 
 
 def side_entrance(pre: Pieces, function: Piece) -> str | None:

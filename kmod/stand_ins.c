@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Jumps over static branches.
+ *
+ * The kernel rewrites a static branch whenever its key is switched, and panics
+ * if something else stands there.  So while our jump lies over one, the
+ * kernel's own entry for it leads to a stand-in of the helper's, in code that
+ * nobody runs; and what belongs under the jump is made anew from the key's
+ * state whenever it is needed.  All of that under the lock that switching keys
+ * takes.
+ */
+#include <linux/bitmap.h>
+#include <linux/cpu.h>
+#include <linux/jump_label.h>
+#include <linux/linkage.h>
+
+#include "internal.h"
+
+#define STAND_INS 64
+#define STAND_IN_SIZE 5		/* the longer form of a static branch, which reaches everywhere */
+
+asm(".pushsection .text, \"ax\"\n"
+    "	.globl rbl_stand_ins\n"
+    "	.type rbl_stand_ins, @function\n"
+    "rbl_stand_ins:\n"
+    "	.rept " __stringify(STAND_INS) "\n"
+    "	.byte 0x0f, 0x1f, 0x44, 0x00, 0x00\n"
+    "	.endr\n"
+    "	" ASM_RET
+    "	.size rbl_stand_ins, . - rbl_stand_ins\n"
+    ".popsection");
+extern u8 rbl_stand_ins[];
+
+static DECLARE_BITMAP(taken, STAND_INS);	/* under rbl_lock */
+
+static u8 *take(void)
+{
+	unsigned long i = find_first_zero_bit(taken, STAND_INS);
+
+	if (i == STAND_INS)
+		return NULL;
+	set_bit(i, taken);
+	return rbl_stand_ins + i * STAND_IN_SIZE;
+}
+
+static void give_back(u8 *stand_in)
+{
+	clear_bit((stand_in - rbl_stand_ins) / STAND_IN_SIZE, taken);
+}
+
+/* A live jump at the same place, of the version of the update that this one is going to replace. */
+static const struct rbl_write *live_write(const struct rbl_record *record, const u8 *where)
+{
+	const struct rbl_record *other;
+	const struct rbl_part *part;
+	u32 i;
+
+	list_for_each_entry(other, &rbl_records, list) {
+		if (other == record || !rbl_is_live(other) || strcmp(other->name, record->name))
+			continue;
+		rbl_for_each_part(part, other)
+			for (i = 0; part->present && i < part->n_writes; i++)
+				if (part->writes[i].where == where && part->writes[i].branch)
+					return part->writes + i;
+	}
+	return NULL;
+}
+
+static int note(struct rbl_record *record, struct rbl_write *write, struct jump_entry *entry, u32 at, u32 size)
+{
+	if (write->branch || at + size > RBL_JUMP_SIZE) {
+		rbl_fact(record, "address: 0x%lx\n", (unsigned long)write->where);
+		rbl_fact(record, "reason: the jump lies over more than one whole static branch\n");
+		return rbl_refuse(record, RBL_BAD_UPDATE);
+	}
+	write->branch = entry;
+	write->branch_at = at;
+	write->branch_size = size;
+	write->stand_in = take();
+	return write->stand_in ? 0 : rbl_refuse(record, RBL_NO_MEMORY);
+}
+
+static int look_at(struct rbl_record *record, struct rbl_write *write, struct jump_entry *entry)
+{
+	unsigned long where = (unsigned long)write->where, code = jump_entry_code(entry);
+	u8 bytes[STAND_IN_SIZE];
+	u32 size;
+
+	if (code + STAND_IN_SIZE <= where || code >= where + RBL_JUMP_SIZE)
+		return 0;
+	if (rbl_read_running(NULL, code, bytes, sizeof(bytes)))
+		return rbl_refuse(record, RBL_READ_FAULT);
+	size = rbl_arch_branch_size(bytes);
+	if (size && code + size <= where)
+		return 0;
+	return note(record, write, entry, code < where || !size ? RBL_JUMP_SIZE : code - where, size);
+}
+
+/* Looks whether the jump lies over a static branch that the kernel may switch. */
+int rbl_find_branch(struct rbl_record *record, const struct rbl_part *part, struct rbl_write *write)
+{
+	struct jump_entry *entry = *rbl_kernel_data.__start___jump_table, *end = *rbl_kernel_data.__stop___jump_table;
+	const struct rbl_write *live = live_write(record, write->where);
+	int err = 0;
+
+	if (live)
+		return note(record, write, live->branch, live->branch_at, live->branch_size);
+	if (part->target) {
+		entry = part->target->jump_entries;
+		end = entry + part->target->num_jump_entries;
+	}
+	for (; entry < end && !err; entry++)
+		err = look_at(record, write, entry);
+	return err;
+}
+
+void rbl_forget_branch(struct rbl_write *write)
+{
+	if (write->stand_in)
+		give_back(write->stand_in);
+	write->stand_in = NULL;
+	write->branch = NULL;
+}
+
+/* In the kernel's own order: with it no key can be switched, nor text written. */
+void rbl_lock_text(void)
+{
+	cpus_read_lock();
+	rbl_kernel(jump_label_lock)();
+	mutex_lock(rbl_kernel_data.text_mutex);
+}
+
+void rbl_unlock_text(void)
+{
+	mutex_unlock(rbl_kernel_data.text_mutex);
+	rbl_kernel(jump_label_unlock)();
+	cpus_read_unlock();
+}
+
+static bool is_jump(const struct jump_entry *entry)
+{
+	return static_key_enabled(jump_entry_key(entry)) ^ jump_entry_is_branch(entry);
+}
+
+/* What belongs under the part's jumps now; with the text locked. */
+void rbl_settle_branches(struct rbl_part *part)
+{
+	u32 i;
+
+	for (i = 0; i < part->n_writes; i++) {
+		struct rbl_write *write = part->writes + i;
+
+		if (write->branch)
+			rbl_arch_make_branch(write->saved + write->branch_at, write->branch_size,
+					     (unsigned long)write->where + write->branch_at,
+					     jump_entry_target(write->branch), is_jump(write->branch));
+	}
+}
+
+/* Has the kernel switch the stand-ins, when the jumps are written, or again what stood under them; with the text locked. */
+void rbl_move_branches(const struct rbl_part *part, bool to_stand_ins)
+{
+	u32 i;
+
+	for (i = 0; i < part->n_writes; i++) {
+		const struct rbl_write *write = part->writes + i;
+		struct jump_entry *entry = write->branch;
+		u8 *site = to_stand_ins ? write->stand_in : write->where + write->branch_at, code[STAND_IN_SIZE];
+		s32 field;
+
+		if (!entry)
+			continue;
+		if (to_stand_ins) {
+			rbl_arch_make_branch(code, sizeof(code), (unsigned long)site, jump_entry_target(entry), is_jump(entry));
+			rbl_kernel(text_poke)(site, code, sizeof(code));
+		}
+		field = (long)site - (long)&entry->code;
+		rbl_kernel(text_poke)(&entry->code, &field, sizeof(field));
+	}
+}
