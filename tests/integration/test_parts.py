@@ -278,7 +278,7 @@ def test_modules_come_and_go_while_an_update_does(builds, host):
 def test_a_jump_over_a_static_branch_leaves_the_branch_to_its_key(builds, host):
     """The kernel panics if it finds anything but the branch when its key is switched: here by dynamic debug."""
     function = "sctp_sf_ignore_primitive"
-    said = '\tpr_debug("%s: primitive type:%d is ignored\\n", __func__,\n\t\t type.primitive);\n\n\treturn SCTP_DISPOSITION_'
+    said = 'primitive type:%d is ignored\\n", __func__,\n\t\t type.primitive);\n\n\treturn SCTP_DISPOSITION_'
     edit = Edit("net/sctp/sm_statefuns.c", said + "DISCARD;", said + "CONSUME;")
 
     def switch(flag: str) -> None:
