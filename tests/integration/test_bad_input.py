@@ -238,17 +238,17 @@ def test_jump_overwritten_by_someone_else(host50, fix, test_module):
 
 
 def test_helper_module_of_another_abi(builds, host50, fix):
-    other = builds.update(host50.release, "other", SIOCATMARK, kmod=builds.helper_of_abi(2))
+    other = builds.update(host50.release, "other", SIOCATMARK, kmod=builds.helper_of_abi(3))
     for name in ("rebootless.ko", "update.ko"):
         host50.write(f"/root/{name}", other.file(name))
         host50.run(f"insmod /root/{name}")
     try:
         for result in both_refuse(host50, "helper_other_abi", package=PACKAGE):
-            assert (result["details"]["found"], result["details"]["updates"]) == (2, ["other"])
+            assert (result["details"]["found"], result["details"]["updates"]) == (3, ["other"])
     finally:
-        host50.run("rmmod rbl_other")
+        host50.run("rmmod $(grep -o '^rbl_other_[0-9a-f]*' /proc/modules)")
     assert host50.module("update", package=PACKAGE)["changed"], "one that holds nothing is exchanged"
-    assert host50.module("update_info")["helper"]["abi"] == 1
+    assert host50.module("update_info")["helper"]["abi"] == 2
 
 
 def test_two_updates_of_one_function(builds, host50, fix):
