@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.rebootless.splice.plugins.module_utils._build.declarations import (
     Comparer,
     changed_names,
+    digest,
     split,
     uses,
 )
@@ -166,7 +167,10 @@ def test_declarations_that_change_places_go_by_no_name():
 
 def test_uses_are_counted_beyond_the_declaration_itself():
     text = b"int leaf(void) { } leaflet"
-    assert not uses(text, {b"leaf": 1})
-    assert not uses(text, {})
-    assert uses(text, {b"leaf": 0})
-    assert uses(text + b" f = leaf;", {b"leaf": 1})
+    assert not uses(digest(text), {b"leaf": 1})
+    assert not uses(digest(text), {})
+    assert not uses(digest(text), {b"other": 0})
+    assert not uses(digest(b""), {b"leaf": 0})
+    assert uses(digest(text), {b"leaf": 0})
+    assert uses(digest(text + b" f = leaf;"), {b"leaf": 1})
+    assert uses(digest(text + b" f = leaf;"), {b"leaf": 0})

@@ -32,9 +32,10 @@ _FUNCTION_TYPE = re.compile(rb"\s*typedef\b[^;(]*\(\s*\*\s*([A-Za-z_]\w*)\s*\)\s
 _INLINE = {b"inline", b"__inline", b"__inline__", b"__always_inline"}
 _KEYWORDS = frozenset(
     b"auto break case char const continue default do double else enum extern float for goto if inline int long "
-    b"register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while typeof "
-    b"__typeof__ __typeof _Alignas _Atomic _Bool _Generic _Noreturn _Static_assert _Thread_local __inline __inline__ "
-    b"__extension__ __auto_type __attribute__ asm __asm__ __asm __int128 __signed__ __const__ __volatile__".split()
+    b"register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while "
+    b"typeof __typeof__ __typeof _Alignas _Atomic _Bool _Generic _Noreturn _Static_assert _Thread_local __inline "
+    b"__inline__ __extension__ __auto_type __attribute__ asm __asm__ __asm __int128 __signed__ __const__ "
+    b"__volatile__".split()
 )
 
 
@@ -116,12 +117,20 @@ def changed_names(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, int] | No
     return allowed
 
 
-def uses(source: bytes, allowed: Mapping[bytes, int]) -> bool:
-    """Whether a preprocessed source mentions one of the names more often than that."""
-    if not allowed:
-        return False
-    found = Counter(re.findall(rb"\b(?:%s)\b" % b"|".join(map(re.escape, allowed)), source))
-    return any(count > allowed[name] for name, count in found.items())
+def digest(source: bytes) -> bytes:
+    """What ``uses`` needs to know of a preprocessed source: the names in it once, an empty line, those more often."""
+    counts = Counter(_IDENTIFIER.findall(source))
+    once = b"\n".join(name for name, count in counts.items() if count == 1)
+    more = b"\n".join(name for name, count in counts.items() if count > 1)
+    return once + b"\n\n" + more
+
+
+def uses(digested: bytes, allowed: Mapping[bytes, int]) -> bool:
+    """Whether a source, as ``digest`` describes it, mentions a name more often than ``changed_names`` allows."""
+    once, _empty, more = digested.partition(b"\n\n")
+    if not set(more.split(b"\n")).isdisjoint(allowed):
+        return True
+    return not set(once.split(b"\n")).isdisjoint(name for name, count in allowed.items() if count == 0)
 
 
 def _plain(text: bytes) -> bytes:

@@ -15,6 +15,7 @@ import json
 import posixpath
 import subprocess
 import tempfile
+import zlib
 from pathlib import Path
 from typing import Mapping, Sequence
 
@@ -26,7 +27,12 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.cache imp
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.commands import Say, clean_environment
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compiler import SECTION_FLAGS
-from ansible_collections.rebootless.splice.plugins.module_utils._build.declarations import Comparer, changed_names, uses
+from ansible_collections.rebootless.splice.plugins.module_utils._build.declarations import (
+    Comparer,
+    changed_names,
+    digest,
+    uses,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel_tree import KernelTree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.overlay import PatchedSource
 from ansible_collections.rebootless.splice.plugins.module_utils._build.saved_command import (
@@ -39,6 +45,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.saved_com
 from ansible_collections.rebootless.splice.plugins.module_utils._build.units import Unit
 
 _RECIPES = "recipes.json"
+_WORDS = "words"  # in the tree: the names in the preprocessed sources of unpatched units
 _QUICK = "quick"  # in the tree: what the compiler alone makes of unpatched units, by SHA-256
 _QUICK_FLAGS = (*SECTION_FLAGS, "-g0", "-w")
 _STEP = 20  # units between two lines of progress
@@ -101,10 +108,12 @@ class Narrower:
         if command is None:
             return True
         place = self._patched.numbered.place
-        pre = self._output(command.preprocess(self._original))
         is_c = command.source.endswith(".c")
-        if pre is not None and is_c and self._names is not None and not uses(pre, self._names):
-            return False
+        if is_c and self._names is not None:
+            mentioned = self._mentioned(unit, command)
+            if mentioned is not None and not uses(mentioned, self._names):
+                return False
+        pre = self._output(command.preprocess(self._original))
         post = self._output(command.preprocess(place)) if pre is not None else None
         if pre is None or post is None:
             return True  # generated files are missing, or the patch is wrong: the whole way of a unit will tell
@@ -112,15 +121,27 @@ class Narrower:
             return False
         return self._quick_digest(unit, command) != self._compiled(command, place)
 
+    def _mentioned(self, unit: Unit, command: SavedCommand) -> bytes | None:
+        """Which names the unpatched unit mentions, kept in the tree; None if it cannot be preprocessed."""
+        path = self._kept.path(_WORDS, unit.name, sha256_of(command.command)[:16])
+        if path.is_file():
+            return zlib.decompress(path.read_bytes())
+        pre = self._output(command.preprocess(self._original))
+        if pre is None:
+            return None
+        mentioned = digest(pre)
+        write_atomically(path, zlib.compress(mentioned, 1))
+        return mentioned
+
     def _quick_digest(self, unit: Unit, command: SavedCommand) -> str | None:
         """SHA-256 of the unpatched unit's object, kept in the tree; None if it does not compile."""
         path = self._kept.path(_QUICK, unit.name, sha256_of(command.command, *_QUICK_FLAGS)[:16])
         if path.is_file():
             return path.read_text(encoding="ascii")
-        digest = self._compiled(command, self._original)
-        if digest is not None:
-            write_atomically(path, digest.encode())
-        return digest
+        made = self._compiled(command, self._original)
+        if made is not None:
+            write_atomically(path, made.encode())
+        return made
 
     def _compiled(self, command: SavedCommand, place: Place) -> str | None:
         with tempfile.TemporaryDirectory(prefix="rebootless-") as scratch:

@@ -245,8 +245,8 @@ class Builder:
             raise RebootlessError(
                 "unsafe_change",
                 f"The update cannot be made live by exchanging code: {sentences}{more}.",
-                "Change the patch so that it does without, add custom code for it (docs/custom-code.md), or reboot into "
-                "a fixed kernel for this fix.",
+                "Change the patch so that it does without, add custom code for it (docs/custom-code.md), or reboot "
+                "into a fixed kernel for this fix.",
                 findings=[row.as_dict() for row in rows],
                 **_facts(changes, ()),
             )
