@@ -76,7 +76,7 @@ updates:
       sample: cve-2026-52928
     state:
       description:
-        - V(matched), V(applied), V(confirmed), V(reversed), V(failed), or V(absent) if the kernel does not know it.
+        - V(matched), V(applied), V(confirmed), V(reversed), V(replaced), V(failed), or V(absent) if the kernel does not know it.
       returned: always
       type: str
       sample: applied
@@ -148,6 +148,49 @@ updates:
           sample: 4156415541
         jump:
           description: Whether the jump is in place.
+          returned: always
+          type: bool
+    objects:
+      description:
+        - The kernel and the loadable modules that it changes. A module that is not loaded is V(absent), and is patched
+          when it comes if the update is applied.
+      returned: always
+      type: list
+      elements: dict
+      contains:
+        name:
+          description: V(vmlinux), or the module's name.
+          returned: always
+          type: str
+          sample: vmlinux
+        state:
+          description: V(absent), V(matched) or V(applied).
+          returned: always
+          type: str
+          sample: applied
+    data:
+      description: The constants that it exchanges in place.
+      returned: always
+      type: list
+      elements: dict
+      contains:
+        name:
+          description: The constant's name.
+          returned: always
+          type: str
+          sample: dummy_netdev_ops
+        address:
+          description: Where it is.
+          returned: always
+          type: str
+          sample: "0xffffffffc0a02360"
+        size:
+          description: Its size in bytes.
+          returned: always
+          type: int
+          sample: 632
+        exchanged:
+          description: Whether the update's bytes stand there.
           returned: always
           type: bool
     conflicts:

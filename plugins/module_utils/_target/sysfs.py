@@ -182,8 +182,10 @@ def control(name: str, command: str) -> None:
 def _wait(name: str, command: str, error: OSError) -> None:
     """Waits for an operation that has to go on without us: a function of our write is to be replaced."""
     word = command.split()[0]
-    while (operation := _read(name, "operation")) == f"{word} running":
+    operation = _read(name, "operation")
+    while operation == f"{word} running":
         time.sleep(POLL_S)
+        operation = _read(name, "operation")
     # One that ends in a replacement gives its directory another name meanwhile.
     if operation == f"{word} refused":
         raise _refusal(name, command, error) from error
