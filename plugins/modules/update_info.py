@@ -76,7 +76,8 @@ updates:
       sample: cve-2026-52928
     state:
       description:
-        - V(matched), V(applied), V(confirmed), V(reversed), V(replaced), V(failed), or V(absent) if the kernel does not know it.
+        - V(matched), V(applied), V(confirmed), V(reversed), V(replaced), V(failed), or V(absent) if the kernel does not
+          know it.
       returned: always
       type: str
       sample: applied
