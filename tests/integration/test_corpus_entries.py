@@ -30,7 +30,7 @@ KINDS = {
     "CVE-2026-68182": ("an interrupt handler, whose address is compared", "automatic", ""),
     "CVE-2026-74481": ("several functions that call each other", "automatic", ""),
     "CVE-2026-64569": ("code that this configuration leaves out", "not applicable", "same_object"),
-    "CVE-2026-63810": ("code that has run at boot", "custom", "init_code_changed"),
+    "CVE-2026-68175": ("an initial value, with custom code", "custom", "variable_changed"),
 }
 
 
