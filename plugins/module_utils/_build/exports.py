@@ -52,7 +52,7 @@ def definer(exports: Mapping[str, Export], name: str, object_name: str) -> str:
 
 
 def is_exported_by(object_file: ObjectFile, name: str) -> bool:
-    """Whether the unit exports ``name``: ``__ksymtab_`` of include/linux/export-internal.h, ``__export_symbol_`` since 6.5."""
+    """Whether the unit exports ``name``: ``__ksymtab_`` of include/linux/export.h, ``__export_symbol_`` since 6.4."""
     wanted = (f"__ksymtab_{name}", f"__export_symbol_{name}")
     return any(s.name in wanted and s.section is not None for s in object_file.symbols)
 

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Static branches and static calls of carried code whose keys are in loadable modules.  Private to rebootless.splice.
 
-The kernel reads an update module's ``__jump_table`` and ``.static_call_sites`` when it loads the update, when the module
-with the key need not be there yet.  Sources: kernel/jump_label.c, kernel/static_call_inline.c, tools/objtool/special.c.
+The kernel reads an update module's ``__jump_table`` and ``.static_call_sites`` when it loads the update, when the
+module with the key need not be there yet.  Sources: kernel/jump_label.c, kernel/static_call_inline.c,
+tools/objtool/special.c.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ def make_late(part: Part, entry: Chunk) -> list[Chunk]:
         entry.unit,
         entry.object_name,
     )
-    entry.fields = [Field(f.offset, f.type, FALSE_KEY, f.addend & _FLAGS) if f.offset == at else f for f in entry.fields]
+    entry.fields = [
+        Field(f.offset, f.type, FALSE_KEY, f.addend & _FLAGS) if f.offset == at else f for f in entry.fields
+    ]
     part.jump_entries.append(array)
     return [entry, array]

@@ -84,7 +84,8 @@ def make_replacement(
 
     ``version`` is the kernel's version or release, ``exports`` are the symbols that the kernel and its modules export
     (``exports.read_symvers``), ``needs(module)`` says which modules are loaded whenever that one is.  Raises
-    ``RebootlessError``: ``nothing_to_replace``, ``unknown_special_section``, ``unresolvable_field``, ``unsupported_reference``, ``missing_dependency``, ``pre_mismatch``, ``datum_not_matched``
+    ``RebootlessError``: ``nothing_to_replace``, ``unknown_special_section``, ``unresolvable_field``,
+    ``unsupported_reference``, ``missing_dependency``, ``pre_mismatch``, ``datum_not_matched``
     with the names of unit, function and target.
     """
     return _Maker(units, version, exports, needs or (lambda name: frozenset())).make()
@@ -174,7 +175,7 @@ class _Maker:
             raise unit.error(
                 "datum_not_matched",
                 change.name,
-                f"The data {change.name} changes, but what of it is in the running kernel cannot be proven by the match.",
+                f"The data {change.name} changes, but what the running kernel has there cannot be proven by the match.",
                 "Change the patch so that it does without, or exchange the data by custom code.",
                 data=change.name,
                 section=section.name,
@@ -426,8 +427,8 @@ class _Maker:
         return unit.error(
             "unresolvable_field",
             owner,
-            f"{owner} refers to {field.target} in code that the kernel rewrites when it loads the module, and it is not "
-            "exported to modules.",
+            f"{owner} refers to {field.target} in code that the kernel rewrites when it loads the module, and it is "
+            "not exported to modules.",
             "Report this function: what the kernel writes there has to be decided when the update is built.",
             target=field.target,
             offset=field.offset,
