@@ -36,17 +36,17 @@ HOOKS = """\
 
 static int named(const char *name)
 {
-	struct net_device *device;
+    struct net_device *device;
 
-	rcu_read_lock();
-	device = dev_get_by_name_rcu(&init_net, name);
-	rcu_read_unlock();
-	return device ? -EPERM : 0;
+    rcu_read_lock();
+    device = dev_get_by_name_rcu(&init_net, name);
+    rcu_read_unlock();
+    return device ? -EPERM : 0;
 }
 
-#define TELL(stage, value)							\\
-	static int on_##stage(void) { pr_info("hook " #stage "\\n"); return value; }	\\
-	RBL_HOOK(stage, on_##stage)
+#define TELL(stage, value)                            \\
+    static int on_##stage(void) { pr_info("hook " #stage "\\n"); return value; }    \\
+    RBL_HOOK(stage, on_##stage)
 
 TELL(RBL_PRE_APPLY, named("refuse-pre"));
 TELL(RBL_CHECK_APPLY, named("refuse-check"));

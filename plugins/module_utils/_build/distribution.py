@@ -22,6 +22,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.units imp
 from ansible_collections.rebootless.splice.plugins.module_utils._build.vmlinux import VmlinuxImage
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
+_DEPENDS = b"depends="  # in .modinfo, written by scripts/mod/modpost.c
 _MODULES_BASE = 0xFFFFFFFFC0000000  # MODULES_VADDR of a kernel without KASLR
 _PAGE = 0x1000
 
@@ -36,6 +37,7 @@ class DistributionTarget:
         self._tree = tree
         self._kernel = VmlinuxImage(Path(tree.vmlinuz))
         self._modules: dict[str, ModuleImage] = {}
+        self._needs: dict[str, frozenset[str]] = {}
         self._free = _MODULES_BASE
 
     def prefetch(self, names: set[tuple[str, str]]) -> None:
@@ -68,14 +70,15 @@ class DistributionTarget:
             image.link(self._exported)
         return self._modules[name]
 
-    @functools.lru_cache(maxsize=None)  # noqa: B019 - as long as the target, which is one build's
     def needs(self, name: str) -> frozenset[str]:
         """The modules that are loaded whenever the module of that name is: what it depends on, and they in turn."""
-        section = self._object(name).section_of(".modinfo")
-        fields = section.data.split(b"\0") if section is not None else []
-        words = [f.removeprefix(b"depends=").decode() for f in fields if f.startswith(b"depends=")]
-        direct = {module_name(word) for word in ",".join(words).split(",") if word}
-        return frozenset(direct.union(*(self.needs(other) for other in direct)))
+        if name not in self._needs:
+            section = self._object(name).section_of(".modinfo")
+            fields = section.data.split(b"\0") if section is not None else []
+            words = [f[len(_DEPENDS) :].decode() for f in fields if f.startswith(_DEPENDS)]
+            direct = {module_name(word) for word in ",".join(words).split(",") if word}
+            self._needs[name] = frozenset(direct.union(*(self.needs(other) for other in direct)))
+        return self._needs[name]
 
     def _object(self, name: str) -> ObjectFile:
         path = self._tree.units.modules.get(name)

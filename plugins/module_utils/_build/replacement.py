@@ -12,7 +12,8 @@ replaced function goes to its replacement; its address stays the old one, so tha
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Iterator
+from typing import Callable, Collection
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build import late_keys
 from ansible_collections.rebootless.splice.plugins.module_utils._build.carried import (

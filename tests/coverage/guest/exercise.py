@@ -171,7 +171,7 @@ class Exercise:
         try:
             self._request("absent")
         except RebootlessError as error:
-            if error.code != "module_in_use" or sysfs.state(self.order.name) != sysfs.REVERSED:
+            if error.code != "module_kept" or sysfs.state(self.order.name) != sysfs.REVERSED:
                 raise
             self.facts["stays_loaded"] = True
             return False
