@@ -49,7 +49,7 @@ helper:
   description: The helper module.
   returned: always
   type: dict
-  sample: {"loaded": true, "abi": 1, "build_id": 2f6b1c7e9d0a4b5c8e1f3a6d7b9c0e2f4a5b6c7d}
+  sample: {"loaded": true, "abi": 2, "build_id": 2f6b1c7e9d0a4b5c8e1f3a6d7b9c0e2f4a5b6c7d}
   contains:
     loaded:
       description: Whether it is loaded.
