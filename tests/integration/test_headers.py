@@ -85,7 +85,7 @@ def test_a_header_changes_the_units_that_use_what_changes(build):
 
 def test_lines_that_move_in_a_header_change_nothing(build):
     """BUG_ON() and WARN_ON() put the number of their line into objects."""
-    done = build(Edit("fs/ext4/ext4_extents.h", "#define EXT_MAX_BLOCKS", "\n/* more lines */\n#define EXT_MAX_BLOCKS"))
+    done = build(Edit("fs/ext4/ext4_extents.h", "#define EXT_INIT_MAX_LEN", "\n/* more */\n#define EXT_INIT_MAX_LEN"))
     assert not done.applicable
     assert [row["code"] for row in done.facts["not_applicable"]] == ["same_object"]
 
