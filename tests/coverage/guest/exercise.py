@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import glob
 import json
 import os
 import subprocess
@@ -142,7 +143,7 @@ class Exercise:
     def _late(self, present: list[str]) -> None:
         """The same with modules that are loaded and unloaded while the update is applied, if they can be."""
         with self.step("unload modules"):
-            gone = [name for name in reversed(present) if self._unload(name)]
+            gone = [name for name in reversed(present) if name not in network_drivers() and self._unload(name)]
         if not gone:
             return
         with self.step("apply before modules"):
@@ -323,6 +324,12 @@ class Exercise:
         with contextlib.suppress(RebootlessError):
             return loader.unload(name)
         return False
+
+
+def network_drivers() -> set[str]:
+    """The modules of the machine's network devices: without them nobody could ask it any more."""
+    modules = glob.glob("/sys/class/net/*/device/driver/module")
+    return {os.path.basename(os.path.realpath(module)) for module in modules}
 
 
 def kept_file(content: bytes) -> str:
