@@ -10,7 +10,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.carried i
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference import Change, UnitChange
 from ansible_collections.rebootless.splice.plugins.module_utils._build.exports import Export, definer
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import Section
-from ansible_collections.rebootless.splice.plugins.module_utils._build.opcodes import JMP8, JMP32, NOPS
+from ansible_collections.rebootless.splice.plugins.module_utils._build.opcodes import CALL, JMP8, JMP32, NOPS
 from ansible_collections.rebootless.splice.plugins.module_utils._build.pieces import (
     Entry,
     Literal,
@@ -19,9 +19,9 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.pieces im
     Reference,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.units import VMLINUX
+from ansible_collections.rebootless.splice.plugins.module_utils._build.uses import is_branch
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
-CALL, JUMP = 0xE8, 0xE9
 JUMP_ENTRY_KEY = 8  # offset in struct jump_entry
 # The module loader looks for these by their exact names.
 _LOADERS_SECTIONS = (".data..percpu", ".data..ro_after_init", "__dyndbg")
@@ -80,14 +80,6 @@ class ChangedUnit:
     def error(self, code: str, owner: str, sentence: str, next_step: str = "", **details) -> RebootlessError:
         """An error about the function or data ``owner`` of this unit."""
         return RebootlessError(code, f"{self.name}: {sentence}", next_step, unit=self.name, function=owner, **details)
-
-
-def is_branch(piece: Piece, r: Reference) -> bool:
-    """Whether the field is the distance of a call or jump, rather than an address that is computed or stored."""
-    if not piece.section.is_text or not r.relative or r.size != 4 or r.meaning != r.addend + 4:
-        return False
-    before = bytes(2) + piece.data[max(r.offset - 2, 0) : r.offset]
-    return before[-1] in (CALL, JUMP) or (before[-2] == 0x0F and before[-1] & 0xF0 == 0x80)
 
 
 def is_call(piece: Piece, r: Reference) -> bool:

@@ -26,11 +26,9 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.carried i
     Replacement,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.changed_unit import (
-    JUMP,
     ChangedUnit,
     alignment,
     identifier,
-    is_branch,
     is_call,
     largest_alignment,
     rewritten_ranges,
@@ -54,6 +52,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.exports i
 from ansible_collections.rebootless.splice.plugins.module_utils._build.jumps import jump_offset
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lifetimes import CARRIED_DATA, LIVING_CODE
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import SHF_ALLOC, SHF_EXECINSTR
+from ansible_collections.rebootless.splice.plugins.module_utils._build.opcodes import JMP32
 from ansible_collections.rebootless.splice.plugins.module_utils._build.pieces import (
     R_PC8,
     R_PLT32,
@@ -64,6 +63,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.pieces im
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.program import ProgramBuilder
 from ansible_collections.rebootless.splice.plugins.module_utils._build.units import VMLINUX
+from ansible_collections.rebootless.splice.plugins.module_utils._build.uses import is_branch
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 TRAMPOLINE = "__SCT__"  # include/linux/static_call_types.h
@@ -412,7 +412,7 @@ class _Maker:
         if stub is None:
             label = self._unique(f"{field.target}{LABEL_SUFFIX}.stub")
             jump = Field(1, R_PLT32, field.target, field.addend, field.symbol)
-            code = bytes([JUMP, 0, 0, 0, 0])
+            code = bytes([JMP32, 0, 0, 0, 0])
             stub = Chunk(label, ".text.rbl_stubs", SHF_ALLOC | SHF_EXECINSTR, False, 1, code, len(code), "function")
             stub.fields, stub.unit, stub.object_name = [jump], unit.name, unit.object_name
             self.stubs[key] = stub
