@@ -1,0 +1,31 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The states of a host."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
+
+
+def test_every_state_has_a_word_for_reports():
+    assert {state.shown for state in outcomes.STATES.values()} == set(outcomes.SHOWN)
+
+
+@pytest.mark.parametrize("state", ["failed", "lost", "applying", "a word of another release"])
+def test_what_has_no_good_word_counts_against_the_budget(state):
+    assert outcomes.is_bad(state)
+    assert outcomes.shown(state) == "failed"
+    assert outcomes.may_be_live(state)
+
+
+def test_a_killed_rollout_goes_on_with_hosts_that_have_no_final_word():
+    again = {name for name in outcomes.STATES if not outcomes.is_settled(name)}
+    assert again == {"pending", "applying", "matched", "applied"}
+
+
+def test_what_is_live_may_be_live():
+    assert all(state.may_be_live for state in outcomes.STATES.values() if state.live)
+    assert not outcomes.may_be_live("pending")
+    assert not outcomes.may_be_live("reversed")
