@@ -97,6 +97,15 @@ def test_panic_is_found_with_its_reason(tmp_path):
     assert console.tail(text)[-1] == "[   12.5] Call Trace:"
 
 
+@pytest.mark.parametrize(("on_panic", "code"), [("pause", "machine_panicked"), ("reboot", "machine_exited")])
+def test_panic_ends_the_wait_only_where_the_machine_stands_still_after_it(tmp_path, on_panic, code):
+    fallen = recorded(tmp_path / "lab1", "4c1a2a8e-0000-4000-8000-000000000004", 0, on_panic)
+    (tmp_path / "lab1" / "console.log").write_bytes(PANIC)
+    with pytest.raises(RebootlessError) as refused:
+        fallen.check()
+    assert refused.value.code == code
+
+
 def test_panic_of_an_earlier_start_is_not_this_one(tmp_path):
     log = tmp_path / "console.log"
     log.write_bytes(PANIC + b"[    0.0] Linux version 6.1\r\n")
@@ -158,10 +167,10 @@ def test_kernels_of_one_release_have_their_own_images():
 # ---- machines
 
 
-def recorded(directory: pathlib.Path, identity: str, pid: int) -> machine.Machine:
+def recorded(directory: pathlib.Path, identity: str, pid: int, on_panic: str = "pause") -> machine.Machine:
     directory.mkdir()
     (directory / "machine.json").write_text(
-        json.dumps({"uuid": identity, "ssh_port": 1, "spec": {"on_panic": "pause"}})
+        json.dumps({"uuid": identity, "ssh_port": 1, "spec": {"on_panic": on_panic}})
     )
     (directory / "qemu.pid").write_text(f"{pid}\n")
     return machine.Machine(str(directory))
