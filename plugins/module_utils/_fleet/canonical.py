@@ -1,0 +1,105 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one way in which files of the fleet are written.  Private to rebootless.splice.
+
+Plans and manifests are named and signed by the SHA-256 of their bytes, so each content has one form: JSON with sorted
+keys, one blank of indentation for each level, ASCII, and a newline at the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import typing as t
+
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+
+
+def canonical(data: t.Mapping[str, t.Any]) -> bytes:
+    """The bytes that ``data`` (JSON-able) has in a file."""
+    return json.dumps(data, sort_keys=True, indent=1, allow_nan=False).encode("ascii") + b"\n"
+
+
+def sha256(content: bytes) -> str:
+    """SHA-256 in hex."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def sha256_of_file(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's content in hex.  Raises ``OSError``."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        for block in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write(path: str | os.PathLike[str], content: bytes, mode: int = 0o644) -> None:
+    """Writes a file so that a reader, also after a power cut, sees the old file or the whole new one.
+
+    Raises ``RebootlessError`` (``not_writable``).
+    """
+    final = os.fspath(path)
+    directory = os.path.dirname(final) or "."
+    unfinished = os.path.join(directory, f".{os.path.basename(final)}.{os.getpid()}")
+    try:
+        os.makedirs(directory, exist_ok=True)
+        with open(unfinished, "wb") as stream:
+            os.fchmod(stream.fileno(), mode)
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(unfinished, final)
+        _sync_directory(directory)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(unfinished)
+        raise RebootlessError(
+            "not_writable",
+            f"{final} cannot be written: {error.strerror}.",
+            "Make room there, or name a place that this user can write to.",
+            path=final,
+        ) from error
+
+
+def _sync_directory(directory: str) -> None:
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read(path: str | os.PathLike[str], what: str) -> tuple[dict[str, t.Any], str]:
+    """The content of a canonical JSON file, and the SHA-256 of its bytes; ``what`` names it in messages ("plan").
+
+    Raises ``RebootlessError``: ``<what>_missing``; ``<what>_damaged`` for what is no JSON table, or is written in
+    another way, as by an editor.
+    """
+    name = os.fspath(path)
+    try:
+        with open(name, "rb") as stream:
+            content = stream.read()
+    except OSError as error:
+        raise RebootlessError(
+            f"{what}_missing", f"The {what} {name} cannot be read: {error.strerror}.", "Give its path.", path=name
+        ) from error
+    return parse(content, what, name), sha256(content)
+
+
+def parse(content: bytes, what: str, name: str) -> dict[str, t.Any]:
+    """The content of canonical JSON bytes; errors as for :func:`read`."""
+    why = "it is no JSON table"
+    try:
+        data = json.loads(content.decode("utf-8"))
+        if isinstance(data, dict):
+            if canonical(data) == content:
+                return data
+            why = "its bytes are not as they were written; it was changed on its way, or by hand"
+    except ValueError as error:
+        why = f"it is no JSON ({error})"
+    raise RebootlessError(
+        f"{what}_damaged", f"The {what} {name} is damaged: {why}.", "Write it anew, or take the original.", path=name
+    )
