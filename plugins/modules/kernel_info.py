@@ -62,6 +62,11 @@ kernel:
       returned: always
       type: str
       sample: 6.1.0-50-cloud-amd64+cve-2026-52928-1.0
+    version:
+      description: Version of the distribution's package that it came in; empty if it does not say one.
+      returned: always
+      type: str
+      sample: 6.1.176-1
     build_id:
       description: Its GNU build ID in hex, which names one build of one kernel; empty if it has none.
       returned: always
@@ -110,6 +115,21 @@ kernel:
       returned: always
       type: float
       sample: 8123.41
+    installed:
+      description: The kernels in C(/boot), as their images describe themselves.
+      returned: always
+      type: list
+      elements: dict
+      sample: [{"release": 6.1.0-50-cloud-amd64, "version": 6.1.176-1}]
+      contains:
+        release:
+          description: The release, as C(uname -r) would have it.
+          returned: always
+          type: str
+        version:
+          description: Version of the distribution's package; empty if the image does not say one.
+          returned: always
+          type: str
     helper:
       description: The helper module, as in M(rebootless.splice.update_info).
       returned: always

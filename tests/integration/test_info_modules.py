@@ -17,6 +17,7 @@ def test_kernel_info(hosts):
         kernel = four_times(host, "kernel_info")["kernel"]
         assert kernel["release"] == host.release == host.out("uname -r")
         assert kernel["effective_release"] == host.release
+        assert kernel["version"] and f"Debian {kernel['version']} (" in host.out("uname -v")
         assert kernel["arch"] == host.out("uname -m")
         assert len(bytes.fromhex(kernel["build_id"])) == 20
         assert kernel["build_id"] in host.out("od -An -v -tx1 /sys/kernel/notes | tr -d ' \\n'")

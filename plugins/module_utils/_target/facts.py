@@ -38,6 +38,11 @@ def release() -> str:
     return os.uname().release
 
 
+def version() -> str:
+    """What the kernel says of how it was built, as ``uname -v`` has it."""
+    return os.uname().version
+
+
 def arch() -> str:
     return os.uname().machine
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.rebootless.splice.plugins.module_utils._target import facts, sysfs
+from ansible_collections.rebootless.splice.plugins.module_utils._target import facts, installed_kernels, sysfs
 from ansible_collections.rebootless.splice.plugins.module_utils._target.store import Store
 
 
@@ -42,6 +42,7 @@ def kernel(store: Store) -> dict:
     return {
         "release": facts.release(),
         "effective_release": "+".join([facts.release(), *(f"{row['name']}-{row['version']}" for row in live)]),
+        "version": installed_kernels.package_version(facts.version()),
         "build_id": facts.build_id(),
         "arch": facts.arch(),
         "lockdown": facts.lockdown(),
@@ -50,6 +51,7 @@ def kernel(store: Store) -> dict:
         "taint": facts.taint(),
         "boot_id": facts.boot_id(),
         "uptime": facts.uptime(),
+        "installed": installed_kernels.installed(),
         "helper": helper(),
         "updates": [
             {key: row[key] for key in ("name", "version", "digest", "state", "cves", "deadline")} for row in live
