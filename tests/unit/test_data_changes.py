@@ -29,7 +29,9 @@ def how(construct):
 
 def test_constants_of_unchanged_size_are_exchanged():
     hows = how("exchange")
-    assert {name for name, how_ in hows.items() if how_ == "exchange"} == {"policy", "own_table", "name"}
+    assert {name for name, how_ in hows.items() if how_ == "exchange"} == {
+        *("policy", "bounds", "steps", "claimed"),
+    }
     assert {name for name, how_ in hows.items() if how_ == "copy"} == {"grows"}
 
 
@@ -40,9 +42,17 @@ def test_what_cannot_be_exchanged_is_a_finding():
         "shared": "data_resized",
         "params": "constant_changed",
         "boot_limit": "constant_changed",
+        **dict.fromkeys(("own_table", "name", "defaults", "stored", "returned", "held"), "constant_changed"),
+        "claimed": "constant_changed",
     }
     assert "rhashtable_params.min_size of params: 16 -> 32" in rows["params"].sentence
     assert "has a copy" in rows["params"].sentence
+    assert rows["own_table"].details["why"] == "own gives its address away, and who got it may have copied it"
+    assert rows["name"].details["why"] == "other units may have copied it"
+    assert rows["defaults"].details["why"] == "make_object gives its address away, and who got it may have copied it"
+    assert rows["stored"].details["why"].startswith("store gives its address away")
+    assert rows["returned"].details["why"].startswith("where gives its address away")
+    assert rows["held"].details["why"].startswith("holder has its address")
     assert "boot_limit[1]: 15 -> 150" in rows["boot_limit"].sentence
 
 

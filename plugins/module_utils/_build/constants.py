@@ -3,7 +3,8 @@
 """What becomes of a constant that a patch changes.  Private to rebootless.splice.
 
 Of unchanged size, its bytes in the running kernel are exchanged during the stop: everyone who has its address sees the
-new ones.  That takes a constant whose running bytes the match program compares.  A resized or moved one needs another
+new ones.  That takes a constant whose running bytes the match program compares, and of which nobody has a copy
+(``copies``).  A resized or moved one needs another
 object, which only replaced code would see: that is safe only if nobody can have kept the address of the old one.
 """
 
@@ -19,26 +20,6 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.uses impo
 
 EXCHANGE, COPY = "exchange", "copy"
 # Structs that the kernel copies out of a constant into its own objects, which would keep the old contents; and where.
-COPIED_STRUCTS = {
-    "clk_init_data": "drivers/clk/clk.c",
-    "dst_ops": "include/net/dst_ops.h (a template for each network namespace)",
-    "gpio_chip": "drivers/gpio (a template for each device)",
-    "i2c_board_info": "drivers/i2c/i2c-core-base.c",
-    "irq_chip": "kernel/irq (a template for each device)",
-    "mfd_cell": "drivers/mfd/mfd-core.c",
-    "nf_hook_ops": "net/netfilter/core.c",
-    "platform_device_info": "drivers/base/platform.c",
-    "property_entry": "drivers/base/swnode.c",
-    "regmap_config": "drivers/base/regmap/regmap.c",
-    "resource": "drivers/base/platform.c",
-    "rhashtable_params": "lib/rhashtable.c",
-    "rtnl_msg_handler": "net/core/rtnetlink.c",
-    "snd_kcontrol_new": "sound/core/control.c",
-    "snd_pcm_hardware": "sound/core (for each open stream)",
-    "spi_board_info": "drivers/spi/spi.c",
-    "thermal_zone_params": "drivers/thermal/thermal_core.c",
-    "v4l2_ctrl_config": "drivers/media/v4l2-core/v4l2-ctrls-core.c",
-}
 
 
 def split_copies(correlation: Correlation) -> list[tuple[Piece, Piece]]:

@@ -12,11 +12,12 @@ from collections.abc import Iterator
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build import special
 from ansible_collections.rebootless.splice.plugins.module_utils._build.constants import (
-    COPIED_STRUCTS,
     EXCHANGE,
     RunningConstants,
     only_boot_reads,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._build.copies import why_copied
+from ansible_collections.rebootless.splice.plugins.module_utils._build.custom_code import handled
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference import Change, UnitChange
 from ansible_collections.rebootless.splice.plugins.module_utils._build.finding import Finding, finding
 from ansible_collections.rebootless.splice.plugins.module_utils._build.initial_values import ValueChange, value_changes
@@ -99,15 +100,15 @@ def _changed_constant(change: UnitChange, datum: Change, running: RunningConstan
     pieces, piece = change.difference.correlation.pre, datum.pre
     if piece is None:
         raise ValueError("a changed constant without its old self")
-    type_name = change.difference.variables[0].type_name(piece)
+    fixed = running.why_not(pieces, piece)
     if only_boot_reads(pieces, piece):
         why = "only code that has run at start read it"
-    elif type_name in COPIED_STRUCTS:
-        why = f"whoever was given this struct {type_name} has a copy of the old one"
     else:
-        why = running.why_not(pieces, piece)
+        why = fixed or why_copied(pieces, piece, change.difference.variables[0].type_name(piece))
+    name = counterless(datum.name) or datum.name
+    if not why or (not fixed and ("constant_changed", name) in handled(change.difference.correlation.post.object)):
+        datum.how = EXCHANGE  # custom code that claims it sees to the copies
     if not why:
-        datum.how = EXCHANGE
         return
     values = _values(change, datum)
     yield finding(
