@@ -31,6 +31,14 @@ static int refuse_state(struct rbl_record *record)
 	return rbl_refuse(record, RBL_BAD_STATE);
 }
 
+static void set_deadline(struct rbl_record *record, unsigned int seconds)
+{
+	record->deadline_at = jiffies + seconds * HZ;
+	record->deadline_tries = 0;
+	record->deadline_set = true;
+	mod_delayed_work(rbl_workqueue, &record->deadline, seconds * HZ);
+}
+
 static void clear_deadline(struct rbl_record *record)
 {
 	record->deadline_set = false;
@@ -179,19 +187,30 @@ int rbl_apply(struct rbl_record *record, unsigned int deadline)
 	WRITE_ONCE(record->state, RBL_APPLIED);
 	if (other && record->sequence > other->sequence)
 		succeed_to(record, other, was_live);
-	if (deadline) {
-		record->deadline_at = jiffies + deadline * HZ;
-		record->deadline_tries = 0;
-		record->deadline_set = true;
-		mod_delayed_work(rbl_workqueue, &record->deadline, deadline * HZ);
-	}
+	if (deadline)
+		set_deadline(record, deadline);
 	pr_info("%s: applied: %u functions, paused %llu ns, %u tries, deadline %u s\n",
 		record->name, count_functions(record), record->pause_ns, record->tries, deadline);
 	return 0;
 }
 
+/*
+ * Whoever is to confirm needs longer: a new deadline, counted from now.  One
+ * that has passed while the helper could not reverse yet is put off, too.
+ */
+int rbl_extend(struct rbl_record *record, unsigned int deadline)
+{
+	rbl_begin(record);
+	if (record->state != RBL_APPLIED || !record->deadline_set)
+		return refuse_state(record);
+	set_deadline(record, deadline);
+	pr_info("%s: deadline extended, %u s from now\n", record->name, deadline);
+	rbl_succeed(record);
+	return 0;
+}
+
 /* The update may stay. */
-int rbl_confirm(struct rbl_record *record)
+int rbl_confirm(struct rbl_record *record, unsigned int unused)
 {
 	rbl_begin(record);
 	if (!rbl_is_live(record))

@@ -151,7 +151,7 @@ extern struct workqueue_struct *rbl_workqueue;
 	for ((part) = (record)->parts; (part) < (record)->parts + (record)->n_parts; (part)++)
 
 /* load.c */
-int rbl_forget(struct rbl_record *record);
+int rbl_forget(struct rbl_record *record, unsigned int unused);
 struct rbl_record *rbl_find_other(const struct rbl_record *record);
 
 /* objects.c: loadable modules that are patched, and their coming and going */
@@ -277,7 +277,8 @@ bool rbl_operation_wait(struct rbl_record *record, long jiffies);
 /* apply.c */
 const char *rbl_state_name(const struct rbl_record *record);
 int rbl_apply(struct rbl_record *record, unsigned int deadline);
-int rbl_confirm(struct rbl_record *record);
+int rbl_extend(struct rbl_record *record, unsigned int deadline);
+int rbl_confirm(struct rbl_record *record, unsigned int unused);
 int rbl_reverse(struct rbl_record *record, unsigned int unused);
 void rbl_leave(struct rbl_record *record);
 void rbl_deadline_work(struct work_struct *work);

@@ -102,7 +102,7 @@ static void promote(const char *name)
 }
 
 /* Drops a failed record, at the operator's word. */
-int rbl_forget(struct rbl_record *record)
+int rbl_forget(struct rbl_record *record, unsigned int unused)
 {
 	char name[sizeof(record->name)];
 

@@ -275,11 +275,16 @@ TABLE(objects, 0444);
 
 /* ---- files of an update: control ---- */
 
+static bool is_deadline(const char *argument, unsigned int *seconds)
+{
+	return !kstrtouint(argument, 10, seconds) && *seconds && *seconds <= MAX_DEADLINE;
+}
+
 static int control_apply(struct rbl_record *record, const char *argument)
 {
 	unsigned int deadline = 0;
 
-	if (*argument && (kstrtouint(argument, 10, &deadline) || !deadline || deadline > MAX_DEADLINE))
+	if (*argument && !is_deadline(argument, &deadline))
 		return -EINVAL;
 	return rbl_operation_start(record, "apply", rbl_apply, deadline);
 }
@@ -290,28 +295,33 @@ static int control_reverse(struct rbl_record *record, const char *argument)
 }
 
 /* What takes no time is done here and now. */
-static int at_once(struct rbl_record *record, int (*run)(struct rbl_record *record), const char *argument)
+static int at_once(struct rbl_record *record, int (*run)(struct rbl_record *record, unsigned int argument),
+		   unsigned int argument)
 {
-	int err;
+	int err = rbl_operation_lock(record);
 
-	if (*argument)
-		return -EINVAL;
-	err = rbl_operation_lock(record);
 	if (err)
 		return err;
-	err = run(record);
+	err = run(record, argument);
 	rbl_operation_unlock();
 	return err;
 }
 
+static int control_extend(struct rbl_record *record, const char *argument)
+{
+	unsigned int deadline;
+
+	return is_deadline(argument, &deadline) ? at_once(record, rbl_extend, deadline) : -EINVAL;
+}
+
 static int control_confirm(struct rbl_record *record, const char *argument)
 {
-	return at_once(record, rbl_confirm, argument);
+	return *argument ? -EINVAL : at_once(record, rbl_confirm, 0);
 }
 
 static int control_forget(struct rbl_record *record, const char *argument)
 {
-	return at_once(record, rbl_forget, argument);
+	return *argument ? -EINVAL : at_once(record, rbl_forget, 0);
 }
 
 struct command {
@@ -322,6 +332,7 @@ struct command {
 
 static const struct command commands[] = {
 	{ "apply", control_apply },
+	{ "extend", control_extend },
 	{ "confirm", control_confirm },
 	{ "reverse", control_reverse },
 	{ "forget", control_forget, .removes = true },

@@ -141,6 +141,29 @@ kernel:
       type: list
       elements: dict
       sample: []
+    boot:
+      description: What becomes of updates when the host boots this kernel, see M(rebootless.splice.persist).
+      returned: always
+      type: dict
+      sample: {"off": "", "armed": [cve-2026-52928], "quarantined": []}
+      contains:
+        "off":
+          description: What keeps all updates from being applied at boot; empty if nothing does.
+          returned: always
+          type: str
+          sample: ""
+        armed:
+          description: The updates that are applied again.
+          returned: always
+          type: list
+          elements: str
+          sample: [cve-2026-52928]
+        quarantined:
+          description: The updates that are not, since the host crashed soon after that.
+          returned: always
+          type: list
+          elements: str
+          sample: []
     cves_fixed_live:
       description: The CVEs that live updates fix, as far as their packages are kept on the host.
       returned: always

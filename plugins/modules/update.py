@@ -45,6 +45,7 @@ options:
         - The replacement code runs. The package is kept on the host, under O(state_directory).
       reversed:
         - The original code runs. The update's module may stay loaded, so that it can be applied again.
+        - The update is not applied at the host's next boot either.
         - An update that the host does not know is in this state already.
       absent:
         - The original code runs, the update's module is unloaded, and its package is removed from

@@ -10,7 +10,8 @@ module: update_info
 short_description: Shows the updates of a host, and why one was refused
 version_added: 0.1.0
 description:
-  - Shows each update that the helper module knows, refused ones included, and each whose package the host keeps.
+  - Shows each update that the helper module knows, refused ones included, each whose package the host keeps, and each
+    that is armed for the host's next boot.
 author:
   - The rebootless.splice authors (@rebootless)
 extends_documentation_fragment:
@@ -111,6 +112,93 @@ updates:
       returned: always
       type: str
       sample: "1.0"
+    boot:
+      description:
+        - What becomes of it when the host boots the kernel that it runs; what is armed is applied again, see
+          M(rebootless.splice.persist).
+      returned: always
+      type: dict
+      sample: {"state": unarmed}
+      contains:
+        state:
+          description:
+            - V(armed) if it is applied again, V(unarmed) if not.
+            - V(quarantined) if the host crashed soon after it was applied at an earlier boot, so that it is not
+              applied at boot any more.
+            - V(not needed) if the running kernel has the fix, V(other kernel) if it is another build than the one that
+              the update is for.
+            - V(off) if the kernel argument C(rebootless=off) or the file C(/etc/rebootless/off) forbids it.
+            - V(damaged) if the record of what is armed cannot be used.
+          returned: always
+          type: str
+          sample: armed
+        code:
+          description: Why it is not applied at boot, an identifier that does not change between releases.
+          returned: unless armed or unarmed
+          type: str
+          sample: quarantined
+        sentence:
+          description: The same in words.
+          returned: unless armed or unarmed
+          type: str
+          sample: The host crashed soon after cve-2026-52928 1.0 was applied at its boot, so it is not applied any more.
+        next_step:
+          description: What to do about it.
+          returned: unless armed or unarmed
+          type: str
+          sample: Find out from the kernel's log of that boot why.
+        version:
+          description: Version of the build that is armed.
+          returned: unless unarmed or damaged
+          type: str
+          sample: "1.0"
+        package:
+          description: The SHA-256 of its package.
+          returned: unless unarmed or damaged
+          type: str
+          sample: 60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752
+        build_digest:
+          description: What names the build.
+          returned: unless unarmed or damaged
+          type: str
+          sample: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+        build_id:
+          description: GNU build ID of the kernel that it is for.
+          returned: unless unarmed or damaged
+          type: str
+          sample: 6c1a0b4d2e9f0a1b2c3d4e5f60718293a4b5c6d7
+        release:
+          description: Release of the kernel that it is for.
+          returned: unless unarmed or damaged
+          type: str
+          sample: 6.1.0-50-cloud-amd64
+        fixed_in:
+          description: Versions of the distribution's kernel package from which on the fix is in, one for each series.
+          returned: unless unarmed or damaged
+          type: list
+          elements: str
+          sample: [6.1.187-1]
+        armed_at:
+          description: When it was armed, in UTC.
+          returned: unless unarmed or damaged
+          type: str
+          sample: "2026-11-23T13:05:00Z"
+        plan:
+          description: Digest of the plan of the rollout that armed it; empty if none did.
+          returned: unless unarmed or damaged
+          type: str
+          sample: ""
+        boots:
+          description:
+            - The last boots since then, the latest last, each with C(boot_id), C(time), C(outcome), and for a refusal
+              C(code) and C(sentence).
+            - The outcome is V(trying) while nobody knows how the boot ends, then V(settled), V(stopped) if the host went
+              down in order before that, V(reversed) if the update went out before that, V(refused), V(crashed),
+              V(not needed) or V(other kernel).
+          returned: unless unarmed or damaged
+          type: list
+          elements: dict
+          sample: [{"boot_id": 6f1c3f52-5f8a-4b57-9c53-0a4d5ed3b6de, "time": "2026-11-23T13:05:00Z", "outcome": settled}]
     functions:
       description: The functions that it replaces.
       returned: always

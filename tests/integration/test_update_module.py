@@ -119,6 +119,29 @@ def test_a_deadline_reverses_and_a_confirmation_ends_it(host50, fix):
     assert not kept["changed"], "a confirmed update stays as it is"
 
 
+def test_a_deadline_can_be_extended_while_there_is_one(host50, fix):
+    directory = f"/sys/kernel/rebootless/{NAME}"
+
+    def extend(seconds: str) -> str:
+        """What the write says, then the refusal's code and state, if there is one."""
+        said = host50.run(f"echo extend {seconds} > {directory}/control", check=False)
+        abort = host50.out(f"sed -n 's/^code: //p; s/^state: //p' {directory}/abort").split()
+        return " ".join(["done" if said.returncode == 0 else said.stderr.decode().rsplit(": ", 1)[-1].strip(), *abort])
+
+    refused = "Invalid argument bad_state"
+    run(host50, package=PACKAGE, deadline=300)
+    assert [extend(bad) for bad in ("", "0", "-5", "soon", "99999999")] == ["Invalid argument"] * 5
+    assert extend("3000") == "done"
+    assert 2900 < int(host50.read(f"{directory}/deadline")) <= 3000
+    assert extend("3") == "done", "it may come nearer, too"
+    host50.wait_until(lambda: probe(host50) == "vulnerable")
+    assert extend("300") == f"{refused} reversed"
+    run(host50, package=PACKAGE)
+    assert extend("300") == f"{refused} applied", "one that has no deadline does not get one"
+    run(host50, package=PACKAGE, confirm=True)
+    assert extend("300") == f"{refused} confirmed"
+
+
 def test_what_is_not_there_is_reversed_and_absent_already(host50):
     cases = [(state, check) for state in ("reversed", "absent") for check in (True, False)]
     for result in runs(host50, *({"name": "never-seen", "state": state, "check": check} for state, check in cases)):

@@ -8,6 +8,8 @@ import os
 import re
 import struct
 
+from ansible_collections.rebootless.splice.plugins.module_utils._target.installed_kernels import package_version
+
 NOTE_HEADER = struct.Struct("<III")  # name size, descriptor size, type (elf(5), "Notes")
 NT_GNU_BUILD_ID = 3
 # Documentation/admin-guide/tainted-kernels.rst
@@ -39,8 +41,8 @@ def release() -> str:
 
 
 def version() -> str:
-    """What the kernel says of how it was built, as ``uname -v`` has it."""
-    return os.uname().version
+    """The version of the distribution's package of the running kernel, "" if the kernel does not say."""
+    return package_version(os.uname().version)
 
 
 def arch() -> str:

@@ -4,7 +4,13 @@
 
 from __future__ import annotations
 
-from ansible_collections.rebootless.splice.plugins.module_utils._target import facts, installed_kernels, sysfs
+from ansible_collections.rebootless.splice.plugins.module_utils._target import (
+    boot_record,
+    facts,
+    installed_kernels,
+    prospects,
+    sysfs,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._target.store import Store
 
 
@@ -16,8 +22,17 @@ def helper() -> dict:
 
 
 def updates(store: Store) -> list[dict]:
-    """Each update that the kernel knows or whose package the host keeps, by name."""
-    return [_update(store, name) for name in sorted({*sysfs.names(), *store.names()})]
+    """Each update that the kernel knows, whose package the host keeps, or that is armed for its next boot, by name."""
+    return [_update(store, name) for name in sorted({*sysfs.names(), *store.names(), *boot_record.names(store)})]
+
+
+def _boot(rows: list[dict]) -> dict:
+    """What the next boot of this kernel would do: ``off`` (what forbids it, or ""), and names of updates by state."""
+    states = {row["name"]: row["boot"]["state"] for row in rows}
+    return {
+        "off": prospects.switched_off(),
+        **{key: [name for name, state in states.items() if state == key] for key in ("armed", "quarantined")},
+    }
 
 
 def _update(store: Store, name: str) -> dict:
@@ -29,6 +44,7 @@ def _update(store: Store, name: str) -> dict:
     same = bool(manifest) and manifest["digest"] == result["digest"]
     result["cves"] = manifest["cves"] if same else []
     result["live"] = result["state"] in sysfs.LIVE
+    result["boot"] = prospects.prospect(store, name)
     if same:
         units = {row["name"]: row["unit"] for row in manifest["functions"]}
         for row in result["functions"]:
@@ -38,11 +54,12 @@ def _update(store: Store, name: str) -> dict:
 
 def kernel(store: Store) -> dict:
     """The running kernel, and what of it has been fixed live."""
-    live = [row for row in updates(store) if row["live"]]
+    known = updates(store)
+    live = [row for row in known if row["live"]]
     return {
         "release": facts.release(),
         "effective_release": "+".join([facts.release(), *(f"{row['name']}-{row['version']}" for row in live)]),
-        "version": installed_kernels.package_version(facts.version()),
+        "version": facts.version(),
         "build_id": facts.build_id(),
         "arch": facts.arch(),
         "lockdown": facts.lockdown(),
@@ -57,4 +74,5 @@ def kernel(store: Store) -> dict:
             {key: row[key] for key in ("name", "version", "digest", "state", "cves", "deadline")} for row in live
         ],
         "cves_fixed_live": sorted({cve for row in live for cve in row["cves"]}),
+        "boot": _boot(known),
     }

@@ -12,7 +12,13 @@ import contextlib
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._target import facts, loader, preflight, sysfs
+from ansible_collections.rebootless.splice.plugins.module_utils._target import (
+    boot_record,
+    facts,
+    loader,
+    preflight,
+    sysfs,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._target.lock import host_lock
 from ansible_collections.rebootless.splice.plugins.module_utils._target.modinfo import module_build_id, read_modinfo
 from ansible_collections.rebootless.splice.plugins.module_utils._target.package import NAME, Package, read_package
@@ -83,7 +89,9 @@ class Update:
             wanted = sysfs.CONFIRMED
         # To keep a package of what is applied already changes the host, but not the update's state.
         kept_only = wanted == sysfs.APPLIED and before in sysfs.LIVE and "replaced" not in self.result
-        return before if kept_only or not self.result["changed"] else wanted
+        # Nor does it to disarm what is not live.
+        disarmed_only = wanted == sysfs.REVERSED and before not in sysfs.LIVE
+        return before if kept_only or disarmed_only or not self.result["changed"] else wanted
 
     def _identify(self) -> None:
         request = self.request
@@ -141,9 +149,12 @@ class Update:
             if self.check_mode:
                 self.result.update(prove(package))
                 return
-            with self.store.stage(package) as staged:
+            if self.store.holds(package):
                 self._load_and_apply(package)
-                staged.keep()
+            else:
+                with self.store.stage(package) as staged:
+                    self._load_and_apply(package)
+                    staged.keep()
             self._forget_versions()
         elif not self.store.holds(package):
             self.result["changed"] = True
@@ -220,6 +231,7 @@ class Update:
     # state: reversed
 
     def _reversed(self) -> None:
+        self._disarm()
         if sysfs.state(self.name) not in sysfs.LIVE:
             return
         self.result["changed"] = True
@@ -227,6 +239,13 @@ class Update:
             with sysfs.helper_parameters(tries=self.request.tries):
                 sysfs.control(self.name, "reverse")
             self._measure()
+
+    def _disarm(self) -> None:
+        """What is to be reversed shall not come back with the next boot; before anything else, for this may crash."""
+        if self.name in boot_record.names(self.store):
+            self.result["changed"] = True
+            if not self.check_mode:
+                boot_record.disarm(self.store, self.name)
 
     # state: absent
 

@@ -1,0 +1,72 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files that survive a crash: after it, one holds its old content or its new one, never half of it.  Private to
+rebootless.splice."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def replace(path: str, content: bytes, mode: int = 0o600) -> None:
+    """Writes the file beside its place, has it on the disk, and puts it there in one step.  Raises ``OSError``.
+
+    Missing directories are made, readable for their owner only.
+    """
+    directory, name = os.path.split(path)
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    temporary = os.path.join(directory, f".{name}.tmp")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+        try:
+            os.fchmod(descriptor, mode)  # whatever the umask says
+            _write(descriptor, content)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    sync_directory(directory)
+
+
+def overwrite(path: str, content: bytes) -> None:
+    """Writes over a file of the same size, which needs no room on the disk.  Raises ``OSError``."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        if os.fstat(descriptor).st_size != len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        _write(descriptor, content)
+    finally:
+        os.close(descriptor)
+
+
+def remove(path: str) -> bool:
+    """Drops a file for good; False if there was none.  Raises ``OSError``."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    sync_directory(os.path.dirname(path))
+    return True
+
+
+def sync_directory(directory: str) -> None:
+    """Has the names in a directory on the disk."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write(descriptor: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.fsync(descriptor)
