@@ -192,13 +192,16 @@ updates:
           description:
             - The last boots since then, the latest last, each with C(boot_id), C(time), C(outcome), and for a refusal
               C(code) and C(sentence).
-            - The outcome is V(trying) while nobody knows how the boot ends, then V(settled), V(stopped) if the host went
-              down in order before that, V(reversed) if the update went out before that, V(refused), V(crashed),
+            - The outcome is V(trying) while nobody knows how the boot ends, then V(settled), V(stopped) if the host
+              went down in order before that, V(reversed) if the update went out before that, V(refused), V(crashed),
               V(not needed) or V(other kernel).
           returned: unless unarmed or damaged
           type: list
           elements: dict
-          sample: [{"boot_id": 6f1c3f52-5f8a-4b57-9c53-0a4d5ed3b6de, "time": "2026-11-23T13:05:00Z", "outcome": settled}]
+          sample:
+            - boot_id: 6f1c3f52-5f8a-4b57-9c53-0a4d5ed3b6de
+              time: "2026-11-23T13:05:00Z"
+              outcome: settled
     functions:
       description: The functions that it replaces.
       returned: always
