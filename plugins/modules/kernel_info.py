@@ -14,6 +14,8 @@ description:
     update it needs.
   - Shows what decides whether it can be patched live (lockdown, enforced signatures), and what has been.
   - Works as any user; what only root may read is then missing.
+  - Sets the fact C(rebootless) to the same. Where M(rebootless.splice.persist) has installed its fact file, every play
+    that gathers facts finds it in C(ansible_local.rebootless), too.
 author:
   - The rebootless.splice authors (@rebootless)
 extends_documentation_fragment:
@@ -42,11 +44,21 @@ EXAMPLES = r"""
 
 - name: Stop where the fix is not live
   ansible.builtin.assert:
-    that: "'CVE-2026-52928' in running.kernel.cves_fixed_live"
+    that: "'CVE-2026-52928' in ansible_facts.rebootless.cves_fixed_live"
   when: fix_required | default(false)
 """
 
 RETURN = r"""
+ansible_facts:
+  description: What is set for the tasks that follow.
+  returned: always
+  type: dict
+  contains:
+    rebootless:
+      description: The same as RV(kernel).
+      returned: always
+      type: dict
+      sample: {"release": 6.1.0-50-cloud-amd64, "cves_fixed_live": [CVE-2026-52928]}
 kernel:
   description: The running kernel.
   returned: always
@@ -182,7 +194,8 @@ def main() -> None:
         argument_spec={"state_directory": {"type": "path", "default": store.DIRECTORY}},
         supports_check_mode=True,
     )
-    module.exit_json(kernel=inventory.kernel(store.Store(module.params["state_directory"])))
+    kernel = inventory.kernel(store.Store(module.params["state_directory"]))
+    module.exit_json(kernel=kernel, ansible_facts={"rebootless": kernel})
 
 
 if __name__ == "__main__":
