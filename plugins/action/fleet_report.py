@@ -1,0 +1,135 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The controller's part of ``fleet_report``: hosts are asked, and whatever becomes of that is an answer."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import getpass
+import json
+import os
+import pathlib
+import socket
+import typing as t
+
+from ansible.errors import AnsibleError
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._fleet.report import model, render, sources
+from ansible_collections.rebootless.splice.plugins.module_utils._fleet.report.fields import mapping, rows, text
+
+MODULE = "rebootless.splice.fleet_report"
+OPTIONS = {
+    "step": {"type": "str", "choices": ["gather", "write"], "required": True},
+    "directory": {"type": "path", "default": "~/.rebootless"},
+    "dest": {"type": "path"},
+    "hosts": {"type": "list", "elements": "str"},
+    "updates": {"type": "list", "elements": "str", "default": []},
+    "state_directory": {"type": "path", "default": "/var/lib/rebootless"},
+}
+
+
+class ActionModule(ActionBase):
+    TRANSFERS_FILES = False
+    _requires_connection = False  # nothing of it may fail before it can be caught
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        super().run(tmp, task_vars)
+        _result, options = self.validate_argument_spec(OPTIONS)
+        try:
+            if options["step"] == "gather":
+                return self._gather(options, task_vars or {})
+            return self._write(options, task_vars or {})
+        except RebootlessError as error:
+            return {"failed": True, **error.result()}
+        except OSError as error:
+            return {
+                "failed": True,
+                "msg": f"The controller's directory cannot be used: {error}. Make it one that this user can write to.",
+                "code": "directory_not_usable",
+                "sentence": f"The controller's directory cannot be used: {error}.",
+                "next_step": "Make it one that this user can write to.",
+            }
+
+    def _gather(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        host = task_vars["inventory_hostname"]
+        asked = {"step": "gather", "state_directory": options["state_directory"]}
+        said: dict[str, t.Any] = {}
+        why = ""
+        try:
+            said = self._execute_module(module_name=MODULE, module_args=asked, task_vars=task_vars)
+            if said.get("failed") or not said.get("kernel"):
+                why = text(said.get("module_stderr"), 400) or text(said.get("msg"))
+                why = why or "The host gave no answer that can be read."
+        except AnsibleError as error:  # unreachable hosts among them
+            why = text(error)
+        with contextlib.suppress(AnsibleError):  # gone in the meantime
+            self._remove_tmp_path(self._connection._shell.tmpdir)
+        heard = {"kernel": mapping(said.get("kernel")), "updates": rows(said.get("updates"))}
+        answer = {"reachable": not why, "time": _now(), "run": _this_run(), **({"why": why} if why else heard)}
+        if not self._task.check_mode:
+            sources.write_answer(options["directory"], host, answer)
+        return {"changed": False, **{key: answer[key] for key in ("reachable", "why") if key in answer}}
+
+    def _write(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        directory, wanted = options["directory"], options["hosts"]
+        asked = list(task_vars["ansible_play_hosts_all"]) if wanted is None else wanted
+        answers = {host: _of_this_run(answer) for host, answer in sources.read_answers(directory, asked).items()}
+        # A host of which there is no answer at all was not asked: the report is of what is recorded.
+        hosts = [host for host in asked if wanted is not None or host in answers] or None
+        by = f"{_user()}@{socket.gethostname()}"
+        made = model.build(sources.read(directory), hosts, answers, _now(), by, options["updates"])
+        dest = pathlib.Path(options["dest"] or os.path.join(directory, "report"))
+        files = {"html": "report.html", "csv": "hosts.csv", "json": "report.json"}
+        result = {
+            "changed": _differs(dest / files["json"], made),
+            "files": {kind: str(dest / name) for kind, name in files.items()},
+            "states": made["states"],
+            "cves": {row["cve"]: row["share"] for row in made["cves"]},
+            "evidence": {render.short(row["digest"]): row["evidence"]["chain"] for row in made["rollouts"]},
+            "summary": render.summary(made),
+        }
+        if not self._task.check_mode:
+            contents = {"html": render.as_html(made), "csv": render.as_csv(made), "json": render.as_json(made)}
+            dest.mkdir(parents=True, exist_ok=True)
+            for kind, content in contents.items():
+                sources.write(dest / files[kind], content.encode())
+        return result
+
+
+def _differs(path: pathlib.Path, made: dict[str, t.Any]) -> bool:
+    """Whether the report says something that the one at ``path`` does not, apart from when it was written."""
+    try:
+        before = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return True
+    return {**mapping(before), "written": ""} != {**json.loads(json.dumps(made)), "written": ""}
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _this_run() -> str:
+    """What tells the answers of this run of Ansible from older ones: its main process, whose children we are."""
+    with open(f"/proc/{os.getppid()}/stat", "rb") as stream:
+        # The name of the program, in brackets, may hold anything; the start time is field 22 (proc(5)).
+        started = stream.read().rpartition(b")")[2].split()[19].decode()
+    return f"{socket.gethostname()}/{os.getppid()}/{started}"
+
+
+def _of_this_run(answer: dict[str, t.Any]) -> dict[str, t.Any]:
+    if answer.get("run") == _this_run():
+        return answer
+    last = answer if answer.get("reachable") else answer.get("last")
+    return {"reachable": False, "why": "It was not asked in this run.", "last": last}
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return str(os.getuid())
