@@ -23,7 +23,12 @@ def test_the_built_in_ones_are_always_there():
     assert normal[2]["max_load_per_cpu"] == 4
     assert normal[4] == {
         **WEB,
-        **{"status": 200, "contains": None, "ca": None, "retries": 2, "delay": checks.PAUSE_S, "timeout": 30},
+        "status": 200,
+        "contains": None,
+        "ca": None,
+        "retries": 2,
+        "delay": checks.PAUSE_S,
+        "timeout": 30,
     }
 
 

@@ -192,7 +192,7 @@ def _normal(check: t.Any) -> dict[str, t.Any]:
         known = ", ".join(kind.options) or "none"
         raise _bad(f"The health check {name} has unknown options: {', '.join(unknown)}. Known are: {known}.", check)
     for key, option in kind.options.items():
-        result[key] = _value(name, key, option, check)
+        result[key] = _value(str(name), key, option, check)
     given = [key for key in kind.one_of if result[key] is not None]
     if kind.one_of and len(given) != 1:
         raise _bad(f"The health check {name} needs exactly one of {' and '.join(kind.one_of)}.", check)

@@ -19,6 +19,7 @@ import typing as t
 import zlib
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._common.names import NAME
 
 FORMAT = 2
 MANIFEST = "manifest.json"
@@ -29,8 +30,6 @@ MAX_FILE = 64 << 20  # bytes of a package; the largest real ones have a few hund
 MAX_UNPACKED = 256 << 20  # bytes of all members together: a bound on what a crafted gzip stream can occupy
 # RFC 1952: magic, deflate, no flags, no time, slowest, unknown system.  gzip's CRC does not cover these bytes.
 GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
-# Of an update: RBL_NAME_MAX of kmod/rebootless.h; the helper calls other versions of an update .next and .previous.
-NAME = re.compile(r"(?!.*\.(next|previous))[a-z0-9][a-z0-9._-]{0,63}")
 HEX = re.compile(r"[0-9a-f]+")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 

@@ -115,6 +115,15 @@ def digest(name: str) -> str:
     return _read(name, "digest")
 
 
+def version(name: str) -> str:
+    return _read(name, "version")
+
+
+def numbers(name: str, keys: t.Iterable[str]) -> dict[str, int]:
+    """Some of ``NUMBERS`` of an update; 0 for one that the kernel does not know."""
+    return {key: parse_number(_read(name, key)) for key in keys}
+
+
 def module(name: str) -> str:
     """The name of the update's kernel module; "" if it has none (any more)."""
     return _read(name, "module")
@@ -140,8 +149,8 @@ def abort(name: str) -> dict[str, str]:
 
 def update(name: str) -> dict:
     """All that the kernel knows of an update."""
-    result: dict = {"name": name, "state": state(name), "version": _read(name, "version"), "digest": digest(name)}
-    result.update({key: parse_number(_read(name, key)) for key in NUMBERS})
+    result: dict = {"name": name, "state": state(name), "version": version(name), "digest": digest(name)}
+    result.update(numbers(name, NUMBERS))
     result["functions"] = functions(name)
     result["objects"] = objects(name)
     result["data"] = [{key: row[key] for key in ("name", "address", "size", "exchanged")} for row in data(name)]

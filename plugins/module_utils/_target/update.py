@@ -12,6 +12,7 @@ import contextlib
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._common.names import is_name
 from ansible_collections.rebootless.splice.plugins.module_utils._target import (
     boot_record,
     facts,
@@ -21,8 +22,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target import (
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._target.lock import host_lock
 from ansible_collections.rebootless.splice.plugins.module_utils._target.modinfo import module_build_id, read_modinfo
-from ansible_collections.rebootless.splice.plugins.module_utils._target.package import NAME, Package, read_package
-from ansible_collections.rebootless.splice.plugins.module_utils._target.proof import prove
+from ansible_collections.rebootless.splice.plugins.module_utils._target.package import Package, read_package
 from ansible_collections.rebootless.splice.plugins.module_utils._target.store import Store
 
 MODULE_PREFIX = "rbl_"  # RBL_MODULE_PREFIX of kmod/rebootless.h
@@ -46,12 +46,12 @@ class Request(t.NamedTuple):
 class Update:
     """One request on its way.  ``result`` fills as it goes, so that a refusal can be reported with what is known."""
 
-    def __init__(self, request: Request, check_mode: bool) -> None:
+    def __init__(self, request: Request, check_mode: bool, package: Package | None = None) -> None:
         self.request = request
         self.check_mode = check_mode
         self.store = Store(request.state_directory)
         self.result: dict = {"changed": False, "functions": []}
-        self.package: Package | None = None
+        self.package = package  # if it has been read already
         self.name = ""
         self.record = ""  # its name in sysfs: another one while it is loaded beside the version that it replaces
 
@@ -103,15 +103,15 @@ class Update:
                 deadline=request.deadline,
                 confirm=request.confirm,
             )
-        if request.name is not None and not NAME.fullmatch(request.name):
+        if request.name is not None and not is_name(request.name):
             raise RebootlessError(
                 "bad_name",
                 f"{request.name!r} is no name of an update.",
                 "Names have lower-case letters, digits, dots, dashes and underscores, and 64 characters at most.",
             )
-        if request.package is not None:
+        if self.package is None and request.package is not None:
             self.package = read_package(request.package, request.sha256)
-        elif request.state == "applied" and request.name is not None:
+        elif self.package is None and request.state == "applied" and request.name is not None:
             self.package = self.store.get(request.name)
             if self.package is None:
                 raise RebootlessError(
@@ -147,6 +147,9 @@ class Update:
             preflight.check(package)
             self.result["changed"] = True
             if self.check_mode:
+                # Matching in user space is half of the target's code, and only check mode needs it.
+                from ansible_collections.rebootless.splice.plugins.module_utils._target.proof import prove
+
                 self.result.update(prove(package))
                 return
             if self.store.holds(package):

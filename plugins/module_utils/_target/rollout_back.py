@@ -1,0 +1,120 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The way back from an update that must not stay.  Private to rebootless.splice.
+
+Used by the steps of a rollout, and by the watcher that they leave behind.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._target import facts, rollout_record, sysfs
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout_record import since_boot
+
+MODULE, WATCHER, HELPER, REBOOT = "module", "watcher", "helper", "reboot"  # who took an update back
+LOCK_S = 30  # for another task that changes the host's updates
+SOON_S = 1
+
+
+def check_failed(record: dict[str, t.Any]) -> RebootlessError:
+    """The refusal that failed health checks of a record amount to."""
+    bad = rollout_record.bad_results(record)
+    first = bad[0]
+    when = {"soak": f"{first['at']} s after the apply", "watch": f"{first['at']} s after the apply"}
+    others = f" {len(bad) - 1} other checks failed, too." if len(bad) > 1 else ""
+    return RebootlessError(
+        "check_failed",
+        f"The health check {first['name']!r} failed {when.get(first['moment'], 'before the confirmation')}: "
+        f"{first['sentence']}{others}",
+        "Find out whether the update is to blame: look at the host's services and its kernel log. Then try the host "
+        "again, or correct the update.",
+        checks=[{key: row[key] for key in ("name", "kind", "at", "sentence")} for row in bad],
+    )
+
+
+def go_back(record: dict[str, t.Any], reason: RebootlessError, who: str, request: t.Any) -> RebootlessError:
+    """Reverses the update, and returns ``reason`` with how that went; it is the record's outcome from then on.
+
+    ``request`` has ``tries`` and ``state_directory``.  Where the update cannot be reversed now (a busy function), its
+    deadline is set to now, so that the helper module goes on trying by itself.
+    """
+    reason.details.update(back(record["name"], who, request))
+    remember(record, reason)
+    return reason
+
+
+def back(name: str, who: str, request: t.Any) -> dict[str, t.Any]:
+    """Reverses an update that is live: ``reversed_by``, or what hinders it as ``not_reversed``."""
+    # Not needed where all goes well.  A watcher has it already, for its source is gone by then.
+    from ansible_collections.rebootless.splice.plugins.module_utils._target.update import Request, Update
+
+    wanted = Request(
+        "reversed", name=name, tries=request.tries, lock_timeout=LOCK_S, state_directory=request.state_directory
+    )
+    operation = Update(wanted, check_mode=False)
+    try:
+        result = operation.run()
+    except RebootlessError as error:
+        hindrance = {key: value for key, value in error.result().items() if key != "msg"}
+        try:
+            sysfs.control(name, f"extend {SOON_S}")
+        except RebootlessError as refused:
+            return {"not_reversed": hindrance, "deadline_refused": refused.code}
+        return {"not_reversed": hindrance}
+    return {"reversed_by": who if result["changed"] else HELPER}
+
+
+def remember(record: dict[str, t.Any], error: RebootlessError) -> None:
+    """Makes a refusal the outcome of a record."""
+    outcome = error.result()
+    record["step"] = rollout_record.FAILED
+    record["outcome"] = {"state": "failed", **{key: outcome[key] for key in outcome if key != "msg"}}
+
+
+def recorded(record: dict[str, t.Any]) -> RebootlessError:
+    """The refusal that is a record's outcome."""
+    outcome = record["outcome"]
+    return RebootlessError(outcome["code"], outcome["sentence"], outcome["next_step"], **outcome["details"])
+
+
+def gone(record: dict[str, t.Any]) -> RebootlessError:
+    """Why an update that a record says is live is not."""
+    if record["boot_id"] != facts.boot_id():
+        return RebootlessError(
+            "rebooted",
+            "The host was booted again before the update was confirmed, so it runs without the update.",
+            "Find out why it was booted: its console or pstore may hold an oops. Then try the host again, or correct "
+            "the update.",
+            reversed_by=REBOOT,
+            boot_id=record["boot_id"],
+        )
+    if record["applied_at"] is not None and since_boot() >= record["applied_at"] + record["deadline"]:
+        return RebootlessError(
+            "deadline_passed",
+            "No confirmation came in time, so the helper module has reversed the update.",
+            "Find out why the controller could not reach the host, or why its watcher could not finish; then try the "
+            "host again.",
+            reversed_by=HELPER,
+            deadline=record["deadline"],
+        )
+    return RebootlessError(
+        "not_live",
+        "The update was live on this host, and is not any more, although its deadline has not passed.",
+        "Someone reversed it, or it was never applied: see the host's kernel log. Then try the host again.",
+    )
+
+
+def other_rollout(name: str, record: dict[str, t.Any] | None) -> RebootlessError:
+    """The refusal where another rollout has the update in hand."""
+    plan = record["plan"] if record else None
+    who = f"the rollout {plan[:12]}" if plan else "someone, outside of any rollout,"
+    return RebootlessError(
+        "other_rollout",
+        f"The update {name} {sysfs.version(name)} is live on this host, put there by {who} and not confirmed yet.",
+        "Let the other rollout end, or confirm or reverse the update with the module update; then try again.",
+        plan=plan,
+        version=sysfs.version(name),
+        deadline=sysfs.numbers(name, ("deadline",))["deadline"],
+    )

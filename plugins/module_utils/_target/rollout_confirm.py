@@ -1,0 +1,243 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The steps ``confirm``, ``reverse`` and ``status`` of a rollout.  Private to rebootless.splice."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+from ansible_collections.rebootless.splice.plugins.module_utils._common.checks import allowance, normalise
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._target import (
+    facts,
+    health,
+    health_log,
+    rollout_back,
+    rollout_record,
+    sysfs,
+    watch,
+)
+from ansible_collections.rebootless.splice.plugins.module_utils._target.health_checks import Subject
+from ansible_collections.rebootless.splice.plugins.module_utils._target.lock import host_lock
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout_record import since_boot
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout_step import (
+    APPLIED,
+    CONFIRMED,
+    FAILED,
+    PENDING,
+    REVERSED,
+    Step,
+    Stopped,
+)
+
+LATE_S = 30.0  # that a watcher may take longer than its checks are allowed to
+POLL_S = 0.2
+
+
+def confirm(step: Step) -> str:
+    """Lets an update stay that was well through the whole soak, and is well now; anything else goes back."""
+    record = step.records.read(step.name)
+    state = sysfs.state(step.name)
+    if state == sysfs.ABSENT and record is None:
+        raise RebootlessError(
+            "not_applied",
+            f"The update {step.name} is not live on this host, and no rollout has been here.",
+            "Apply it first.",
+        )
+    if record is None or not step.is_ours(record):
+        raise _strange(step, record, state)
+    if state not in sysfs.LIVE:
+        raise _gone(step, record)
+    if state == sysfs.CONFIRMED:  # by this step, which was killed then
+        return _confirmed(step, record)
+    record = _wait_for_watcher(step, record)
+    error = _objection(record) or _last_checks(step, record) or _unrecorded(step, record)
+    if error is not None:
+        watch.stop(record)
+        rollout_back.go_back(record, error, rollout_back.MODULE, step.request)
+        step.changed = True
+        step.save(record)
+        raise error
+    with host_lock(step.request.lock_timeout):
+        try:
+            sysfs.control(step.name, "confirm")
+        except RebootlessError as refused:
+            raise _gone(step, record) if sysfs.state(step.name) not in sysfs.LIVE else refused from refused
+    step.changed = True
+    return _confirmed(step, record)
+
+
+def _strange(step: Step, record: dict | None, state: str) -> RebootlessError:
+    """The update is live, but this rollout has no record of it here."""
+    if record is not None or state == sysfs.CONFIRMED:
+        return rollout_back.other_rollout(step.name, record)
+    error = RebootlessError(
+        "record_missing",
+        "The host's record of the rollout is gone, so that nobody knows how the soak went.",
+        "Find out who removed files below the state directory, or which disk lost them; then try the host again.",
+    )
+    if state == sysfs.APPLIED:
+        error.details.update(rollout_back.back(step.name, rollout_back.MODULE, step.request))
+        step.changed = True
+    return error
+
+
+def _gone(step: Step, record: dict[str, t.Any]) -> RebootlessError:
+    """The update is not live any more: the record says why, or is told."""
+    step.known["checks"] = record["results"]
+    if record["outcome"] and record["boot_id"] == facts.boot_id():
+        return rollout_back.recorded(record)
+    error = rollout_back.gone(record)
+    watch.stop(record)
+    rollout_back.remember(record, error)
+    step.save(record)
+    return error
+
+
+def _confirmed(step: Step, record: dict[str, t.Any]) -> str:
+    if record["step"] != rollout_record.CONFIRMED:
+        record["step"] = rollout_record.CONFIRMED
+        record["confirmed"] = rollout_record.wall_time()
+        record["outcome"] = {"state": CONFIRMED}
+        step.save(record)
+    step.arm(record)
+    return CONFIRMED
+
+
+def _wait_for_watcher(step: Step, record: dict[str, t.Any]) -> dict[str, t.Any]:
+    """The record when its watcher has ended; it may be a little late."""
+    last = (record["applied_at"] or 0) + record["check_times"][-1]
+    end = last + allowance(record["checks"]) + LATE_S
+    left = last - since_boot()
+    if watch.alive(record) and left > LATE_S:
+        error = RebootlessError(
+            "soak_not_over",
+            f"The soak of this host goes on for {left:.0f} s.",
+            "Confirm when it is over.",
+            seconds=round(left, 1),
+        )
+        raise Stopped(APPLIED, error)
+    while watch.alive(record) and since_boot() < end:
+        time.sleep(POLL_S)
+    return step.records.read(step.name) or record
+
+
+def _objection(record: dict[str, t.Any]) -> RebootlessError | None:
+    """Why the soak is not good enough, None if it is."""
+    if record["outcome"]:  # the watcher could not take it back
+        return rollout_back.recorded(record)
+    if rollout_record.bad_results(record):
+        return rollout_back.check_failed(record)
+    missing = rollout_record.missing_times(record)
+    if not missing:
+        return None
+    if watch.alive(record):
+        code, what = "watcher_hangs", "The watcher on the host has not finished its checks in time."
+    else:
+        code, what = "watcher_died", "The watcher on the host died during the soak."
+    return RebootlessError(
+        code,
+        what,
+        "Look at the host's memory and its kernel log; then try the host again.",
+        missing_times=missing,
+        error=(record["watcher"] or {}).get("error", ""),
+    )
+
+
+def _last_checks(step: Step, record: dict[str, t.Any]) -> RebootlessError | None:
+    log = health_log.HealthLog(record["log_seen"])
+    elapsed = int(since_boot() - record["applied_at"])
+    results = health.run(record["checks"], watch.subject(record, log), "confirm", elapsed)
+    log.close()
+    record["results"] += results
+    record["log_seen"] = log.seen
+    step.known["checks"] = record["results"]
+    return None if all(row["ok"] for row in results) else rollout_back.check_failed(record)
+
+
+def _unrecorded(step: Step, record: dict[str, t.Any]) -> RebootlessError | None:
+    """Writes that the update is about to be confirmed; what cannot be recorded is not confirmed."""
+    record["step"] = rollout_record.CONFIRMING
+    try:
+        step.records.write(record)
+    except RebootlessError as error:
+        return error
+    return None
+
+
+def reverse(step: Step) -> str:
+    """Takes the update back, so that it does not come again at the next boot either, and looks at the host's health."""
+    from ansible_collections.rebootless.splice.plugins.module_utils._target import update as updates
+
+    record = step.records.read(step.name)
+    state = sysfs.state(step.name)
+    if state in sysfs.LIVE and step.request.plan and not step.is_ours(record):
+        raise Stopped(state, rollout_back.other_rollout(step.name, record))
+    if record is not None:
+        watch.stop(record)
+        record = step.records.read(step.name)
+    _disarm(step)
+    plan = (step.request.plan or "without a plan")[:12]
+    subject = Subject(
+        step.name,
+        "",
+        facts.taint()["value"],
+        health_log.HealthLog(health_log.last_number(f"rebootless: rollout {plan}: {step.name} is taken back")),
+    )
+    wanted = updates.Request(
+        "absent" if step.request.remove else "reversed",
+        name=step.name,
+        tries=step.request.tries,
+        lock_timeout=step.request.lock_timeout,
+        state_directory=step.request.state_directory,
+    )
+    step.changed = updates.Update(wanted, check_mode=False).run()["changed"] or step.changed
+    if step.request.remove:
+        step.changed = step.records.remove(step.name) or step.changed
+    elif record is not None and record["step"] != rollout_record.REVERSED:
+        record["step"] = rollout_record.REVERSED
+        record["outcome"] = {"state": REVERSED, "reason": step.request.reason, "before": record["outcome"]}
+        step.changed = True
+        step.save(record)
+    if state in sysfs.LIVE:
+        checks = [check for check in normalise(list(step.request.checks)) if check["kind"] != "update_state"]
+        step.known["checks"] = results = health.run(checks, subject, "reverse", 0)
+        bad = [row for row in results if not row["ok"]]
+        if bad:
+            raise RebootlessError(
+                "check_failed",
+                f"The update is taken back, but the health check {bad[0]['name']!r} fails: {bad[0]['sentence']}",
+                "The original code runs: look at the host's services and its kernel log.",
+                checks=bad,
+                reversed_by=rollout_back.MODULE,
+            )
+    return REVERSED
+
+
+def _disarm(step: Step) -> None:
+    """Before anything else: a host that dies on the way back must not come up with the update again."""
+    from ansible_collections.rebootless.splice.plugins.module_utils._target import armed
+    from ansible_collections.rebootless.splice.plugins.module_utils._target.store import Store
+
+    with host_lock(step.request.lock_timeout):
+        step.changed = armed.disarm(Store(step.request.state_directory), step.name) or step.changed
+
+
+def status(step: Step) -> str:
+    """What the host knows of the rollout; changes nothing."""
+    record = step.records.read(step.name)
+    state = sysfs.state(step.name)
+    if record is not None:
+        step.known.update(record=record, checks=record["results"], watched=watch.alive(record))
+    if state in sysfs.LIVE:
+        return state
+    if record is None or not step.is_ours(record):
+        return PENDING
+    if record["step"] == rollout_record.FAILED:
+        raise rollout_back.recorded(record)
+    if record["step"] == rollout_record.REVERSED:
+        return REVERSED
+    if record["step"] == rollout_record.APPLYING and record["boot_id"] == facts.boot_id():
+        return PENDING
+    raise Stopped(FAILED, rollout_back.gone(record))

@@ -1,0 +1,218 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One step of a rollout on one host: look, apply and begin the soak, confirm, go back.  Private to rebootless.splice.
+
+Each step can be killed at any moment and run again: what is live is asked of the kernel, who put it there of the
+record, which is written before the kernel is touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+
+from ansible_collections.rebootless.splice.plugins.module_utils._common.checks import normalise
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._common.names import is_name
+from ansible_collections.rebootless.splice.plugins.module_utils._target import facts, sysfs
+from ansible_collections.rebootless.splice.plugins.module_utils._target.lock import host_lock
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout_record import Records
+
+STATE_DIRECTORY = "/var/lib/rebootless"  # the default of all modules
+LOCK = "/run/rebootless-rollout-{}.lock"
+# The host's states (_common.outcomes), as far as a host can know them.
+MATCHED, APPLIED, CONFIRMED, REVERSED, FAILED = "matched", "applied", "confirmed", "reversed", "failed"
+UNCOVERED, NOT_NEEDED, PENDING = "uncovered", "not needed", "pending"
+BAD = (FAILED, UNCOVERED)
+LOOKING = ("preflight", "status")  # steps that change nothing
+
+
+class Request(t.NamedTuple):
+    """What is asked of the host; the fields are the options of the module ``rollout_host``."""
+
+    step: str
+    name: str
+    plan: str | None = None
+    version: str | None = None
+    package: str | None = None
+    url: str | None = None
+    ca_path: str | None = None
+    digest: str | None = None
+    size: int | None = None
+    build_id: str | None = None
+    deadline: int = 0
+    checks: t.Any = ()
+    check_times: t.Any = ()
+    persist: bool = False
+    fixed_in: t.Any = ()
+    tries: int | None = None
+    retry: bool = False
+    remove: bool = False
+    reason: str | None = None
+    lock_timeout: int = 60
+    state_directory: str = STATE_DIRECTORY
+    metrics_directory: str | None = None
+
+
+class Stopped(Exception):
+    """The step ends here, with the host in ``state`` and ``error`` to say why."""
+
+    def __init__(self, state: str, error: RebootlessError) -> None:
+        super().__init__(str(error))
+        self.state = state
+        self.error = error
+
+
+class Step:
+    """A step on its way: what it was asked for, and what it has found out so far."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.records = Records(request.state_directory)
+        self.changed = False
+        self.known: dict[str, t.Any] = {"checks": []}  # becomes part of the result
+        self.warnings: list[str] = []
+        self.memory: dict[str, t.Any] = {}  # what need not be read twice
+
+    @property
+    def name(self) -> str:
+        return self.request.name
+
+    def is_ours(self, record: dict | None) -> bool:
+        """Whether a record is of this plan; without a plan every record is."""
+        return record is not None and self.request.plan in (None, record["plan"])
+
+    def save(self, record: dict[str, t.Any]) -> None:
+        """Writes the record where a failure must not hide something worse."""
+        try:
+            self.records.write(record)
+        except RebootlessError as error:
+            self.warnings.append(str(error))
+
+    def arm(self, record: dict | None) -> None:
+        """Has the confirmed update applied again at the next boots, if the plan wants that."""
+        if not self.request.persist:
+            return
+        from ansible_collections.rebootless.splice.plugins.module_utils._target import armed
+        from ansible_collections.rebootless.splice.plugins.module_utils._target.store import Store
+
+        plan = (record["plan"] if record else self.request.plan) or ""
+        try:
+            with host_lock(self.request.lock_timeout):
+                changed = armed.arm(Store(self.request.state_directory), self.name, plan, self.request.fixed_in)
+        except (OSError, RebootlessError) as error:
+            raise _not_armed(error) from error
+        self.changed = self.changed or changed
+        self.known["armed"] = True
+
+
+def _not_armed(error: OSError | RebootlessError) -> Exception:
+    if not isinstance(error, RebootlessError):
+        error = RebootlessError("arm_failed", f"{error}.", "Correct that, then try the host again.")
+    told = RebootlessError(
+        error.code,
+        f"The update is live and confirmed, but it will be gone after a reboot: {error.sentence}",
+        error.next_step,
+        **error.details,
+    )
+    # Nothing that another try could mend: the host is as good as it can be.
+    return Stopped(CONFIRMED, told) if error.code in ("no_systemd", "quarantined") else told
+
+
+def run(request: Request) -> dict[str, t.Any]:
+    """The module's result: always a ``state``, and with it a code, a sentence and a next step where it is bad."""
+    step = Step(request)
+    answer: dict[str, t.Any] = {}
+    try:
+        answer["state"] = _run(step)
+    except Stopped as stopped:
+        answer.update(stopped.error.result(), state=stopped.state)
+    except RebootlessError as error:
+        answer.update(error.result(), state=FAILED)
+    except OSError as error:
+        refused = RebootlessError(
+            "host_error",
+            f"The host does not allow what is needed: {error}.",
+            "Look at the host's file systems and its kernel log, then try again; an update that is not confirmed "
+            "reverses itself at its deadline.",
+            errno=error.errno,
+        )
+        answer.update(refused.result(), state=FAILED)
+    answer["failed"] = answer["state"] in BAD
+    answer.update(step.known, changed=step.changed, **_host(request))
+    if step.warnings:
+        answer["warnings"] = step.warnings
+    _write_metrics(step)
+    return answer
+
+
+def _run(step: Step) -> str:
+    request = step.request
+    if not is_name(request.name):
+        raise RebootlessError(
+            "bad_name",
+            f"{request.name!r} is no name of an update.",
+            "Names have lower-case letters, digits, dots, dashes and underscores, and 64 characters at most.",
+        )
+    normalise(list(request.checks))
+    if request.step in ("preflight", "apply"):
+        from ansible_collections.rebootless.splice.plugins.module_utils._target import rollout_apply
+
+        steps = {"preflight": rollout_apply.preflight, "apply": rollout_apply.apply}
+    else:
+        from ansible_collections.rebootless.splice.plugins.module_utils._target import rollout_confirm
+
+        steps = {
+            "confirm": rollout_confirm.confirm,
+            "reverse": rollout_confirm.reverse,
+            "status": rollout_confirm.status,
+        }
+    if request.step in LOOKING:
+        return steps[request.step](step)
+    _require_root()
+    with host_lock(request.lock_timeout, LOCK.format(request.name)):
+        return steps[request.step](step)
+
+
+def _require_root() -> None:
+    import os
+
+    if os.geteuid() != 0:
+        raise RebootlessError(
+            "not_root",
+            "Only root can look into the running kernel or change it.",
+            "Run the task as root (become: true).",
+            uid=os.geteuid(),
+        )
+
+
+def _host(request: Request) -> dict[str, t.Any]:
+    """What the host is like now."""
+    update = {"kernel_state": sysfs.ABSENT, "pause_ns": 0, "deadline": 0}
+    live: list[str] = []
+    with contextlib.suppress(OSError):
+        if is_name(request.name):
+            update["kernel_state"] = sysfs.state(request.name)
+            update.update(sysfs.numbers(request.name, ("pause_ns", "deadline")))
+        live = [f"{name}-{sysfs.version(name)}" for name in sysfs.names() if sysfs.state(name) in sysfs.LIVE]
+    return {
+        **update,
+        "name": request.name,
+        "plan": request.plan,
+        "boot_id": facts.boot_id(),
+        "release": facts.release(),
+        "effective_release": "+".join([facts.release(), *live]),
+        "build_id": facts.build_id(),
+    }
+
+
+def _write_metrics(step: Step) -> None:
+    if not step.request.metrics_directory or step.request.step in LOOKING:
+        return
+    from ansible_collections.rebootless.splice.plugins.module_utils._target import metrics
+    from ansible_collections.rebootless.splice.plugins.module_utils._target.store import Store
+
+    try:
+        metrics.write(Store(step.request.state_directory), step.request.metrics_directory)
+    except (OSError, RebootlessError) as error:
+        step.warnings.append(f"The host's metrics could not be written: {error}")
