@@ -49,6 +49,20 @@ attributes:
       - rebootless.splice.build_host
 """
 
+    # Modules that work on the controller, or drive another module from there.
+    CONTROLLER = r"""
+options: {}
+requirements:
+  - Python 3.11 or newer on the controller.
+attributes:
+  action:
+    description: Has a corresponding action plugin, so some parts of it run on the controller.
+    support: full
+  async:
+    description: Supports being used with the C(async) keyword.
+    support: none
+"""
+
     # Modules that only look.
     INFO = r"""
 options: {}

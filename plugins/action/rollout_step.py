@@ -1,0 +1,160 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Takes one step of a rollout on one host; see the module rollout_step."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+import typing as t
+
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._fleet import lines, step
+from ansible_collections.rebootless.splice.plugins.module_utils._fleet.packages import package_of
+from ansible_collections.rebootless.splice.plugins.module_utils._fleet.progress import RunFiles
+
+MODULE = "rebootless.splice.rollout_host"
+GRACE_S = 5
+# What Ansible itself has to hear of, in the next task or on the screen.
+PASSED_ON = ("ansible_facts", "warnings", "deprecations")
+
+
+class TimedOut(BaseException):
+    """The host took longer than the plan allows.  No Exception: connection plugins catch those and try again."""
+
+
+class ActionModule(ActionBase):
+    """Never fails: a host that is lost stays in the play, and the gate counts it."""
+
+    _requires_connection = True
+
+    def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        variables = task_vars or {}
+        super().run(tmp, variables)
+        _unused, given = self.validate_argument_spec(
+            {
+                "step": {"type": "str", "required": True, "choices": ["apply", "confirm", "reverse", "verdict"]},
+                "run": {"type": "path", "required": True},
+                "hold": {"type": "bool", "default": False},
+                "reason": {"type": "str", "default": ""},
+            }
+        )
+        host = variables["inventory_hostname"]
+        files = RunFiles(given["run"])
+        wanted = given["step"]
+        try:
+            if wanted == "verdict":
+                return self._verdict(files, host)
+            word = files.words([host])[host]
+            if self._task.check_mode:
+                if wanted == step.CONFIRM:
+                    return {"changed": False, "state": word["state"]}
+                wanted = {step.APPLY: step.PREFLIGHT}.get(wanted, wanted)
+            return self._visit(files, word, wanted, given, variables)
+        except RebootlessError as error:  # the controller's own files
+            Display().display(lines.host_line(host, wanted, {"state": outcomes.FAILED, **error.result()}), color="red")
+            return {"changed": False, "state": outcomes.FAILED, **error.result()}
+
+    @staticmethod
+    def _verdict(files: RunFiles, host: str) -> dict[str, t.Any]:
+        word = files.host(host)
+        if word is None or not outcomes.is_bad(word["state"]):  # not for the host's sake, but the run's
+            outcome = files.status().get("outcome") or {}
+            return lines.verdict(
+                "the run", {"state": outcome.get("outcome", ""), **dict.fromkeys(lines.REASON, ""), **outcome}
+            )
+        return lines.verdict(host, word)
+
+    def _visit(self, files: RunFiles, word: dict, wanted: str, given: dict, variables: dict) -> dict[str, t.Any]:
+        skip = step.reason_to_skip(word, wanted, given["hold"])
+        if skip or not word["slice"]:
+            return {"changed": False, "state": word["state"], "code": word["code"], "skip_reason": skip}
+        started = time.monotonic()
+        begun = step.begin(files, word, wanted)
+        result = self._ask(begun, wanted, given, variables)
+        answer = step.answer_of(result)
+        row = step.settle(begun, wanted, answer)
+        seconds = time.monotonic() - started
+        step.write_evidence(files, [step.line(row, wanted, answer, seconds)])
+        step.record(files, begun, row)
+        Display().display(
+            lines.host_line(word["host"], wanted, {**answer, "state": row["state"]}), color=lines.color(row)
+        )
+        shown = {name: answer[name] for name in step.KEPT if name in answer}
+        return {
+            **{name: result[name] for name in PASSED_ON if name in result},
+            **shown,
+            **{name: row[name] for name in ("state", "code", "sentence", "next_step")},
+            "changed": bool(answer.get("changed")) and not self._task.check_mode,
+        }
+
+    def _ask(self, begun: dict, wanted: str, given: dict, variables: dict) -> dict[str, t.Any]:
+        """The module's result, or what stands for it when the host or the controller failed."""
+        timeout = begun["slice"].get("task_timeout") or 0
+        try:
+            arguments = step.options(begun, wanted)
+            if given["reason"]:
+                arguments["reason"] = given["reason"]
+            local = package_of(begun["slice"]) if wanted in step.NEEDS_PACKAGE else None
+            with _limited(timeout):
+                if local:
+                    arguments["package"] = self._transferred(local)
+                elif wanted in step.NEEDS_PACKAGE:
+                    arguments["url"] = begun["slice"]["url"]
+                return self._execute_module(module_name=MODULE, module_args=arguments, task_vars=variables)
+        except TimedOut:
+            _end_children()
+            return step.lost("timeout", f"The host did not answer within {timeout} seconds.", seconds=timeout)
+        except RebootlessError as error:
+            return {"state": outcomes.FAILED, **error.result()}
+        except AnsibleConnectionFailure as error:
+            return step.lost("unreachable", str(error).strip() or "The host does not answer.")
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: B036 - the play must not lose the host, whatever this was
+            return step.failed(
+                "controller_error",
+                f"The step failed on the controller: {type(error).__name__}: {error}",
+                "Look for the cause on the controller; a retry is safe once it is gone.",
+            )
+
+    def _transferred(self, local: str) -> str:
+        """The path of the package on the host, in a directory that Ansible removes after the task."""
+        directory = self._make_tmp_path()
+        remote = self._connection._shell.join_path(directory, os.path.basename(local))
+        self._transfer_file(local, remote)
+        self._fixup_perms2((directory, remote))
+        return remote
+
+
+@contextlib.contextmanager
+def _limited(seconds: float) -> t.Iterator[None]:
+    """Raises ``TimedOut`` in the block when the time is over; 0 is no limit."""
+
+    def ring(_signal: int, _frame: t.Any) -> None:
+        raise TimedOut
+
+    before = signal.signal(signal.SIGALRM, ring)
+    # Again and again, in case that somebody catches it.
+    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds, GRACE_S if seconds else 0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, left, interval)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _end_children() -> None:
+    """Ends the ssh processes that still wait for the host: the task has no other children."""
+    with contextlib.suppress(OSError), open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
+        for pid in map(int, file.read().split()):
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGTERM)

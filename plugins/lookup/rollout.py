@@ -1,0 +1,88 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: rollout
+short_description: The hosts of a play of a rollout, and the sizes of its batches
+version_added: 0.1.0
+description:
+  - Reads the directory of a run, as M(rebootless.splice.rollout_run) made it, and returns the hosts of a play or the
+    sizes of its batches, for C(hosts) and C(serial).
+  - A play of a rollout with other hosts, or in other batches, is not the one that was planned.
+author:
+  - The rebootless.splice authors (@rebootless)
+options:
+  _terms:
+    description:
+      - V(rollout) are the hosts that the rollout still has to bring forward, V(revert) those that it has to take back,
+        V(fail) those that failed, and V(localhost) if the run did not come to its end.
+    type: list
+    elements: str
+    required: true
+  run:
+    description:
+      - The directory of the run. The default is what the task of M(rebootless.splice.rollout_run) returned that
+        C(localhost) registered as C(rebootless_run); before there is one, there are no hosts.
+    type: path
+  serial:
+    description: Whether to return the sizes of the batches instead of the hosts.
+    type: bool
+    default: false
+"""
+
+EXAMPLES = r"""
+- name: Roll out
+  hosts: "{{ query('rebootless.splice.rollout', 'rollout') }}"
+  serial: "{{ query('rebootless.splice.rollout', 'rollout', serial=true) }}"
+  gather_facts: false
+  strategy: ansible.builtin.linear
+  tasks:
+    - name: Bring the batch forward
+      ansible.builtin.import_role:
+        name: rebootless.splice.rollout
+        rolespec_validate: false
+"""
+
+RETURN = r"""
+_raw:
+  description: Names of hosts in the order of their batches, or numbers of hosts.
+  type: list
+"""
+
+from ansible.errors import AnsibleLookupError  # noqa: E402
+from ansible.plugins.lookup import LookupBase  # noqa: E402
+
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError  # noqa: E402
+from ansible_collections.rebootless.splice.plugins.module_utils._fleet.progress import RunFiles  # noqa: E402
+from ansible_collections.rebootless.splice.plugins.module_utils._fleet.selection import WHAT  # noqa: E402
+
+
+def _registered(variables):
+    """The run that localhost began; none while a playbook is only looked at."""
+    try:
+        return variables["hostvars"]["localhost"]["rebootless_run"]["run"]
+    except (KeyError, TypeError):
+        return None
+
+
+class LookupModule(LookupBase):
+    def run(self, terms, variables=None, **kwargs):
+        self.set_options(var_options=variables, direct=kwargs)
+        path = self.get_option("run") or _registered(variables)
+        found = []
+        if path is None:
+            return found
+        files = RunFiles(path)
+        for term in terms:
+            if term not in WHAT:
+                raise AnsibleLookupError(f"{term!r} is not one of {', '.join(WHAT)}.")
+            try:
+                batches = WHAT[term](files)
+            except RebootlessError as error:
+                raise AnsibleLookupError(str(error)) from error
+            for batch in batches:
+                found += [len(batch)] if self.get_option("serial") else batch
+        return found

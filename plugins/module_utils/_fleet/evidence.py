@@ -1,0 +1,119 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The evidence of a rollout: a file of JSON lines that only grows.  Private to rebootless.splice.
+
+Each line has, as ``previous``, the SHA-256 of the line before it, so that a line that was changed, taken out or put in
+later shows, unless all lines after it were written anew; the digest of the last line, kept elsewhere, shows that too.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import time
+import typing as t
+
+FILE = "evidence.jsonl"
+FIRST = "0" * 64  # `previous` of the first line
+CHUNK = 65536
+EVENTS = (
+    "rollout_started",
+    "rollout_resumed",
+    "batch_started",
+    "host",
+    "gate",
+    "batch_finished",
+    "waiting",
+    "stopping",
+    "reverting",
+    "rollout_finished",
+)
+
+
+def now() -> str:
+    """The time in UTC, to the millisecond."""
+    moment = time.time()
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment)) + f".{int(moment % 1 * 1000):03d}Z"
+
+
+def append(path: str, lines: t.Iterable[dict[str, t.Any]], sync: bool = False) -> str:
+    """Writes lines at the end and returns the digest of the last one; ``sync`` waits until the disk has them.
+
+    Each gets ``time`` and ``previous``.  Several processes may write at once.  What a process that was killed left of a
+    line stays in its place and counts as a line.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        last, ended = _last_line(descriptor)
+        previous = FIRST if last is None else _digest(last)
+        text = b"" if ended else b"\n"
+        for line in lines:
+            full = {"time": now(), **line, "previous": previous}
+            encoded = json.dumps(full, sort_keys=True, ensure_ascii=False, default=str).encode()
+            previous = _digest(encoded)
+            text += encoded + b"\n"
+        while text:
+            text = text[os.write(descriptor, text) :]
+        if sync:
+            os.fsync(descriptor)
+        return previous
+    finally:
+        os.close(descriptor)
+
+
+def read(path: str) -> t.Iterator[dict[str, t.Any]]:
+    """The lines that can be read, in order; what was not written to its end is passed over."""
+    if not os.path.exists(path):
+        return
+    with open(path, "rb") as file:
+        for line in file:
+            try:
+                value = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(value, dict):
+                yield value
+
+
+def verify(path: str) -> tuple[int, int | None]:
+    """How many lines there are, and the number, from 1, of the first one that does not follow the line before it."""
+    previous, number = FIRST, 0
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            stripped = line.rstrip(b"\n")
+            try:
+                found = json.loads(stripped).get("previous")
+            except (ValueError, AttributeError):
+                found = previous  # torn by a kill; the next line has its digest
+            if found != previous:
+                return _count(path), number
+            previous = _digest(stripped)
+    return number, None
+
+
+def _count(path: str) -> int:
+    with open(path, "rb") as file:
+        return sum(1 for _line in file)
+
+
+def _digest(line: bytes) -> str:
+    return hashlib.sha256(line).hexdigest()
+
+
+def _last_line(descriptor: int) -> tuple[bytes | None, bool]:
+    """The last line without its end, ``None`` of an empty file; and whether it has its end."""
+    size = os.fstat(descriptor).st_size
+    if size == 0:
+        return None, True
+    tail, position = b"", size
+    while position > 0:
+        step = min(CHUNK, position)
+        position -= step
+        tail = os.pread(descriptor, step, position) + tail
+        if b"\n" in tail[:-1]:
+            break
+    ended = tail.endswith(b"\n")
+    return (tail[:-1] if ended else tail).rpartition(b"\n")[2], ended

@@ -1,0 +1,72 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which hosts a play of a run has, and in batches of which sizes.  Private to rebootless.splice."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
+from ansible_collections.rebootless.splice.plugins.module_utils._fleet.gate import REVERSE, Row
+from ansible_collections.rebootless.splice.plugins.module_utils._fleet.progress import (
+    REVERT,
+    ROLLOUT,
+    RUNNING,
+    STOPPED,
+    RunFiles,
+)
+
+CONTROLLER = "localhost"
+
+
+def to_roll_out(files: RunFiles) -> list[list[str]]:
+    """Batches of the hosts that are not settled; none where the run does not go forward."""
+    status = files.status()
+    if status["status"] != RUNNING or status["goal"] != ROLLOUT:
+        return []
+    return _batches(
+        [word["host"] for word in words.values() if not outcomes.is_settled(word["state"])]
+        for words in (files.words(batch["hosts"]) for batch in files.run()["batches"])
+    )
+
+
+def to_take_back(files: RunFiles) -> list[list[str]]:
+    """Batches of the hosts that have to go back and have not yet, in the order in which they were put down."""
+    status = files.status()
+    if status["goal"] != REVERT and status["status"] != STOPPED:
+        return []
+    words = files.words(status["reverting"])
+    batches: list[list[str]] = []
+    number = None
+    for host in status["reverting"]:
+        word = words[host]
+        if _went_back(word):
+            continue
+        if not batches or word.get("batch") != number:
+            batches.append([])
+            number = word.get("batch")
+        batches[-1].append(host)
+    return batches
+
+
+def to_fail(files: RunFiles) -> list[list[str]]:
+    """The hosts that failed, in one batch, and ``localhost`` for a run that did not come to its end."""
+    hosts = [host for batch in files.run()["batches"] for host in batch["hosts"]]
+    found = [host for host, word in files.words(hosts).items() if outcomes.is_bad(word["state"])]
+    ended = files.status().get("outcome") or {"finished": True}
+    return _batches([found + ([] if ended["finished"] else [CONTROLLER])])
+
+
+def _went_back(word: Row) -> bool:
+    return word["step"] == REVERSE and word["attempt"] is None
+
+
+def _batches(found: t.Iterable[list[str]]) -> list[list[str]]:
+    return [batch for batch in found if batch]
+
+
+WHAT: dict[str, t.Callable[[RunFiles], list[list[str]]]] = {
+    "rollout": to_roll_out,
+    "revert": to_take_back,
+    "fail": to_fail,
+}
