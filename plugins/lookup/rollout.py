@@ -72,7 +72,7 @@ class LookupModule(LookupBase):
     def run(self, terms, variables=None, **kwargs):
         self.set_options(var_options=variables, direct=kwargs)
         path = self.get_option("run") or _registered(variables)
-        found = []
+        found: list = []
         if path is None:
             return found
         files = RunFiles(path)

@@ -118,10 +118,10 @@ def answer_of(result: Row) -> Row:
 
 def settle(begun: Row, step: str, answer: Row) -> Row:
     """The host's record after the answer."""
-    state = answer["state"]
-    word = {name: answer.get(name) or "" for name in ("code", "sentence", "next_step")}
+    state = str(answer["state"])
+    word: Row = {name: answer.get(name) or "" for name in ("code", "sentence", "next_step")}
     kernel_state = answer.get("kernel_state")
-    before = begun.get("before", begun["state"])
+    before = str(begun.get("before") or begun["state"])
     if step == REVERSE and begun["goal"] != REVERT and outcomes.is_bad(before) and not outcomes.is_bad(state):
         # It went back because of what went wrong, and that stays what is said of it.
         state = before
