@@ -99,7 +99,14 @@ class RunFiles:
 
     def status(self) -> Row:
         """How far the run came; ``running`` if there is no word."""
-        empty: Row = {"status": RUNNING, "goal": ROLLOUT, "stop": None, "waiting": None, "reverting": [], "forgiven": []}
+        empty: Row = {
+            "status": RUNNING,
+            "goal": ROLLOUT,
+            "stop": None,
+            "waiting": None,
+            "reverting": [],
+            "forgiven": [],
+        }
         return {**empty, **(_read(os.path.join(self.path, "status.json")) or {})}
 
     # ---- one host
