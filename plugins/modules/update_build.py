@@ -270,6 +270,29 @@ custom:
       returned: when its unit changes
       type: list
       elements: str
+remarks:
+  description:
+    - What an operator should know of a fix that is made live, such as objects that exist already and stay as they are.
+  returned: success
+  type: list
+  elements: dict
+  sample: []
+  contains:
+    code:
+      description:
+        - What kind of remark, an identifier that does not change between releases.
+        - C(existing_objects) means that a changed function runs only when something is set up, such as a device when it
+          is bound, and does nothing for what is set up already.
+      returned: always
+      type: str
+    sentence:
+      description: The remark.
+      returned: always
+      type: str
+    details:
+      description: The function and the unit that it is about, among others.
+      returned: always
+      type: dict
 not_applicable:
   description: Patched files that have no part in this kernel, and why.
   returned: success

@@ -218,3 +218,24 @@ def test_other_files_are_no_symvers(tmp_path, text):
     with pytest.raises(RebootlessError) as error:
         read_symvers(path)
     assert error.value.code == "bad_symvers"
+
+
+def test_what_runs_only_when_something_is_set_up_is_remarked():
+    rows = findings.remarks(unit_change("existing_objects"))
+    assert {row.details["function"]: row.details["where"] for row in rows} == {
+        "map_it": "platform_driver.probe of drivers",
+        "my_fill_super": "file_system_type.mount of my_type",
+    }
+    assert rows[0].sentence == (
+        "The function map_it runs only when a device is bound to its driver (platform_driver.probe of drivers): "
+        "devices that are bound stay as they are until they are bound anew."
+    )
+
+
+def test_what_only_boot_code_calls_has_run():
+    assert sentences(found("existing_objects"), "init_code_changed") == [
+        "The function for_boot changes, but only boot calls it, which runs while the kernel starts, and has run."
+    ]
+    assert found("existing_objects", "a_module") == []
+    rows = findings.remarks(unit_change("existing_objects", "a_module"))
+    assert "for_boot" in {row.details["function"] for row in rows}

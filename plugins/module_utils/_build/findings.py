@@ -14,6 +14,10 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build import ju
 from ansible_collections.rebootless.splice.plugins.module_utils._build.data_findings import data_findings
 from ansible_collections.rebootless.splice.plugins.module_utils._build.debug_types import DebugTypes
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference import UnitChange, is_living
+from ansible_collections.rebootless.splice.plugins.module_utils._build.existing_objects import (
+    REMARK,
+    existing_objects,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._build.exports import export_checksums
 from ansible_collections.rebootless.splice.plugins.module_utils._build.finding import Finding, finding
 from ansible_collections.rebootless.splice.plugins.module_utils._build.pieces import Pieces
@@ -34,9 +38,15 @@ def find(change: UnitChange, kernel: special.Kernel) -> list[Finding]:
     of_data = list(data_findings(change, kernel))  # says which data is exchanged
     found = [*_init_and_exit(change), *_kept(change), *of_data]
     found += [*_exports(change, bool(of_types)), *of_types]
+    found += [row for row in existing_objects(change) if row.code != REMARK]
     if any(f.change == "changed" and is_living(change, f) for f in change.difference.functions):
         found += _jumps(change, kernel)
     return found
+
+
+def remarks(change: UnitChange) -> list[Finding]:
+    """What an operator should know of one unit's change, though it is made live."""
+    return [row for row in existing_objects(change) if row.code == REMARK]
 
 
 # ---- code that does not run again, or not where modules are

@@ -33,7 +33,7 @@ def value_changes(
         for leaf in leaves:
             before, after = (side.value(leaf) for side in sides)
             if before != after:
-                changes.append(ValueChange(_where(leaf, _source_name(b.name)), before, after))
+                changes.append(ValueChange(_where(leaf, source_name(b.name)), before, after))
     return list(dict.fromkeys(changes))
 
 
@@ -57,7 +57,7 @@ def _target(r: Reference) -> str:
     if isinstance(r.target, Literal):
         text = r.target.data.rstrip(b"\0")
         return '"' + text.decode("latin-1").encode("unicode_escape").decode().replace('"', '\\"') + '"'
-    name = r.target if isinstance(r.target, str) else _source_name(r.target.name) or r.target.section.name
+    name = r.target if isinstance(r.target, str) else source_name(r.target.name) or r.target.section.name
     return f"{name}+{r.meaning}" if r.meaning else name
 
 
@@ -93,7 +93,7 @@ def _where(leaf: Leaf, name: str) -> str:
     return f"{leaf.struct}.{member} of {name}{outer}"
 
 
-def _source_name(name: str) -> str:
-    """Without the number that the compiler gives to static locals."""
+def source_name(name: str) -> str:
+    """A variable's name without the number that the compiler gives to static locals."""
     base, dot, number = name.rpartition(".")
     return base if dot and number.isdigit() else name

@@ -37,6 +37,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.helper im
     helper_digest,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel_tree import KernelTree
+from ansible_collections.rebootless.splice.plugins.module_utils._build.moved_work import moved_work
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import ObjectFile
 from ansible_collections.rebootless.splice.plugins.module_utils._build.overlay import PatchedSource
 from ansible_collections.rebootless.splice.plugins.module_utils._build.package import make_package, package_name
@@ -186,6 +187,7 @@ class Builder:
                     self._match(helper, program, target.result())
         with self._phases.phase("package"):
             facts = {**_facts(changes, skipped), "custom": custom_code.facts(changes, update.custom)}
+            facts["remarks"] = [row.as_dict() for change in changes for row in findings.remarks(change)]
             return self._package(update, digest, facts, files, programs, directory)
 
     def _compile_and_compare(
@@ -227,7 +229,11 @@ class Builder:
     def _judge_changes(self, touched: Touched, changes: list[UnitChange]) -> tuple[NotApplicable, ...]:
         """Raises if a change cannot be made live; takes those without effect in a running kernel out of ``changes``."""
         kernel = special.kernel_of(self._tree.version or self._tree.release)
-        found = {id(change): custom_code.excuse(change, findings.find(change, kernel)) for change in changes}
+        moved = moved_work(changes)
+        found = {
+            id(change): custom_code.excuse(change, [*findings.find(change, kernel), *moved.get(id(change), ())])
+            for change in changes
+        }
         idle = []
         for change in list(changes):
             rows = found[id(change)]
@@ -321,6 +327,7 @@ class Builder:
             "patches": [{"name": patch.name, "sha256": patch.sha256} for patch in update.patches],
             "compiler": tree.compiler_version,
             "findings": [],
+            "remarks": facts["remarks"],
             "custom": facts["custom"],
         }
         package = directory / package_name(update.name, update.version, tree.build_id)
@@ -375,6 +382,7 @@ def _facts(
         "data": data,
         "not_applicable": [dataclasses.asdict(row) for row in not_applicable],
         "custom": [],
+        "remarks": [],
     }
 
 
