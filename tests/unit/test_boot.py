@@ -60,7 +60,7 @@ class Host:
         self.root, self.patch = root, patch
         self.packages = store.Store(str(root / "var/lib/rebootless"))
         self.applied: list[dict] = []
-        self.refusal: Exception | None = None
+        self.refusals: list[Exception] = []
         self.number = 0
         (root / "run/systemd/system").mkdir(parents=True)
         (root / "cmdline").write_text("root=/dev/vda rw\n")
@@ -119,8 +119,8 @@ class Host:
         self.applied.append(request._asdict())
 
         def run():
-            if self.refusal:
-                raise self.refusal
+            for refusal in self.refusals:
+                raise refusal
             self.live("applied" if request.deadline else "confirmed")
 
         return types.SimpleNamespace(run=run)
@@ -264,7 +264,7 @@ def test_another_kernel(host, version, state, code):
 
 def test_a_refusal_is_noted_and_is_no_crash(host):
     host.arm()
-    host.refusal = RebootlessError("no_match", "Running code differs.", "Look.")
+    host.refusals = [RebootlessError("no_match", "Running code differs.", "Look.")]
     host.reboot()
     host.run("apply")
     record = boot_record.read(host.packages, NAME)
@@ -275,7 +275,7 @@ def test_a_refusal_is_noted_and_is_no_crash(host):
         "time": "",
         "boot_id": "",
     }
-    host.refusal = RuntimeError("nobody thought of this")
+    host.refusals = [RuntimeError("nobody thought of this")]
     host.reboot()
     host.run("apply")
     assert host.prospect()["state"] == "armed" and len(host.applied) == 2
@@ -284,7 +284,7 @@ def test_a_refusal_is_noted_and_is_no_crash(host):
 def test_a_busy_helper_is_tried_again(host):
     host.arm()
     host.reboot()
-    host.refusal = RebootlessError("helper_busy", "Busy.", "Wait.")
+    host.refusals = [RebootlessError("helper_busy", "Busy.", "Wait.")]
     host.run("apply")
     assert len(host.applied) == boot.RETRIES
 
@@ -410,6 +410,20 @@ def test_the_program_needs_nothing_but_python(tmp_path):
         done = subprocess.run([*command, *words], capture_output=True, text=True, cwd="/", env={}, check=True)
         assert done.stdout == done.stderr == ""
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("module", ["persist", "rollout_host"])
+def test_ansible_sends_all_of_the_program_to_hosts(module):
+    """What is imported nowhere is not there to be installed: Ansible sends what a module imports, and no more."""
+    path = pathlib.Path(boot_archive.__file__).parents[2] / "modules" / f"{module}.py"
+    sent: set[str] = set()
+    waiting = [path.read_text()]
+    while waiting:
+        for name in boot_archive._imports(waiting.pop()):
+            if name not in sent:
+                sent.add(name)
+                waiting.append(boot_archive._source(name) or "")
+    assert set(boot_archive._closure(boot_archive.ENTRY)) <= sent
 
 
 def test_metrics(host, tmp_path):

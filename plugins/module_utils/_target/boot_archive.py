@@ -17,8 +17,11 @@ import zipfile
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
+# Not only for its name: Ansible sends the modules to a host that others import.
+from ansible_collections.rebootless.splice.plugins.module_utils._target import boot
+
 PACKAGE = "ansible_collections.rebootless.splice.plugins.module_utils"
-ENTRY = f"{PACKAGE}._target.boot"
+ENTRY = boot.__name__
 MAIN = f"import sys\n\nfrom {ENTRY} import main\n\nsys.exit(main(sys.argv[1:]))\n"
 EPOCH = (1980, 1, 1, 0, 0, 0)  # of every member: equal sources make equal archives
 
