@@ -33,7 +33,8 @@ class ActionModule(ActionBase):
             manifest = parse_manifest(options["manifest"], "The update's manifest")
         except RebootlessError as error:
             return {"failed": True, **error.result()}
-        found = spread.survey(answers.registered(task_vars["hostvars"], options["answers"]))
+        hosts = answers.registered(task_vars["hostvars"], options["answers"])
+        found = spread.survey({name: host.answer for name, host in hosts.items()})
         wanted = spread.unbuilt(found.kernels, manifest, options["again"])
         builders = options["build_hosts"]
         if options["build_answers"]:

@@ -90,9 +90,10 @@ class Batch:
         }
 
     def _closed(self, words: t.Mapping[str, Row], new: list[str], now: datetime.datetime) -> dict[str, windows.Opening]:
-        freezes = tuple(windows.parse_freeze(row, "A freeze of the plan") for row in self.run["freezes"])
         found = {}
         for host in new:
+            rows = [*self.run["freezes"], *words[host]["slice"].get("freezes", [])]
+            freezes = tuple(windows.parse_freeze(row, f"A freeze of {host}") for row in rows)
             open_in = tuple(windows.parse_window(row, host) for row in words[host]["slice"].get("windows", []))
             opening = windows.opening(open_in, freezes, now, self.run["seconds_needed"])
             if not opening.now:

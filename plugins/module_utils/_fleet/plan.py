@@ -52,7 +52,9 @@ HOST = fields.Fields(
         "size": (fields.whole(1), "a number of bytes"),
         "windows": (fields.list_of(fields.table), "a list of windows"),
         "timezone": fields.A_WORD,
-    }
+        "freezes": (lambda value: fields.list_of(fields.table)(value) and value != [], "a list of freezes"),
+    },
+    optional=("freezes",),
 )
 LEFT_OUT_HOST = fields.Fields(
     {
@@ -120,7 +122,10 @@ class Update:
 
 @dataclasses.dataclass(frozen=True)
 class PlanHost:
-    """A host of the rollout: its kernel, and the package for it.  ``windows`` without any means always."""
+    """A host of the rollout: its kernel, and the package for it.
+
+    ``windows`` without any means always; ``freezes`` are those that the host has besides the plan's.
+    """
 
     release: str
     build_id: str
@@ -132,6 +137,7 @@ class PlanHost:
     size: int
     windows: list[Row]
     timezone: str
+    freezes: list[Row] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,7 +189,11 @@ class Plan:
     @property
     def content(self) -> bytes:
         """The bytes of the plan's file."""
-        return canonical.canonical({"format": FORMAT, "kind": KIND, **dataclasses.asdict(self)})
+        data = {"format": FORMAT, "kind": KIND, **dataclasses.asdict(self)}
+        for row in data["hosts"].values():
+            if not row["freezes"]:
+                del row["freezes"]
+        return canonical.canonical(data)
 
     @functools.cached_property
     def digest(self) -> str:
@@ -199,8 +209,10 @@ class Plan:
         """When the host may be worked on; empty for always."""
         return tuple(parse_window(row, f"A window of {host}") for row in self.hosts[host].windows)
 
-    def all_freezes(self) -> tuple[Freeze, ...]:
-        return tuple(parse_freeze(row, "A freeze of the plan") for row in self.freezes)
+    def freezes_of(self, host: str) -> tuple[Freeze, ...]:
+        """When the host may not be worked on: the plan's freezes and its own."""
+        rows = [*self.freezes, *self.hosts[host].freezes]
+        return tuple(parse_freeze(row, f"A freeze of {host}") for row in rows)
 
 
 def read_plan(path: str | os.PathLike[str]) -> Plan:
@@ -222,6 +234,8 @@ def parse_plan(data: t.Any, where: str = "The plan") -> Plan:
     for name, row in data["hosts"].items():
         HOST.check(row, f"{where}, host {name},", code)
         _check_windows(row["windows"], f"host {name}")
+        for freeze in row.get("freezes", []):
+            parse_freeze(freeze, f"A freeze of the host {name}")
     for name, row in data["left_out"].items():
         LEFT_OUT_HOST.check(row, f"{where}, host {name} (left out),", code)
     for number, row in enumerate(data["batches"]):

@@ -51,7 +51,7 @@ def survey(answers: t.Mapping[str, Row]) -> Survey:
             kernels[build_id] = kernel
             hosts.setdefault(build_id, []).append(host)
         else:
-            silent[host] = _why_silent(answers[host])
+            silent[host] = why_silent(answers[host])
     found = [
         Kernel(build_id, kernel["release"], kernel.get("version") or "", kernel["arch"], tuple(hosts[build_id]))
         for build_id, kernel in kernels.items()
@@ -59,7 +59,8 @@ def survey(answers: t.Mapping[str, Row]) -> Survey:
     return Survey(sorted(found, key=lambda kernel: (kernel.release, kernel.build_id)), silent)
 
 
-def _why_silent(answer: Row) -> str:
+def why_silent(answer: Row) -> str:
+    """In a sentence, why a host did not say which kernel it runs."""
     if answer.get("kernel"):
         return "Its kernel has no build ID."
     reason = str(answer.get("msg") or "").strip().partition("\n")[0]

@@ -210,6 +210,7 @@ def slices_of_plan(plan: plans.Plan) -> dict[str, Row]:
             "package": f"{plan.store}/{place}/{host.package}",
             "url": f"{plan.store_url.rstrip('/')}/{place}/{host.package}" if plan.store_url else None,
             "windows": host.windows,
+            "freezes": host.freezes,
         }
         for name, host in plan.hosts.items()
     }

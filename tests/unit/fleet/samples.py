@@ -39,6 +39,7 @@ def _left_out(state: str, code: str, kernel: str | None = None) -> dict[str, str
 
 
 NIGHT = {"days": ["sat", "sun"], "start": "22:00", "end": "04:00", "timezone": "Europe/Berlin"}
+FAIR = {"start": "2026-12-05T08:00:00Z", "end": "2026-12-06T20:00:00Z", "reason": "a fair"}
 
 _PLAN = {
     "format": 1,
@@ -58,7 +59,7 @@ _PLAN = {
     "hosts": {
         "web1": _host("50", 0, "canary"),
         "web2": _host("47", 1, "web", windows=[NIGHT], timezone="Europe/Berlin"),
-        "web3": _host("50", 1, "web"),
+        "web3": _host("50", 1, "web", freezes=[FAIR]),
     },
     "left_out": {
         "db1": _left_out("uncovered", "unsafe_change", "47"),

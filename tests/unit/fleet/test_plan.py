@@ -131,6 +131,16 @@ def test_windows_and_freezes_are_checked():
     assert refusal(data).code == "bad_window"
 
 
+def test_a_host_has_the_freezes_of_the_plan_and_its_own():
+    plan = parse_plan(samples.plan())
+    assert [freeze.reason for freeze in plan.freezes_of("web1")] == ["end of the year"]
+    assert [freeze.reason for freeze in plan.freezes_of("web3")] == ["end of the year", "a fair"]
+    data = samples.plan()
+    for rows, code in (([], "bad_plan"), ([{**samples.FAIR, "end": "2026"}], "bad_freeze")):
+        data["hosts"]["web3"]["freezes"] = rows
+        assert refusal(data).code == code
+
+
 def test_the_budget_is_the_larger_of_two():
     plan = parse_plan(samples.plan(failure_budget={"hosts": 0, "percent": 50}))
     assert [plan.budget(0), plan.budget(1)] == [0, 1]
