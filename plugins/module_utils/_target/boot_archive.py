@@ -28,10 +28,7 @@ EPOCH = (1980, 1, 1, 0, 0, 0)  # of every member: equal sources make equal archi
 
 def make_archive() -> bytes:
     """The archive's bytes.  Raises ``RebootlessError`` code ``boot_archive_incomplete``."""
-    # Named in an import, so that Ansible ships it to the host too; in here, since it may come to call us.
-    from ansible_collections.rebootless.splice.plugins.module_utils._target import boot
-
-    sources = _closure(boot.__name__)
+    sources = _closure(ENTRY)
     members = {"__main__.py": MAIN}
     for name, source in sources.items():
         parts = name.split(".")

@@ -34,6 +34,7 @@ CONDITIONS = f"""\
 ConditionKernelCommandLine=!{OFF_ARGUMENT}
 ConditionPathExists=!{OFF_FILE}
 ConditionVirtualization=!container
+ConditionPathExists={{archive}}
 """
 
 UNIT_TEXTS = {
@@ -190,7 +191,8 @@ class Persistence:
         texts = {**UNIT_TEXTS, **(METRICS_TEXTS if settings.metrics_directory else {})}
         # systemd reads % as the begin of a specifier.
         program = self._program().replace("%", "%%")
-        words = {"program": program, "settle": settings.settle, "deadline": settings.deadline}
+        words = {"program": program, "archive": self.archive.replace("%", "%%")}
+        words.update(settle=str(settings.settle), deadline=str(settings.deadline))
         files = {self.archive: (make_archive(), 0o600)}
         for name, text in texts.items():
             files[os.path.join(UNITS, name)] = (text.format(**words).encode(), 0o644)
