@@ -153,6 +153,13 @@ match-check: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## match every built-in 
 bench: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## measure, and print a table
 	PYTHONPATH=$(TREE):tests/integration ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python tests/bench
 
+# Numbers of hosts; at least two of them, to see whether costs grow with them.
+HOSTS ?= 200 1000
+
+.PHONY: bench-fleet
+bench-fleet: $(VENV)/dev.stamp | $(TREE)  ## what a rollout costs the controller, on simulated hosts (HOSTS="200 1000")
+	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python tests/bench/fleet $(HOSTS) $(ARGS)
+
 .PHONY: clean
 clean:  ## remove what was built here; the cache ($(CACHE)) and running labs stay
 	rm -rf build $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .ansible tests/output
