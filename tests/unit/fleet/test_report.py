@@ -14,6 +14,7 @@ import typing as t
 
 import pytest
 
+from ansible_collections.rebootless.splice.plugins.module_utils._fleet import evidence
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet.report import (
     chain,
     fields,
@@ -248,6 +249,17 @@ def test_chain(tmp_path: pathlib.Path) -> None:
     assert chain.read(tmp_path / "missing") == chain.NONE
     torn = chain.parse(content + b'{"event": "ho')
     assert (torn.chain, len(torn.entries)) == ("incomplete", len(rollout.lines))
+
+
+def test_what_the_rollout_itself_writes_is_intact(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "evidence.jsonl"
+    for count in range(3):
+        evidence.append(str(path), [{"event": "host", "host": f"web{count}", "sentence": "naïve ☃"}])
+        with path.open("ab") as stream:
+            stream.write(b'{"event": "ho' * (count == 1))  # killed here; the next one ends the line
+    found = chain.read(path)
+    assert (found.chain, len(found.entries)) == ("incomplete", 3)
+    assert evidence.verify(str(path)) == (4, None)
 
 
 @pytest.mark.parametrize("change", ["changed", "removed", "inserted", "swapped", "garbage"])

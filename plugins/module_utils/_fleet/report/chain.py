@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The evidence of a rollout, and whether its hash chain holds.  Private to rebootless.splice.
+"""The evidence of a rollout as a report needs it, and whether its hash chain holds.  Private to rebootless.splice.
 
 Each line of ``evidence.jsonl`` has in ``previous`` the SHA-256 of the line before it (without its newline), the first
 one 64 zeros.  So a line that was changed, taken out or put in is found from the line after it; what was cut off at the
@@ -20,9 +20,9 @@ FIRST = "0" * 64
 class Evidence(t.NamedTuple):
     """The lines of one file.
 
-    ``entries`` are all lines that can be read, each a dictionary.  ``chain`` is "intact", "incomplete" (only the last
-    line was not written whole), "broken" or "none" (no evidence); ``sentence`` says so; ``last`` is the SHA-256 of the
-    last whole line.
+    ``entries`` are all lines that can be read, each a dictionary.  ``chain`` is "intact", "incomplete" (intact, with
+    lines that a killed controller did not write to the end), "broken" or "none" (no evidence); ``sentence`` says so;
+    ``last`` is the SHA-256 of the last whole line.
     """
 
     entries: list[dict[str, t.Any]]
@@ -46,27 +46,27 @@ def read(path: str | os.PathLike[str]) -> Evidence:
 def parse(content: bytes) -> Evidence:
     """The evidence whose lines are ``content``."""
     entries: list[dict[str, t.Any]] = []
-    previous, wrong, unreadable = FIRST, 0, 0
+    previous, wrong, torn = FIRST, 0, 0
     lines = content.split(b"\n")
-    unfinished = bool(lines.pop())
+    torn += bool(lines.pop())
     for count, line in enumerate(lines, 1):
         entry = _entry(line)
-        if entry is None or entry.get("previous") != previous:
-            wrong = wrong or count
         if entry is None:
-            unreadable += 1
+            torn += 1  # by a kill, in its place; the next line has its digest, or the chain is broken there
         else:
             entries.append(entry)
+            if entry.get("previous") != previous:
+                wrong = wrong or count
         previous = hashlib.sha256(line).hexdigest()
-    if not lines:
-        return Evidence([], "incomplete", "The evidence has no whole line.", "") if unfinished else NONE
+    if not entries:
+        return Evidence([], "incomplete", "The evidence has no line that can be read.", "") if torn else NONE
     number = f"{len(lines):,} lines" if len(lines) > 1 else "1 line"
     if wrong:
-        more = f"; {unreadable} cannot be read" if unreadable else ""
-        sentence = f"The hash chain of the evidence ({number}) is broken at line {wrong}: it was changed there{more}."
+        sentence = f"The hash chain of the evidence ({number}) is broken at line {wrong}: lines before it were changed."
         return Evidence(entries, "broken", sentence, previous)
-    if unfinished:
-        sentence = f"The hash chain of the evidence ({number}) is intact; a last line was not written to its end."
+    if torn:
+        what = "1 line was" if torn == 1 else f"{torn} lines were"
+        sentence = f"The hash chain of the evidence ({number}) is intact; {what} not written to the end."
         return Evidence(entries, "incomplete", sentence, previous)
     return Evidence(entries, "intact", f"The hash chain of the evidence ({number}) is intact.", previous)
 
