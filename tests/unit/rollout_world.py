@@ -23,7 +23,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target import (
     update,
     watch,
 )
-from ansible_collections.rebootless.splice.tests.unit.test_target_package import build
+from ansible_collections.rebootless.splice.tests.unit.test_target_package import MANIFEST, build
 
 NAME, PLAN, OTHER_PLAN = "cve-2026-52928", "aa" * 32, "bb" * 32
 
@@ -63,9 +63,8 @@ class World:
         self.state_directory = directory / "lib"
         self.refuse: dict[str, str] = {}
         self.boot, self.taint = "boot-1", 0
-        self.content = build()
         self.package = directory / "package"
-        self.package.write_bytes(self.content)
+        self.provide("1.0", "ab" * 32)
         self._patch(monkeypatch)
 
     def _patch(self, monkeypatch) -> None:
@@ -93,14 +92,17 @@ class World:
         monkeypatch.setattr(watch, "_leave_session", lambda name: None)
 
     def _load(self, package) -> str:
-        directory = self.sysfs / package.name
-        directory.mkdir(exist_ok=True)
-        self._set(package.name, state="matched", digest=package.digest, version=package.version)
-        return package.name
+        live = sysfs.state(package.name) in sysfs.LIVE
+        name = package.name + (sysfs.NEXT if live else "")
+        (self.sysfs / name).mkdir(exist_ok=True)
+        self._set(name, state="matched", digest=package.digest, version=package.version)
+        return name
 
     def _set(self, name: str, **values) -> None:
         for key, value in values.items():
-            (self.sysfs / name / key).write_text(f"{value}\n")
+            new = self.directory / "attribute"
+            new.write_text(f"{value}\n")
+            new.rename(self.sysfs / name / key)  # nobody sees an empty file, as in sysfs
 
     def control(self, name: str, command: str) -> None:
         word, _space, seconds = command.partition(" ")
@@ -118,8 +120,17 @@ class World:
             raise RebootlessError("bad_state", f"The update is {state}.", "Look.")
         states = {"apply": "applied", "confirm": "confirmed", "reverse": "reversed", "extend": "applied"}
         self._set(name, state=states[word], deadline=seconds or 0)
+        if name.endswith(sysfs.NEXT):  # it takes the other's place, and its name
+            for path in (self.sysfs / name).iterdir():
+                path.rename(self.sysfs / name[: -len(sysfs.NEXT)] / path.name)
+            (self.sysfs / name).rmdir()
         with self.log.open("a") as stream:
             stream.write(f"rebootless test: {command}\n")
+
+    def provide(self, version: str, digest: str) -> None:
+        """Has the package of a version come with the tasks from now on."""
+        self.content = build({**MANIFEST, "version": version, "digest": digest})
+        self.package.write_bytes(self.content)
 
     def pass_deadline(self) -> None:
         self._set(NAME, state="reversed", deadline=0)
@@ -128,6 +139,11 @@ class World:
         self.boot = "boot-2"
         for path in sorted(self.sysfs.rglob("*"), reverse=True):
             path.rmdir() if path.is_dir() else path.unlink()
+
+    def boot_with(self, version: str, digest: str) -> None:
+        """What the persist service has applied when the host came up."""
+        (self.sysfs / NAME).mkdir()
+        self._set(NAME, state="applied", digest=digest, version=version, deadline=600)
 
     def say(self, text: str) -> None:
         with self.log.open("a") as stream:

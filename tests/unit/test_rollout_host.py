@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import time
@@ -12,12 +13,14 @@ import pytest
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._target import (
+    boot_record,
     rollout_apply,
     rollout_record,
     rollout_step,
     update,
     watch,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._target.store import Store
 from ansible_collections.rebootless.splice.tests.unit.rollout_world import NAME, OTHER_PLAN, PLAN, World
 
 ALWAYS = {"state", "failed", "changed", "kernel_state", "boot_id", "release", "effective_release", "build_id", "checks"}
@@ -339,6 +342,63 @@ def test_the_package_may_come_from_a_web_server(world, monkeypatch):
     world.run("reverse", remove=True)
     monkeypatch.setattr(fetch, "fetch", lambda url, limit, ca: world.content[:-1])
     assert world.run("apply", **options)["code"] == "package_digest_mismatch"
+
+
+def confirmed_before(world, version, digest):
+    """Another version, live and confirmed; then a newer one comes with the tasks."""
+    world.run("apply", plan=OTHER_PLAN)
+    assert world.run("confirm", plan=OTHER_PLAN)["state"] == "confirmed"
+    first = hashlib.sha256(world.content).hexdigest()
+    world.provide(version, digest)
+    return first
+
+
+def test_a_newer_version_takes_the_place_of_a_confirmed_one(world):
+    confirmed_before(world, "1.1", "cd" * 32)
+    assert world.run("apply")["state"] == "applied"
+    assert world.run("confirm")["effective_release"].endswith("-1.1")
+    assert [path.name for path in (world.state_directory / "rollout").iterdir()] == [f"{NAME}.json"]
+
+
+@pytest.mark.parametrize("when", ["apply", "soak", "deadline"])
+def test_going_back_from_a_newer_version_brings_the_confirmed_one_back(world, when):
+    first = confirmed_before(world, "1.1", "cd" * 32)
+    store = Store(str(world.state_directory))
+    boot_record.write(store, boot_record.Record(NAME, "1.0", first, "ab" * 32, "6c" * 20, "6.1", [], "2026", plan="p"))
+    flag = world.directory / "bad"
+    checks = [{"kind": "command", "name": "flag", "cmd": f"test ! -e {flag}", "retries": 0}]
+    if when == "apply":
+        flag.touch()
+    result = world.run("apply", checks=checks, check_times=[0, 1] if when == "soak" else [0])
+    flag.touch()
+    if when == "soak":
+        world.wait_for_watcher()
+    elif when == "deadline":
+        world.pass_deadline()
+    if when != "apply":
+        result = world.run("confirm", checks=checks)
+    assert (result["state"], result["kernel_state"], result["details"]["restored"]) == ("failed", "confirmed", "1.0")
+    assert result["effective_release"].endswith("-1.0")
+    armed = boot_record.read(store, NAME)
+    assert armed is not None and (armed.version, armed.plan) == ("1.0", "p")
+    assert os.path.exists(boot_record.package_path(store, NAME, first))
+    assert world.run("confirm")["code"] == result["code"], "that the old one is confirmed is no confirmation"
+    assert world.run("apply")["code"] == result["code"]
+
+
+def test_an_update_that_was_applied_at_boot_is_no_other_rollout(world):
+    world.run("apply")
+    assert world.run("confirm")["state"] == "confirmed"
+    store, first = Store(str(world.state_directory)), hashlib.sha256(world.content).hexdigest()
+    armed = boot_record.Record(NAME, "1.0", first, "ab" * 32, "6c" * 20, "6.1", [], "2026", plan=PLAN)
+    world.reboot()
+    world.boot_with(armed.version, armed.build_digest)
+    boot_record.write(store, armed.with_boot(world.boot, boot_record.TRYING))
+    for step in ("apply", "confirm"):
+        result = world.run(step)
+        assert (result["state"], result["code"], result["kernel_state"]) == ("failed", "boot_not_settled", "applied")
+    world.control(NAME, "confirm")
+    assert world.run("apply")["state"] == "confirmed"
 
 
 def test_wrong_options(world):

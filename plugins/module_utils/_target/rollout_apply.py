@@ -58,12 +58,12 @@ def apply(step: Step) -> str:
             step.arm(record)
             return CONFIRMED
         if record is None or not step.is_ours(record) or record["boot_id"] != facts.boot_id():
-            raise rollout_back.other_rollout(step.name, record)
+            raise rollout_back.other_rollout(step.request, record)
         if not record["outcome"]:
             return _go_on(step, record)
         _leave(step, record)
     elif state == sysfs.APPLIED:
-        raise rollout_back.other_rollout(step.name, record)
+        raise rollout_back.other_rollout(step.request, record)
     elif record is not None and step.is_ours(record) and not step.request.retry:
         _refuse_again(record)
     _check_kernel(step)
@@ -145,7 +145,7 @@ def _check_room(step: Step, package: Package) -> None:
         directory = os.path.dirname(directory) or "/"
     room = os.statvfs(directory)
     free = room.f_bavail * room.f_frsize
-    needed = len(package.content) + ROOM
+    needed = 2 * len(package.content) + ROOM  # another version may have to be kept beside it
     if free < needed or (room.f_files and not room.f_favail):
         what = f"{free} bytes" if free < needed else "no inode"
         raise RebootlessError(
@@ -194,7 +194,10 @@ def _apply(step: Step, package: Package, times: list[int]) -> str:
         "log_seen": seen,
         "watcher": None,
         "outcome": None,
+        "previous": None,
     }
+    if sysfs.state(step.name) in sysfs.LIVE:
+        record["previous"] = rollout_back.keep_previous(step.name, request, step.records)
     step.records.write(record)
     step.changed = True
     operation = _operation(step, package)

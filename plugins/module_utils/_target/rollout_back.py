@@ -11,7 +11,7 @@ import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._target import facts, rollout_record, sysfs
-from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout_record import since_boot
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout_record import Records, since_boot
 
 MODULE, WATCHER, HELPER, REBOOT = "module", "watcher", "helper", "reboot"  # who took an update back
 LOCK_S = 30  # for another task that changes the host's updates
@@ -41,6 +41,8 @@ def go_back(record: dict[str, t.Any], reason: RebootlessError, who: str, request
     deadline is set to now, so that the helper module goes on trying by itself.
     """
     reason.details.update(back(record["name"], who, request))
+    if sysfs.state(record["name"]) not in sysfs.LIVE:
+        reason.details.update(restore(record, request))
     remember(record, reason)
     return reason
 
@@ -63,7 +65,72 @@ def back(name: str, who: str, request: t.Any) -> dict[str, t.Any]:
         except RebootlessError as refused:
             return {"not_reversed": hindrance, "deadline_refused": refused.code}
         return {"not_reversed": hindrance}
-    return {"reversed_by": who if result["changed"] else HELPER}
+    return {"reversed_by": who if result["state_before"] in sysfs.LIVE else HELPER}
+
+
+def keep_previous(name: str, request: t.Any, records: Records) -> dict[str, t.Any] | None:
+    """Remembers the confirmed version that is live now and is about to be replaced, None if there is no way to.
+
+    Going back from the new version must not take away the old fix.  Returns what the record says of it; raises
+    ``RebootlessError`` code ``record_failed``.
+    """
+    from ansible_collections.rebootless.splice.plugins.module_utils._target import boot_record
+    from ansible_collections.rebootless.splice.plugins.module_utils._target.store import Store
+
+    store = Store(request.state_directory)
+    try:
+        package = store.get(name)
+        armed = boot_record.read(store, name)
+    except RebootlessError:  # damaged: what cannot be put back must not hinder the fix
+        return None
+    if package is None or package.digest != sysfs.digest(name):
+        return None
+    records.keep(name, package.content)
+    armed_too = armed is not None and armed.build_digest == package.digest
+    return {
+        "version": package.version,
+        "sha256": package.sha256,
+        "build_digest": package.digest,
+        "plan": armed.plan if armed is not None and armed_too else "",
+        "armed": armed._asdict() if armed is not None and armed_too else None,
+    }
+
+
+def restore(record: dict[str, t.Any], request: t.Any) -> dict[str, t.Any]:
+    """Has the confirmed version live again that the rollout had replaced: ``restored``, or why not.
+
+    Nothing if there was none.
+    """
+    previous = record.get("previous")
+    if not previous:
+        return {}
+    from ansible_collections.rebootless.splice.plugins.module_utils._target import boot_record, durable
+    from ansible_collections.rebootless.splice.plugins.module_utils._target.store import Store
+    from ansible_collections.rebootless.splice.plugins.module_utils._target.update import Request, Update
+
+    store, name = Store(request.state_directory), record["name"]
+    wanted = Request(
+        "applied",
+        package=Records(request.state_directory).previous_path(name),
+        sha256=previous["sha256"],
+        name=name,
+        confirm=True,
+        tries=request.tries,
+        lock_timeout=LOCK_S,
+        state_directory=request.state_directory,
+    )
+    operation = Update(wanted, check_mode=False)
+    try:
+        operation.run()
+        if previous["armed"] and operation.package is not None:
+            path = boot_record.package_path(store, name, previous["sha256"])
+            durable.replace(path, operation.package.content)
+            boots = tuple(previous["armed"]["boots"])
+            boot_record.write(store, boot_record.Record(**{**previous["armed"], "boots": boots}))
+    except (OSError, RebootlessError) as error:
+        code = error.code if isinstance(error, RebootlessError) else "host_error"
+        return {"not_restored": {"version": previous["version"], "code": code, "sentence": str(error)}}
+    return {"restored": previous["version"]}
 
 
 def remember(record: dict[str, t.Any], error: RebootlessError) -> None:
@@ -106,8 +173,22 @@ def gone(record: dict[str, t.Any]) -> RebootlessError:
     )
 
 
-def other_rollout(name: str, record: dict[str, t.Any] | None) -> RebootlessError:
-    """The refusal where another rollout has the update in hand."""
+def other_rollout(request: t.Any, record: dict[str, t.Any] | None) -> RebootlessError:
+    """The refusal where another rollout has the update in hand, or the host has just been booted with it."""
+    from ansible_collections.rebootless.splice.plugins.module_utils._target import boot_record
+    from ansible_collections.rebootless.splice.plugins.module_utils._target.store import Store
+
+    name = request.name
+    armed = boot_record.read(Store(request.state_directory), name)
+    if armed is not None and armed.tried(facts.boot_id()):
+        return RebootlessError(
+            "boot_not_settled",
+            f"The host has just been booted, and has applied the update {name} {armed.version} while it came up. It is "
+            "confirmed when the host has been up for some time.",
+            "Try again in a few minutes.",
+            plan=armed.plan,
+            version=armed.version,
+        )
     plan = record["plan"] if record else None
     who = f"the rollout {plan[:12]}" if plan else "someone, outside of any rollout,"
     return RebootlessError(

@@ -47,8 +47,10 @@ def confirm(step: Step) -> str:
         )
     if record is None or not step.is_ours(record):
         raise _strange(step, record, state)
-    if state not in sysfs.LIVE:
+    if state not in sysfs.LIVE or sysfs.digest(step.name) != record["build_digest"]:
         raise _gone(step, record)
+    if record["boot_id"] != facts.boot_id():  # applied when it was booted
+        raise rollout_back.other_rollout(step.request, record)
     if state == sysfs.CONFIRMED:  # by this step, which was killed then
         return _confirmed(step, record)
     record = _wait_for_watcher(step, record)
@@ -71,7 +73,7 @@ def confirm(step: Step) -> str:
 def _strange(step: Step, record: dict | None, state: str) -> RebootlessError:
     """The update is live, but this rollout has no record of it here."""
     if record is not None or state == sysfs.CONFIRMED:
-        return rollout_back.other_rollout(step.name, record)
+        return rollout_back.other_rollout(step.request, record)
     error = RebootlessError(
         "record_missing",
         "The host's record of the rollout is gone, so that nobody knows how the soak went.",
@@ -90,6 +92,8 @@ def _gone(step: Step, record: dict[str, t.Any]) -> RebootlessError:
         return rollout_back.recorded(record)
     error = rollout_back.gone(record)
     watch.stop(record)
+    if sysfs.state(step.name) not in sysfs.LIVE and record["boot_id"] == facts.boot_id():
+        error.details.update(rollout_back.restore(record, step.request))
     rollout_back.remember(record, error)
     step.save(record)
     return error
@@ -101,6 +105,7 @@ def _confirmed(step: Step, record: dict[str, t.Any]) -> str:
         record["confirmed"] = rollout_record.wall_time()
         record["outcome"] = {"state": CONFIRMED}
         step.save(record)
+        step.records.drop_previous(step.name)
     step.arm(record)
     return CONFIRMED
 
@@ -173,7 +178,7 @@ def reverse(step: Step) -> str:
     record = step.records.read(step.name)
     state = sysfs.state(step.name)
     if state in sysfs.LIVE and step.request.plan and not step.is_ours(record):
-        raise Stopped(state, rollout_back.other_rollout(step.name, record))
+        raise Stopped(state, rollout_back.other_rollout(step.request, record))
     if record is not None:
         watch.stop(record)
         record = step.records.read(step.name)

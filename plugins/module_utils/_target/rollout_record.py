@@ -20,7 +20,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target import d
 
 FORMAT = 1
 DIRECTORY = "rollout"  # in the state directory
-SUFFIX = ".json"
+SUFFIX, PREVIOUS_SUFFIX = ".json", ".previous.rbl.tar.gz"
 
 # How far a record's rollout came.
 APPLYING, APPLIED, CONFIRMING, CONFIRMED, REVERSED, FAILED = (
@@ -62,16 +62,36 @@ class Records:
         try:
             durable.replace(path, (json.dumps({"format": FORMAT, **record}, indent=1, sort_keys=True) + "\n").encode())
         except OSError as error:
-            full = error.errno in durable.FULL
-            raise RebootlessError(
-                "record_failed",
-                f"The host's record of the rollout cannot be written to {self.directory}: {error.strerror}.",
-                "Free space there, then try again." if full else "Make it a directory that root can write to.",
-                path=path,
-            ) from error
+            raise self._failed(path, error) from error
+
+    def _failed(self, path: str, error: OSError) -> RebootlessError:
+        full = error.errno in durable.FULL
+        return RebootlessError(
+            "record_failed",
+            f"The host's record of the rollout cannot be written to {self.directory}: {error.strerror}.",
+            "Free space there, then try again." if full else "Make it a directory that root can write to.",
+            path=path,
+        )
+
+    def previous_path(self, name: str) -> str:
+        """The package of the version that was confirmed before this rollout."""
+        return os.path.join(self.directory, name + PREVIOUS_SUFFIX)
+
+    def keep(self, name: str, content: bytes) -> None:
+        """Keeps that package.  Raises ``RebootlessError`` code ``record_failed``."""
+        path = self.previous_path(name)
+        try:
+            durable.replace(path, content)
+        except OSError as error:
+            raise self._failed(path, error) from error
+
+    def drop_previous(self, name: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.previous_path(name))
 
     def remove(self, name: str) -> bool:
         """Drops the record, and the directories that it leaves empty; False if there was none."""
+        self.drop_previous(name)
         try:
             os.unlink(self.path(name))
         except FileNotFoundError:
