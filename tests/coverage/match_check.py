@@ -58,6 +58,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 KMOD = HERE.parents[1] / "kmod"
 CACHE = pathlib.Path(os.environ.get("REBOOTLESS_CACHE", "~/.cache/rebootless")).expanduser()
 NOT_IN_IMAGE = ("arch/x86/boot/*", "drivers/firmware/efi/libstub/*")  # what boots it is linked from these
+KEPT = "objects-2"  # of the tree, see Compiler
 CHUNK = 40  # units given to make at a time
 
 
@@ -111,7 +112,7 @@ class Built:
 
     def object(self, unit: Unit) -> pathlib.Path:
         """The unit's exact object: the tree's own if an update has been built of it."""
-        kept = pathlib.Path(self.tree.path, "objects", unit.name, "exact.o")
+        kept = pathlib.Path(self.tree.path, KEPT, unit.name, "exact.o")
         return kept if kept.exists() else self.build / unit.name
 
     def program(self, unit: Unit, object_name: str) -> Program:
