@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import sys
 import time
 
 import pytest
@@ -60,8 +61,9 @@ def test_a_host_on_which_all_goes_well(world):
 def test_the_record_is_there_before_the_kernel_is_touched(world, monkeypatch):
     seen = []
     monkeypatch.setattr(update.Update, "_load", lambda self, package: seen.append(world.record()["step"]) or 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        world.run("apply")
+    result = world.run("apply")
+    assert (result["state"], result["code"]) == ("failed", "unexpected"), "every host answers"
+    assert "ZeroDivisionError" in result["details"]["traceback"]
     assert seen == ["applying"]
 
 
@@ -136,10 +138,19 @@ def test_a_watcher_that_lives_is_left_alone(world):
     assert world.record()["watcher"] == before
 
 
+def test_a_watcher_of_an_earlier_soak_does_not_write_over_the_next(world, monkeypatch):
+    monkeypatch.setattr(watch, "POLL_S", 30.0)
+    world.run("apply", check_times=[0, 300])
+    before = world.record()
+    world.control(NAME, "reverse")  # by hand
+    assert world.run("apply", check_times=[0, 300], retry=True)["state"] == "applied"
+    assert not watch.alive(before) and watch.alive(world.record())
+
+
 def test_killed_between_the_apply_and_the_record(world, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(rollout_apply, "_soak", lambda step, record: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
+        patch.setattr(rollout_apply, "_soak", lambda step, record: sys.exit("killed"))
+        with pytest.raises(SystemExit):
             world.run("apply")
     assert (world.kernel, world.record()["step"]) == ("applied", "applying")
     assert world.run("apply")["state"] == "applied"

@@ -69,6 +69,8 @@ def apply(step: Step) -> str:
     _check_kernel(step)
     package = _package(step)
     _check_room(step, package)
+    if record is not None:  # the watcher of an earlier soak that has not noticed yet that it is over
+        watch.stop(record)
     return _apply(step, package, times)
 
 

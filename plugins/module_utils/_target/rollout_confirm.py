@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import typing as t
 
@@ -56,7 +57,8 @@ def confirm(step: Step) -> str:
     record = _wait_for_watcher(step, record)
     error = _objection(record) or _last_checks(step, record) or _unrecorded(step, record)
     if error is not None:
-        watch.stop(record)
+        with contextlib.suppress(RebootlessError):  # the way back does not depend on it
+            watch.stop(record)
         rollout_back.go_back(record, error, rollout_back.MODULE, step.request)
         step.changed = True
         step.save(record)
@@ -91,7 +93,8 @@ def _gone(step: Step, record: dict[str, t.Any]) -> RebootlessError:
     if record["outcome"] and record["boot_id"] == facts.boot_id():
         return rollout_back.recorded(record)
     error = rollout_back.gone(record)
-    watch.stop(record)
+    with contextlib.suppress(RebootlessError):
+        watch.stop(record)
     if sysfs.state(step.name) not in sysfs.LIVE and record["boot_id"] == facts.boot_id():
         error.details.update(rollout_back.restore(record, step.request))
     rollout_back.remember(record, error)
@@ -180,7 +183,8 @@ def reverse(step: Step) -> str:
     if state in sysfs.LIVE and step.request.plan and not step.is_ours(record):
         raise Stopped(state, rollout_back.other_rollout(step.request, record))
     if record is not None:
-        watch.stop(record)
+        with contextlib.suppress(RebootlessError):
+            watch.stop(record)
         record = step.records.read(step.name)
     _disarm(step)
     plan = (step.request.plan or "without a plan")[:12]

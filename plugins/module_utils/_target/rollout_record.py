@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a host remembers of a rollout: one file for each update (docs/fleet.md, *Host record*).  Private to
+"""What a host remembers of a rollout: one file for each update (docs/health.md, *The record*).  Private to
 rebootless.splice.
 
 It says who put the update there, when, and what the health checks found.  What is live only the kernel knows, and a

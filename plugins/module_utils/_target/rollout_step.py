@@ -138,6 +138,16 @@ def run(request: Request) -> dict[str, t.Any]:
             errno=error.errno,
         )
         answer.update(refused.result(), state=FAILED)
+    except Exception as error:  # pylint: disable=broad-except  # a rollout counts hosts, so each has to answer
+        import traceback
+
+        refused = RebootlessError(
+            "unexpected",
+            f"The step ended in a way that nobody has foreseen: {error!r}.",
+            "Report it with its details. An update that is not confirmed reverses itself at its deadline.",
+            traceback=traceback.format_exc(),
+        )
+        answer.update(refused.result(), state=FAILED)
     answer["failed"] = answer["state"] in BAD
     answer.update(step.known, changed=step.changed, **_host(request))
     if step.warnings:

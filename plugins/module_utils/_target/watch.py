@@ -224,12 +224,22 @@ def alive(record: dict[str, t.Any]) -> bool:
 
 
 def stop(record: dict[str, t.Any]) -> None:
-    """Kills the watcher, if it runs, so that its record can be written by someone else."""
+    """Kills the watcher, if it runs, so that its record can be written by someone else.
+
+    Raises ``RebootlessError`` code ``watcher_hangs`` if it cannot be killed, since it hangs in the kernel.
+    """
     end = time.monotonic() + 10
     while alive(record) and time.monotonic() < end:
         with contextlib.suppress(ProcessLookupError):
             os.kill(record["watcher"]["pid"], signal.SIGKILL)
         time.sleep(0.01)
+    if alive(record):
+        raise RebootlessError(
+            "watcher_hangs",
+            "The watcher on the host hangs in the kernel, and cannot be killed.",
+            "Look at the host's disks and its kernel log; the update reverses itself at its deadline.",
+            pid=record["watcher"]["pid"],
+        )
 
 
 def start_time(pid: int) -> int:
