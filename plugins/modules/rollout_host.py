@@ -92,7 +92,7 @@ options:
     default: 1500
   checks:
     description:
-      - Health checks, each a dictionary with O(checks[].kind), a C(name) for people, and the options of its kind.
+      - Health checks, each a dictionary with a C(kind), a C(name) for people, and the options of its kind.
       - Those called built-in are always run; to name one changes its options.
       - 'V(kernel_log), built-in: since the apply the kernel has logged no oops, BUG, WARNING, lockup, hung task or RCU
         stall, and no refusal of the helper module. C(patterns) are regular expressions of more lines that are bad,

@@ -35,7 +35,7 @@ READY_S = 30.0  # for the watcher to have written itself into the record
 PROCESS_NAME = b"rebootless-soak"  # 15 characters at most (PR_SET_NAME)
 PR_SET_NAME = 15
 
-GoBack = t.Callable[[dict[str, t.Any]], None]
+GoBack = t.Callable[[t.Dict[str, t.Any]], None]
 
 
 class Watch:
