@@ -124,7 +124,7 @@ class ActionModule(ActionBase):
                 host.answer,
                 host.groups,
                 host.own.get("rebootless_windows"),
-                host.own.get("rebootless_freezes", ()),
+                host.own.get("rebootless_freezes") or (),
                 host.own.get("rebootless_timezone"),
             )
             for name, host in found.items()
