@@ -133,6 +133,7 @@ class Fleet:
             lines[host] = {
                 "ansible_python_interpreter": str(interpreter),
                 "ansible_remote_tmp": str(directory / "tmp"),
+                "rebootless_state_directory": str(directory / "state"),
             }
         inventory = {"all": {"hosts": lines, "vars": {"ansible_connection": "local", "ansible_become": False}}}
         path = self.root / "inventory.json"
@@ -223,6 +224,18 @@ class Fleet:
             state = path.read_text().strip() if path.exists() else "absent"
             states[state] = states.get(state, 0) + 1
         return states
+
+    def kept(self) -> dict[str, int]:
+        """Bytes of a package, and of what the controller keeps of a host."""
+        rollouts = self.controller / "rollouts"
+        evidence = sum(path.stat().st_size for path in rollouts.glob("*/evidence.jsonl"))
+        everything = sum(path.stat().st_size for path in rollouts.rglob("*") if path.is_file())
+        return {
+            "bytes of a package": self.packages[0]["size"],
+            "bytes of evidence, per host": evidence // self.size,
+            "bytes kept of a rollout in all, per host": everything // self.size,
+            "bytes of the report's page": (self.controller / "report" / "report.html").stat().st_size,
+        }
 
     def spent(self) -> float:
         """Processor seconds of the hosts' own Python since the last call."""
