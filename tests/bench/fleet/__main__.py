@@ -143,8 +143,8 @@ def show(benches: list[Bench]) -> None:
         print(
             f"{size:>6} {run.what:8} {1000 * run.cpu_per_host:>6.0f} {1000 * run.controller_per_host:>11.0f} "
             f"{1000 * run.hosts_cpu / size:>6.0f} {1000 * cost.lingering / size:>6.0f} {cost.cpu:>8.1f} "
-            f"{cost.wall:>8.1f} {1000 * cost.wall / size:>13.0f} {cost.main_memory >> 20:>8} {cost.all_memory >> 20:>7} "
-            f"{run.tasks['most']:>11}"
+            f"{cost.wall:>8.1f} {1000 * cost.wall / size:>13.0f} {cost.main_memory >> 20:>8} "
+            f"{cost.all_memory >> 20:>7} {run.tasks['most']:>11}"
         )
     for each in benches:
         print()
