@@ -46,7 +46,10 @@ def existing_objects(change: UnitChange) -> Iterator[Finding]:
     for function in change.difference.functions:
         if function.change != "changed" or not is_living(change, function) or function.pre is None:
             continue
-        when, where = _runs(change, function.pre, {id(function.pre)})
+        found = _runs(change, function.pre, {id(function.pre)})
+        if found is None or len(found) != 1:
+            continue
+        ((when, where),) = found.items()
         if when == _BOOT and change.object_name == "vmlinux":
             yield finding(
                 change,
@@ -56,7 +59,7 @@ def existing_objects(change: UnitChange) -> Iterator[Finding]:
                 function=function.name,
                 change=function.change,
             )
-        elif when is not None:
+        else:
             yield _remark(change, function, when, where)
 
 
@@ -70,12 +73,15 @@ def _remark(change: UnitChange, function: Change, when: _When, where: str) -> Fi
     )
 
 
-def _runs(change: UnitChange, function: Piece, seen: set[int]) -> tuple[_When | None, str]:
-    """When ``function`` runs, and the member or function that says so; None if at other times, too."""
+def _runs(change: UnitChange, function: Piece, seen: set[int]) -> dict[_When, str] | None:
+    """When ``function`` runs, with the member or function that says so; None if at other times, too.
+
+    What is in ``seen`` has been asked already, such as the function that a cold part jumps back to.
+    """
     pieces = change.difference.correlation.pre
     found: dict[_When, str] = {}
     if function.is_global:
-        return None, ""  # other units may call it
+        return None  # other units may call it
     for user, r in uses(pieces, function):
         if user.section.name.startswith(_INITCALLS) or (user.lifetime == "init" and is_branch(user, r)):
             found.setdefault(_BOOT, user.name)
@@ -84,18 +90,14 @@ def _runs(change: UnitChange, function: Piece, seen: set[int]) -> tuple[_When | 
             slot = f"{members[0].struct}.{members[0].path.rpartition('.')[2]}" if members else ""
             when = next((when for pattern, when in _SLOTS if pattern.fullmatch(slot)), None)
             if when is None:
-                return None, ""
+                return None
             found.setdefault(when, f"{slot} of {source_name(user.name)}")
-        elif is_branch(user, r) or function.name.endswith(_FILLS):
-            if id(user) in seen:
-                continue
+        elif not is_branch(user, r) and not function.name.endswith(_FILLS):
+            return None  # its address is given away
+        elif id(user) not in seen:
             seen.add(id(user))
-            when, where = _runs(change, user, seen)
-            if when is None:
-                return None, ""
-            found.setdefault(when, where)
-        else:
-            return None, ""
-    if len(found) != 1:
-        return None, ""
-    return next(iter(found.items()))
+            theirs = _runs(change, user, seen)
+            if theirs is None:
+                return None
+            found = {**theirs, **found}
+    return found
