@@ -119,6 +119,7 @@ test:  ## all tests
 	$(MAKE) --no-print-directory test-unit
 	$(MAKE) --no-print-directory test-gates
 	$(MAKE) --no-print-directory test-integration
+	$(MAKE) --no-print-directory test-fleet FAULTS="-m quick"
 
 .PHONY: test-unit
 test-unit: $(VENV)/dev.stamp | $(TREE)  ## unit tests, with objects that gcc makes
@@ -131,6 +132,14 @@ test-gates: $(VENV)/dev.stamp  ## sanity, lint, types, documentation, licences
 .PHONY: test-integration
 test-integration: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## tests in stock kernels
 	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) pytest -v -n 2 --dist loadfile tests/integration $(ARGS)
+
+# Which faults of tests/fleet; all without it.
+FAULTS ?=
+
+.PHONY: test-fleet
+test-fleet: $(VENV)/dev.stamp | $(TREE)  ## a rollout over six stock hosts (Molecule), and all that can go wrong (FAULTS="-k panic")
+	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) molecule test -s fleet --destroy never
+	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) pytest -v -n 3 --dist worksteal tests/fleet $(FAULTS) $(ARGS)
 
 # A manifest of fixes (tests/coverage/corpus); CVEs to try, all if empty; builders; machines; 1 takes results that still hold.
 CORPUS ?= tests/coverage/corpus/manifest-6.1.176.json

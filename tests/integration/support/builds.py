@@ -88,7 +88,7 @@ class Builds:
 
     def __init__(self, controller: Runner, cache: pathlib.Path) -> None:
         self._controller = controller
-        self._cache = cache
+        self.cache = cache
 
     @functools.lru_cache(maxsize=64)  # noqa: B019 - one object for the whole run
     def tree(self, release: str) -> dict[str, t.Any]:
@@ -111,7 +111,7 @@ class Builds:
         `custom` are its custom codes: the source that each belongs to, and its text.
         """
         tree = self.tree(release)
-        directory = self._cache / "integration" / release
+        directory = self.cache / "integration" / release
         directory.mkdir(parents=True, exist_ok=True)
         patch = directory / f"{name}-{version}.patch"
         patch.write_text("".join(self.patch(release, edit) for edit in edits))
@@ -134,7 +134,7 @@ class Builds:
 
     def helper_of_abi(self, abi: int) -> pathlib.Path:
         """Sources of a helper module that differs in its ABI's number only."""
-        directory = self._cache / "integration" / f"kmod-abi-{abi}"
+        directory = self.cache / "integration" / f"kmod-abi-{abi}"
         with _locked(directory):
             shutil.rmtree(directory, ignore_errors=True)
             shutil.copytree(KMOD, directory)
@@ -160,7 +160,7 @@ class Builds:
         tree = self.tree(release)
         sources = sorted(path for path in TEST_MODULES.iterdir() if path.is_file() and path.suffix in ("", ".c", ".h"))
         digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
-        directory = self._cache / "integration" / release / f"kmod-{digest}"
+        directory = self.cache / "integration" / release / f"kmod-{digest}"
         with _locked(directory):
             if not (directory / "done").exists():
                 shutil.rmtree(directory, ignore_errors=True)
@@ -174,6 +174,6 @@ class Builds:
         return directory
 
     def _module(self, module: str, /, **options: t.Any) -> dict[str, t.Any]:
-        result = self._controller.module("localhost", module, cache=str(self._cache), **options)
+        result = self._controller.module("localhost", module, cache=str(self.cache), **options)
         assert not result["failed"], result
         return result

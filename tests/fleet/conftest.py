@@ -1,0 +1,89 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What goes wrong on purpose.
+
+The machines of the molecule scenario `fleet` are three pairs here, each with a controller of its own.
+
+A test takes `pair`: two machines with the same kernel, on which nothing of the product is left, and a service that has
+to be whole when the test is over.  Three workers of pytest-xdist can run side by side.  REBOOTLESS_KEEP_LAB=1 keeps the
+machines for the next run; REBOOTLESS_LAB names another lab.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pathlib
+import shutil
+import sys
+import typing as t
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "integration"))
+
+from scene import service
+from scene.pair import Pair
+from support.builds import Builds
+from support.runner import Runner
+
+CACHE = pathlib.Path(os.environ.get("REBOOTLESS_CACHE", "~/.cache/rebootless")).expanduser()
+NAME = os.environ.get("REBOOTLESS_LAB", "fleet")
+LAB = CACHE / "lab" / NAME
+SCENARIO = pathlib.Path(__file__).resolve().parents[2] / "extensions" / "molecule" / "fleet"
+PAIRS = [("app1", "app2"), ("web1", "web2"), ("db1", "db2")]
+
+
+def lab_playbook(name: str) -> None:
+    Runner(variables={"lab_name": NAME, "lab_cache": str(CACHE)}).playbook(
+        f"rebootless.splice.{name}", "-e", f"@{SCENARIO / 'vars' / 'lab.yml'}", variables={"lab_name": NAME}
+    )
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    is_worker = hasattr(session.config, "workerinput")
+    if not is_worker and LAB.exists() and not os.environ.get("REBOOTLESS_KEEP_LAB"):
+        lab_playbook("lab_down")
+
+
+@contextlib.contextmanager
+def locked(name: str, wait: bool = True) -> t.Iterator[bool]:
+    """A lock between the workers of a run; false if another one has it."""
+    path = CACHE / "locks" / f"fleet-{NAME}-{name}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+@pytest.fixture(scope="session")
+def lab() -> pathlib.Path:
+    """The machines, running."""
+    with locked("lab"):
+        lab_playbook("lab_up")
+    return LAB
+
+
+@pytest.fixture(scope="session")
+def own_pair(lab: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Pair]:
+    """Two machines for this worker alone."""
+    with contextlib.ExitStack() as stack:
+        names = next(names for names in PAIRS if stack.enter_context(locked(names[0], wait=False)))
+        directory = LAB / f"controller-{names[0]}"
+        shutil.rmtree(directory, ignore_errors=True)
+        yield Pair(lab, names, Builds(Runner(), CACHE), directory)
+
+
+@pytest.fixture
+def pair(own_pair: Pair) -> t.Iterator[Pair]:
+    """Two machines with nothing of the product on them; afterwards no line of their service is missing."""
+    own_pair.clean()
+    yield own_pair
+    for machine in own_pair.machines:
+        service.check(machine)

@@ -1,0 +1,122 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Faults that are there before anything is switched: the host is left as it was, and the rollout stops at it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import pathlib
+
+import pytest
+from scene import updates
+from scene.pair import Pair
+from support.observe import PROBE
+
+pytestmark = pytest.mark.quick
+
+FUNCTION, BEHIND_FENTRY = "unix_ioctl", 5
+
+
+def refused(pair: Pair, plan: pathlib.Path, state: str, *codes: str) -> None:
+    """Asserts that the first machine refused, the second one was never begun, and both kernels are what they were."""
+    (first, code), second = pair.outcome(plan)
+    assert (first, second) == (state, ("pending", "")), pair.evidence(plan)
+    assert code in codes, pair.evidence(plan)
+    assert pair.live() == [[], []]
+    assert pair.untouched() == [True, True]
+
+
+def test_nothing_goes_wrong(pair):
+    """What the other tests are measured by."""
+    plan = pair.plan(updates.FIX)
+    pair.rollout(plan)
+    assert [state for state, _code in pair.outcome(plan)] == ["confirmed", "confirmed"]
+    assert pair.live() == [["fleet-fix confirmed"]] * 2
+    assert pair.probes() == ["fixed", "fixed"]
+
+
+def test_full_disk(pair):
+    plan = pair.plan(updates.FIX)
+    pair.first.run("cat /dev/zero > /root/fleet-full; sync", check=False)
+    try:
+        pair.rollout(plan, ok=False)
+    finally:
+        pair.first.run("rm -f /root/fleet-full; sync")
+    refused(pair, plan, "failed", "store_failed", "no_room", "record_failed", "disk_full")
+    assert pair.first.out("ls /var/lib/rebootless/*.rbl.tar.gz 2>/dev/null || true") == "", "half a package"
+
+    pair.rollout(plan, rebootless_retry=[pair.first.name], rebootless_continue=True)
+    assert pair.live() == [["fleet-fix confirmed"]] * 2, "with room it goes on"
+
+
+@contextlib.contextmanager
+def module(pair: Pair, name: str, **parameters: object):
+    """One of the modules of tests/integration/kmod, in the first machine's kernel."""
+    machine = pair.first
+    machine.put(pair.builds.test_modules(machine.release) / f"{name}.ko", f"/root/fleet-{name}.ko")
+    machine.run(f"insmod /root/fleet-{name}.ko " + " ".join(f"{key}={value}" for key, value in parameters.items()))
+    try:
+        yield
+    finally:
+        machine.run(f"rmmod {name}")
+
+
+def test_function_busy_for_ever(pair):
+    plan = pair.plan(updates.FIX, rebootless_tries=4)
+    with module(pair, "busy", symbol=FUNCTION, offset=BEHIND_FENTRY):
+        pair.first.write("/root/fleet-sleeper.py", PROBE.encode())
+        task = pair.first.start("exec python3 /root/fleet-sleeper.py")
+        pid = pair.first.wait_until(lambda: int(pair.first.out("cat /sys/module/busy/parameters/sleeper")))
+        pair.first.wait_until(lambda: pair.first.run("dmesg | grep 'busy: pid' | tail -1").stdout)
+        pair.rollout(plan, ok=False)
+        (line,) = [line for line in pair.evidence(plan) if line["event"] == "host" and line["host"] == pair.first.name]
+        assert line["details"]["task"] == f"{pid} python3"
+    assert task.wait(60) == 0, "the task was let go, and goes on as if nothing had been"
+    refused(pair, plan, "failed", "busy_function")
+
+
+def test_kprobe_in_the_function(pair):
+    plan = pair.plan(updates.FIX)
+    with module(pair, "probe_inside", symbol=FUNCTION, offset=BEHIND_FENTRY):
+        pair.rollout(plan, ok=False)
+    refused(pair, plan, "failed", "no_match")
+
+
+def test_another_build_of_the_same_version(pair):
+    """The kernel's build ID is another one than the plan's; its release and version are the same."""
+    plan = pair.plan(updates.FIX)
+    build_id = bytes.fromhex(json.loads(plan.read_text())["hosts"][pair.first.name]["build_id"])
+    notes = pair.first.read("/sys/kernel/notes")
+    address = pair.first.symbol("__start_notes") + notes.index(build_id)
+    with pair.first.debugger() as debugger:
+        debugger.write(address, bytes([build_id[0] ^ 1]))
+    try:
+        pair.rollout(plan, ok=False)
+        refused(pair, plan, "uncovered", "build_id_mismatch", "other_kernel")
+        planned = json.loads(pair.plan(updates.FIX).read_text())
+        assert list(planned["hosts"]) == [pair.second.name]
+        assert planned["left_out"][pair.first.name]["state"] == "uncovered"
+    finally:
+        with pair.first.debugger() as debugger:
+            debugger.write(address, build_id[:1])
+
+
+@pytest.mark.parametrize("file", ["package", "manifest"])
+def test_store_with_one_flipped_bit(pair, file):
+    plan = pair.plan(updates.FIX)
+    planned = json.loads(plan.read_text())
+    version = pathlib.Path(planned["store"], planned["update"]["name"], planned["update"]["version"])
+    name = planned["hosts"][pair.first.name]["package"] if file == "package" else "manifest.json"
+    content = (version / name).read_bytes()
+    place = len(content) // 2
+    (version / name).write_bytes(content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 :])
+    try:
+        run = pair.rollout(plan, ok=False)
+    finally:
+        (version / name).write_bytes(content)
+    assert name in run.output, "it says which file"
+    assert set(pair.states(plan).values()) <= {"pending", "failed"}
+    assert pair.live() == [[], []]
+    assert pair.untouched() == [True, True]
+    assert not any(pair.first.out("ls /var/lib/rebootless/*.rbl.tar.gz 2>/dev/null || true")), "it reached the host"
