@@ -45,6 +45,9 @@ LOOPBACK = "127.0.0.1"
 GUEST_SSH_PORT = 22
 STOP_TIMEOUT_S = 10.0
 POLL_S = 0.25
+# For one greeting: at first short, since a machine that boots drops what comes too early; then longer and longer, for
+# one that is emulated on processors with much else to do.
+ANSWER_S, ANSWER_MAX_S = 2.0, 30.0
 # tb-size: MiB of translated code that QEMU keeps; its default is a gigabyte for each machine
 ACCELERATORS = {"kvm": "kvm", "tcg": "tcg,thread=multi,tb-size=256"}
 PANIC_ACTIONS = {"pause": ("pause", ()), "reboot": ("none", ("panic=-1",))}
@@ -244,7 +247,9 @@ class Machine:
         Raises ``RebootlessError`` `machine_panicked`, `machine_exited` or `machine_timeout`.
         """
         begin = time.monotonic()
-        while not _ssh_answers(self.record()["ssh_port"]):
+        patience = ANSWER_S
+        while not _ssh_answers(self.record()["ssh_port"], patience):
+            patience = min(2 * patience, ANSWER_MAX_S)
             self.check()
             if time.monotonic() - begin > timeout:
                 raise self._failure("machine_timeout", f"did not answer by SSH within {timeout:g} seconds")
@@ -289,10 +294,10 @@ def _free_port(wanted: int) -> int:
     raise RebootlessError("no_free_port", "No loopback port is free.", "End programs that hold ports, then try again.")
 
 
-def _ssh_answers(port: int) -> bool:
+def _ssh_answers(port: int, timeout: float) -> bool:
     # QEMU accepts the connection long before the machine does: only the server's greeting proves anything.
     try:
-        with socket.create_connection((LOOPBACK, port), timeout=2.0) as connection:
+        with socket.create_connection((LOOPBACK, port), timeout=timeout) as connection:
             return connection.recv(4) == b"SSH-"
     except OSError:
         return False
