@@ -317,6 +317,37 @@ not_applicable:
       description: Why, in a sentence.
       returned: always
       type: str
+asked:
+  description:
+    - How many of the units that include a patched file were left out, and why. Those that are left were compiled,
+      before and after.
+  returned: success
+  type: dict
+  sample:
+    not_named: 4175
+    same_source: 4
+    differs: 1
+  contains:
+    not_named:
+      description: Nothing in their sources mentions what changes, in whichever way.
+      returned: if there are any
+      type: int
+    same_source:
+      description: Their preprocessed source is the same as before.
+      returned: if there are any
+      type: int
+    unused:
+      description: Only declarations differ that nothing in them uses.
+      returned: if there are any
+      type: int
+    same_code:
+      description: The compiler alone makes the same object.
+      returned: if there are any
+      type: int
+    differs:
+      description: What was left to be compiled.
+      returned: if there are any
+      type: int
 timings:
   description: Seconds that each phase took.
   returned: success

@@ -10,10 +10,7 @@ import pytest
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.declarations import (
     Comparer,
-    changed_names,
-    digest,
     split,
-    uses,
 )
 
 HEADER = """\
@@ -120,57 +117,3 @@ def test_a_use_by_what_counts_makes_a_declaration_count(verdict):
     text = WHOLE.replace("return live(u);", "return live(u) + middle((void *)u);")
     assert not verdict("return u->a; }", "return u->a + 1; }", text)
     assert not verdict("struct unused { int a;", "struct unused { int b; int a;", text)
-
-
-RAW = """\
-/* { a comment; with "quotes */
-#ifndef GUARD
-#define GUARD
-#define MACRO(x) \\
-\tdo { leaf(x); } while (0)
-struct thing {
-\tint a;	// one }
-};
-#ifdef CONFIG_X
-static __always_inline int leaf(struct thing *t)
-{
-\treturn t->a;
-}
-#else
-static inline int leaf(struct thing *t) { return 0; }
-#endif
-#endif
-"""
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "names"),
-    [
-        ("return t->a;", "return t->a + 1;", {b"leaf": 1}),
-        ("int a;", "int a, b;", {b"thing": 1}),
-        ("#else\n", "#else\nint fresh(int a, int b);\n", {b"fresh": 0}),
-        ("a comment;", "no comment;", {}),
-        ("leaf(x);", "leaf(x + 1);", None),
-        ("#ifdef CONFIG_X", "#ifdef CONFIG_Y", None),
-        ("#else\n", "#else\nint variable;\n", None),
-        ("#endif\n#endif", "#endif\n#include <x.h>\n#endif", None),
-    ],
-)
-def test_names_that_a_change_of_a_header_goes_by(old, new, names):
-    assert RAW.count(old) == 1
-    assert changed_names([(RAW.encode(), RAW.replace(old, new).encode())]) == names
-
-
-def test_declarations_that_change_places_go_by_no_name():
-    assert changed_names([(b"int a(int x, int y);\nstruct b;\n", b"struct b;\nint a(int x, int y);\n")]) is None
-
-
-def test_uses_are_counted_beyond_the_declaration_itself():
-    text = b"int leaf(void) { } leaflet"
-    assert not uses(digest(text), {b"leaf": 1})
-    assert not uses(digest(text), {})
-    assert not uses(digest(text), {b"other": 0})
-    assert not uses(digest(b""), {b"leaf": 0})
-    assert uses(digest(text), {b"leaf": 0})
-    assert uses(digest(text + b" f = leaf;"), {b"leaf": 1})
-    assert uses(digest(text + b" f = leaf;"), {b"leaf": 0})

@@ -11,15 +11,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections import Counter
-from typing import Iterable, Iterator, Mapping
+from typing import Iterator
 
 _TOKEN = re.compile(rb'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|^#[^\n]*|[{};]', re.MULTILINE)
-_COMMENT = re.compile(rb'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|//[^\n]*|/\*.*?\*/', re.DOTALL)
 _IDENTIFIER = re.compile(rb"[A-Za-z_]\w*")
 _ATTRIBUTE = re.compile(rb"\b__attribute__\s*\(")
 # With one of these even an unused declaration may leave something in the object.
-_TRACE = re.compile(
+TRACE = re.compile(
     rb"\b(?:__)?(?:asm|used|retain|constructor|destructor|alias|weak|weakref|ifunc|symver|externally_visible)(?:__)?\b"
 )
 _TYPE = re.compile(rb"\s*(?:__extension__\s+)?(?:struct|union|enum)\b")
@@ -29,7 +27,7 @@ _FUNCTION = re.compile(rb"\s*(?:[A-Za-z_]\w*[\s*]+)+([A-Za-z_]\w*)\s*\(\s*(?![*\
 _VARIABLE = re.compile(rb"\s*extern\b[^;=]*[\s*)]([A-Za-z_]\w*)\s*(?:\[[^\[\]]*\]\s*)*;\s*")
 _TYPEDEF = re.compile(rb"\s*(?:__extension__\s+)?typedef\b[^;(]*[\s*)]([A-Za-z_]\w*)\s*(?:\[[^\[\]]*\]\s*)*;\s*")
 _FUNCTION_TYPE = re.compile(rb"\s*typedef\b[^;(]*\(\s*\*\s*([A-Za-z_]\w*)\s*\)\s*\([^;]*\)\s*;\s*")
-_INLINE = {b"inline", b"__inline", b"__inline__", b"__always_inline"}
+INLINE = {b"inline", b"__inline", b"__inline__", b"__always_inline"}
 _KEYWORDS = frozenset(
     b"auto break case char const continue default do double else enum extern float for goto if inline int long "
     b"register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while "
@@ -87,55 +85,12 @@ class Comparer:
     def _declaration(self, text: bytes) -> _Declaration:
         known = self._known.get(text)
         if known is None:
-            names = _names(text)
+            names = names_of(text)
             known = _Declaration(names, frozenset(_IDENTIFIER.findall(text)))
             if len(self._known) >= self._LIMIT:
                 self._known.clear()
             self._known[text] = known
         return known
-
-
-def changed_names(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, int] | None:
-    """By what a source has to use headers to be changed by their change: names, and how often each is there if not.
-
-    ``pairs`` are the headers' texts before and after.  None if more changes than declarations that count only when
-    their names are used: a directive, a variable, the order.
-    """
-    allowed: dict[bytes, int] = {}
-    for pre, post in pairs:
-        ours, theirs = list(split(_plain(pre))), list(split(_plain(post)))
-        here, there = set(ours), set(theirs)
-        if [text for text in ours if text in there] != [text for text in theirs if text in here]:
-            return None
-        for text in here ^ there:
-            names = _names(text)
-            if names is None or b"#" in text:
-                return None
-            for name in names:
-                # Its own declaration mentions it once; more than one, or a use, needs a closer look.
-                allowed[name] = max(allowed.get(name, 0), 1 if text in here else 0)
-    return allowed
-
-
-def digest(source: bytes) -> bytes:
-    """What ``uses`` needs to know of a preprocessed source: the names in it once, an empty line, those more often."""
-    counts = Counter(_IDENTIFIER.findall(source))
-    once = b"\n".join(name for name, count in counts.items() if count == 1)
-    more = b"\n".join(name for name, count in counts.items() if count > 1)
-    return once + b"\n\n" + more
-
-
-def uses(digested: bytes, allowed: Mapping[bytes, int]) -> bool:
-    """Whether a source, as ``digest`` describes it, mentions a name more often than ``changed_names`` allows."""
-    once, _empty, more = digested.partition(b"\n\n")
-    if not set(more.split(b"\n")).isdisjoint(allowed):
-        return True
-    return not set(once.split(b"\n")).isdisjoint(name for name, count in allowed.items() if count == 0)
-
-
-def _plain(text: bytes) -> bytes:
-    """A source without comments, and with its continued lines joined."""
-    return _COMMENT.sub(lambda m: m.group() if m.group()[:1] in b"\"'" else b" ", text).replace(b"\\\n", b" ")
 
 
 def split(source: bytes) -> Iterator[bytes]:
@@ -149,7 +104,7 @@ def split(source: bytes) -> Iterator[bytes]:
             depth += 1
         elif token == 0x7D:  # }
             depth -= 1
-            if not depth and _is_function(source[start:first_brace]):
+            if not depth and is_function(source[start:first_brace]):
                 yield source[start : match.end()].strip()
                 start = match.end()
         elif token == 0x3B and not depth:  # ;
@@ -165,7 +120,7 @@ def split(source: bytes) -> Iterator[bytes]:
         yield rest
 
 
-def _is_function(head: bytes) -> bool:
+def is_function(head: bytes) -> bool:
     """Whether what stands before a brace is a function's head, not a type's or an initialiser's."""
     head = without_attributes(head)
     return b"(" in head and b"=" not in head and not _TYPE.fullmatch(head)
@@ -186,16 +141,16 @@ def without_attributes(text: bytes) -> bytes:
     return b"".join(parts) + b" " + text[at:]
 
 
-def _names(text: bytes) -> tuple[bytes, ...] | None:
+def names_of(text: bytes) -> tuple[bytes, ...] | None:
     """The names that a declaration is used by, if it leaves no trace in the object when none of them is."""
     if text.startswith(b"#"):
         return None
     head, brace, _body = text.partition(b"{")
-    if b"=" in without_attributes(head) or _TRACE.search(head):
+    if b"=" in without_attributes(head) or TRACE.search(head):
         return None
     if brace and text.endswith(b"}"):
         return _inline_function(without_attributes(head))
-    if _TRACE.search(text) or not text.endswith(b";"):
+    if TRACE.search(text) or not text.endswith(b";"):
         return None
     if brace:
         return _type(text)
@@ -209,7 +164,7 @@ def _names(text: bytes) -> tuple[bytes, ...] | None:
 def _inline_function(head: bytes) -> tuple[bytes, ...] | None:
     words = set(_IDENTIFIER.findall(head))
     match = _FUNCTION.match(head)
-    if b"static" not in words or not words & _INLINE or match is None:
+    if b"static" not in words or not words & INLINE or match is None:
         return None
     return None if match.group(1) in _KEYWORDS else (match.group(1),)
 

@@ -2,22 +2,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which units a patch to files that others include really changes.  Private to rebootless.splice.
 
-Hundreds of units may include a header, of which a few come out otherwise.  Each is asked in turn, the cheap questions
-first: whether it mentions what changes, whether its preprocessed source is the same, whether what differs in it can
-leave a trace in the object (declarations.py), and whether the compiler alone, without debug information, makes the
-same of it.
+Thousands of units may include a header, of which a few come out otherwise.  The text of the sources says of most that
+what changes is nothing to them (screen.py).  Each of the others is asked in turn, the cheap questions first: whether
+its preprocessed source is the same, whether what differs in it can leave a trace in the object (declarations.py), and
+whether the compiler alone, without debug information, makes the same of it.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
 import json
+import os
 import posixpath
+import re
 import subprocess
 import tempfile
-import zlib
+import time
+from collections import Counter
 from pathlib import Path
-from typing import Mapping, Sequence
+from typing import AbstractSet as Set
+from typing import Iterable, Mapping, Sequence
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import (
     Cache,
@@ -27,12 +31,8 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.cache imp
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.commands import Say, clean_environment
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compiler import SECTION_FLAGS
-from ansible_collections.rebootless.splice.plugins.module_utils._build.declarations import (
-    Comparer,
-    changed_names,
-    digest,
-    uses,
-)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.declarations import Comparer
+from ansible_collections.rebootless.splice.plugins.module_utils._build.includes import IncludeGraph
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel_tree import KernelTree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.overlay import PatchedSource
 from ansible_collections.rebootless.splice.plugins.module_utils._build.saved_command import (
@@ -42,43 +42,92 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.saved_com
     read_recipes,
     read_saved,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._build.screen import Screen, Screened
 from ansible_collections.rebootless.splice.plugins.module_utils._build.units import Unit
 
 _RECIPES = "recipes.json"
-_WORDS = "words"  # in the tree: the names in the preprocessed sources of unpatched units
 _QUICK = "quick"  # in the tree: what the compiler alone makes of unpatched units, by SHA-256
 _QUICK_FLAGS = (*SECTION_FLAGS, "-g0", "-w")
+# The preprocessed text without directives that say where a line is from; and any number for what counts up: names that
+# hold it are local to the unit, and the comparison of objects does not go by it.
+_PREPROCESSED = ("-P", "-D__COUNTER__=0")
+_DEFINED = re.compile(r"-D\S+")
+_WORD = re.compile(r"[A-Za-z_]\w*")
+# How a unit was found to stay as it is, in the order of the questions.
+NOT_NAMED, SAME_SOURCE, UNUSED, SAME_CODE = "not_named", "same_source", "unused", "same_code"
+DIFFERS = "differs"
+_FEW = 16  # units
 _STEP = 20  # units between two lines of progress
 
 
 class Narrower:
     """Finds the units of ``tree`` that ``patched`` changes among those that include a patched file."""
 
-    def __init__(self, tree: KernelTree, patched: PatchedSource, jobs: int, say: Say) -> None:
+    def __init__(
+        self, tree: KernelTree, patched: PatchedSource, graph: IncludeGraph, jobs: int, say: Say = lambda text: None
+    ) -> None:
         self._tree = tree
         self._patched = patched
+        self._graph = graph
         self._jobs = jobs
         self._say = say
         self._kept = Cache(tree.path)
         self._original = Place(tree.source, tree.source)
         self._comparer = Comparer()
-        self._names = changed_names(
-            (Path(tree.source, path).read_bytes(), file.text(numbered=False)) for path, file in patched.files.items()
-        )
+        self.counts: Counter[str] = Counter()  # of units, by what was found of them
+        self.names: tuple[str, ...] = ()  # what the change goes by, and what goes by that; empty if by no name
 
     def changed(self, units: Sequence[Unit]) -> list[Unit]:
         """Those of ``units`` whose objects may differ, in their order; never one too few."""
         commands = {unit.name: command for unit, command in zip(units, self.commands(units))}
-        self._patched.admit([command for command in commands.values() if command is not None])
+        asked = self._concerned(units, commands)
+        self.counts[NOT_NAMED] += len(units) - len(asked)
+        self._patched.admit([command for unit in asked if (command := commands[unit.name]) is not None])
         found: list[Unit] = []
+        start = time.monotonic()
         with concurrent.futures.ThreadPoolExecutor(self._jobs) as pool:
-            verdicts = pool.map(lambda unit: self._differs(unit, commands[unit.name]), units)
-            for number, (unit, differs) in enumerate(zip(units, verdicts), 1):
-                if differs:
+            verdicts = pool.map(lambda unit: self._verdict(unit, commands[unit.name]), asked)
+            for number, (unit, verdict) in enumerate(zip(asked, verdicts), 1):
+                self.counts[verdict] += 1
+                if verdict == DIFFERS:
                     found.append(unit)
-                if number % _STEP == 0 or number == len(units):
-                    self._say(f"compare {number}/{len(units)} units that include a patched file, {len(found)} differ")
+                if number % _STEP == 0 or number == len(asked):
+                    left = (time.monotonic() - start) / number * (len(asked) - number)
+                    self._say(f"compare {number}/{len(asked)} units, {len(found)} differ; {left:.0f} s left")
         return found
+
+    def _concerned(self, units: Sequence[Unit], commands: Mapping[str, SavedCommand | None]) -> list[Unit]:
+        """Those of ``units`` that the text of the sources does not show to be none of the patch's business."""
+        if len(units) <= _FEW:
+            return list(units)  # asked sooner than all sources are looked through
+        screened = self._screen({command.source for command in self._recipes().values()})
+        self.names = screened.names
+        if screened.files is None:
+            return list(units)
+        reached = self._graph.reached_from(screened.files)
+        words = set(screened.names)
+        asked = []
+        for unit in units:
+            command = commands[unit.name]
+            own = None if command is None else self._below(command.source)
+            if own is None or own in reached or command is None or not _is_plain_c(command, words):
+                asked.append(unit)
+        self._say(f"{len(units) - len(asked)} of {len(units)} units that include a patched file name nothing of it")
+        return asked
+
+    def _screen(self, sources: Iterable[str]) -> Screened:
+        below = [path for source in sources if (path := self._below(source)) is not None]
+        roots = (Path(self._tree.source), Path(self._tree.build))
+        changes = {path: ((roots[0] / path).read_bytes(), file.marked()) for path, file in self._patched.files.items()}
+        return Screen(roots, [*below, *changes], self._graph, self._kept).look(changes)
+
+    def _below(self, source: str) -> str | None:
+        """Where a command's source is, below the kernel's source or the build directory."""
+        path = os.path.normpath(os.path.join(self._tree.build, source))
+        for root in (self._tree.source, self._tree.build):
+            if path.startswith(f"{root}/") and os.path.isfile(path):
+                return path[len(root) + 1 :]
+        return None
 
     def commands(self, units: Sequence[Unit]) -> list[SavedCommand | None]:
         """How each unit is compiled; None where only Kbuild knows, since something has to be made first."""
@@ -104,34 +153,19 @@ class Narrower:
             rows = json.loads(path.read_text(encoding="utf-8"))
         return {name: SavedCommand(row[0], name, row[1], ()) for name, row in rows.items()}
 
-    def _differs(self, unit: Unit, command: SavedCommand | None) -> bool:
+    def _verdict(self, unit: Unit, command: SavedCommand | None) -> str:
         if command is None:
-            return True
+            return DIFFERS
         place = self._patched.numbered.place
-        is_c = command.source.endswith(".c")
-        if is_c and self._names is not None:
-            mentioned = self._mentioned(unit, command)
-            if mentioned is not None and not uses(mentioned, self._names):
-                return False
-        pre = self._output(command.preprocess(self._original))
-        post = self._output(command.preprocess(place)) if pre is not None else None
+        pre = self._output(command.preprocess(self._original, _PREPROCESSED))
+        post = self._output(command.preprocess(place, _PREPROCESSED)) if pre is not None else None
         if pre is None or post is None:
-            return True  # generated files are missing, or the patch is wrong: the whole way of a unit will tell
-        if pre == post or (is_c and self._comparer.same_object(pre, post)):
-            return False
-        return self._quick_digest(unit, command) != self._compiled(command, place)
-
-    def _mentioned(self, unit: Unit, command: SavedCommand) -> bytes | None:
-        """Which names the unpatched unit mentions, kept in the tree; None if it cannot be preprocessed."""
-        path = self._kept.path(_WORDS, unit.name, sha256_of(command.command)[:16])
-        if path.is_file():
-            return zlib.decompress(path.read_bytes())
-        pre = self._output(command.preprocess(self._original))
-        if pre is None:
-            return None
-        mentioned = digest(pre)
-        write_atomically(path, zlib.compress(mentioned, 1))
-        return mentioned
+            return DIFFERS  # generated files are missing, or the patch is wrong: the whole way of a unit will tell
+        if pre == post:
+            return SAME_SOURCE
+        if command.source.endswith(".c") and self._comparer.same_object(pre, post):
+            return UNUSED
+        return SAME_CODE if self._quick_digest(unit, command) == self._compiled(command, place) else DIFFERS
 
     def _quick_digest(self, unit: Unit, command: SavedCommand) -> str | None:
         """SHA-256 of the unpatched unit's object, kept in the tree; None if it does not compile."""
@@ -160,3 +194,9 @@ class Narrower:
             check=False,
         )
         return done.stdout if done.returncode == 0 else None
+
+
+def _is_plain_c(command: SavedCommand, words: Set[str]) -> bool:
+    """Whether a unit is C, and its command itself brings none of ``words`` into it."""
+    brought = {word for option in _DEFINED.findall(command.command) for word in _WORD.findall(option[2:])}
+    return command.source.endswith(".c") and not brought & words and "__ASSEMBLY__" not in brought

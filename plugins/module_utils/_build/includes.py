@@ -32,6 +32,9 @@ _LINE = re.compile(
     r"^(?P<file>[^:\n]+):\s*#\s*(?:include|define\s+\w+)\s*(?:(?P<how>[<\"])(?P<name>[^\">\n]+)[\">]|(?P<trace>\w+))",
     re.MULTILINE,
 )
+# What the kernel's makefiles have every source include (scripts/Makefile.lib, LINUXINCLUDE and c_flags).
+_ALWAYS = ("include/linux/compiler-version.h", "include/linux/kconfig.h", "include/linux/compiler_types.h")
+_SOURCES = (".c", ".S")
 # Headers that are generated when they are needed, and so may not be there yet -> what they include.
 _GENERATED = ((re.compile(r"(.*/)?[^/]+\.asn1\.h"), ("linux/asn1_decoder.h",)),)
 
@@ -61,6 +64,9 @@ class IncludeGraph:
                 name = match["name"] or f"{match['trace']}.h"
                 for path in resolver.find(includer, name, match["how"] == '"'):
                     includers.setdefault(path, set()).add(includer)
+        every = {path for found in by_name.values() for path in found}
+        for path in every.intersection(_ALWAYS):
+            includers.setdefault(path, set()).update(other for other in every if other.endswith(_SOURCES))
         return cls({path: sorted(found) for path, found in includers.items()})
 
     @classmethod
@@ -77,16 +83,28 @@ class IncludeGraph:
         """The files that include one of ``paths`` themselves."""
         return {includer for path in paths for includer in self._includers.get(path, ())}
 
+    def included_by(self, paths: Iterable[str]) -> set[str]:
+        """``paths`` and all files that they may include, directly or not."""
+        included: dict[str, list[str]] = {}
+        for path, includers in self._includers.items():
+            for includer in includers:
+                included.setdefault(includer, []).append(path)
+        return _closure(paths, included)
+
     def reached_from(self, paths: Iterable[str]) -> set[str]:
         """``paths`` and all files that include one of them, directly or not."""
-        seen = set(paths)
-        waiting = list(seen)
-        while waiting:
-            for includer in self._includers.get(waiting.pop(), ()):
-                if includer not in seen:
-                    seen.add(includer)
-                    waiting.append(includer)
-        return seen
+        return _closure(paths, self._includers)
+
+
+def _closure(paths: Iterable[str], following: Mapping[str, Iterable[str]]) -> set[str]:
+    seen = set(paths)
+    waiting = list(seen)
+    while waiting:
+        for path in following.get(waiting.pop(), ()):
+            if path not in seen:
+                seen.add(path)
+                waiting.append(path)
+    return seen
 
 
 class _Resolver:

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Iterable
+from typing import Iterable, Iterator
 
+_LINE = "#line "
 _TOKEN = re.compile(r'/\*|//|"|\'|[()]')
 _DIRECTIVE = re.compile(r"\s*#\s*(\w+)")
 _END_OF_LITERAL = {'"': re.compile(r'(?:[^"\\]|\\.)*"'), "'": re.compile(r"(?:[^'\\]|\\.)*'")}
@@ -110,17 +111,26 @@ def renumber(lines: Iterable[Line], assembler: bool = False) -> list[str]:
     A directive waits for the next line before which it may stand: not inside a comment, a continued line or
     parentheses.  Behind a conditional that holds one it is repeated, as the compiler may have skipped it.
     """
+    return [text for text, _moved in _numbered(lines, assembler)]
+
+
+def mark_moved(lines: Iterable[Line], mark: str, assembler: bool = False) -> list[str]:
+    """The text of ``lines`` without directives; ``mark`` is before unchanged lines of code that get another number."""
+    numbered = ((text, moved) for text, moved in _numbered(lines, assembler) if not text.startswith(_LINE))
+    return [f"{mark} {text}" if moved and not _DIRECTIVE.match(text) else text for text, moved in numbered]
+
+
+def _numbered(lines: Iterable[Line], assembler: bool) -> Iterator[tuple[str, bool]]:
+    """The output of ``renumber``, and whether a line of it is unchanged and yet may have another number than before."""
     scanner = _Scanner(assembler)
-    output: list[str] = []
     presumed: int | None = 1  # the number that the compiler gives to the next line; None if that depends
     for line in lines:
         if line.origin is not None and line.origin != presumed and scanner.safe:
-            output.append(f"#line {line.origin}")
+            yield f"{_LINE}{line.origin}", False
             presumed = line.origin
             for conditional in scanner.conditionals:
                 conditional.renumbered = True
-        output.append(line.text)
+        yield line.text, line.origin is not None and line.origin != presumed
         presumed = None if presumed is None else presumed + 1
         if scanner.feed(line.text):
             presumed = None
-    return output

@@ -15,10 +15,11 @@ from pathlib import Path, PurePosixPath
 from typing import Sequence
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.deps import require, unidiff
-from ansible_collections.rebootless.splice.plugins.module_utils._build.line_numbers import Line, renumber
+from ansible_collections.rebootless.splice.plugins.module_utils._build.line_numbers import Line, mark_moved, renumber
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 _NULL = "/dev/null"
+_MOVED = "rebootless_moved"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +96,11 @@ class PatchedFile:
             lines = renumber(self.lines, assembler=self.path.endswith(".S"))
         else:
             lines = [line.text for line in self.lines]
+        return "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape") + self.appended
+
+    def marked(self) -> bytes:
+        """The source, with a word before unchanged lines whose numbers could not be kept, so that they differ."""
+        lines = mark_moved(self.lines, _MOVED, assembler=self.path.endswith(".S"))
         return "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape") + self.appended
 
     def hunk_at(self, line: int) -> Placed | None:

@@ -26,7 +26,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.units imp
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
-_GRAPH = "includes.json"
+_GRAPH = "includes-2.json"  # the first one lacked what every source includes
 # Code that the kernel carries as data; it is compiled from sources that are no units -> (code, what it is).
 _EMBEDDED = (
     (re.compile(r"arch/x86/entry/vdso/.*\.[cS]"), "vdso_not_supported", "the vdso, which is mapped into every process"),

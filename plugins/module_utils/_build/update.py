@@ -44,7 +44,12 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.package i
 from ansible_collections.rebootless.splice.plugins.module_utils._build.patches import Patch
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement import make_replacement
 from ansible_collections.rebootless.splice.plugins.module_utils._build.source_digest import source_digest
-from ansible_collections.rebootless.splice.plugins.module_utils._build.touched import Touched, look, refuse_embedded
+from ansible_collections.rebootless.splice.plugins.module_utils._build.touched import (
+    Touched,
+    include_graph,
+    look,
+    refuse_embedded,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._build.units import NotApplicable, Unit
 from ansible_collections.rebootless.splice.plugins.module_utils._build.update_module import (
     Identity,
@@ -175,28 +180,29 @@ class Builder:
             target = pool.submit(DistributionTarget, self._tree)
             with self._phases.phase("helper"):
                 helper, _built = build_helper(self._tree, self._kmod, self._cache)
-            changes, unchanged = self._compile_and_compare(touched, directory)
+            changes, unchanged, asked = self._compile_and_compare(touched, directory)
             with self._phases.phase("look for findings"):
                 idle = self._judge_changes(touched, changes)
             skipped = (*touched.not_applicable, *unchanged, *idle)
             if not changes:
-                return Build(digest, None, _facts([], skipped), built=False)
+                return Build(digest, None, {**_facts([], skipped), "asked": asked}, built=False)
             files, programs = self._make_module(update, digest, changes, helper, target.result(), directory)
             with self._phases.phase("offline match"):
                 for program in programs.values():
                     self._match(helper, program, target.result())
         with self._phases.phase("package"):
-            facts = {**_facts(changes, skipped), "custom": custom_code.facts(changes, update.custom)}
+            facts = {**_facts(changes, skipped), "custom": custom_code.facts(changes, update.custom), "asked": asked}
             facts["remarks"] = [row.as_dict() for change in changes for row in findings.remarks(change)]
             return self._package(update, digest, facts, files, programs, directory)
 
     def _compile_and_compare(
         self, touched: Touched, directory: Path
-    ) -> tuple[list[UnitChange], tuple[NotApplicable, ...]]:
+    ) -> tuple[list[UnitChange], tuple[NotApplicable, ...], dict[str, int]]:
         source = PatchedSource(
             Path(self._tree.source), directory / _WORK / "source", touched.files, touched.directories
         )
-        units = [*touched.own, *self._changed_through(touched, source)]
+        through, asked = self._changed_through(touched, source)
+        units = [*touched.own, *through]
         compiler = Compiler(self._tree, self._jobs)
         with self._phases.phase("compile pre"):
             pre_objects = compiler.pre(units, self._phases.say)
@@ -211,20 +217,22 @@ class Builder:
                 changes += [
                     UnitChange(name, pre.unit.name, exact, difference) for name in pre.unit.objects if difference
                 ]
-        return changes, tuple(_unchanged(touched, {change.unit for change in changes}))
+        return changes, tuple(_unchanged(touched, {change.unit for change in changes})), asked
 
-    def _changed_through(self, touched: Touched, source: PatchedSource) -> list[Unit]:
-        """The units that come out otherwise because of what they include."""
+    def _changed_through(self, touched: Touched, source: PatchedSource) -> tuple[list[Unit], dict[str, int]]:
+        """The units that come out otherwise because of what they include, and of how many what was found."""
         if not touched.through and not touched.embedded:
-            return []
+            return [], {}
         with self._phases.phase("look through includes"):
             check_offsets(Path(self._tree.build), source, touched.reached)
-            narrower = Narrower(self._tree, source, self._jobs, self._phases.say)
+            graph = include_graph(self._tree, self._jobs)
+            narrower = Narrower(self._tree, source, graph, self._jobs, self._phases.say)
             for path in touched.embedded:
                 name = f"{path[:-2]}.o"
                 if narrower.changed([Unit(name, name, ())]):
                     raise refuse_embedded(path)
-            return narrower.changed(touched.through)
+            narrower.counts.clear()
+            return narrower.changed(touched.through), dict(narrower.counts)
 
     def _judge_changes(self, touched: Touched, changes: list[UnitChange]) -> tuple[NotApplicable, ...]:
         """Raises if a change cannot be made live; takes those without effect in a running kernel out of ``changes``."""
