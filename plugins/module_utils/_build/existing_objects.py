@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Tuple
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference import Change, UnitChange, is_living
 from ansible_collections.rebootless.splice.plugins.module_utils._build.finding import Finding, finding
@@ -34,7 +35,7 @@ _SLOTS = tuple(
 _INITCALLS = (".initcall", ".con_initcall")
 REMARK = "existing_objects"
 _FILLS = "fill_super"  # given to mount_bdev() and its like, which call it at once
-_When = tuple[str, str]
+_When = Tuple[str, str]
 
 
 def existing_objects(change: UnitChange) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import Dict
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference import Change, UnitChange, is_living
 from ansible_collections.rebootless.splice.plugins.module_utils._build.finding import Finding, finding
@@ -25,7 +26,7 @@ _NO_WORK = re.compile(
     r"|mem(cpy|set|move|cmp|chr|scan|weight)|str[a-z]+|(v?s[cn]*printf)$|sscanf|_*copy_(to|from)_|_copy_|_*(get|put)_user"
     r"|__check_object|_*(find|bitmap)_[a-z_]*bit|ktime_|jiffies_|msecs_|usecs_|nla_|_*ratelimit|cpumask_|hweight|sort|bsearch"
 )
-_Work = dict[str, None]  # in order
+_Work = Dict[str, None]  # in order
 
 
 def moved_work(changes: Sequence[UnitChange]) -> dict[int, list[Finding]]:
