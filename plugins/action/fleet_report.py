@@ -25,6 +25,7 @@ MODULE = "rebootless.splice.fleet_report"
 OPTIONS = {
     "step": {"type": "str", "choices": ["gather", "write"], "required": True},
     "directory": {"type": "path", "default": "~/.rebootless"},
+    "others": {"type": "list", "elements": "path", "default": []},
     "dest": {"type": "path"},
     "hosts": {"type": "list", "elements": "str"},
     "updates": {"type": "list", "elements": "str", "default": []},
@@ -81,7 +82,7 @@ class ActionModule(ActionBase):
         # A host of which there is no answer at all was not asked: the report is of what is recorded.
         hosts = [host for host in asked if wanted is not None or host in answers] or None
         by = f"{_user()}@{socket.gethostname()}"
-        made = model.build(sources.read(directory), hosts, answers, _now(), by, options["updates"])
+        made = model.build(sources.read(directory, *options["others"]), hosts, answers, _now(), by, options["updates"])
         dest = pathlib.Path(options["dest"] or os.path.join(directory, "report"))
         files = {"html": "report.html", "csv": "hosts.csv", "json": "report.json"}
         result = {

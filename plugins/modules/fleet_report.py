@@ -49,6 +49,13 @@ options:
     description: The directory on the controller where the collection keeps its plans, evidence, store and answers.
     type: path
     default: ~/.rebootless
+  others:
+    description:
+      - More directories of this kind, such as those of other controllers or of other slices of the fleet. Their plans,
+        evidence and stores are reported together with those of O(directory).
+    type: list
+    elements: path
+    default: []
   dest:
     description:
       - The directory on the controller that the report is written into, as C(report.html), C(hosts.csv) and
@@ -148,6 +155,7 @@ def main() -> None:
         argument_spec={
             "step": {"type": "str", "choices": ["gather", "write"], "required": True},
             "directory": {"type": "path", "default": "~/.rebootless"},
+            "others": {"type": "list", "elements": "path", "default": []},
             "dest": {"type": "path"},
             "hosts": {"type": "list", "elements": "str"},
             "updates": {"type": "list", "elements": "str", "default": []},

@@ -228,6 +228,16 @@ def test_a_later_plan_that_leaves_a_confirmed_host_out_does_not_hide_it(tmp_path
     assert len(report["rollouts"]) == 2
 
 
+def test_several_controllers_are_reported_together(tmp_path: pathlib.Path) -> None:
+    sample.six(tmp_path / "one")
+    sample.Sample(tmp_path / "two", {"all": ["far1"]}, {}).save()
+    both = sources.read(str(tmp_path / "one"), str(tmp_path / "two"), str(tmp_path / "one"))
+    report = model.build(both, None, {}, WRITTEN, BY)
+    assert report["fleet"]["hosts"] == 7
+    assert states(report)["far1"] == "pending"
+    assert len(report["rollouts"]) == 2, "none of them twice"
+
+
 def test_only_some_updates(tmp_path: pathlib.Path) -> None:
     rollout, answers = sample.six(tmp_path)
     other = sample.Sample(tmp_path, {"all": ["web1"]}, {}, name="cve-2026-1", cves=["CVE-2026-1"])

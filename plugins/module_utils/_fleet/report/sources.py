@@ -40,16 +40,17 @@ class Sources(t.NamedTuple):
     notes: list[str]
 
 
-def read(directory: str) -> Sources:
-    """What lies below the controller's directory (``rebootless_directory``)."""
+def read(*directories: str) -> Sources:
+    """What lies below the controllers' directories (``rebootless_directory`` of each)."""
     notes: list[str] = []
-    root = pathlib.Path(directory)
-    rollouts = []
-    for path in sorted(root.glob("rollouts/*/")):
-        rollout = read_rollout(path, notes)
-        if rollout.plan or rollout.evidence.entries:
-            rollouts.append(rollout)
-    manifests = [manifest for path in sorted(root.glob("store/*/*/manifest.json")) if (manifest := _json(path, notes))]
+    rollouts, manifests = [], []
+    for root in dict.fromkeys(map(pathlib.Path, directories)):
+        for path in sorted(root.glob("rollouts/*/")):
+            rollout = read_rollout(path, notes)
+            if rollout.plan or rollout.evidence.entries:
+                rollouts.append(rollout)
+        found = (_json(path, notes) for path in sorted(root.glob("store/*/*/manifest.json")))
+        manifests += [manifest for manifest in found if manifest]
     return Sources(sorted(rollouts, key=begun), manifests, notes)
 
 
