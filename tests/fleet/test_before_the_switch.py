@@ -22,7 +22,7 @@ def refused(pair: Pair, plan: pathlib.Path, state: str, *codes: str) -> None:
     """Asserts that the first machine refused, the second one was never begun, and both kernels are what they were."""
     (first, code), second = pair.outcome(plan)
     assert (first, second) == (state, ("pending", "")), pair.evidence(plan)
-    assert code in codes, pair.evidence(plan)
+    assert code in codes if codes else code, pair.evidence(plan)
     assert pair.live() == [[], []]
     assert pair.untouched() == [True, True]
 
@@ -43,7 +43,7 @@ def test_full_disk(pair):
         pair.rollout(plan, ok=False)
     finally:
         pair.first.run("rm -f /root/fleet-full; sync")
-    refused(pair, plan, "failed", "store_failed", "no_room", "record_failed", "disk_full")
+    refused(pair, plan, "failed")
     assert pair.first.out("ls /var/lib/rebootless/*.rbl.tar.gz 2>/dev/null || true") == "", "half a package"
 
     pair.rollout(plan, rebootless_retry=[pair.first.name], rebootless_continue=True)
@@ -70,7 +70,7 @@ def test_function_busy_for_ever(pair):
         pid = pair.first.wait_until(lambda: int(pair.first.out("cat /sys/module/busy/parameters/sleeper")))
         pair.first.wait_until(lambda: pair.first.run("dmesg | grep 'busy: pid' | tail -1").stdout)
         pair.rollout(plan, ok=False)
-        (line,) = [line for line in pair.evidence(plan) if line["event"] == "host" and line["host"] == pair.first.name]
+        line = next(line for line in pair.evidence(plan) if line["code"] == "busy_function")
         assert line["details"]["task"] == f"{pid} python3"
     assert task.wait(60) == 0, "the task was let go, and goes on as if nothing had been"
     refused(pair, plan, "failed", "busy_function")
@@ -85,7 +85,7 @@ def test_kprobe_in_the_function(pair):
 
 def test_another_build_of_the_same_version(pair):
     """The kernel's build ID is another one than the plan's; its release and version are the same."""
-    plan = pair.plan(updates.FIX)
+    plan = pair.plan(updates.FIX, rebootless_policy={"uncovered": "stop"})
     build_id = bytes.fromhex(json.loads(plan.read_text())["hosts"][pair.first.name]["build_id"])
     notes = pair.first.read("/sys/kernel/notes")
     address = pair.first.symbol("__start_notes") + notes.index(build_id)
@@ -93,7 +93,7 @@ def test_another_build_of_the_same_version(pair):
         debugger.write(address, bytes([build_id[0] ^ 1]))
     try:
         pair.rollout(plan, ok=False)
-        refused(pair, plan, "uncovered", "build_id_mismatch", "other_kernel")
+        refused(pair, plan, "uncovered", "build_id_mismatch")
         planned = json.loads(pair.plan(updates.FIX).read_text())
         assert list(planned["hosts"]) == [pair.second.name]
         assert planned["left_out"][pair.first.name]["state"] == "uncovered"
@@ -119,4 +119,4 @@ def test_store_with_one_flipped_bit(pair, file):
     assert set(pair.states(plan).values()) <= {"pending", "failed"}
     assert pair.live() == [[], []]
     assert pair.untouched() == [True, True]
-    assert not any(pair.first.out("ls /var/lib/rebootless/*.rbl.tar.gz 2>/dev/null || true")), "it reached the host"
+    assert pair.first.out("ls /var/lib/rebootless/*.rbl.tar.gz 2>/dev/null || true") == "", "it reached the host"

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 from scene import updates
-from scene.pair import SILENT
+from scene.pair import BOOT_S, SILENT
 
 LATE = {"rebootless_check_times": [0, 25]}
 
@@ -40,7 +40,7 @@ def test_network_drops_with_the_update(pair):
     before = pair.first.boot_id()
     plan = pair.plan(updates.DEAF, **SILENT)
     pair.rollout(plan, ok=False)
-    pair.first.wait_until(pair.first.answers, 180)
+    pair.first.wait_until(pair.first.answers, 300)
     assert pair.first.boot_id() == before
     assert "fleet-deaf: reversed at its deadline" in pair.first.out("dmesg")
     stopped_at_the_first(pair, plan, "lost", "failed")
@@ -58,7 +58,7 @@ def test_network_link_goes_during_the_soak(pair):
     finally:
         with pair.first.monitor() as monitor:
             monitor.command("set_link", name="network", up=True)
-    pair.first.wait_until(pair.first.answers, 180)
+    pair.first.wait_until(pair.first.answers, 300)
     assert pair.first.boot_id() == before
     pair.first.wait_until(lambda: "fleet-fix: reversed" in pair.first.out("dmesg"), 90)
     stopped_at_the_first(pair, plan, "lost", "failed")
@@ -68,7 +68,7 @@ def test_user_space_hangs(pair):
     before = pair.first.boot_id()
     plan = pair.plan(updates.HANGS, **SILENT)
     pair.rollout(plan, ok=False)
-    pair.first.wait_until(pair.first.answers, 180)
+    pair.first.wait_until(pair.first.answers, 300)
     assert pair.first.boot_id() == before
     assert "fleet-hangs: reversed at its deadline" in pair.first.out("dmesg")
     stopped_at_the_first(pair, plan, "lost", "failed")
@@ -80,7 +80,7 @@ def test_powered_off_in_the_middle_of_apply(pair):
     run.until(lambda: "fleet: about to apply" in pair.first.console()[-2000:])
     pair.first.power_off()
     assert run.wait() != 0, run.output
-    pair.first.restart()
+    pair.first.restart(BOOT_S)
     stopped_at_the_first(pair, plan, "lost", "failed")
 
     again = pair.start_rollout(plan)

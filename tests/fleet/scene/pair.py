@@ -25,6 +25,7 @@ from .process import Process
 from .updates import Harm
 
 SYSFS = "/sys/kernel/rebootless"
+BOOT_S = 600.0
 #: the states that update_info has words for
 NAMED = {"matched", "applied", "confirmed", "reversed", "replaced", "failed", "absent"}
 #: Only a test's soak is short: how long a visit takes depends on how busy the machine is that emulates the machines.
@@ -45,16 +46,16 @@ class Machine(Host):
 
     def _ssh(self, command: str) -> list[str]:
         program, *rest = super()._ssh(command)
-        return [program, "-o", "ServerAliveInterval=2", "-o", "ServerAliveCountMax=4", "-o", "ConnectTimeout=5", *rest]
+        return [program, "-o", "ServerAliveInterval=3", "-o", "ServerAliveCountMax=7", "-o", "ConnectTimeout=30", *rest]
 
     def answers(self) -> bool:
         """Whether a command can be run on it at this moment."""
         try:
-            return self.run("true", check=False, timeout=12).returncode == 0
+            return self.run("true", check=False, timeout=60).returncode == 0
         except subprocess.TimeoutExpired:
             return False
 
-    def wait_for_boot(self, before: str, timeout: float = 180.0) -> None:
+    def wait_for_boot(self, before: str, timeout: float = 600.0) -> None:
         """Waits until it has booted anew, after the boot `before`."""
         self.wait_until(lambda: self.answers() and self.boot_id() != before, timeout)
 
@@ -94,10 +95,10 @@ class Pair:
     def clean(self) -> None:
         """Brings both machines to where nothing of the product is left, and remembers their kernels' text."""
         for machine in self.machines:
-            if machine.machine.pid() is None or not machine.answers():
-                machine.restart()
+            if machine.machine.pid() is None or not (machine.answers() or machine.answers()):
+                machine.restart(BOOT_S)
             if machine.run(CLEAN, check=False).returncode != 0:
-                machine.restart()
+                machine.restart(BOOT_S)
                 machine.run(CLEAN)
             boot = machine.boot_id()
             if boot not in self._texts:
@@ -181,8 +182,9 @@ class Pair:
         return {name: found.get(name, "pending") for name in self.names}
 
     def reasons(self, plan: pathlib.Path) -> dict[str, str]:
-        """The code of the last step of each host that had one."""
-        return {line["host"]: line["code"] for line in self.evidence(plan) if line["event"] == "host"}
+        """The code of the first thing that went wrong with each host; going back says more, later."""
+        bad = [line for line in self.evidence(plan) if line["event"] == "host" and line["code"]]
+        return {line["host"]: line["code"] for line in reversed(bad)}
 
     def live(self) -> list[list[str]]:
         """For each machine the updates whose code runs, and their state, as update_info names it."""
@@ -194,7 +196,7 @@ class Pair:
         return [[f"{row['name']} {row['state']}" for row in found[name] if row["live"]] for name in self.names]
 
     def outcome(self, plan: pathlib.Path) -> list[tuple[str, str]]:
-        """For each machine its state in the rollout, and the code of the last thing that was said of it."""
+        """For each machine its state in the rollout, and the code of the first thing that went wrong with it."""
         states, reasons = self.states(plan), self.reasons(plan)
         return [(states[name], reasons.get(name, "")) for name in self.names]
 
