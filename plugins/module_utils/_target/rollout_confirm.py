@@ -32,7 +32,8 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout_
     Stopped,
 )
 
-LATE_S = 30.0  # that a watcher may take longer than its checks are allowed to
+EARLY_S = 30.0  # of a soak that is waited for here
+LATE_S = 60.0  # that a watcher may take longer than its checks are allowed to, on a host that is busy
 POLL_S = 0.2
 
 
@@ -118,7 +119,7 @@ def _wait_for_watcher(step: Step, record: dict[str, t.Any]) -> dict[str, t.Any]:
     last = (record["applied_at"] or 0) + record["check_times"][-1]
     end = last + allowance(record["checks"]) + LATE_S
     left = last - since_boot()
-    if watch.alive(record) and left > LATE_S:
+    if watch.alive(record) and left > EARLY_S:
         error = RebootlessError(
             "soak_not_over",
             f"The soak of this host goes on for {left:.0f} s.",

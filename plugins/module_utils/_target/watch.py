@@ -31,7 +31,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout_
 
 POLL_S = 5.0  # between looks at the update's state while the kernel logs nothing
 GATHER_S = 0.1  # lines that come at once are looked at once
-READY_S = 30.0  # for the watcher to have written itself into the record
+READY_S = 60.0  # for the watcher to have written itself into the record
 PROCESS_NAME = b"rebootless-soak"  # 15 characters at most (PR_SET_NAME)
 PR_SET_NAME = 15
 
