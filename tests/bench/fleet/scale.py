@@ -26,7 +26,7 @@ def arguments() -> argparse.Namespace:
     measured.add_argument("--main-mb", type=float, default=65, help="main process of one rollout")
     measured.add_argument("--fork-mb", type=float, default=25, help="each fork")
     measured.add_argument("--package", type=int, default=111_841, help="bytes of a package")
-    measured.add_argument("--evidence", type=int, default=3_700, help="bytes of evidence per host")
+    measured.add_argument("--evidence", type=int, default=3_737, help="bytes of evidence per host")
     assumed = parser.add_argument_group("assumed")
     assumed.add_argument("--ssh-ms", type=float, default=150, help="CPU of the ssh clients per host and rollout")
     assumed.add_argument("--step-s", type=float, default=4, help="seconds that a fork is busy with a host in a step")

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import html.parser
 import io
 import json
@@ -226,6 +227,32 @@ def test_a_later_plan_that_leaves_a_confirmed_host_out_does_not_hide_it(tmp_path
     assert states(report)["web1"] == "confirmed"
     assert states(report)["web3"] == "pending", "the new plan has not come to it"
     assert len(report["rollouts"]) == 2
+
+
+def test_a_revert_by_name_is_the_last_word(tmp_path: pathlib.Path) -> None:
+    rollout, answers = sample.six(tmp_path)
+    plan = json.dumps({"format": 1, "kind": "revert", "update": {"name": NAME, "version": ""}, "batches": []}).encode()
+    digest = hashlib.sha256(plan).hexdigest()
+    path = tmp_path / "rollouts" / digest[:12]
+    path.mkdir()
+    (path / "plan.json").write_bytes(plan)
+    line = {"plan": digest, "update": {"name": NAME, "version": ""}, "by": sample.BY, "batch": 0}
+    evidence.append(
+        str(path / "evidence.jsonl"),
+        [
+            {**line, "time": "2026-11-24T01:00:00.000Z", "event": "reverting"},
+            {**line, "event": "host", "host": "web1", "step": "reverse", "state": "reversed", "seconds": 1.0},
+            {**line, "event": "rollout_finished", "state": "reverted"},
+        ],
+    )
+    answers["web1"] = rollout.answer("web1", "reversed")
+    report = made(rollout, answers)
+    assert states(report)["web1"] == "pending"
+    assert states(report)["web2"] == "confirmed", "the revert was not about it"
+    assert report["updates"][0]["version"] == "1.0"
+    assert (report["rollouts"][0]["kind"], report["rollouts"][0]["outcome"]) == ("revert", "reverted")
+    assert f"Revert of {NAME}" in render.as_html(report)
+    assert not report["notes"]
 
 
 def test_several_controllers_are_reported_together(tmp_path: pathlib.Path) -> None:

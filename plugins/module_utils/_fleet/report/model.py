@@ -238,6 +238,7 @@ def _rollout(rollout: Rollout, history: History) -> dict[str, t.Any]:
     return {
         "digest": rollout.digest,
         "path": rollout.path,
+        "kind": text(plan.get("kind"), 20) or "rollout",
         "update": {"name": text(described.get("name")), "version": text(described.get("version"))},
         "created": text(plan.get("created"), 40),
         "created_by": text(plan.get("created_by"), 200),
