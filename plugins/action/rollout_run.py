@@ -27,6 +27,7 @@ ARGUMENTS = {
     "task_timeout": {"type": "int", "default": 300},
     "concurrency": {"type": "int", "default": 0},
     "failure_budget": {"type": "dict", "default": {}},
+    "remove": {"type": "bool", "default": False},
     "retry": {"type": "list", "elements": "str", "default": []},
     "proceed": {"type": "bool", "default": False},
     "break_lock": {"type": "bool", "default": False},
@@ -67,7 +68,7 @@ class ActionModule(ActionBase):
             )
         budget = {"hosts": 0, "percent": 0, **given["failure_budget"]}
         settings = {
-            **{name: given[name] for name in ("checks", "task_timeout", "concurrency")},
+            **{name: given[name] for name in ("checks", "task_timeout", "concurrency", "remove")},
             "failure_budget": {name: int(value) for name, value in budget.items()},
             "batches": start.batches_of(given["hosts"], given["batches"]),
         }

@@ -82,6 +82,10 @@ options:
     description: How many hosts of a batch of O(hosts) may fail, as C(hosts) or as C(percent); the larger one counts.
     type: dict
     default: {}
+  remove:
+    description: Whether O(name) is also unloaded from O(hosts), and its package and records are removed there.
+    type: bool
+    default: false
   retry:
     description: Hosts that failed or went back, and are tried again.
     type: list

@@ -97,7 +97,8 @@ def take_back(request: Request, path: str) -> Row:
 def revert_hosts(request: Request, update: str, hosts: t.Sequence[str], settings: Row) -> Row:
     """Begins to take an update back from these hosts, whatever rolled it out, or goes on.
 
-    ``settings``: ``batches`` (names and hosts), ``checks``, ``task_timeout``, ``concurrency``, ``failure_budget``.
+    ``settings``: ``batches`` (names and hosts), ``checks``, ``task_timeout``, ``concurrency``, ``failure_budget``,
+    ``remove``.
     """
     if not hosts:
         raise RebootlessError(
@@ -117,6 +118,7 @@ def revert_hosts(request: Request, update: str, hosts: t.Sequence[str], settings
         "version": "",
         "checks": checks.normalise(settings["checks"]),
         "task_timeout": settings["task_timeout"],
+        "remove": settings["remove"],
     }
     files, first = _open(request, run, content, lambda: dict.fromkeys(hosts, piece))
     words = files.words(hosts)

@@ -46,6 +46,7 @@ class Runner:
     """Ansible with an inventory (`None`: this machine only) and variables for every run."""
 
     def __init__(self, inventory: pathlib.Path | None = None, variables: dict[str, t.Any] | None = None) -> None:
+        self.inventory = inventory
         self._inventory = ["-i", os.fspath(inventory)] if inventory else []
         self._variables = ["-e", json.dumps(variables)] if variables else []
 
