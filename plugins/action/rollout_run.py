@@ -16,11 +16,13 @@ from ansible_collections.rebootless.splice.plugins.module_utils._fleet import fi
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet.progress import RunFiles
 
 ARGUMENTS = {
-    "step": {"type": "str", "required": True, "choices": ["rollout", "revert", "finish"]},
+    "step": {"type": "str", "required": True, "choices": ["rollout", "revert", "preflight", "finish"]},
     "directory": {"type": "path", "required": True},
     "plan": {"type": "path"},
     "run": {"type": "path"},
     "name": {"type": "str"},
+    "version": {"type": "str", "default": "1"},
+    "store": {"type": "path"},
     "hosts": {"type": "list", "elements": "str", "default": []},
     "batches": {"type": "list", "elements": "str", "default": ["1", "10%", "50%", "100%"]},
     "checks": {"type": "list", "elements": "dict", "default": []},
@@ -43,7 +45,11 @@ class ActionModule(ActionBase):
         result = super().run(tmp, variables)
         _unused, given = self.validate_argument_spec(
             ARGUMENTS,
-            required_if=[("step", "finish", ["run"]), ("step", "rollout", ["plan"])],
+            required_if=[
+                ("step", "finish", ["run"]),
+                ("step", "rollout", ["plan"]),
+                ("step", "preflight", ["name", "store"]),
+            ],
             mutually_exclusive=[("plan", "name")],
         )
         try:
@@ -73,6 +79,11 @@ class ActionModule(ActionBase):
             "batches": start.batches_of(given["hosts"], given["batches"]),
         }
         return start.revert_hosts(request, given["name"], given["hosts"], settings)
+
+    def _preflight(self, given: dict[str, t.Any], holder: lock.Holder, variables: dict[str, t.Any]) -> dict[str, t.Any]:
+        request = self._request(given, holder, variables)
+        settings = {name: given[name] for name in ("task_timeout", "concurrency")}
+        return start.preflight(request, given["store"], given["name"], given["version"], given["hosts"], settings)
 
     def _finish(self, given: dict[str, t.Any], holder: lock.Holder, _variables: dict[str, t.Any]) -> dict[str, t.Any]:
         files = RunFiles(given["run"])

@@ -22,6 +22,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._fleet.packages 
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet.progress import RunFiles
 
 MODULE = "rebootless.splice.rollout_host"
+KERNEL_INFO = "rebootless.splice.kernel_info"
 GRACE_S = 5
 # What Ansible itself has to hear of, in the next task or on the screen.
 PASSED_ON = ("ansible_facts", "warnings", "deprecations")
@@ -99,17 +100,23 @@ class ActionModule(ActionBase):
     def _ask(self, begun: dict, wanted: str, given: dict, variables: dict) -> dict[str, t.Any]:
         """The module's result, or what stands for it when the host or the controller failed."""
         timeout = begun["slice"].get("task_timeout") or 0
+        survey: dict[str, t.Any] = {}
         try:
-            arguments = step.options(begun, wanted)
-            if given["reason"]:
-                arguments["reason"] = given["reason"]
-            local = package_of(begun["slice"]) if wanted in step.NEEDS_PACKAGE else None
             with _limited(timeout):
+                if "manifest" in begun["slice"]:
+                    begun, survey = self._surveyed(begun, variables)
+                    if survey["answer"] is not None:
+                        return {**survey["facts"], **survey["answer"]}
+                arguments = step.options(begun, wanted)
+                if given["reason"]:
+                    arguments["reason"] = given["reason"]
+                local = package_of(begun["slice"]) if wanted in step.NEEDS_PACKAGE else None
                 if local:
                     arguments["package"] = self._transferred(local)
                 elif wanted in step.NEEDS_PACKAGE:
                     arguments["url"] = begun["slice"]["url"]
-                return self._execute_module(module_name=MODULE, module_args=arguments, task_vars=variables)
+                result = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=variables)
+                return {**survey.get("facts", {}), **result}
         except TimedOut:
             _end_children()
             return step.lost("timeout", f"The host did not answer within {timeout} seconds.", seconds=timeout)
@@ -125,6 +132,18 @@ class ActionModule(ActionBase):
                 f"The step failed on the controller: {type(error).__name__}: {error}",
                 "Look for the cause on the controller; a retry is safe once it is gone.",
             )
+
+    def _surveyed(self, begun: dict, variables: dict) -> tuple[dict, dict[str, t.Any]]:
+        """The host's record completed for the kernel that it runs, and why it gets nothing, if that is so.
+
+        Only preflights without a plan come here, and only they need what it imports.
+        """
+        from ansible_collections.rebootless.splice.plugins.module_utils._fleet.survey import place
+
+        answer = self._execute_module(module_name=KERNEL_INFO, module_args={}, task_vars=variables)
+        piece, reason = place(begun["slice"], answer)
+        facts = {name: answer[name] for name in PASSED_ON if name in answer}
+        return {**begun, "slice": piece}, {"answer": reason, "facts": facts}
 
     def _transferred(self, local: str) -> str:
         """The path of the package on the host, in a directory that Ansible removes after the task."""

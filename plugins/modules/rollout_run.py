@@ -40,6 +40,8 @@ options:
         - Begins the rollout of O(plan), or goes on with it.
       revert:
         - Begins to take back the update of O(plan), or the update O(name) from O(hosts).
+      preflight:
+        - Begins to ask O(hosts) what the update O(name) of O(store) would be on them, without a plan, in check mode.
       finish:
         - Tells how the run came out, and gives its locks back.
   directory:
@@ -53,8 +55,15 @@ options:
     description: The directory of the run. Needed with O(step=finish).
     type: path
   name:
-    description: Name of the update to take back, whatever rolled it out.
+    description: Name of the update to take back, whatever rolled it out, or to ask for.
     type: str
+  version:
+    description: Version of the update to ask for.
+    type: str
+    default: "1"
+  store:
+    description: The update store. Needed with O(step=preflight).
+    type: path
   hosts:
     description: The hosts to take O(name) back from.
     type: list

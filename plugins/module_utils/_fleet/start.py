@@ -24,6 +24,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._fleet import (
     lock,
     packages,
     progress,
+    survey,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet import plan as plans
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet.gate import Row, to_reverse
@@ -131,6 +132,29 @@ def revert_hosts(request: Request, update: str, hosts: t.Sequence[str], settings
         for word in words.values():
             files.write_host(word)
     return _begin_to_revert(files, run, words, list(hosts) if first or finished else [], request)
+
+
+def preflight(request: Request, store: str, name: str, version: str, hosts: t.Sequence[str], settings: Row) -> Row:
+    """Begins to ask hosts what the update would be on them; no plan, nothing changed, so always in check mode.
+
+    ``settings``: ``task_timeout``, ``concurrency``.
+    """
+    manifest, path = survey.manifest_of(store, name, version)
+    update = {"name": name, "version": version}
+    run = _run(
+        ROLLOUT, manifest.sha256, update, request.by, [{"name": "all", "hosts": list(hosts), "budget": 0}], settings
+    )
+    piece = {
+        **update,
+        "manifest": path,
+        "place": os.path.dirname(path),
+        "fixed_in": manifest.versions_with_fix,
+        "task_timeout": settings["task_timeout"],
+    }
+    files, _first = _open(
+        dataclasses.replace(request, check=True), run, manifest.content, lambda: dict.fromkeys(hosts, piece)
+    )
+    return _result(files, run)
 
 
 # ---- what a run is made of

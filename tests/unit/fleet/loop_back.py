@@ -78,6 +78,11 @@ class Fleet:
         self.inventory = directory / "inventory.json"
         self.set_inventory()
 
+    def change(self, edit: t.Callable[[dict[str, t.Any]], object]) -> None:
+        """Writes the plan anew after `edit` has changed it."""
+        edit(self.plan)
+        self.plan_path.write_bytes(canonical.canonical(self.plan))
+
     @property
     def files(self) -> RunFiles:
         return RunFiles(directory_of(str(self.base), canonical.sha256(self.plan_path.read_bytes())))

@@ -4,11 +4,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
+
 import pytest
 
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet import evidence
 from ansible_collections.rebootless.splice.tests.unit.fleet import loop_back, samples
 
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 FAILED = {"state": "failed", "code": "check_failed", "sentence": "The web server is gone.", "next_step": "Look at it."}
 
 
@@ -61,3 +66,109 @@ def test_a_batch_that_loses_all_hosts_reaches_going_back_and_the_verdict(fleet, 
     assert "fatal: [web2]" in done.stdout
     assert "fatal: [localhost]" in done.stdout
     assert four.events()[-2:] == ["stopping", "rollout_finished"]
+
+
+def test_a_stopped_rollout_stays_stopped_until_it_is_told_to_continue(fleet):
+    three = fleet(2, 1, revert_scope="host")
+    three.answers("web1", apply=FAILED)
+    assert three.run("rollout").returncode == 2
+    assert three.states() == {"web1": "failed", "web2": "confirmed", "web3": "pending"}
+    refused = three.run("rollout")
+    assert refused.returncode == 2
+    assert "rebootless_continue=true" in refused.stdout
+    three.answers("web1")
+    asked = len(three.asked())
+    done = three.run("rollout", rebootless_continue=True, rebootless_retry="web1")
+    assert done.returncode == 0, done.stdout
+    assert set(three.states().values()) == {"confirmed"}
+    assert sorted(three.asked()[asked:]) == ["web1 apply", "web1 confirm", "web3 apply", "web3 confirm"]
+
+
+def test_a_killed_rollout_goes_on_and_two_exclude_each_other(fleet):
+    two = fleet(2)
+    two.answers("web2", apply={"hang": True})
+    first = two.start("rollout")
+    started = two.world / loop_back.STARTED
+    while not (started.exists() and two.states()["web1"] == "applied"):
+        assert first.poll() is None
+        time.sleep(0.1)
+    other = two.run("rollout")
+    assert other.returncode == 2
+    assert "[locked]" in other.stdout or "Another run is at work" in other.stdout
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    assert two.states() == {"web1": "applied", "web2": "applying"}
+    two.answers("web2")
+    done = two.run("rollout")
+    assert done.returncode == 0, done.stdout
+    assert set(two.states().values()) == {"confirmed"}
+    assert evidence.verify(two.files.evidence)[1] is None
+    assert two.asked("confirm").count("web1") == two.asked("confirm").count("web2") == 1
+
+
+def test_outside_its_window_nothing_begins(fleet):
+    never = {"days": [DAYS[(time.gmtime().tm_wday + 3) % 7]], "start": "00:00", "end": "24:00", "timezone": "UTC"}
+    two = fleet(1, 1)
+    two.change(lambda plan: plan["hosts"]["web2"].update(windows=[never]))
+    waiting = two.run("rollout")
+    assert waiting.returncode == 2
+    assert two.states() == {"web1": "confirmed", "web2": "pending"}
+    assert "outside_window" in waiting.stdout
+    assert "Next opening" in waiting.stdout
+    assert "web2 apply" not in two.asked()
+    assert two.events()[-2:] == ["waiting", "rollout_finished"]
+
+
+def test_a_store_with_one_flipped_bit_is_refused_before_any_host(fleet):
+    one = fleet(1)
+    (package,) = one.directory.glob("store/*/*/*.rbl.tar.gz")
+    content = bytearray(package.read_bytes())
+    content[0] ^= 1
+    package.write_bytes(content)
+    refused = one.run("rollout")
+    assert refused.returncode == 2
+    assert "store_differs" in refused.stdout
+    assert one.asked() == []
+
+
+def test_a_host_that_does_not_answer_is_lost_and_within_the_budget_the_rollout_goes_on(fleet):
+    three = fleet(2, 1, failure_budget={"hosts": 1, "percent": 0}, task_timeout=8)
+    three.answers("web1", apply={"hang": True})
+    done = three.run("rollout")
+    assert done.returncode == 2
+    assert three.states() == {"web1": "lost", "web2": "confirmed", "web3": "confirmed"}
+    assert "web1 apply: lost [timeout]" in done.stdout
+    assert "fatal: [web1]" in done.stdout
+    assert "fatal: [localhost]" not in done.stdout
+
+
+def test_a_limited_run_is_refused(fleet):
+    two = fleet(1, 1)
+    refused = two.run("rollout", "--limit", "web1,localhost")
+    assert refused.returncode == 2
+    assert "--limit" in refused.stdout
+    assert two.asked() == []
+
+
+def test_going_back_by_plan_and_by_name(fleet):
+    two = fleet(1, 1)
+    assert two.run("rollout").returncode == 0
+    back = two.run("revert")
+    assert back.returncode == 0, back.stdout
+    assert two.asked("reverse") == ["web1", "web2"]
+    assert set(two.states().values()) == {"reversed"}
+    again = two.run("rollout")
+    assert "playbook revert" in again.stdout
+    assert again.returncode == 2
+    two.answers("web1", reverse=FAILED)
+    named = two.run("revert", rebootless_plan=None, rebootless_update="cve-2026-52928", rebootless_batches=["1"])
+    assert named.returncode == 2, named.stdout
+    assert two.asked("reverse") == ["web1", "web2", "web1"], "the first batch failed, so the second one did not begin"
+
+
+def test_preflight_asks_each_host_once_and_leaves_nothing(fleet):
+    two = fleet(1, 1)
+    done = two.run("preflight")
+    assert done.returncode == 0, done.stdout
+    assert sorted(two.asked()) == ["web1 preflight", "web2 preflight"]
+    assert not two.files.exists()
