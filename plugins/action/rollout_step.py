@@ -45,6 +45,7 @@ class ActionModule(ActionBase):
                 "step": {"type": "str", "required": True, "choices": ["apply", "confirm", "reverse", "verdict"]},
                 "run": {"type": "path", "required": True},
                 "hold": {"type": "bool", "default": False},
+                "checked": {"type": "bool", "default": True},
                 "reason": {"type": "str", "default": ""},
             }
         )
@@ -80,8 +81,13 @@ class ActionModule(ActionBase):
             return {"changed": False, "state": word["state"], "code": word["code"], "skip_reason": skip}
         started = time.monotonic()
         begun = step.begin(files, word, wanted)
-        result = self._ask(begun, wanted, given, variables)
-        answer = step.answer_of(result)
+        if wanted == step.CONFIRM and not given["checked"]:
+            reason = "the tasks of the plan's checks failed"
+            result = self._ask(begun, step.REVERSE, {**given, "reason": reason}, variables)
+            answer = step.unchecked(step.answer_of(result))
+        else:
+            result = self._ask(begun, wanted, given, variables)
+            answer = step.answer_of(result)
         row = step.settle(begun, wanted, answer)
         seconds = time.monotonic() - started
         step.write_evidence(files, [step.line(row, wanted, answer, seconds)])

@@ -19,6 +19,7 @@ options:
     description:
       - V(rollout) are the hosts that the rollout still has to bring forward, V(revert) those that it has to take back,
         V(fail) those that failed, and V(localhost) if the run did not come to its end.
+      - V(tasks) are no hosts but the files with tasks that O(plan) has for health checks.
     type: list
     elements: str
     required: true
@@ -26,6 +27,9 @@ options:
     description:
       - The directory of the run. The default is what the task of M(rebootless.splice.rollout_run) returned that
         C(localhost) registered as C(rebootless_run); before there is one, there are no hosts.
+    type: path
+  plan:
+    description: Path of a plan, for V(tasks).
     type: path
   serial:
     description: Whether to return the sizes of the batches instead of the hosts.
@@ -57,7 +61,7 @@ from ansible.plugins.lookup import LookupBase  # noqa: E402
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError  # noqa: E402
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet.progress import RunFiles  # noqa: E402
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.selection import WHAT  # noqa: E402
+from ansible_collections.rebootless.splice.plugins.module_utils._fleet.selection import WHAT, task_files_of  # noqa: E402
 
 
 def _registered(variables):
@@ -73,6 +77,8 @@ class LookupModule(LookupBase):
         self.set_options(var_options=variables, direct=kwargs)
         path = self.get_option("run") or _registered(variables)
         found: list = []
+        if terms == ["tasks"]:
+            return task_files_of(self.get_option("plan"))
         if path is None:
             return found
         files = RunFiles(path)

@@ -104,6 +104,12 @@ concurrency:
   returned: O(step=begin)
   type: int
   sample: 0
+task_files:
+  description: Files with tasks that the plan has for health checks.
+  returned: O(step=begin)
+  type: list
+  elements: str
+  sample: []
 seconds:
   description: How long the soak was waited for.
   returned: O(step=soak)

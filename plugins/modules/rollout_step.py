@@ -53,6 +53,10 @@ options:
     description: Whether hosts that have not begun are left alone, since they are outside their window.
     type: bool
     default: false
+  checked:
+    description: Whether the checks that the controller made were good. If not, O(step=confirm) takes the update back.
+    type: bool
+    default: true
   reason:
     description: Why the update is taken back, for the evidence.
     type: str

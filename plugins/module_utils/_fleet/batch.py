@@ -87,6 +87,7 @@ class Batch:
             "run": self.files.path,
             "batch": self.number,
             "concurrency": self.run["concurrency"],
+            "task_files": self.run["task_files"],
         }
 
     def _closed(self, words: t.Mapping[str, Row], new: list[str], now: datetime.datetime) -> dict[str, windows.Opening]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
@@ -55,6 +56,17 @@ def to_fail(files: RunFiles) -> list[list[str]]:
     found = [host for host, word in files.words(hosts).items() if outcomes.is_bad(word["state"])]
     ended = files.status().get("outcome") or {"finished": True}
     return _batches([found + ([] if ended["finished"] else [CONTROLLER])])
+
+
+def task_files_of(path: str | None) -> list[str]:
+    """The files with tasks that a plan has for health checks; none of a plan that cannot be read, which is refused
+    elsewhere.
+    """
+    try:
+        with open(path or "", encoding="utf-8") as file:
+            return [row["file"] for row in json.load(file)["checks"] if row["kind"] == "tasks"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def _went_back(word: Row) -> bool:

@@ -207,7 +207,13 @@ def _run(kind: str, digest: str, update: Row, by: str, batches: list[Row], setti
         "seconds_needed": 2 * settings["task_timeout"] + times[-1],
         "uncovered_is_bad": settings.get("policy", {}).get("uncovered") == "stop",
         "left_out": settings.get("left_out", {}),
+        "task_files": task_files(settings.get("checks", [])),
     }
+
+
+def task_files(rows: t.Sequence[Row]) -> list[str]:
+    """The files of the checks that are tasks of the operator's own."""
+    return [os.path.expanduser(row["file"]) for row in rows if checks.KINDS[row["kind"]].runs_on == checks.CONTROLLER]
 
 
 def slices_of_plan(plan: plans.Plan) -> dict[str, Row]:
@@ -310,6 +316,14 @@ def _demand_valid(plan: plans.Plan, request: Request) -> None:
             hosts=uncovered,
         )
     _demand_inventory(plan.hosts, request)
+    for path in task_files(plan.checks):
+        if not os.path.isfile(path):
+            raise RebootlessError(
+                "no_task_file",
+                f"The health check with the tasks {path} cannot be run: there is no such file on the controller.",
+                "Put it there, or make a plan with another path.",
+                path=path,
+            )
 
 
 def _demand_inventory(hosts: t.Collection[str], request: Request) -> None:

@@ -116,6 +116,17 @@ def answer_of(result: Row) -> Row:
     )
 
 
+def unchecked(answer: Row) -> Row:
+    """The answer of a host that was taken back, in place of being confirmed, since a check by the controller failed."""
+    why = failed(
+        "check_failed",
+        "Tasks that the plan has for a health check failed on the host.",
+        "See what they said, above; try the host again once the cause is gone.",
+        reversal={name: answer.get(name) for name in ("state", "code", "sentence")},
+    )
+    return {**answer, **why}
+
+
 def settle(begun: Row, step: str, answer: Row) -> Row:
     """The host's record after the answer."""
     state = str(answer["state"])

@@ -132,7 +132,7 @@ def test_a_store_with_one_flipped_bit_is_refused_before_any_host(fleet):
 
 
 def test_a_host_that_does_not_answer_is_lost_and_within_the_budget_the_rollout_goes_on(fleet):
-    three = fleet(2, 1, failure_budget={"hosts": 1, "percent": 0}, task_timeout=8)
+    three = fleet(2, 1, failure_budget={"hosts": 1, "percent": 0}, task_timeout=20)
     three.answers("web1", apply={"hang": True})
     done = three.run("rollout")
     assert done.returncode == 2
@@ -172,3 +172,14 @@ def test_preflight_asks_each_host_once_and_leaves_nothing(fleet):
     assert done.returncode == 0, done.stdout
     assert sorted(two.asked()) == ["web1 preflight", "web2 preflight"]
     assert not two.files.exists()
+
+
+def test_tasks_of_the_operator_decide_before_a_host_is_confirmed(fleet, tmp_path):
+    tasks = tmp_path / "tasks.yml"
+    tasks.write_text("- ansible.builtin.assert:\n    that: inventory_hostname != 'web2'\n")
+    two = fleet(2, revert_scope="host", checks=[{"kind": "tasks", "name": "mine", "file": str(tasks)}])
+    done = two.run("rollout")
+    assert done.returncode == 2, done.stdout
+    assert two.states() == {"web1": "confirmed", "web2": "failed"}
+    assert two.asked("confirm") == ["web1"]
+    assert two.asked("reverse") == ["web2"]
