@@ -61,9 +61,10 @@ class ActionModule(ActionBase):
                     return {"changed": False, "state": word["state"]}
                 wanted = {step.APPLY: step.PREFLIGHT}.get(wanted, wanted)
             return self._visit(files, word, wanted, given, variables)
-        except RebootlessError as error:  # the controller's own files
-            Display().display(lines.host_line(host, wanted, {"state": outcomes.FAILED, **error.result()}), color="red")
-            return {"changed": False, "state": outcomes.FAILED, **error.result()}
+        except Exception as error:  # the controller's own files, or its own faults; the gate misses the host's word
+            answer = {"state": outcomes.FAILED, **_refusal(error).result()}
+            Display().display(lines.host_line(host, wanted, answer), color="red")
+            return {"changed": False, **answer}
 
     @staticmethod
     def _verdict(files: RunFiles, host: str) -> dict[str, t.Any]:
@@ -158,6 +159,16 @@ class ActionModule(ActionBase):
         self._transfer_file(local, remote)
         self._fixup_perms2((directory, remote))
         return remote
+
+
+def _refusal(error: Exception) -> RebootlessError:
+    if isinstance(error, RebootlessError):
+        return error
+    return RebootlessError(
+        "controller_error",
+        f"The step failed on the controller: {type(error).__name__}: {error}",
+        "Look for the cause on the controller; a retry is safe once it is gone.",
+    )
 
 
 @contextlib.contextmanager

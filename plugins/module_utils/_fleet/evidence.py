@@ -15,6 +15,8 @@ import os
 import time
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+
 FILE = "evidence.jsonl"
 FIRST = "0" * 64  # `previous` of the first line
 CHUNK = 65536
@@ -42,8 +44,20 @@ def append(path: str, lines: t.Iterable[dict[str, t.Any]], sync: bool = False) -
     """Writes lines at the end and returns the digest of the last one; ``sync`` waits until the disk has them.
 
     Each gets ``time`` and ``previous``.  Several processes may write at once.  What a process that was killed left of a
-    line stays in its place and counts as a line.
+    line stays in its place and counts as a line.  Raises ``RebootlessError`` code ``not_writable``.
     """
+    try:
+        return _append(path, lines, sync)
+    except OSError as error:
+        raise RebootlessError(
+            "not_writable",
+            f"The evidence {path} cannot be written: {error.strerror}.",
+            "Make room there; without evidence a rollout does not go on.",
+            path=path,
+        ) from error
+
+
+def _append(path: str, lines: t.Iterable[dict[str, t.Any]], sync: bool) -> str:
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -19,7 +19,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._fleet.progress 
 
 TREE = pathlib.Path(__file__).parents[3]
 BIN = pathlib.Path(sys.executable).parent
-STARTED = "started"  # file that a module makes which then waits for ever
+STARTED = "started"  # file that a module makes which then waits until it is gone
 
 # Its world is a directory: <host>.json says what to answer to a step instead of that all is well, asked has the steps.
 MODULE = r"""#!/usr/bin/python
@@ -53,7 +53,8 @@ answers = json.load(open(f"{world}/{host}.json")) if os.path.exists(f"{world}/{h
 answer = answers.get(step, {})
 if answer.get("hang"):
     open(f"{world}/started", "w").close()
-    time.sleep(600)
+    while os.path.exists(f"{world}/started"):
+        time.sleep(0.2)
 if answer.get("crash"):
     raise SystemExit("Segmentation fault")
 state = answer.get("state", GOOD[step])

@@ -24,7 +24,9 @@ def fleet(tmp_path):
     def make(*sizes, **changes):
         return loop_back.Fleet(tmp_path / "fleet", loop_back.plan_with(sizes, samples.plan(), **changes))
 
-    return make
+    yield make
+    # lets go of modules that outlived their controller
+    (tmp_path / "fleet/world" / loop_back.STARTED).unlink(missing_ok=True)
 
 
 def test_every_host_is_confirmed_batch_after_batch(fleet):
