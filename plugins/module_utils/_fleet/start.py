@@ -373,7 +373,7 @@ def _again(files: RunFiles, run: Row, status: Row, request: Request) -> list[str
             f"The rollout was stopped: {stop.get('sentence', '')}.",
             "Find the cause. Then make a new plan, or go on with -e rebootless_continue=true (and, for the hosts that "
             "failed or went back, -e rebootless_retry=<pattern>).",
-            **stop,
+            stop=stop,
         )
     words = files.words([host for batch in run["batches"] for host in batch["hosts"]])
     again = [host for host in request.retry if host in words and _can_be_tried_again(words[host])]

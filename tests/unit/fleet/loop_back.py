@@ -37,6 +37,7 @@ module = AnsibleModule(
         "fixed_in": {"type": "list", "elements": "str"},
         "persist": {"type": "bool"},
         "retry": {"type": "bool"},
+        "remove": {"type": "bool"},
         **{name: {"type": "int"} for name in ("size", "deadline", "tries")},
         **{name: {"type": "str"} for name in (*OPTIONS, "metrics_directory", "state_directory")},
     },
@@ -190,5 +191,5 @@ def plan_with(sizes: t.Sequence[int], sample: dict[str, t.Any], **changes: t.Any
         for number, batch in enumerate(batches)
         for name in batch["hosts"]
     }
-    settled = {"check_times": [0], "left_out": {}, "freezes": [], "task_timeout": 60}
+    settled = {"check_times": [0], "left_out": {}, "freezes": [], "task_timeout": 300}
     return {**sample, **settled, "hosts": hosts, "batches": batches, **changes}
