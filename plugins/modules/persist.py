@@ -73,7 +73,7 @@ options:
       - Seconds after which an update that was applied at boot reverses itself, if the boot has not become a good one.
       - It is longer than O(settle), since timers of systemd start later than the update is applied.
     type: int
-    default: 600
+    default: 1800
   metrics_directory:
     description:
       - Directory of the textfile collector of Prometheus' node exporter, in which C(rebootless.prom) is written every

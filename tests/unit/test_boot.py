@@ -175,26 +175,26 @@ def test_a_good_boot(host):
     host.arm()
     for number in (1, 2):
         host.reboot()
-        host.run("apply", "--deadline", "600")
-        assert host.applied[-1]["deadline"] == 600 and host.applied[-1]["sha256"] == host.prospect()["package"]
+        host.run("apply", "--deadline", "1800")
+        assert host.applied[-1]["deadline"] == 1800 and host.applied[-1]["sha256"] == host.prospect()["package"]
         assert host.prospect()["state"] == "armed"
         host.run("settle")
         assert (host.root / "sysfs" / NAME / "control").read_text() == "confirm"
         assert host.boots() == ["settled"] * number
         host.run("stop")
         assert host.boots() == ["settled"] * number
-    host.run("apply", "--deadline", "600")
+    host.run("apply", "--deadline", "1800")
     assert len(host.applied) == 2, "it is live already"
 
 
 def test_a_crash_soon_after_puts_it_in_quarantine(host):
     host.arm()
     host.reboot()
-    host.run("apply", "--deadline", "600")
+    host.run("apply", "--deadline", "1800")
     host.reboot()
     assert host.prospect()["state"] == "quarantined", "known before anything is written"
     for _boot in range(3):
-        host.run("apply", "--deadline", "600")
+        host.run("apply", "--deadline", "1800")
         host.run("settle")
         assert len(host.applied) == 1
         found = host.prospect()
@@ -207,7 +207,7 @@ def test_a_crash_soon_after_puts_it_in_quarantine(host):
     assert host.arm(again=True)
     assert (host.prospect()["state"], host.boots()) == ("armed", ["crashed"])
     host.reboot()
-    host.run("apply", "--deadline", "600")
+    host.run("apply", "--deadline", "1800")
     assert len(host.applied) == 2 and host.boots() == ["crashed", "trying"]
 
 
@@ -227,7 +227,7 @@ def test_an_orderly_reboot_is_no_crash(host):
     host.arm()
     for _boot in range(3):
         host.reboot()
-        host.run("apply", "--deadline", "600")
+        host.run("apply", "--deadline", "1800")
         host.run("stop")
     assert host.boots() == ["stopped"] * 3 and host.prospect()["state"] == "armed" and len(host.applied) == 3
 
@@ -406,7 +406,7 @@ def test_the_program_needs_nothing_but_python(tmp_path):
     command = [sys.executable, "-I", "-S", str(archive), "--state-directory", str(tmp_path / "none")]
     done = subprocess.run([*command, "facts"], capture_output=True, text=True, cwd="/", env={}, check=True)
     assert json.loads(done.stdout)["release"] == os.uname().release
-    for words in (["apply", "--deadline", "600"], ["settle"], ["stop"]):
+    for words in (["apply", "--deadline", "1800"], ["settle"], ["stop"]):
         done = subprocess.run([*command, *words], capture_output=True, text=True, cwd="/", env={}, check=True)
         assert done.stdout == done.stderr == ""
     assert not (tmp_path / "none").exists()

@@ -33,7 +33,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.lock imp
 from ansible_collections.rebootless.splice.plugins.module_utils._target.store import Store
 from ansible_collections.rebootless.splice.plugins.module_utils._target.update import Request, Update
 
-APPLY_TIMEOUT = 75  # seconds for all updates together; below TimeoutStartSec of the unit
+APPLY_TIMEOUT = 120  # seconds for all updates together; below TimeoutStartSec of the unit
 OVERTIME = 3  # seconds for each of the others after that
 LOCK_TIMEOUT = 10  # seconds
 # Drivers are loaded at the same time; what stands in the way for that reason goes away.

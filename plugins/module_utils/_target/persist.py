@@ -54,7 +54,7 @@ Type=oneshot
 RemainAfterExit=yes
 ExecStart={{program}} apply --deadline {{deadline}}
 ExecStop={{program}} stop
-TimeoutStartSec=90
+TimeoutStartSec=150
 TimeoutStopSec=20
 
 [Install]
@@ -121,7 +121,9 @@ class Settings(t.NamedTuple):
     """How it is installed; the fields are options of the module ``persist``."""
 
     settle: int = 120  # seconds after which a boot counts as a good one
-    deadline: int = 600  # seconds after which an update that was applied at boot reverses itself if that did not happen
+    deadline: int = (
+        1800  # seconds after which an update that was applied at boot reverses itself if that did not happen
+    )
     metrics_directory: str = ""  # of a node exporter's textfile collector; "" for no metrics
     fact_file: bool = True
     state_directory: str = store.DIRECTORY
