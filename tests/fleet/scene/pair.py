@@ -159,7 +159,11 @@ class Pair:
         return self._runner.playbook(f"rebootless.splice.{name}", variables={**self._variables(), **variables}, ok=ok)
 
     def _variables(self) -> dict[str, t.Any]:
-        return {"rebootless_directory": str(self.directory / "controller"), "rebootless_cache": str(self.builds.cache)}
+        return {
+            "rebootless_directory": str(self.directory / "controller"),
+            "rebootless_cache": str(self.builds.cache),
+            "rebootless_survey_timeout": 300,
+        }
 
     # ---- what became of it
 
