@@ -412,6 +412,19 @@ def test_the_program_needs_nothing_but_python(tmp_path):
     assert not (tmp_path / "none").exists()
 
 
+def test_equal_sources_make_equal_programs_in_every_process():
+    script = f"import sys, hashlib; from {boot_archive.__name__} import make_archive as make;"
+    script += " print(hashlib.sha256(make()).hexdigest())"
+    made = set()
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)}
+        done = subprocess.run(
+            [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+        )
+        made.add(done.stdout)
+    assert len(made) == 1
+
+
 @pytest.mark.parametrize("module", ["persist", "rollout_host"])
 def test_ansible_sends_all_of_the_program_to_hosts(module):
     """What is imported nowhere is not there to be installed: Ansible sends what a module imports, and no more."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import io
+import marshal
 import typing as t
 import zipfile
 
@@ -23,23 +24,38 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target import b
 PACKAGE = "ansible_collections.rebootless.splice.plugins.module_utils"
 ENTRY = boot.__name__
 MAIN = f"import sys\n\nfrom {ENTRY} import main\n\nsys.exit(main(sys.argv[1:]))\n"
+UNCHECKED_HASH = (1).to_bytes(4, "little")  # the flags of a cached module
 EPOCH = (1980, 1, 1, 0, 0, 0)  # of every member: equal sources make equal archives
 
 
 def make_archive() -> bytes:
     """The archive's bytes.  Raises ``RebootlessError`` code ``boot_archive_incomplete``."""
     sources = _closure(ENTRY)
-    members = {"__main__.py": MAIN}
+    members: dict[str, str] = {"__main__.py": MAIN}
+    compiled: dict[str, bytes] = {}
     for name, source in sources.items():
         parts = name.split(".")
         # Python looks for packages without __init__.py in archives only if these list their directories.
         members.update({"/".join([*parts[:depth], "__init__.py"]): "" for depth in range(1, len(parts))})
-        members["/".join(parts) + ".py"] = source
+        path = "/".join(parts) + ".py"
+        members[path] = source
+        compiled[path + "c"] = _compiled(path, source)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for path in sorted(members):
-            archive.writestr(zipfile.ZipInfo(path, EPOCH), members[path])
+        for path in sorted([*members, *compiled]):
+            content = compiled[path] if path in compiled else members[path]
+            archive.writestr(zipfile.ZipInfo(path, EPOCH), content)
     return buffer.getvalue()
+
+
+def _compiled(path: str, source: str) -> bytes:
+    """The module as Python caches it (PEP 552, unchecked), since there is no time to compile it at boot.
+
+    Another Python than this one takes the source beside it.
+    """
+    # Later formats of marshal depend on who else refers to a constant; equal sources shall make equal archives.
+    code = marshal.dumps(compile(source, path, "exec", dont_inherit=True), 2)
+    return importlib.util.MAGIC_NUMBER + UNCHECKED_HASH + importlib.util.source_hash(source.encode()) + code
 
 
 def _closure(entry: str) -> dict[str, str]:

@@ -55,7 +55,7 @@ RemainAfterExit=yes
 ExecStart={{program}} apply --deadline {{deadline}}
 ExecStop={{program}} stop
 TimeoutStartSec=150
-TimeoutStopSec=20
+TimeoutStopSec=60
 
 [Install]
 WantedBy=sysinit.target
@@ -79,7 +79,7 @@ Description=Note that the host runs well with its updates
 [Service]
 Type=oneshot
 ExecStart={program} settle
-TimeoutStartSec=60
+TimeoutStartSec=300
 """,
 }
 METRICS_TEXTS = {
@@ -101,7 +101,7 @@ Description=Write metrics on the updates of the running kernel
 [Service]
 Type=oneshot
 ExecStart={program} metrics
-TimeoutStartSec=60
+TimeoutStartSec=300
 """,
 }
 ENABLED = {
