@@ -30,7 +30,7 @@ def fix(builds, host50: Host):
     assert not left["failed"], left
     assert probe(host50) == "vulnerable"
     assert traces(host50) == ""
-    assert "rebootless-soak" not in host50.out("cat /proc/[0-9]*/comm")
+    assert watcher_is_gone(host50)
 
 
 def steps(host: Host, *wanted: dict) -> list[dict]:
@@ -47,7 +47,7 @@ def record(host: Host) -> dict:
 
 
 def watcher_is_gone(host: Host) -> bool:
-    return "rebootless-soak" not in host.out("cat /proc/[0-9]*/comm")
+    return "rebootless-soak" not in host.out("cat /proc/[0-9]*/comm 2>/dev/null || true")
 
 
 def test_a_rollout_on_which_all_goes_well(host50, fix):
@@ -108,7 +108,7 @@ def test_an_oops_in_the_soak_takes_the_update_back_at_once(host50, fix, builds):
     (applied,) = steps(host50, {"step": "apply", "check_times": [0, 60]})
     assert applied["state"] == "applied"
     host50.run("insmod /root/warn.ko || true")
-    host50.wait_until(lambda: watcher_is_gone(host50), 15)
+    host50.wait_until(lambda: watcher_is_gone(host50), 40)
     assert probe(host50) == "vulnerable"
     (result,) = steps(host50, {"step": "confirm"})
     assert (result["state"], result["code"], result["kernel_state"]) == ("failed", "check_failed", "reversed")
@@ -147,7 +147,7 @@ def test_the_operators_checks(host50, fix):
 
 def test_what_was_killed(host50, fix):
     """The watcher; the step itself in the middle of its checks; and then the same step again."""
-    (applied,) = steps(host50, {"step": "apply", "check_times": [0, 3]})
+    (applied,) = steps(host50, {"step": "apply", "check_times": [0, 60]})
     host50.run(f"kill -9 {record(host50)['watcher']['pid']}")
     gone, back = steps(host50, {"step": "status"}, {"step": "confirm"})
     assert (gone["state"], gone["watched"]) == ("applied", False)
@@ -157,8 +157,8 @@ def test_what_was_killed(host50, fix):
     options = {"step": "apply", "name": NAME, "plan": PLAN, "package": PACKAGE, "deadline": 120, "check_times": [0]}
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         interrupted = pool.submit(host50.module, "rollout_host", **options, checks=slow, retry=True)
-        host50.wait_until(lambda: host50.out("pgrep -x sleep || true"), 60)
-        host50.run("pkill -9 -f '[A]nsiballZ_rollout_host'; pkill -x sleep")
+        host50.wait_until(lambda: host50.out("pgrep -x sleep || true"), 120)
+        host50.run("pkill -9 '^python3'; pkill -x sleep")
         assert interrupted.result()["failed"]
     host50.run("touch /root/fast")
     assert host50.out(f"cat /sys/kernel/rebootless/{NAME}/state") == "applied"
@@ -167,9 +167,9 @@ def test_what_was_killed(host50, fix):
 
 
 def test_a_deadline_without_a_word(host50, fix):
-    (applied,) = steps(host50, {"step": "apply", "deadline": 3, "check_times": [0]})
+    (applied,) = steps(host50, {"step": "apply", "deadline": 12, "check_times": [0]})
     assert applied["state"] == "applied"
-    host50.wait_until(lambda: probe(host50) == "vulnerable")
+    host50.wait_until(lambda: probe(host50) == "vulnerable", 60)
     host50.run("date -s '2001-01-01'")
     try:
         looked, result = steps(host50, {"step": "status"}, {"step": "confirm"})
