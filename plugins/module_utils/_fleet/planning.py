@@ -24,7 +24,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._fleet.plan impo
     Plan,
     parse_plan,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.spread import why_silent
+from ansible_collections.rebootless.splice.plugins.module_utils._fleet.spread import no_answer, why_silent
 from ansible_collections.rebootless.splice.plugins.module_utils._target import debian_version
 
 UNREACHABLE = "unreachable"  # the one state of a host that only plans know
@@ -124,8 +124,7 @@ def why_left_out(answer: Row, manifest: Manifest, reboot_pending: str) -> LeftOu
     """
     kernel = answer.get("kernel") if isinstance(answer.get("kernel"), dict) else None
     if not kernel or not kernel.get("build_id"):
-        state = UNREACHABLE if answer.get("unreachable") else outcomes.UNCOVERED
-        code = "unreachable" if answer.get("unreachable") else "kernel_unknown"
+        state, code = (UNREACHABLE, "unreachable") if no_answer(answer) else (outcomes.UNCOVERED, "kernel_unknown")
         return LeftOut(state, code, why_silent(answer), "See that it can be reached, and plan again.", "", "")
     release, build_id = str(kernel["release"]), str(kernel["build_id"])
     return _has_it(kernel, manifest) or _by_entry(kernel, manifest, reboot_pending, release, build_id)

@@ -59,13 +59,18 @@ def survey(answers: t.Mapping[str, Row]) -> Survey:
     return Survey(sorted(found, key=lambda kernel: (kernel.release, kernel.build_id)), silent)
 
 
+def no_answer(answer: Row) -> bool:
+    """Whether a host could not be reached, or did not answer in time, which may be the same."""
+    return bool(answer.get("unreachable") or answer.get("timedout"))
+
+
 def why_silent(answer: Row) -> str:
     """In a sentence, why a host did not say which kernel it runs."""
     if answer.get("kernel"):
         return "Its kernel has no build ID."
     reason = str(answer.get("msg") or "").strip().partition("\n")[0]
     reason = re.sub(r"^Task failed: ", "", reason)  # which Ansible puts before it from 2.19 on
-    word = "It cannot be reached" if answer.get("unreachable") else "It does not say which kernel it runs"
+    word = "It cannot be reached" if no_answer(answer) else "It does not say which kernel it runs"
     return f"{word}: {reason.rstrip('.')}." if reason else f"{word}."
 
 

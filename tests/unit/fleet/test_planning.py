@@ -127,6 +127,7 @@ def plan(hosts: dict, update: Manifest = BOTH, **policy):
         ),
         (answer(installed=NEWER), manifest(without("50", "not_applicable", "not_built")), "not needed", "not_built"),
         ({"unreachable": True, "msg": "No route to host."}, BOTH, "unreachable", "unreachable"),
+        ({"failed": True, "timedout": {"period": 60}, "msg": "Timed out."}, BOTH, "unreachable", "unreachable"),
         ({"failed": True, "msg": "no python"}, BOTH, "uncovered", "kernel_unknown"),
         (answer(build_id=""), BOTH, "uncovered", "kernel_unknown"),
     ],
