@@ -89,7 +89,7 @@ def bench(root: pathlib.Path, size: int, forks: int) -> Bench:
     fleet = simulated.Fleet(root / str(size), size, CHECK_TIMES, BATCHES)
     batches = json.loads(fleet.plan.read_text())["batches"]
     serial = [len(batch["hosts"]) for batch in batches]
-    ping = play(fleet, "ping", forks, str(HERE / "ping.yml"), {"bench_hosts": "all", "bench_serial": serial})
+    ping = play(fleet, "ping", forks, str(HERE / "ping.yml"), {"bench_serial": serial})
     variables = {"rebootless_plan": str(fleet.plan), "rebootless_directory": str(fleet.controller)}
     rollout = play(fleet, "rollout", forks, "rebootless.splice.rollout", variables)
     reached = fleet.reached()
