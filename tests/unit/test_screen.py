@@ -14,6 +14,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.macros im
 from ansible_collections.rebootless.splice.plugins.module_utils._build.raw_names import change, names
 from ansible_collections.rebootless.splice.plugins.module_utils._build.raw_source import pieces
 from ansible_collections.rebootless.splice.plugins.module_utils._build.screen import Screen
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 CORE = "include/core.h"
 FILES = {
@@ -240,3 +241,15 @@ def test_pieces_carry_their_conditions_and_leave_out_assembler():
 @pytest.mark.parametrize("text", ["int f(\n#ifdef A\nint a)\n#else\nint b)\n#endif\n{ }", "} int a;", "#if A\nint a;"])
 def test_a_text_whose_pieces_are_not_clear_has_none(text):
     assert pieces(text.encode()) is None
+
+
+def test_a_source_that_cannot_be_searched_is_an_error(source, tmp_path):
+    graph = IncludeGraph.scan(source, write(tmp_path / "build", {"x/y.h": ""}), "x86")
+    copy = write(tmp_path / "copy", FILES)
+    screen = Screen([copy], SOURCES, graph, Cache(tmp_path / "kept"))
+    edit = {CORE: (FILES[CORE].encode(), FILES[CORE].replace("t->a + 2", "t->a").encode())}
+    assert "unit/leaf.c" in (screen.look(edit).files or ())
+    (copy / "unit/leaf.c").unlink()
+    with pytest.raises(RebootlessError) as caught:
+        screen.look(edit)
+    assert caught.value.code == "scan_failed"

@@ -28,6 +28,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.macros im
 from ansible_collections.rebootless.splice.plugins.module_utils._build.pastes import Site, sites
 from ansible_collections.rebootless.splice.plugins.module_utils._build.raw_names import Change, change, names
 from ansible_collections.rebootless.splice.plugins.module_utils._build.raw_source import Piece, pieces
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 _INDEX = "macros.json.z"
 _WORD = re.compile(rb"\w+")
@@ -75,7 +76,7 @@ class _Index:
 class Screen:
     """The sources that are compiled from ``paths``: files below ``roots`` (the first that has it counts).
 
-    What is learnt about all of them is kept in ``kept``.
+    What is learnt about all of them is kept in ``kept``.  Raises ``RebootlessError`` (``scan_failed``).
     """
 
     def __init__(self, roots: Sequence[Path], sources: Iterable[str], graph: IncludeGraph, kept: Cache) -> None:
@@ -154,9 +155,17 @@ class Screen:
             done = subprocess.run(
                 ["xargs", "-0", "grep", "-lwF", "-f", stream.name],
                 input=listed,
-                stdout=subprocess.PIPE,
+                capture_output=True,
                 env=clean_environment(),
                 check=False,
+            )
+        # Without a hit grep ends with 1, and xargs with 123; what could not be read must not pass for that.
+        if done.stderr or done.returncode not in (0, 123):
+            raise RebootlessError(
+                "scan_failed",
+                "The kernel's sources cannot be searched.",
+                "Read grep's output.",
+                output=done.stderr.decode(errors="replace")[-2000:],
             )
         return [self._paths[line] for line in done.stdout.decode().splitlines()]
 
