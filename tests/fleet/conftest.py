@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import os
 import pathlib
 import shutil
@@ -74,7 +75,7 @@ def lab() -> pathlib.Path:
 def own_pair(lab: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Pair]:
     """Two machines for this worker alone."""
     with contextlib.ExitStack() as stack:
-        names = next(names for names in PAIRS if stack.enter_context(locked(names[0], wait=False)))
+        (names,) = itertools.islice((names for names in PAIRS if stack.enter_context(locked(names[0], wait=False))), 1)
         directory = LAB / f"controller-{names[0]}"
         shutil.rmtree(directory, ignore_errors=True)
         yield Pair(lab, names, Builds(Runner(), CACHE), directory)

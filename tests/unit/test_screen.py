@@ -34,8 +34,8 @@ FILES = {
 #define CORE
 #include "attributes.h"
 struct thing {
-	int a;	/* thing, not 'another */
-	WITH_TAG(inner, int x;);
+    int a;  /* thing, not 'another */
+    WITH_TAG(inner, int x;);
 };
 enum color { RED = BIT(1), GREEN };
 extern int counter __after_init;
@@ -46,15 +46,15 @@ static inline int leaf(struct thing *t) { return t->a; }
 #else
 static inline int leaf(struct thing *t)
 {
-	return t->a + 2;
+    return t->a + 2;
 }
 #endif
 static inline int middle(struct thing *t)
 {
 #ifdef CONFIG_X
-	return 1;
+    return 1;
 #else
-	return leaf(t);
+    return leaf(t);
 #endif
 }
 static inline int made_thing(void) { return 1; }

@@ -353,13 +353,13 @@ class Tags(html.parser.HTMLParser):
         self.seen: set[str] = set()
         self.references: list[str] = []
 
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.seen.add(tag)
-        self.references += [value or "" for key, value in attributes if key in ("href", "src", "xlink:href", "srcset")]
+        self.references += [value or "" for key, value in attrs if key in ("href", "src", "xlink:href", "srcset")]
         if tag not in self.VOID:
             self.open.append(tag)
 
-    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.seen.add(tag)
 
     def handle_endtag(self, tag: str) -> None:
