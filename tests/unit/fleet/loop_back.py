@@ -6,6 +6,7 @@ replaced by one that does what the test wrote down for its host.  It says nothin
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import pathlib
@@ -184,7 +185,7 @@ class Fleet:
 def plan_with(sizes: t.Sequence[int], sample: dict[str, t.Any], **changes: t.Any) -> dict[str, t.Any]:
     """A plan of batches of these sizes, with the hosts ``web1`` and so on, which soaks for no time."""
     names = iter(f"web{number}" for number in range(1, sum(sizes) + 1))
-    batches = [{"name": f"b{number}", "hosts": [next(names) for _host in range(size)]} for number, size in enumerate(sizes)]
+    batches = [{"name": f"b{i}", "hosts": list(itertools.islice(names, size))} for i, size in enumerate(sizes)]
     host = next(iter(sample["hosts"].values()))
     hosts = {
         name: {**host, "batch": number, "ring": batch["name"]}
