@@ -155,12 +155,13 @@ def test_what_hangs_is_killed_with_all_that_it_started(tmp_path):
     pids = tmp_path / "pids"
     command = f"sleep 77 & echo $! > {pids}; sleep 78"
     start = time.monotonic()
-    failed = run({"kind": "command", "cmd": command, "timeout": 0.3, "retries": 0})
-    assert time.monotonic() - start < 5
-    assert failed["sentence"] == "The check did not end within 0.3 s."
-    time.sleep(0.1)
+    failed = run({"kind": "command", "cmd": command, "timeout": 3, "retries": 0})
+    assert time.monotonic() - start < 60
+    assert failed["sentence"] == "The check did not end within 3 s."
     status = pathlib.Path(f"/proc/{pids.read_text().strip()}/status")
-    assert not status.exists() or "zombie" in status.read_text()
+    while status.exists() and "zombie" not in status.read_text():
+        assert time.monotonic() - start < 60
+        time.sleep(0.1)
 
 
 def test_output_without_end():

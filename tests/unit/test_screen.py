@@ -170,7 +170,7 @@ def test_what_a_change_concerns(screen, old, new, expected):
         ("int prototype(struct", "#define NEW(a) int a = 1\nstatic NEW(variable);\nint prototype(struct"),
         ("int prototype(struct", '#include "attributes.h"\nint prototype(struct'),
         ("int prototype(struct", "#pragma pack(1)\nint prototype(struct"),
-        ("int a;\t", "int b; int a;\t"),  # its definition has a macro that defines another type
+        ("int a;  ", "int b; int a;  "),  # its definition has a macro that defines another type
         ("#endif\n#endif\n", "#endif\n}\n#endif\n"),
     ],
 )
