@@ -26,8 +26,9 @@ def constant(module: str, name: str) -> t.Any:
 
 def undocumented(module: str, result: dict[str, t.Any]) -> list[str]:
     """What is returned but not documented, or of another type than documented."""
-    told = {key: value for key, value in result.items() if key not in COMMON and not key.startswith("_")}
-    return list(_differences("", told, constant(module, "RETURN")))
+    documented = constant(module, "RETURN")
+    own = {key for key in result if key in documented or (key not in COMMON and not key.startswith("_"))}
+    return list(_differences("", {key: result[key] for key in result if key in own}, documented))
 
 
 def _differences(path: str, values: dict[str, t.Any], documented: dict[str, t.Any]) -> t.Iterator[str]:
