@@ -126,7 +126,7 @@ def test_once_for_each_kernel_and_never_again(fleet, hosts):
     assert plan.digest in planned.output
     assert [(batch.name, batch.hosts) for batch in plan.batches] == [
         ("canary", [hosts[1].name]),
-        ("rest 1", [hosts[0].name]),
+        ("rest", [hosts[0].name]),
     ]
     for host in hosts:
         entry = manifest.kernel(kernels[host.release]["build_id"])

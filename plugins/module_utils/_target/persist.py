@@ -170,7 +170,7 @@ class Persistence:
         """
         changed = self._remove(self._all_paths(), check_mode)
         if changed and not check_mode:
-            for directory in (os.path.dirname(self.archive), self.settings.state_directory):
+            for directory in (os.path.dirname(self.archive), self.settings.state_directory, os.path.dirname(OFF_FILE)):
                 with contextlib.suppress(OSError):  # other files are there
                     os.rmdir(self._at(directory))
             self._reload()
