@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import getpass
 import json
 import os
 import pathlib
-import socket
 import typing as t
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._fleet import lock
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet.report import model, render, sources
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet.report.fields import mapping, rows, text
 
@@ -81,7 +80,7 @@ class ActionModule(ActionBase):
         answers = {host: _of_this_run(answer) for host, answer in sources.read_answers(directory, asked).items()}
         # A host of which there is no answer at all was not asked: the report is of what is recorded.
         hosts = [host for host in asked if wanted is not None or host in answers] or None
-        by = f"{_user()}@{socket.gethostname()}"
+        by = lock.process(os.getppid()).by
         made = model.build(sources.read(directory, *options["others"]), hosts, answers, _now(), by, options["updates"])
         dest = pathlib.Path(options["dest"] or os.path.join(directory, "report"))
         files = {"html": "report.html", "csv": "hosts.csv", "json": "report.json"}
@@ -116,10 +115,8 @@ def _now() -> str:
 
 def _this_run() -> str:
     """What tells the answers of this run of Ansible from older ones: its main process, whose children we are."""
-    with open(f"/proc/{os.getppid()}/stat", "rb") as stream:
-        # The name of the program, in brackets, may hold anything; the start time is field 22 (proc(5)).
-        started = stream.read().rpartition(b")")[2].split()[19].decode()
-    return f"{socket.gethostname()}/{os.getppid()}/{started}"
+    main = lock.process(os.getppid())
+    return f"{main.node}/{main.pid}/{main.start}"
 
 
 def _of_this_run(answer: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -127,10 +124,3 @@ def _of_this_run(answer: dict[str, t.Any]) -> dict[str, t.Any]:
         return answer
     last = answer if answer.get("reachable") else answer.get("last")
     return {"reachable": False, "why": "It was not asked in this run.", "last": last}
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        return str(os.getuid())

@@ -20,7 +20,6 @@ from ansible_collections.rebootless.splice.plugins.module_utils._fleet.store imp
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet.windows import UTC
 
 TEXT = {"type": "str"}
-NUMBER = {"type": "int"}
 ROWS = {"type": "list", "elements": "dict", "default": []}
 SPEC = {
     "path": {"type": "path", "required": True},

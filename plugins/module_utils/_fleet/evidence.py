@@ -20,18 +20,16 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 FILE = "evidence.jsonl"
 FIRST = "0" * 64  # `previous` of the first line
 CHUNK = 65536
-EVENTS = (
-    "rollout_started",
-    "rollout_resumed",
-    "batch_started",
-    "host",
-    "gate",
-    "batch_finished",
-    "waiting",
-    "stopping",
-    "reverting",
-    "rollout_finished",
-)
+
+
+class Line(t.NamedTuple):
+    """One line.  ``entry`` is None if it was not written to its end; ``follows`` says whether it names the line before
+    it; ``digest`` is its own SHA-256; ``ended`` whether its newline is there."""
+
+    entry: dict[str, t.Any] | None
+    follows: bool
+    digest: str
+    ended: bool
 
 
 def now() -> str:
@@ -83,34 +81,41 @@ def read(path: str) -> t.Iterator[dict[str, t.Any]]:
     if not os.path.exists(path):
         return
     with open(path, "rb") as file:
-        for line in file:
-            try:
-                value = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(value, dict):
-                yield value
+        for line in walk(file):
+            if line.entry is not None:
+                yield line.entry
+
+
+def walk(lines: t.Iterable[bytes]) -> t.Iterator[Line]:
+    """What ``lines`` (with their newlines) say, and whether the chain holds from each to the next.
+
+    A line that was torn by a kill is part of the chain: the next one has its digest.
+    """
+    previous = FIRST
+    for line in lines:
+        stripped = line.rstrip(b"\n")
+        entry = _entry(stripped)
+        follows = entry is None or entry.get("previous") == previous
+        previous = _digest(stripped)
+        yield Line(entry, follows, previous, stripped != line)
+
+
+def _entry(line: bytes) -> dict[str, t.Any] | None:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) else None
 
 
 def verify(path: str) -> tuple[int, int | None]:
     """How many lines there are, and the number, from 1, of the first one that does not follow the line before it."""
-    previous, number = FIRST, 0
+    number, broken = 0, None
     with open(path, "rb") as file:
-        for number, line in enumerate(file, 1):
-            stripped = line.rstrip(b"\n")
-            try:
-                found = json.loads(stripped).get("previous")
-            except (ValueError, AttributeError):
-                found = previous  # torn by a kill; the next line has its digest
-            if found != previous:
-                return _count(path), number
-            previous = _digest(stripped)
-    return number, None
-
-
-def _count(path: str) -> int:
-    with open(path, "rb") as file:
-        return sum(1 for _line in file)
+        for number, line in enumerate(walk(file), 1):
+            if broken is None and not line.follows:
+                broken = number
+    return number, broken
 
 
 def _digest(line: bytes) -> str:

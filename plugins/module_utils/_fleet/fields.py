@@ -12,7 +12,7 @@ import re
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._target.package import NAME
+from ansible_collections.rebootless.splice.plugins.module_utils._common.names import NAME
 
 Check = t.Callable[[t.Any], bool]
 

@@ -35,6 +35,11 @@ class Holder:
     namespace: str
     user: str
 
+    @property
+    def by(self) -> str:
+        """Who runs it, and where."""
+        return f"{self.user}@{self.node}"
+
     def same_process(self, other: Holder) -> bool:
         return dataclasses.astuple(self)[:5] == dataclasses.astuple(other)[:5]
 

@@ -17,7 +17,6 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common import c
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet import canonical, fields
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet.windows import (
     Freeze,
-    Window,
     parse_freeze,
     parse_time,
     parse_window,
@@ -204,10 +203,6 @@ class Plan:
         """How many hosts of a batch may fail: the larger of the two limits, percent rounded down."""
         share = len(self.batches[batch].hosts) * self.failure_budget["percent"] // 100
         return max(self.failure_budget["hosts"], share)
-
-    def windows_of(self, host: str) -> tuple[Window, ...]:
-        """When the host may be worked on; empty for always."""
-        return tuple(parse_window(row, f"A window of {host}") for row in self.hosts[host].windows)
 
     def freezes_of(self, host: str) -> tuple[Freeze, ...]:
         """When the host may not be worked on: the plan's freezes and its own."""

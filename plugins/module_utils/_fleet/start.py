@@ -62,7 +62,7 @@ class Request:
 
     @property
     def by(self) -> str:
-        return f"{self.holder.user}@{self.holder.node}"
+        return self.holder.by
 
 
 def rollout(request: Request, path: str) -> Row:

@@ -46,7 +46,6 @@ BEGINS = {
 }
 # What of a module's result the evidence keeps.
 KEPT = ("kernel_state", "pause_ns", "effective_release", "release", "build_id", "boot_id", "deadline", "checks")
-GONE = ("reversed", "absent")
 TEXT = 4000  # characters of a traceback or of a command's output
 
 

@@ -9,12 +9,11 @@ end can only be found by comparing ``last`` with a copy of it that is kept elsew
 
 from __future__ import annotations
 
-import hashlib
-import json
+import io
 import os
 import typing as t
 
-FIRST = "0" * 64
+from ansible_collections.rebootless.splice.plugins.module_utils._fleet import evidence
 
 
 class Evidence(t.NamedTuple):
@@ -46,34 +45,28 @@ def read(path: str | os.PathLike[str]) -> Evidence:
 def parse(content: bytes) -> Evidence:
     """The evidence whose lines are ``content``."""
     entries: list[dict[str, t.Any]] = []
-    previous, wrong, torn = FIRST, 0, 0
-    lines = content.split(b"\n")
-    torn += bool(lines.pop())
-    for count, line in enumerate(lines, 1):
-        entry = _entry(line)
-        if entry is None:
-            torn += 1  # by a kill, in its place; the next line has its digest, or the chain is broken there
+    last, whole, wrong, torn = evidence.FIRST, 0, 0, 0
+    # Not splitlines(), which takes more for the end of a line than the newline.
+    for line in evidence.walk(io.BytesIO(content)):
+        if not line.ended:
+            torn += 1
+            break
+        whole += 1
+        if line.entry is None:
+            torn += 1
         else:
-            entries.append(entry)
-            if entry.get("previous") != previous:
-                wrong = wrong or count
-        previous = hashlib.sha256(line).hexdigest()
+            entries.append(line.entry)
+        if not line.follows:
+            wrong = wrong or whole
+        last = line.digest
     if not entries:
         return Evidence([], "incomplete", "The evidence has no line that can be read.", "") if torn else NONE
-    number = f"{len(lines):,} lines" if len(lines) > 1 else "1 line"
+    number = f"{whole:,} lines" if whole > 1 else "1 line"
     if wrong:
         sentence = f"The hash chain of the evidence ({number}) is broken at line {wrong}: lines before it were changed."
-        return Evidence(entries, "broken", sentence, previous)
+        return Evidence(entries, "broken", sentence, last)
     if torn:
         what = "1 line was" if torn == 1 else f"{torn} lines were"
         sentence = f"The hash chain of the evidence ({number}) is intact; {what} not written to the end."
-        return Evidence(entries, "incomplete", sentence, previous)
-    return Evidence(entries, "intact", f"The hash chain of the evidence ({number}) is intact.", previous)
-
-
-def _entry(line: bytes) -> dict[str, t.Any] | None:
-    try:
-        entry = json.loads(line)
-    except ValueError:
-        return None
-    return entry if isinstance(entry, dict) else None
+        return Evidence(entries, "incomplete", sentence, last)
+    return Evidence(entries, "intact", f"The hash chain of the evidence ({number}) is intact.", last)
