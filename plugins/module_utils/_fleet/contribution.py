@@ -151,7 +151,7 @@ def _check_package(update: Manifest, build: Row, package: Package) -> None:
 def _content(path: str) -> bytes:
     try:
         with open(os.path.expanduser(path), "rb") as stream:
-            return stream.read()
+            content = stream.read()
     except OSError as error:
         raise RebootlessError(
             "patch_missing",
@@ -159,6 +159,11 @@ def _content(path: str) -> bytes:
             "Give its path on the controller.",
             path=path,
         ) from error
+    if not content.strip():
+        raise RebootlessError(
+            "bad_update", f"The file {path} of the update is empty.", "See how it was made, and put its content there."
+        )
+    return content
 
 
 def _row(name: str, content: bytes) -> Row:

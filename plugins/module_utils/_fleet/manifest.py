@@ -19,6 +19,7 @@ FORMAT = 1
 FILE = "manifest.json"
 
 BUILT, NOT_APPLICABLE, REFUSED, FAILED = "built", "not_applicable", "refused", "failed"
+DAMAGED = "store_damaged"  # the code of an entry whose package is not what it was
 STATUSES = {
     BUILT: "there is a package",
     NOT_APPLICABLE: "the update changes nothing in this kernel",
@@ -146,7 +147,7 @@ class Manifest:
         old = self._by_build_id[build_id]
         row = {
             **empty_kernel(old["release"], old["version"], build_id, old["arch"]),
-            "code": "store_damaged",
+            "code": DAMAGED,
             "sentence": f"The package {old['package']} in the store {why}.",
             "next_step": "Run the build playbook again, which builds it anew.",
             "built": old["built"],

@@ -7,8 +7,8 @@
     <store>/<update>/<version>/patches/, custom/    the sources
     <store>/<update>/<version>/*.rbl.tar.gz         the packages
 
-A version is one content: other patches are another version.  Files come before the manifest that names them, the
-manifest before the index, each as a whole, so whoever reads in between sees what was there before.
+A version is one content: once there was a package, other patches are another version.  Files come before the manifest
+that names them, the manifest before the index, each as a whole, so whoever reads in between sees what was there before.
 """
 
 from __future__ import annotations
@@ -22,12 +22,15 @@ import typing as t
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet import canonical
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet.manifest import (
+    BUILT,
+    DAMAGED,
     FILE,
     STATUSES,
     Manifest,
     parse_manifest,
     read_manifest,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._target.store import SUFFIX
 
 INDEX = "index.json"
 LOCK = ".lock"
@@ -123,7 +126,7 @@ class Store:
         with contextlib.nullcontext() if dry else self._locked():
             before = self.manifest(manifest.name, manifest.version)
             after = manifest
-            if before:
+            if before and (self._had_package(before) or _other_sources(before, manifest) is None):
                 _check_same_sources(before, manifest)
                 after = dataclasses.replace(before, cves=manifest.cves, fixed_in=manifest.fixed_in)
                 after = after.with_kernels(manifest.kernels)
@@ -141,7 +144,19 @@ class Store:
                 written.append(FILE)
             if not dry:
                 self._write(after, files, written)
+                for name in before.files.keys() - after.files.keys() if before else ():
+                    with contextlib.suppress(OSError):  # of sources that were replaced; nothing names it any more
+                        os.unlink(self.path(before.name, before.version, name))
         return Change(before, after, written)
+
+    def _had_package(self, manifest: Manifest) -> bool:
+        """Whether a host may run what this version is: a patch that nobody could build for is just corrected."""
+        try:
+            names = os.listdir(self.path(manifest.name, manifest.version))
+        except OSError:
+            return True
+        had = any(row["status"] == BUILT or row["code"] == DAMAGED for row in manifest.kernels)
+        return had or any(name.endswith(SUFFIX) for name in names)
 
     def _write(self, manifest: Manifest, files: t.Mapping[str, bytes], names: list[str]) -> None:
         content = {**files, FILE: manifest.content}
@@ -194,19 +209,27 @@ def _index_row(manifest: Manifest) -> dict[str, t.Any]:
     }
 
 
-def _check_same_sources(before: Manifest, after: Manifest) -> None:
+def _other_sources(before: Manifest, after: Manifest) -> str | None:
+    """The first kind of source in which two contents of a version differ."""
     for what in ("patches", "custom"):
         one, other = (
             [(row["sha256"], row.get("source")) for row in getattr(manifest, what)] for manifest in (before, after)
         )
         if one != other:
-            raise RebootlessError(
-                "update_differs",
-                f"The store has {before.name} {before.version} with other {what}.",
-                "Give the update another version; hosts may run the one that is there.",
-                stored=getattr(before, what),
-                given=getattr(after, what),
-            )
+            return what
+    return None
+
+
+def _check_same_sources(before: Manifest, after: Manifest) -> None:
+    what = _other_sources(before, after)
+    if what is not None:
+        raise RebootlessError(
+            "update_differs",
+            f"The store has {before.name} {before.version} with other {what}.",
+            "Give the update another version; hosts may run the one that is there.",
+            stored=getattr(before, what),
+            given=getattr(after, what),
+        )
 
 
 def _directories(path: str) -> list[str]:

@@ -121,13 +121,45 @@ def test_a_failure_is_replaced(store, options, tmp_path):
 
 
 def test_a_version_is_one_content(store, options, tmp_path):
-    add(store, options)
+    add(store, options, build("50", package=package(tmp_path, RELEASE["50"], BUILD_ID["50"])))
     (tmp_path / "my fix.patch").write_text("--- a/y\n+++ b/y\n")
     with pytest.raises(RebootlessError) as caught:
         add(store, options)
     assert caught.value.code == "update_differs"
     assert add(store, {**options, "version": "1.1"}).changed
     assert store.versions() == [(NAME, "1.0"), (NAME, "1.1")]
+
+
+def test_a_damaged_package_was_one(store, options, tmp_path):
+    add(store, options, build("50", package=package(tmp_path, RELEASE["50"], BUILD_ID["50"])))
+    next(pathlib.Path(store.path(NAME, VERSION)).glob("*.rbl.tar.gz")).unlink()
+    add(store, options)
+    assert store.manifest(NAME, VERSION).kernel(BUILD_ID["50"])["code"] == "store_damaged"
+    (tmp_path / "my fix.patch").write_text("--- a/y\n+++ b/y\n")
+    with pytest.raises(RebootlessError) as caught:
+        add(store, options)
+    assert caught.value.code == "update_differs"
+
+
+def test_a_patch_that_nobody_could_build_for_is_corrected(store, options, tmp_path):
+    add(store, options, build("50", result=REFUSED))
+    corrected = tmp_path / "corrected.patch"
+    corrected.write_text("--- a/y\n+++ b/y\n")
+    change = add(store, {**options, "patches": [str(corrected)]})
+    assert change.written == ["patches/01-corrected.patch", "manifest.json"]
+    manifest = store.manifest(NAME, VERSION)
+    assert manifest.kernels == []  # it is tried again for every kernel
+    store.verify(manifest)
+    assert [path.name for path in pathlib.Path(store.path(NAME, VERSION, "patches")).iterdir()] == [
+        "01-corrected.patch"
+    ]
+
+
+def test_an_empty_patch(options, tmp_path):
+    (tmp_path / "my fix.patch").write_text("\n")
+    with pytest.raises(RebootlessError) as caught:
+        contribution.describe(options)
+    assert caught.value.code == "bad_update"
 
 
 def test_what_is_known_of_the_fix_may_change(store, options):
