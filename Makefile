@@ -132,6 +132,14 @@ test-gates: $(VENV)/dev.stamp  ## sanity, lint, types, documentation, licences
 test-integration: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## tests in stock kernels
 	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) pytest -v -n 2 --dist loadfile tests/integration $(ARGS)
 
+# Kernels to try, of the series that are known.
+RELEASES ?= 6.12.117+deb12-cloud-amd64
+
+.PHONY: test-releases
+test-releases: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## the life of an update on other stock kernels (RELEASES="...")
+	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) REBOOTLESS_RELEASES="$(RELEASES)" \
+	    pytest -v tests/integration/test_later_kernels.py $(ARGS)
+
 # Which faults of tests/fleet; all without it.
 FAULTS ?=
 

@@ -121,7 +121,7 @@ static void succeed_to(struct rbl_record *record, struct rbl_record *other, bool
 /* ---- operations ---- */
 
 /* Once it was applied, some updates' code may never go: whoever has one of its addresses may come back to it. */
-static void keep_code(struct rbl_record *record)
+void rbl_keep_code(struct rbl_record *record)
 {
 	const struct rbl_part *part;
 
@@ -180,7 +180,7 @@ int rbl_apply(struct rbl_record *record, unsigned int deadline)
 		return err;
 	}
 	record->ran = true;
-	keep_code(record);
+	rbl_keep_code(record);
 	rbl_succeed(record);
 	/* As for any live patch: an oops shall say that not all code is the kernel's own. */
 	add_taint(TAINT_LIVEPATCH, LOCKDEP_STILL_OK);

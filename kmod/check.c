@@ -82,8 +82,6 @@ static const char *bad_tables(const struct module *module, const struct rbl_obje
 		return "a part without the name of its object";
 	if (object->program_size < sizeof(struct rbl_header) || !inside(module, object->program, object->program_size, 1))
 		return "a match program lies outside of the module";
-	if (!object->n_functions && !object->n_data && !object->n_hooks)
-		return "a part that changes nothing";
 	if (!inside(module, object->functions, object->n_functions, sizeof(*object->functions)))
 		return "a table of functions lies outside of the module";
 	if (!inside(module, object->data, object->n_data, sizeof(*object->data)))
@@ -104,10 +102,20 @@ static const char *bad_tables(const struct module *module, const struct rbl_obje
 	return reason;
 }
 
+/*
+ * A part may do nothing to its object: code that is new in it, and that only
+ * another part's code calls, needs no more than the match, and perhaps fields.
+ */
+static bool does_something(const struct rbl_object *object)
+{
+	return object->n_functions || object->n_data || object->n_hooks;
+}
+
 /* What is wrong with a descriptor of the right ABI; NULL if nothing is. */
 static const char *bad_update(const struct module *module, const struct rbl_update *update)
 {
 	const char *reason = NULL;
+	bool effective = false;
 	u32 i;
 
 	if (update->module != module)
@@ -122,9 +130,11 @@ static const char *bad_update(const struct module *module, const struct rbl_upda
 		return "the build ID";
 	if (!update->n_objects || !inside(module, update->objects, update->n_objects, sizeof(*update->objects)))
 		return "the table of objects lies outside of the module";
-	for (i = 0; i < update->n_objects && !reason; i++)
+	for (i = 0; i < update->n_objects && !reason; i++) {
 		reason = bad_tables(module, update->objects + i);
-	return reason;
+		effective |= does_something(update->objects + i);
+	}
+	return reason || effective ? reason : "an update that changes nothing";
 }
 
 /* Kinds of places that the kernel may rewrite at any time, and checks before it does: no jump may lie over them; static branches are seen to. */

@@ -277,6 +277,7 @@ bool rbl_operation_wait(struct rbl_record *record, long jiffies);
 /* apply.c */
 const char *rbl_state_name(const struct rbl_record *record);
 int rbl_apply(struct rbl_record *record, unsigned int deadline);
+void rbl_keep_code(struct rbl_record *record);
 int rbl_extend(struct rbl_record *record, unsigned int deadline);
 int rbl_confirm(struct rbl_record *record, unsigned int unused);
 int rbl_reverse(struct rbl_record *record, unsigned int unused);

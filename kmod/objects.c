@@ -137,6 +137,7 @@ static int join(struct rbl_record *record, struct rbl_part *part, struct module 
 		rbl_unresolve(record, part);
 		return err;
 	}
+	rbl_keep_code(record);
 	rbl_succeed(record);
 	pr_info("%s: %s has come: %u functions and %u data replaced before its init\n", record->name, module->name,
 		part->n_writes, part->object->n_data);

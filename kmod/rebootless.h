@@ -71,9 +71,10 @@ enum rbl_object_flags {
 };
 
 /*
- * One part of an update for each object that it changes.  A loadable module
- * may not be loaded when the update is, and may come and go later; so each
- * part has a match program of its own.
+ * One part of an update for each object that it changes, or only adds code to
+ * that another part's code calls.  A loadable module may not be loaded when the
+ * update is, and may come and go later; so each part has a match program of its
+ * own.
  */
 struct rbl_object {
 	const char *name;		/* "vmlinux", or the kernel's name of a loadable module */

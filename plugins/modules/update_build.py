@@ -273,6 +273,7 @@ custom:
 remarks:
   description:
     - What an operator should know of a fix that is made live, such as objects that exist already and stay as they are.
+    - Each is a warning of the task as well.
   returned: success
   type: list
   elements: dict
@@ -410,6 +411,8 @@ def build(module: AnsibleModule) -> dict:
             "Leave this kernel out of the rollout.",
             **done.facts,
         )
+    for row in done.facts["remarks"]:
+        module.warn(f"{update.name} on {tree.release}: {row['sentence']}")
     result = {
         "changed": done.built,
         "applicable": done.applicable,

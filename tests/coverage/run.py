@@ -284,6 +284,7 @@ class Coverage:
             "functions": facts.get("functions", []),
             "data": facts.get("data", []),
             "not_applicable": facts.get("not_applicable", []),
+            "remarks": facts.get("remarks", []),
             "objects": sorted({r["object"] for r in [*facts.get("functions", []), *facts.get("data", [])]}),
             "build_seconds": built.get("seconds", 0),
             "timings": built.get("timings", {}),

@@ -205,6 +205,50 @@ def test_a_newer_version_takes_the_place_of_an_older_one(builds, host):
     assert new_device(host) == PRISTINE
 
 
+@pytest.mark.parametrize("length", ["77", "eth_packet_offload.priority + 67"], ids=["exports", "own"])
+def test_new_code_that_only_another_object_calls(builds, host, length):
+    """The kernel's part replaces nothing; its new function uses nothing, or data that only the match can find."""
+    eth = "static int __init eth_offload_init(void)\n"
+    new = f"unsigned int rbltest_length(void)\n{{\n\treturn {length};\n}}\nEXPORT_SYMBOL_GPL(rbltest_length);\n\n"
+    setup = "\tdev->min_mtu = 0;\n"
+    call = f"{setup}\t{{\n\t\tunsigned int rbltest_length(void);\n\n\t\tdev->tx_queue_len = rbltest_length();\n\t}}\n"
+    built = builds.update(
+        host.release, "new-code", Edit("net/ethernet/eth.c", eth, new + eth), Edit(DUMMY, setup, call)
+    )
+    assert {(row["name"], row["object"]) for row in built.result["functions"]} == {
+        ("rbltest_length", "vmlinux"),
+        ("dummy_setup", "dummy"),
+    }
+    foretold, applied = (done(update(host, built, check=check)) for check in (True, False))
+    assert foretold["changed"] and objects(host, "new-code") == {"vmlinux": "applied", "dummy": "absent"}
+    host.run("modprobe dummy")
+    assert new_device(host) == "qlen 77"
+    done(update(host, name="new-code", state="reversed"))
+    assert new_device(host) == PRISTINE
+    done(update(host, built))
+    assert new_device(host) == "qlen 77"
+    assert applied["objects"] == [{"name": "vmlinux", "state": "applied"}, {"name": "dummy", "state": "absent"}]
+
+
+def test_code_that_objects_may_call_stays_also_if_its_module_came_later(builds, host50):
+    """A timer, a work item or an RCU callback may hold the address of a new function of the module."""
+    old = "static void dummy_setup(struct net_device *dev)\n{"
+    new = (
+        "static void rbltest_free(struct net_device *dev)\n{\n\tdev->tx_queue_len = 1;\n}\n\n"
+        f"{old}\n\tdev->priv_destructor = rbltest_free;\n"
+    )
+    unload = "rmmod $(grep -o '^rbl_callback[^ ]*' /proc/modules)"
+    host50.run("rmmod dummy 2>/dev/null", check=False)
+    done(update(host50, builds.update(host50.release, "callback", Edit(DUMMY, old, new))))
+    assert host50.out(f"cat {SYSFS}/callback/kept") == "0"
+    host50.run("modprobe dummy numdummies=1")
+    assert host50.out(f"cat {SYSFS}/callback/kept") == "1"
+    done(update(host50, name="callback", state="reversed"))
+    assert host50.run(unload, check=False).returncode != 0
+    host50.run("ip link del dummy0")
+    host50.restart()
+
+
 def test_independent_updates_live_together_and_others_do_not(builds, host):
     host.run("modprobe dummy")
     done(update(host, builds.update(host.release, "queue", queue(77))))

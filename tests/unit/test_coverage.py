@@ -137,6 +137,19 @@ def test_page_is_one_file_that_escapes_what_it_shows(manifest, tmp_path):
     assert not any(path.endswith(".md") for path in paths)  # this manifest is not the project's
 
 
+def test_remarks_are_shown(manifest, tmp_path):
+    remark = {"code": "existing_objects", "sentence": "What is bound|open stays.", "details": {}}
+    rows = [{**row("CVE-1", "automatic", "one"), "remarks": [remark]}]
+    text = (
+        report.environment()
+        .get_template("coverage.md.j2")
+        .render(tables=[{**report.describe(manifest, rows), "rows": rows}])
+    )
+    assert "| one **Remark:** What is bound\\|open stays. |" in text
+    report.write(manifest, tmp_path / "out", rows)
+    assert "<b>Remark:</b> What is bound|open stays." in (tmp_path / "out" / "coverage.html").read_text()
+
+
 def test_document_has_a_row_for_each_entry(manifest):
     rows = [row("CVE-1", "automatic", "one"), row("CVE-3", "custom", "a|b")]
     tables = [{**report.describe(manifest, rows), "rows": rows}]

@@ -551,6 +551,17 @@ def test_what_a_patch_exports_to_modules_is_found_where_it_is():
     assert where == {"old_function": "vmlinux", "not_exported": "own_module"}
 
 
+def test_new_code_that_only_another_object_calls_has_a_part_that_replaces_nothing():
+    """What it is compiled from is proved there; what it uses may be the module loader's to fill in."""
+    changes = [unit_change("newly_exported"), unit_change("uses_new_exports", "own_module")]
+    kernel, module = make_replacement(changes, "6.1.176-1", MODULE_EXPORTS).parts
+    assert (kernel.object_name, kernel.functions, kernel.data, kernel.is_effective) == ("vmlinux", [], [], False)
+    assert module.is_effective
+    compared = {s.name for s in Program(kernel.program).sections if s.compared}
+    assert ".text" in compared
+    assert kernel.fixups == []
+
+
 def test_a_module_gets_no_new_dependency():
     """The module with the symbol need not be loaded; one that another unit or the module itself needs is."""
     change = unit_change("new_dependency", "own_module")
