@@ -12,6 +12,36 @@
 
 #include "internal.h"
 
+/* Writes what the kernel takes for the entry's initial state, unless it is there; with text_mutex held. */
+static void settle(const struct jump_entry *entry)
+{
+	u8 *where = (u8 *)jump_entry_code(entry), code[RBL_JUMP_SIZE];
+	bool jump = !!(jump_entry_key(entry)->type & JUMP_TYPE_TRUE) ^ jump_entry_is_branch(entry);
+	u32 size = rbl_arch_branch_size(where);
+
+	if (!size)
+		return;
+	rbl_arch_make_branch(code, size, (unsigned long)where, jump_entry_target(entry), jump);
+	if (memcmp(where, code, size))
+		rbl_kernel(text_poke)(where, code, size);
+}
+
+/*
+ * Before the kernel is told of branches in replacement code: it rewrites only
+ * those whose keys have left the state that they were compiled with.  Which one
+ * that was it takes from the running key, but a patch may have changed it; and
+ * code whose keys have been there before is as those keys left it.
+ */
+void rbl_settle_new_branches(const struct jump_entry *entries, u32 count)
+{
+	u32 i;
+
+	mutex_lock(rbl_kernel_data.text_mutex);
+	for (i = 0; i < count; i++)
+		settle(entries + i);
+	mutex_unlock(rbl_kernel_data.text_mutex);
+}
+
 /*
  * Has the kernel set the part's branches as their keys are, and follow them.
  * For an object that is COMING, its keys have to be known to the kernel
@@ -31,6 +61,7 @@ int rbl_register_branches(struct rbl_record *record, struct rbl_part *part)
 	module->state = MODULE_STATE_LIVE;
 	module->jump_entries = part->object->jump_entries;
 	module->num_jump_entries = part->object->n_jump_entries;
+	rbl_settle_new_branches(part->object->jump_entries, part->object->n_jump_entries);
 	err = notifier_to_errno(rbl_kernel(jump_label_module_notify)(NULL, MODULE_STATE_COMING, module));
 	if (err) {
 		kvfree(module);

@@ -196,6 +196,7 @@ int rbl_write_fixups(struct rbl_record *record, struct rbl_part *part);
 void rbl_take_back_fixups(struct rbl_part *part);
 
 /* branches.c: static branches of replacement code whose keys are a loadable module's */
+void rbl_settle_new_branches(const struct jump_entry *entries, u32 count);
 int rbl_register_branches(struct rbl_record *record, struct rbl_part *part);
 void rbl_unregister_branches(struct rbl_part *part);
 

@@ -174,6 +174,8 @@ static int admit(struct module *module, const struct rbl_update *update)
 		err = rbl_parts_new(record);
 	if (!err)
 		err = rbl_parts_resolve(record);
+	if (!err)
+		rbl_settle_new_branches(module->jump_entries, module->num_jump_entries);
 	if (err)
 		detach(record);
 	shown = show(record);
