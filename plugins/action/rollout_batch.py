@@ -9,6 +9,7 @@ import datetime
 import os
 import typing as t
 
+from ansible import context
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
@@ -33,6 +34,7 @@ class ActionModule(ActionBase):
                 "run": {"type": "path", "required": True},
                 "phase": {"type": "str", "choices": ["apply", "confirm", "reverse"]},
                 "hold": {"type": "bool", "default": False},
+                "until": {"type": "float", "default": 0},
             },
             required_if=[("step", "gate", ["phase"])],
         )
@@ -40,11 +42,11 @@ class ActionModule(ActionBase):
         try:
             files = RunFiles(given["run"])
             host = variables["inventory_hostname"]
-            batch = Batch(files, host, Display().display, self._task.check_mode)
+            batch = Batch(files, host, Display().display, context.CLIARGS["forks"], self._task.check_mode)
             if given["step"] == "begin":
                 done = batch.begin(lock.process(main), datetime.datetime.now(datetime.timezone.utc))
             elif given["step"] == "gate":
-                done = batch.judge(given["phase"], given["hold"])
+                done = batch.judge(given["phase"], given["hold"], given["until"])
             else:
                 done = batch.soak(lambda: os.getppid() == main)
         except RebootlessError as error:

@@ -17,7 +17,7 @@ from ansible.utils.display import Display
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet import lines, step
+from ansible_collections.rebootless.splice.plugins.module_utils._fleet import guards, lines, step
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet.packages import package_of
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet.progress import RunFiles
 
@@ -45,11 +45,15 @@ class ActionModule(ActionBase):
                 "step": {"type": "str", "required": True, "choices": ["apply", "confirm", "reverse", "verdict"]},
                 "run": {"type": "path", "required": True},
                 "hold": {"type": "bool", "default": False},
+                "until": {"type": "float", "default": 0},
+                "deadline": {"type": "int"},
                 "checked": {"type": "bool", "default": True},
                 "reason": {"type": "str", "default": ""},
             }
         )
         host = variables["inventory_hostname"]
+        if guards.batch_of(host) is not None:
+            return {"changed": False, "skip_reason": "no host"}
         files = RunFiles(given["run"])
         wanted = given["step"]
         try:
@@ -77,7 +81,7 @@ class ActionModule(ActionBase):
         return lines.verdict(host, word)
 
     def _visit(self, files: RunFiles, word: dict, wanted: str, given: dict, variables: dict) -> dict[str, t.Any]:
-        skip = step.reason_to_skip(word, wanted, given["hold"])
+        skip = step.reason_to_skip(word, wanted, given["hold"], given["until"])
         if skip or not word["slice"]:
             return {"changed": False, "state": word["state"], "code": word["code"], "skip_reason": skip}
         started = time.monotonic()
@@ -115,8 +119,7 @@ class ActionModule(ActionBase):
                     if survey["answer"] is not None:
                         return {**survey["facts"], **survey["answer"]}
                 arguments = step.options(begun, wanted)
-                if given["reason"]:
-                    arguments["reason"] = given["reason"]
+                arguments.update({name: given[name] for name in ("reason", "deadline") if given.get(name)})
                 local = package_of(begun["slice"]) if wanted in step.NEEDS_PACKAGE else None
                 if local:
                     arguments["package"] = self._transferred(local)

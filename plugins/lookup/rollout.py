@@ -19,6 +19,8 @@ options:
     description:
       - V(rollout) are the hosts that the rollout still has to bring forward, V(revert) those that it has to take back,
         V(fail) those that failed, and V(localhost) if the run did not come to its end.
+      - With V(rollout), each batch of a plan that has health checks of the kind C(tasks) ends with its guard, if the
+        inventory has it (RV(rebootless.splice.rollout_run#module:guards)).
       - V(tasks) are no hosts but the files with tasks that O(plan) has for health checks.
     type: list
     elements: str
@@ -86,7 +88,7 @@ class LookupModule(LookupBase):
             if term not in WHAT:
                 raise AnsibleLookupError(f"{term!r} is not one of {', '.join(WHAT)}.")
             try:
-                batches = WHAT[term](files)
+                batches = WHAT[term](files, (variables or {}).get("groups", {}).get("all", ()))
             except RebootlessError as error:
                 raise AnsibleLookupError(str(error)) from error
             for batch in batches:

@@ -54,6 +54,10 @@ options:
     description: Whether hosts that have not begun were told to wait.
     type: bool
     default: false
+  until:
+    description: As for M(rebootless.splice.rollout_step).
+    type: float
+    default: 0
 seealso:
   - module: rebootless.splice.rollout_step
   - module: rebootless.splice.rollout_run
@@ -104,6 +108,16 @@ concurrency:
   returned: O(step=begin)
   type: int
   sample: 0
+deadline:
+  description: Seconds after which an update of this batch reverses itself, with room for all of its hosts.
+  returned: O(step=begin)
+  type: int
+  sample: 1800
+until:
+  description: The end of the time in which hosts of the batch may begin, by the controller's monotonic clock.
+  returned: O(step=begin)
+  type: float
+  sample: 40325.12
 task_files:
   description: Files with tasks that the plan has for health checks.
   returned: O(step=begin)

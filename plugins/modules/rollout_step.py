@@ -53,6 +53,15 @@ options:
     description: Whether hosts that have not begun are left alone, since they are outside their window.
     type: bool
     default: false
+  until:
+    description:
+      - After this time of the controller's monotonic clock no host begins. It is a result of
+        M(rebootless.splice.rollout_batch); V(0) for no limit.
+    type: float
+    default: 0
+  deadline:
+    description: Seconds after which the update reverses itself. The default is the plan's.
+    type: int
   checked:
     description: Whether the checks that the controller made were good. If not, O(step=confirm) takes the update back.
     type: bool

@@ -13,8 +13,9 @@ import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet import evidence, gate, lock, windows
+from ansible_collections.rebootless.splice.plugins.module_utils._fleet import evidence, gate, guards, lock, windows
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet.gate import Row
+from ansible_collections.rebootless.splice.plugins.module_utils._fleet.pace import Pace, at_once
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet.progress import (
     REVERT,
     STOPPED,
@@ -28,24 +29,33 @@ SHOWN = 5  # hosts that a sentence names
 
 
 class Batch:
-    """One batch; ``say`` shows a line to the operator, ``check`` is Ansible's check mode."""
+    """One batch; ``say`` shows a line to the operator, ``check`` is Ansible's check mode, ``forks`` its processes."""
 
-    def __init__(self, files: RunFiles, first_host: str, say: t.Callable[[str], None], check: bool = False) -> None:
+    def __init__(
+        self, files: RunFiles, first_host: str, say: t.Callable[[str], None], forks: int, check: bool = False
+    ) -> None:
         self.files = files
         self.run = files.run()
         self.status = files.status()
-        word = files.host(first_host)
-        if word is None:
-            raise RebootlessError(
-                "not_in_plan",
-                f"{first_host} is not in the plan.",
-                "Take the hosts of the play from the lookup rebootless.splice.rollout.",
-            )
-        self.number = int(word["batch"])
+        self.number = self._number_of(first_host)
         self.batch = self.run["batches"][self.number]
         self.name = str(self.batch["name"])
         self.say = say
         self.check = check
+        self.pace = Pace(len(self.hosts), at_once(forks, self.run["concurrency"]), self.run["task_timeout"])
+
+    def _number_of(self, host: str) -> int:
+        guarded = guards.batch_of(host)
+        if guarded is not None:
+            return guarded
+        word = self.files.host(host)
+        if word is None:
+            raise RebootlessError(
+                "not_in_plan",
+                f"{host} is not in the plan.",
+                "Take the hosts of the play from the lookup rebootless.splice.rollout.",
+            )
+        return int(word["batch"])
 
     @property
     def hosts(self) -> list[str]:
@@ -80,13 +90,31 @@ class Batch:
             self._wait(sentence, details)
         return self._begun(bool(going), hold=True)
 
+    @property
+    def seconds_needed(self) -> float:
+        """What the whole batch may take: applying, soaking, confirming, each as long as the plan lets it take."""
+        return float(self.run["seconds_needed"] + self.pace.extra)
+
+    @property
+    def deadline(self) -> int:
+        """Seconds after which an update of this batch reverses itself; 0 in a run that applies nothing."""
+        planned = int(self.run["deadline"])
+        return planned and planned + self.pace.extra
+
     def _begun(self, go: bool, hold: bool = False) -> Row:
+        if self.deadline and self.pace.extra and not self.check and self.status["goal"] != REVERT:
+            self.say(
+                f"batch {self.name}: {self.pace.hosts} hosts, {self.pace.at_once} at once: what is not confirmed goes "
+                f"back by itself {self.deadline} s after it was applied"
+            )
         return {
             "go": go,
             "hold": hold,
             "run": self.files.path,
             "batch": self.number,
             "concurrency": self.run["concurrency"],
+            "deadline": self.deadline,
+            "until": time.monotonic() + self.pace.begins_within,
             "task_files": self.run["task_files"],
         }
 
@@ -96,7 +124,7 @@ class Batch:
             rows = [*self.run["freezes"], *words[host]["slice"].get("freezes", [])]
             freezes = tuple(windows.parse_freeze(row, f"A freeze of {host}") for row in rows)
             open_in = tuple(windows.parse_window(row, host) for row in words[host]["slice"].get("windows", []))
-            opening = windows.opening(open_in, freezes, now, self.run["seconds_needed"])
+            opening = windows.opening(open_in, freezes, now, self.seconds_needed)
             if not opening.now:
                 found[host] = opening
         return found
@@ -107,18 +135,34 @@ class Batch:
         last = max((moment for moment in openings if moment is not None), default=None)
         when = "none of the next 400 days" if last is None or None in openings else windows.written(last)
         why = next(iter(closed.values())).why
-        sentence = f"{named}: {why} The batch needs {self.run['seconds_needed']:g} s. Next opening for all: {when}."
+        sentence = f"{named}: {why} The batch needs {self.seconds_needed:g} s. Next opening for all: {when}."
         rows = {host: opening.at and windows.written(opening.at) for host, opening in closed.items()}
         return sentence, {"hosts": rows, "opens": when}
 
-    def _wait(self, sentence: str, details: Row) -> None:
-        waiting = {"code": "outside_window", "sentence": sentence, "batch": self.number, **details}
+    def _why_not_begun(self, hold: bool, number: int) -> tuple[str, Row, str]:
+        none: Row = {"hosts": {}, "opens": ""}
+        if hold:
+            return "Hosts of the batch have not begun, being outside their windows.", none, "outside_window"
+        pace = self.pace
+        sentence = (
+            f"{number} of {pace.hosts} hosts of the batch {self.name} have not begun: with {pace.at_once} at once, "
+            f"their turn did not come within {pace.begins_within:g} s, and others would have come to their deadline "
+            "before they could be confirmed. More forks, smaller batches or a longer task_timeout give more time."
+        )
+        return sentence, none, "too_slow"
+
+    def _wait(self, sentence: str, details: Row, code: str = "outside_window") -> None:
+        waiting = {"code": code, "sentence": sentence, "batch": self.number, **details}
         self._set(status=WAITING, waiting=waiting)
 
     # ---- gates
 
-    def judge(self, phase: str, hold: bool = False) -> Row:
-        """The gate after a phase; where it stops, it says which hosts go back."""
+    def judge(self, phase: str, hold: bool = False, until: float = 0) -> Row:
+        """The gate after a phase; where it stops, it says which hosts go back.
+
+        ``hold`` and ``until`` as the hosts had them: those that had not begun by then were told to wait.
+        """
+        late = bool(until) and time.monotonic() > until
         if self.check and phase == gate.CONFIRM:  # nothing has happened since the gate before
             return {"go": True, "stop": False, "sentence": ""}
         phase = gate.PREFLIGHT if self.check else phase
@@ -128,7 +172,7 @@ class Batch:
             phase,
             self.batch["budget"],
             self.status["forgiven"],
-            hold,
+            hold or late,
             self.run["uncovered_is_bad"] and phase == gate.APPLY,
         )
         self._mark_silent(verdict, words)
@@ -145,10 +189,8 @@ class Batch:
             self._stop(verdict, phase)
         elif last:
             self._log("batch_finished", details)
-            if hold and outcomes.PENDING in verdict.states:
-                self._wait(
-                    "Hosts of the batch have not begun, being outside their windows.", {"hosts": {}, "opens": ""}
-                )
+            if (hold or late) and outcomes.PENDING in verdict.states:
+                self._wait(*self._why_not_begun(hold, verdict.states[outcomes.PENDING]))
                 stop = True
         return {"go": not stop, "stop": stop, "sentence": sentence}
 

@@ -66,7 +66,8 @@ def _outcome(run: Row, status: Row, words: t.Mapping[str, Row], check: bool) -> 
         return "checked", "", "Nothing was changed.", "" if bad else "Roll out."
     if status["status"] == WAITING:
         waiting = status["waiting"]
-        return "waiting", waiting["code"], waiting["sentence"], f"{GOES_ON} Inside the windows, that is."
+        inside = " Inside the windows, that is." if waiting["code"] == "outside_window" else ""
+        return "waiting", waiting["code"], waiting["sentence"], GOES_ON + inside
     if status["status"] == STOPPED:
         stop = status["stop"]
         gone = [host for host in status["reverting"] if words[host]["state"] == outcomes.REVERSED]

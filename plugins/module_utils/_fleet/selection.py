@@ -8,6 +8,7 @@ import json
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
+from ansible_collections.rebootless.splice.plugins.module_utils._fleet import guards
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet.gate import REVERSE, Row
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet.progress import (
     REVERT,
@@ -20,18 +21,22 @@ from ansible_collections.rebootless.splice.plugins.module_utils._fleet.progress 
 CONTROLLER = "localhost"
 
 
-def to_roll_out(files: RunFiles) -> list[list[str]]:
-    """Batches of the hosts that are not settled; none where the run does not go forward."""
+def to_roll_out(files: RunFiles, inventory: t.Collection[str] = ()) -> list[list[str]]:
+    """Batches of the hosts that are not settled, each with its guard if the inventory has it; none where the run does
+    not go forward."""
     status = files.status()
     if status["status"] != RUNNING or status["goal"] != ROLLOUT:
         return []
-    return _batches(
-        [word["host"] for word in words.values() if not outcomes.is_settled(word["state"])]
-        for words in (files.words(batch["hosts"]) for batch in files.run()["batches"])
-    )
+    found = []
+    for number, batch in enumerate(files.run()["batches"]):
+        words = files.words(batch["hosts"])
+        hosts = [word["host"] for word in words.values() if not outcomes.is_settled(word["state"])]
+        guard = guards.NAME.format(number)
+        found.append([*hosts, guard] if hosts and guard in inventory else hosts)
+    return _batches(found)
 
 
-def to_take_back(files: RunFiles) -> list[list[str]]:
+def to_take_back(files: RunFiles, inventory: t.Collection[str] = ()) -> list[list[str]]:
     """Batches of the hosts that have to go back and have not yet, in the order in which they were put down."""
     status = files.status()
     if status["goal"] != REVERT and status["status"] != STOPPED:
@@ -50,7 +55,7 @@ def to_take_back(files: RunFiles) -> list[list[str]]:
     return batches
 
 
-def to_fail(files: RunFiles) -> list[list[str]]:
+def to_fail(files: RunFiles, inventory: t.Collection[str] = ()) -> list[list[str]]:
     """The hosts that failed, in one batch, and ``localhost`` for a run that did not come to its end."""
     hosts = [host for batch in files.run()["batches"] for host in batch["hosts"]]
     found = [host for host, word in files.words(hosts).items() if outcomes.is_bad(word["state"])]
@@ -77,7 +82,7 @@ def _batches(found: t.Iterable[list[str]]) -> list[list[str]]:
     return [batch for batch in found if batch]
 
 
-WHAT: dict[str, t.Callable[[RunFiles], list[list[str]]]] = {
+WHAT: dict[str, t.Callable[[RunFiles, t.Collection[str]], list[list[str]]]] = {
     "rollout": to_roll_out,
     "revert": to_take_back,
     "fail": to_fail,

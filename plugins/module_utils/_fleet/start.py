@@ -21,6 +21,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet import (
     canonical,
     evidence,
+    guards,
     lock,
     packages,
     progress,
@@ -201,9 +202,11 @@ def _run(kind: str, digest: str, update: Row, by: str, batches: list[Row], setti
         "batches": batches,
         "check_times": times,
         "concurrency": settings["concurrency"],
+        "task_timeout": settings["task_timeout"],
+        "deadline": settings.get("deadline", 0),
         "revert_scope": settings.get("revert_scope"),
         "freezes": settings.get("freezes", []),
-        # applying, soaking, confirming, each as long as the plan lets it take
+        # of a batch of which all hosts are worked on at once: applying, soaking, confirming
         "seconds_needed": 2 * settings["task_timeout"] + times[-1],
         "uncovered_is_bad": settings.get("policy", {}).get("uncovered") == "stop",
         "left_out": settings.get("left_out", {}),
@@ -436,6 +439,7 @@ def _result(files: RunFiles, run: Row) -> Row:
         "goal": status["goal"],
         "status": status["status"],
         "batches": [{"name": batch["name"], "hosts": len(batch["hosts"])} for batch in run["batches"]],
+        "guards": guards.names(run),
     }
 
 

@@ -49,12 +49,18 @@ KEPT = ("kernel_state", "pause_ns", "effective_release", "release", "build_id", 
 TEXT = 4000  # characters of a traceback or of a command's output
 
 
-def reason_to_skip(word: Row, step: str, hold: bool) -> str | None:
-    """Why there is nothing to do on the host, ``None`` if there is; ``hold``: no host may begin now."""
+def reason_to_skip(word: Row, step: str, hold: bool, until: float = 0) -> str | None:
+    """Why there is nothing to do on the host, ``None`` if there is.
+
+    ``hold``: no host may begin now; ``until``: nor after that, by the monotonic clock.
+    """
     if step in BEGINS and word["state"] not in BEGINS[step]:
         return "settled" if outcomes.is_settled(word["state"]) else "not begun"
-    if hold and word["state"] == outcomes.PENDING and step == APPLY:
-        return "outside its window"
+    if word["state"] == outcomes.PENDING and step == APPLY:
+        if hold:
+            return "outside its window"
+        if until and time.monotonic() > until:
+            return "its turn came too late"
     return None
 
 

@@ -28,7 +28,7 @@ import json, os, time
 from ansible.module_utils.basic import AnsibleModule
 
 GOOD = {"preflight": "matched", "apply": "applied", "confirm": "confirmed", "reverse": "reversed"}
-OPTIONS = ("name", "version", "plan", "package", "url", "digest", "build_id", "reason")
+OPTIONS = ("name", "version", "plan", "package", "url", "digest", "build_id", "reason", "deadline")
 
 module = AnsibleModule(
     argument_spec={
@@ -39,8 +39,9 @@ module = AnsibleModule(
         "persist": {"type": "bool"},
         "retry": {"type": "bool"},
         "remove": {"type": "bool"},
-        **{name: {"type": "int"} for name in ("size", "deadline", "tries")},
+        **{name: {"type": "int"} for name in ("size", "tries")},
         **{name: {"type": "str"} for name in (*OPTIONS, "metrics_directory", "state_directory")},
+        "deadline": {"type": "int"},
     },
     supports_check_mode=True,
 )
@@ -53,6 +54,7 @@ if package and not os.path.exists(package):
     module.fail_json(msg="the package did not arrive")
 answers = json.load(open(f"{world}/{host}.json")) if os.path.exists(f"{world}/{host}.json") else {}
 answer = answers.get(step, {})
+time.sleep(answer.get("slow", 0))
 if answer.get("hang"):
     open(f"{world}/started", "w").close()
     while os.path.exists(f"{world}/started"):
@@ -104,7 +106,8 @@ class Fleet:
         self.inventory.write_text(json.dumps({"all": {"hosts": variables}}))
 
     def answers(self, host: str, **steps: dict[str, t.Any]) -> None:
-        """What the host's module answers to a step: ``apply={"state": "failed", "code": …}``, ``hang``, ``crash``."""
+        """What the host's module answers to a step: ``apply={"state": "failed", "code": …}``, ``slow`` (seconds),
+        ``hang``, ``crash``."""
         (self.world / f"{host}.json").write_text(json.dumps(steps))
 
     def asked(self, step: str | None = None) -> list[str]:
@@ -112,6 +115,11 @@ class Fleet:
         path = self.world / "asked"
         rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
         return [row[0] if step else f"{row[0]} {row[1]}" for row in rows if step in (None, row[1])]
+
+    def options(self, step: str) -> list[dict[str, t.Any]]:
+        """The options that the hosts got for a step, in the order of ``asked``."""
+        rows = [json.loads(line) for line in (self.world / "asked").read_text().splitlines()]
+        return [row[2] for row in rows if row[1] == step]
 
     def states(self) -> dict[str, str]:
         """The states of all hosts of the plan in the controller's files."""

@@ -30,10 +30,12 @@ def fleet(tmp_path):
 
 
 def test_every_host_is_confirmed_batch_after_batch(fleet):
-    three = fleet(1, 2)
+    three = fleet(1, 2, concurrency=1)
     done = three.run("rollout")
     assert done.returncode == 0, done.stdout
     assert set(three.states().values()) == {"confirmed"}
+    deadline = three.plan["deadline"]  # with one host at once, those of the second batch wait for one another
+    assert [row["deadline"] for row in three.options("apply")] == [deadline, deadline + 60, deadline + 60]
     assert three.asked()[:2] == ["web1 apply", "web1 confirm"]
     assert sorted(three.asked("apply")) == sorted(three.asked("confirm")) == ["web1", "web2", "web3"]
     assert "web1 apply: applied" in done.stdout
@@ -185,3 +187,20 @@ def test_tasks_of_the_operator_decide_before_a_host_is_confirmed(fleet, tmp_path
     assert two.states() == {"web1": "confirmed", "web2": "failed"}
     assert two.asked("confirm") == ["web1"]
     assert two.asked("reverse") == ["web2"]
+
+
+@pytest.mark.parametrize("lost", [["web2"], ["web2", "web3"]], ids=["one", "all of the batch"])
+def test_hosts_that_are_lost_in_tasks_of_the_operator_count_against_the_budget(fleet, tmp_path, lost):
+    tasks = tmp_path / "tasks.yml"
+    unreachable = "{ansible_connection: ssh, ansible_host: 127.0.0.1, ansible_port: 1}"
+    tasks.write_text(f"- ansible.builtin.ping:\n  when: inventory_hostname in {lost}\n  vars: {unreachable}\n")
+    four = fleet(1, 2, 1, revert_scope="rollout", checks=[{"kind": "tasks", "name": "mine", "file": str(tasks)}])
+    done = four.run("rollout")
+    assert done.returncode not in (0, 250), done.stdout
+    assert four.states() == {"web1": "reversed", "web2": "lost", "web3": "lost" if "web3" in lost else "reversed"} | {
+        "web4": "pending"
+    }
+    assert "web4 apply" not in four.asked()
+    assert "web2 confirm" not in four.asked()
+    assert four.events()[-2:] == ["stopping", "rollout_finished"]
+    assert "fatal: [localhost]" in done.stdout

@@ -8,11 +8,14 @@ import dataclasses
 import os
 import pathlib
 import subprocess
+import time
 
 import pytest
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet import evidence, gate, lock, progress, step
+from ansible_collections.rebootless.splice.plugins.module_utils._fleet.batch import Batch
+from ansible_collections.rebootless.splice.plugins.module_utils._fleet.pace import Pace, at_once
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet.start import batches_of
 
 RUN = {"goal": "rollout", "by": "me", "plan": "ab"}
@@ -193,3 +196,53 @@ def test_batches_grow():
     with pytest.raises(RebootlessError) as refused:
         batches_of(hosts, ["half"])
     assert refused.value.code == "bad_batches"
+
+
+# ---- large batches
+
+
+@pytest.mark.parametrize(
+    ("hosts", "forks", "concurrency", "extra", "begins_within"),
+    [
+        (20, 20, 0, 0, 300),  # all at once: the plan's deadline
+        (21, 20, 0, 60, 330),
+        (1000, 25, 0, 2340, 1470),
+        (20, 20, 5, 180, 390),
+        (0, 5, 0, 0, 300),
+    ],
+)
+def test_the_deadline_grows_with_the_rounds_that_a_batch_takes(hosts, forks, concurrency, extra, begins_within):
+    pace = Pace(hosts, at_once(forks, concurrency), 300)
+    assert (pace.extra, pace.begins_within) == (extra, begins_within)
+
+
+def test_a_host_whose_turn_comes_too_late_is_not_begun_but_one_that_has_begun_goes_on():
+    assert step.reason_to_skip(host(), "apply", False, until=1e-9) == "its turn came too late"
+    assert step.reason_to_skip(host(), "apply", False, until=time.monotonic() + 60) is None
+    assert step.reason_to_skip(host(state="applied"), "apply", False, until=1e-9) is None
+    assert step.reason_to_skip(host(state="applied"), "confirm", False, until=1e-9) is None
+
+
+def batch_of(files, hosts, **run):
+    """The first batch of a run, that has these hosts."""
+    empty = {**RUN, "update": {"name": "x", "version": "1"}, "check_times": [0], "revert_scope": "batch"}
+    more = {"concurrency": 0, "task_timeout": 300, "deadline": 600, "uncovered_is_bad": False, "task_files": []}
+    files.write_run({**empty, **more, "batches": [{"name": "all", "hosts": list(hosts), "budget": 0}], **run})
+    for row in hosts.values():
+        files.write_host(row)
+    return Batch(files, next(iter(hosts)), lambda line: None, forks=1)
+
+
+def test_a_batch_that_was_too_slow_is_brought_to_its_end_and_the_run_waits_for_the_same_command(files):
+    hosts = {"web1": host("web1", state="confirmed"), "web2": host("web2")}
+    batch = batch_of(files, hosts)
+    assert batch.judge("apply", until=1e-9)["go"], "web1 has to be confirmed"
+    assert not batch.judge("confirm", until=1e-9)["go"]
+    assert (files.status()["status"], files.status()["waiting"]["code"]) == ("waiting", "too_slow")
+    assert "1 of 2 hosts" in files.status()["waiting"]["sentence"]
+
+
+def test_a_host_without_a_word_is_lost_while_there_is_time(files):
+    batch = batch_of(files, {"web1": host("web1", state="confirmed"), "web2": host("web2")})
+    assert not batch.judge("apply", until=time.monotonic() + 60)["go"]
+    assert files.host("web2")["state"] == "lost"
