@@ -152,8 +152,8 @@ batches:
   sample: [{"name": canary, "hosts": 1}]
 guards:
   description:
-    - Hosts to have in the inventory, with a local connection, where the plan has health checks of the kind C(tasks). One
-      of them is in each batch, so that the batch still has a gate when those tasks have lost all of its hosts.
+    - Hosts to have in the inventory, with a local connection, where the plan has health checks of the kind C(tasks).
+    - One of them is in each batch, so that the batch still has a gate when those tasks have lost all of its hosts.
   returned: O(step=rollout)
   type: list
   elements: str

@@ -7,6 +7,7 @@ from __future__ import annotations
 import http.server
 import os
 import pathlib
+import signal
 import socket
 import threading
 import time
@@ -210,3 +211,34 @@ def test_a_server_that_says_nothing():
 
 def test_the_controllers_checks_are_not_for_the_host():
     assert health.run([{"kind": "tasks", "name": "x", "file": "x.yml"}], subject(), "soak", 0) == []
+
+
+def test_a_check_and_all_that_it_started_end_with_who_asked_for_it(tmp_path):
+    """Also if that is killed, so that it cannot clean up."""
+    note = tmp_path / "pids"
+    (check,) = (
+        row
+        for row in checks.normalise([{"kind": "command", "cmd": f"sleep 300 & echo $$ $! > {note}; wait"}])
+        if row["kind"] == "command"
+    )
+    asks = os.fork()
+    if asks == 0:
+        health.run([check], subject(), "soak", 0)
+        os._exit(0)
+    end = time.monotonic() + 60
+    while not (note.exists() and len(note.read_text().split()) == 2):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    os.kill(asks, signal.SIGKILL)
+    os.waitpid(asks, 0)
+    left = [pathlib.Path("/proc", pid) for pid in note.read_text().split()]
+    while any(running(path) for path in left):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def running(path):
+    try:
+        return (path / "stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False

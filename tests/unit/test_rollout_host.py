@@ -299,6 +299,24 @@ def test_an_update_that_cannot_be_reversed_is_left_to_the_helper(world):
     assert (again["state"], again["code"], again["kernel_state"]) == ("failed", "check_failed", "reversed")
 
 
+def test_an_armed_update_that_cannot_be_reversed_stays_live_and_armed(world):
+    world.run("apply")
+    world.run("confirm")
+    store = Store(str(world.state_directory))
+    first = hashlib.sha256(world.content).hexdigest()
+    record = boot_record.Record(NAME, "1.0", first, "ab" * 32, "6c" * 20, "6.1", [], "2026", plan=PLAN)
+    boot_record.write(store, record)
+    world.refuse["reverse"] = "busy_function"
+    refused = world.run("reverse")
+    assert (refused["state"], refused["code"], refused["kernel_state"]) == ("failed", "busy_function", "confirmed")
+    assert refused["sentence"].endswith("The update stays live, and armed for the next boot, as it was.")
+    assert boot_record.read(store, NAME) == record
+    del world.refuse["reverse"]
+    assert world.run("reverse")["state"] == "reversed"
+    assert boot_record.names(store) == []
+    assert list(world.state_directory.glob("armed/*")) == []
+
+
 def test_a_bad_watcher_start_reverses(world, monkeypatch):
     monkeypatch.setattr(watch.Watch, "register", lambda self: os._exit(1))
     result = world.run("apply", check_times=[0, 300])

@@ -24,6 +24,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.store im
 FORMAT = 1
 DIRECTORY = "armed"
 RECORD_SUFFIX = ".json"
+ASIDE = ".aside"  # behind a record's name while its update is being reversed: not armed, but not forgotten
 BLOCK = 1024  # bytes; a record is a multiple, so that its next outcome fits on a disk that is full
 MAX_RECORD = 1 << 20  # bytes
 MAX_BOOTS = 10  # that are remembered
@@ -139,15 +140,47 @@ def write(store: Store, record: Record) -> None:
         ) from error
 
 
+def set_aside(store: Store, name: str) -> None:
+    """Has the update not applied at boot until it is either put back or disarmed for good; nothing if it is not armed.
+
+    Raises ``RebootlessError`` code ``armed_record_unwritable``.
+    """
+    path = record_path(store, name)
+    with _removing(path), contextlib.suppress(FileNotFoundError):
+        os.replace(path, path + ASIDE)
+        durable.sync_directory(directory(store))
+
+
+def put_back(store: Store, name: str) -> Record | None:
+    """Arms again what was set aside, as it was, and returns it; None if nothing was."""
+    path = record_path(store, name)
+    with _removing(path), contextlib.suppress(FileNotFoundError):
+        os.replace(path + ASIDE, path)
+        durable.sync_directory(directory(store))
+        return read(store, name)
+    return None
+
+
 def disarm(store: Store, name: str) -> bool:
     """Has the update not applied at boot any more; False if it was not armed.
 
     Raises ``RebootlessError`` code ``armed_record_unwritable``.
     """
     path = record_path(store, name)
-    try:
+    with _removing(path):
         known = durable.remove(path)
+        durable.remove(path + ASIDE)
         drop_packages(store, name)
+    for empty in (directory(store), store.directory):
+        with contextlib.suppress(OSError):  # others' files are there
+            os.rmdir(empty)
+    return known
+
+
+@contextlib.contextmanager
+def _removing(path: str) -> t.Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise RebootlessError(
             "armed_record_unwritable",
@@ -155,10 +188,6 @@ def disarm(store: Store, name: str) -> bool:
             "Remove the file by hand; until then the update is applied again at boot.",
             path=path,
         ) from error
-    for empty in (directory(store), store.directory):
-        with contextlib.suppress(OSError):  # others' files are there
-            os.rmdir(empty)
-    return known
 
 
 def drop_packages(store: Store, name: str, but: str = "") -> None:

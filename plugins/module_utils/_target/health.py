@@ -15,6 +15,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.health_c
 
 KILL_WAIT_S = 2.0  # for a process that was killed to be gone; one that hangs in the kernel never is
 MAX_ANSWER = 4096  # bytes
+PR_SET_PDEATHSIG = 1
 
 
 def run(checks: list[dict], subject: Subject, moment: str, at: int) -> list[dict[str, t.Any]]:
@@ -52,12 +53,13 @@ def result(check: dict, moment: str, at: int, sentence: str, seconds: float = 0.
 def _apart(function: t.Callable[[dict, Subject], str], check: dict, subject: Subject) -> str:
     """Runs a check in a process of its own, which is killed with all that it started when its time is over."""
     reader, writer = os.pipe()
-    child = os.fork()
+    parent, child = os.getpid(), os.fork()
     if child == 0:
         answer = "The check itself failed."
         try:
             os.setsid()
             os.close(reader)
+            _die_with(parent)
             answer = function(check, subject)
         except BaseException as error:  # pylint: disable=broad-except
             answer = f"The check itself failed: {error!r}."
@@ -75,6 +77,24 @@ def _apart(function: t.Callable[[dict, Subject], str], check: dict, subject: Sub
             os.kill(child, signal.SIGKILL)
         _reap(child)
     return text
+
+
+def _die_with(parent: int) -> None:
+    """Has this process, and all that it starts, killed when its parent is gone, however that ends.
+
+    ``SIGKILL`` right away would leave what it has started behind.
+    """
+    signal.signal(signal.SIGTERM, _end)
+    with contextlib.suppress(Exception):  # no ctypes: a check may outlive the one who asked
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+    if os.getppid() != parent:
+        _end()
+
+
+def _end(*_unused: t.Any) -> None:
+    os.killpg(0, signal.SIGKILL)
 
 
 def _answer(reader: int, timeout: float) -> str:

@@ -187,7 +187,6 @@ def reverse(step: Step) -> str:
         with contextlib.suppress(RebootlessError):
             watch.stop(record)
         record = step.records.read(step.name)
-    _disarm(step)
     plan = (step.request.plan or "without a plan")[:12]
     subject = Subject(
         step.name,
@@ -223,15 +222,6 @@ def reverse(step: Step) -> str:
                 reversed_by=rollout_back.MODULE,
             )
     return REVERSED
-
-
-def _disarm(step: Step) -> None:
-    """Before anything else: a host that dies on the way back must not come up with the update again."""
-    from ansible_collections.rebootless.splice.plugins.module_utils._target import armed
-    from ansible_collections.rebootless.splice.plugins.module_utils._target.store import Store
-
-    with host_lock(step.request.lock_timeout):
-        step.changed = armed.disarm(Store(step.request.state_directory), step.name) or step.changed
 
 
 def status(step: Step) -> str:

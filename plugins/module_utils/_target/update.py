@@ -234,21 +234,32 @@ class Update:
     # state: reversed
 
     def _reversed(self) -> None:
-        self._disarm()
-        if sysfs.state(self.name) not in sysfs.LIVE:
+        live = sysfs.state(self.name) in sysfs.LIVE
+        if live or self.name in boot_record.names(self.store):
+            self.result["changed"] = True
+        if self.check_mode:
             return
-        self.result["changed"] = True
-        if not self.check_mode:
-            with sysfs.helper_parameters(tries=self.request.tries):
-                sysfs.control(self.name, "reverse")
+        # What is to be reversed shall not come back with the next boot; before anything else, for this may crash.
+        boot_record.set_aside(self.store, self.name)
+        if live:
+            try:
+                with sysfs.helper_parameters(tries=self.request.tries):
+                    sysfs.control(self.name, "reverse")
+            except RebootlessError as error:
+                raise self._still_live(error) from error
+        boot_record.disarm(self.store, self.name)
+        if live:
             self._measure()
 
-    def _disarm(self) -> None:
-        """What is to be reversed shall not come back with the next boot; before anything else, for this may crash."""
-        if self.name in boot_record.names(self.store):
-            self.result["changed"] = True
-            if not self.check_mode:
-                boot_record.disarm(self.store, self.name)
+    def _still_live(self, error: RebootlessError) -> RebootlessError:
+        """The refusal to reverse, after what is still live has become armed again as it was."""
+        if sysfs.state(self.name) not in sysfs.LIVE:
+            return error
+        record = boot_record.put_back(self.store, self.name)
+        if record is None or record.build_digest != sysfs.digest(self.name):
+            return error
+        sentence = f"{error.sentence} The update stays live, and armed for the next boot, as it was."
+        return RebootlessError(error.code, sentence, error.next_step, **error.details)
 
     # state: absent
 
