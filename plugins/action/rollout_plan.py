@@ -97,7 +97,7 @@ class ActionModule(ActionBase):
             "path": path,
             "digest": plan.digest,
             "plan": canonical.parse(plan.content, "plan", path),
-            "text": words.plan_lines(plan),
+            "text": words.plan_lines(plan, manifest),
             "uncovered": sorted(name for name, row in plan.left_out.items() if row.state in UNCOVERED),
         }
         if self._task.diff:

@@ -17,7 +17,7 @@ from ansible.utils.display import Display
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet import guards, lines, step
+from ansible_collections.rebootless.splice.plugins.module_utils._fleet import evidence, guards, lines, step
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet.packages import package_of
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet.progress import RunFiles
 
@@ -85,17 +85,20 @@ class ActionModule(ActionBase):
         if skip or not word["slice"]:
             return {"changed": False, "state": word["state"], "code": word["code"], "skip_reason": skip}
         started = time.monotonic()
+        if wanted in (step.APPLY, step.CONFIRM):  # what goes back is not kept from it
+            evidence.demand_room(files.evidence)
         begun = step.begin(files, word, wanted)
         if wanted == step.CONFIRM and not given["checked"]:
             reason = "the tasks of the plan's checks failed"
             result = self._ask(begun, step.REVERSE, {**given, "reason": reason}, variables)
-            answer = step.unchecked(step.answer_of(result))
+            answer = step.unchecked(step.answer_of(result, step.REVERSE))
         else:
             result = self._ask(begun, wanted, given, variables)
-            answer = step.answer_of(result)
+            answer = step.answer_of(result, wanted)
         row = step.settle(begun, wanted, answer)
         seconds = time.monotonic() - started
-        step.write_evidence(files, [step.line(row, wanted, answer, seconds)])
+        # Before the host's file: what is missing in the evidence has no word there either, and is asked again.
+        evidence.append(files.evidence, [step.line(row, wanted, answer, seconds)])
         step.record(files, begun, row)
         Display().display(
             lines.host_line(word["host"], wanted, {**answer, "state": row["state"]}), color=lines.color(row)
@@ -129,11 +132,11 @@ class ActionModule(ActionBase):
                 return {**survey.get("facts", {}), **result}
         except TimedOut:
             _end_children()
-            return step.lost("timeout", f"The host did not answer within {timeout} seconds.", seconds=timeout)
+            return step.lost("timeout", f"The host did not answer within {timeout} seconds.", wanted, seconds=timeout)
         except RebootlessError as error:
             return {"state": outcomes.FAILED, **error.result()}
         except AnsibleConnectionFailure as error:
-            return step.lost("unreachable", str(error).strip() or "The host does not answer.")
+            return step.lost("unreachable", str(error).strip() or "The host does not answer.", wanted)
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: B036 - the play must not lose the host, whatever this was

@@ -50,7 +50,9 @@ options:
     description: The update to arm or disarm.
     type: str
   again:
-    description: Arm the update although the host crashed soon after it was applied at an earlier boot.
+    description:
+      - Arm the update although the host crashed soon after it was applied at an earlier boot.
+      - It releases an update from quarantine that is not live now; it is applied at the next boot.
     type: bool
     default: false
   fixed_in:

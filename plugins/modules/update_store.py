@@ -110,6 +110,7 @@ options:
         description:
           - Without O(builds[].package), what the task returned that ended the build, of
             M(rebootless.splice.kernel_tree), M(rebootless.splice.helper_build) or M(rebootless.splice.update_build).
+          - With it, only C(remarks) are taken from it.
         type: dict
         default: {}
       build_host:

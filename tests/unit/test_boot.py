@@ -211,6 +211,21 @@ def test_a_crash_soon_after_puts_it_in_quarantine(host):
     assert len(host.applied) == 2 and host.boots() == ["crashed", "trying"]
 
 
+def test_a_quarantine_is_released_although_the_update_is_not_live(host):
+    host.arm()
+    host.reboot()
+    host.run("apply", "--deadline", "1800")
+    host.reboot()  # by reboot -f
+    with refusal("not_confirmed"):
+        host.arm()
+    assert f"name={NAME} again=true" in host.prospect()["next_step"]
+    assert host.arm(again=True)
+    assert (host.prospect()["state"], host.boots()) == ("armed", ["crashed"])
+    host.run("apply", "--deadline", "1800")
+    host.run("settle")
+    assert len(host.applied) == 2 and host.boots() == ["crashed", "settled"]
+
+
 def test_another_build_is_armed_beside_a_quarantine(host):
     host.arm()
     host.reboot()

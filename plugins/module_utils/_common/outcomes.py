@@ -23,6 +23,9 @@ NOT_NEEDED = "not needed"
 REBOOT_NEEDED = "reboot needed"
 
 
+AGAIN = "Then start the same command again, with -e rebootless_continue=true if going back was stopped."
+
+
 @dataclasses.dataclass(frozen=True)
 class State:
     """One state of a host, and what follows from it."""
@@ -30,6 +33,7 @@ class State:
     meaning: str
     shown: str  # the word of reports, one of SHOWN
     next_step: str
+    back: str = ""  # the next step where the update was to be taken back
     bad: bool = False  # counts against the failure budget
     settled: bool = False  # a rollout that goes on leaves the host alone
     live: bool = False  # the replacement code runs, as far as the controller knows
@@ -64,6 +68,7 @@ STATES: dict[str, State] = {
         "Something went wrong on the host.",
         FAILED,
         "See the host's code and sentence; then try it again with rebootless_retry.",
+        f"See the host's code and sentence. {AGAIN}",
         bad=True,
         settled=True,
         may_be_live=True,
@@ -72,6 +77,7 @@ STATES: dict[str, State] = {
         "The host does not answer.",
         FAILED,
         "Look at its console; the update reverses itself at its deadline. Then try it again with rebootless_retry.",
+        f"Look at its console; an update that is confirmed stays until somebody takes it back. {AGAIN}",
         bad=True,
         settled=True,
         may_be_live=True,
@@ -105,6 +111,12 @@ def may_be_live(state: str) -> bool:
     """Whether replacement code may run on a host in this state, so that going back has to visit it."""
     known = STATES.get(state)
     return known is None or known.may_be_live
+
+
+def next_step(state: str, going_back: bool) -> str:
+    """What to do about a host in this state, after a step that was to bring the update or to take it back."""
+    known = STATES[state]
+    return (going_back and known.back) or known.next_step
 
 
 def shown(state: str) -> str:

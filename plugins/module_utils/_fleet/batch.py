@@ -70,6 +70,7 @@ class Batch:
     def begin(self, holder: lock.Holder, now: datetime.datetime) -> Row:
         """Whether the batch may begin; ``hold``: only with hosts that have begun already."""
         if not self.check:
+            self._demand_room()
             lock.acquire(self.files.lock, holder, f"this {self.status['goal']}")
         words = self.files.words(self.hosts)
         if self.status["goal"] == REVERT:
@@ -165,6 +166,8 @@ class Batch:
         late = bool(until) and time.monotonic() > until
         if self.check and phase == gate.CONFIRM:  # nothing has happened since the gate before
             return {"go": True, "stop": False, "sentence": ""}
+        if not self.check:
+            self._demand_room()  # else hosts that were left alone for want of it would count as lost
         phase = gate.PREFLIGHT if self.check else phase
         words = self.files.words(self.hosts)
         verdict = gate.judge(
@@ -201,10 +204,11 @@ class Batch:
         for host in verdict.silent:
             row = {**words[host], "state": outcomes.LOST, "attempt": None}
             if not words[host]["code"]:
-                row.update(gate.SILENT)
+                row.update(gate.no_word(verdict.phase))
+            # Evidence first: what it lacks is asked again.
+            self._log("host", {}, host=host, step=verdict.phase, state=outcomes.LOST, code=row["code"])
             if row["slice"]:
                 self.files.write_host(row)
-            self._log("host", {}, host=host, step=verdict.phase, state=outcomes.LOST, code=row["code"])
 
     def _stop(self, verdict: gate.Verdict, phase: str) -> None:
         scope = self.run["revert_scope"] if self.status["goal"] != REVERT else None
@@ -254,6 +258,10 @@ class Batch:
         return {"seconds": round(seconds)}
 
     # ---- records
+
+    def _demand_room(self) -> None:
+        if self.status["goal"] != REVERT:  # what goes back is not kept from it
+            evidence.demand_room(self.files.evidence)
 
     def _set(self, **changes: t.Any) -> None:
         self.status.update(changes)

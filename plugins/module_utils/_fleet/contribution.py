@@ -102,6 +102,9 @@ def entry(
         "objects": list(manifest["objects"]),
         "compiler": str(manifest.get("compiler", "")),
     }
+    remarks = [row for row in (build.get("result") or {}).get("remarks") or [] if isinstance(row, dict)]
+    if remarks:
+        built["remarks"] = remarks
     return {**kernel, **built}, {name: package.content}
 
 

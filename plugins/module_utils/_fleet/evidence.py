@@ -20,6 +20,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 FILE = "evidence.jsonl"
 FIRST = "0" * 64  # `previous` of the first line
 CHUNK = 65536
+RESERVE = 1 << 20  # bytes: for the words of all hosts that are being worked on
 
 
 class Line(t.NamedTuple):
@@ -38,6 +39,30 @@ def now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment)) + f".{int(moment % 1 * 1000):03d}Z"
 
 
+def demand_room(path: str) -> None:
+    """Raises ``RebootlessError`` code ``not_writable`` unless there is room for what hosts will say.
+
+    Asked before a host is touched: nothing shall happen there of which nothing could be written down.
+    """
+    try:
+        room = os.statvfs(os.path.dirname(path) or ".")
+    except OSError as error:
+        raise _not_writable(path, str(error.strerror)) from error
+    free = room.f_bavail * room.f_frsize
+    if free < RESERVE or (room.f_files and not room.f_favail):
+        what = f"only {free} bytes are free" if free < RESERVE else "no inode is free"
+        raise _not_writable(path, f"{what} on its file system, of {RESERVE} that are wanted")
+
+
+def _not_writable(path: str, why: str) -> RebootlessError:
+    return RebootlessError(
+        "not_writable",
+        f"The evidence {path} cannot be written: {why}.",
+        "Make room there, then start the same command again; without evidence no host is touched.",
+        path=path,
+    )
+
+
 def append(path: str, lines: t.Iterable[dict[str, t.Any]], sync: bool = False) -> str:
     """Writes lines at the end and returns the digest of the last one; ``sync`` waits until the disk has them.
 
@@ -47,12 +72,7 @@ def append(path: str, lines: t.Iterable[dict[str, t.Any]], sync: bool = False) -
     try:
         return _append(path, lines, sync)
     except OSError as error:
-        raise RebootlessError(
-            "not_writable",
-            f"The evidence {path} cannot be written: {error.strerror}.",
-            "Make room there; without evidence a rollout does not go on.",
-            path=path,
-        ) from error
+        raise _not_writable(path, str(error.strerror)) from error
 
 
 def _append(path: str, lines: t.Iterable[dict[str, t.Any]], sync: bool) -> str:

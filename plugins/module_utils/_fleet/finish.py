@@ -73,6 +73,8 @@ def _outcome(run: Row, status: Row, words: t.Mapping[str, Row], check: bool) -> 
         gone = [host for host in status["reverting"] if words[host]["state"] == outcomes.REVERSED]
         back = f" {len(gone)} healthy hosts went back." if gone else ""
         step = "Find the cause; then make a new plan, or go on with -e rebootless_continue=true."
+        if status["goal"] == REVERT:
+            step = "Find the cause; then go on with the same command and -e rebootless_continue=true."
         return "stopped", stop["code"], f"{stop['sentence']}.{back}", step
     if status["status"] == FINISHED:
         return ("reverted" if status["goal"] == REVERT else "done"), "", "", look

@@ -21,11 +21,6 @@ ANSWERS = {
     CONFIRM: SETTLED,
     PREFLIGHT: SETTLED | {outcomes.MATCHED, outcomes.APPLIED},
 }
-SILENT = {
-    "code": "no_word",
-    "sentence": "The host was not heard of in this phase.",
-    "next_step": outcomes.STATES[outcomes.LOST].next_step,
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +71,7 @@ def judge(
     for host, word in words.items():
         state = word["state"]
         if not (held and state == outcomes.PENDING) and not _answered(word, phase):
-            own = {} if word["step"] == phase and word["attempt"] is None and word["code"] else SILENT
+            own = {} if word["step"] == phase and word["attempt"] is None and word["code"] else no_word(phase)
             state, word = outcomes.LOST, {**word, **own}
             silent.append(host)
         states[state] = states.get(state, 0) + 1
@@ -84,6 +79,15 @@ def judge(
         if is_bad and host not in forgiven:
             bad.append({"host": host, "state": state, "code": word["code"], "sentence": word["sentence"]})
     return Verdict(phase, budget, dict(sorted(states.items())), silent, bad)
+
+
+def no_word(phase: str) -> Row:
+    """The reason of a host that is lost since nobody heard of it in a phase."""
+    return {
+        "code": "no_word",
+        "sentence": "The host was not heard of in this phase.",
+        "next_step": outcomes.next_step(outcomes.LOST, phase == REVERSE),
+    }
 
 
 def _answered(word: Row, phase: str) -> bool:

@@ -66,7 +66,10 @@ KERNEL = fields.Fields(
         "findings": (fields.list_of(fields.table), "a list of tables"),
         "built": fields.A_WORD,
         "build_host": fields.A_TEXT,
-    }
+        # What operators should know of a fix that is made live: code, sentence and details of each.
+        "remarks": (lambda value: fields.list_of(fields.table)(value) and value != [], "a list of tables"),
+    },
+    optional=("remarks",),
 )
 # Of a kernel for which there is a package.
 BUILT_KERNEL = {
@@ -235,7 +238,7 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
 
 
 def _same(one: Row, other: Row) -> bool:
-    return all(one[name] == other[name] for name in one if name not in PROVENANCE)
+    return all(one.get(name) == other.get(name) for name in {*one, *other} - {*PROVENANCE})
 
 
 def _order(row: Row) -> tuple[str, str]:

@@ -46,7 +46,7 @@ def to_take_back(files: RunFiles, inventory: t.Collection[str] = ()) -> list[lis
     number = None
     for host in status["reverting"]:
         word = words[host]
-        if _went_back(word):
+        if went_back(word):
             continue
         if not batches or word.get("batch") != number:
             batches.append([])
@@ -74,7 +74,8 @@ def task_files_of(path: str | None) -> list[str]:
         return []
 
 
-def _went_back(word: Row) -> bool:
+def went_back(word: Row) -> bool:
+    """Whether the host was visited to take the update back, however that ended."""
     return word["step"] == REVERSE and word["attempt"] is None
 
 

@@ -36,7 +36,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._fleet.progress 
     STOPPED,
     RunFiles,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.selection import to_take_back
+from ansible_collections.rebootless.splice.plugins.module_utils._fleet.selection import to_take_back, went_back
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet.windows import UTC, parse_time
 
 MANIFEST = "manifest.json"
@@ -89,11 +89,9 @@ def take_back(request: Request, path: str) -> Row:
     run = run_of_plan(plan, request.by)
     files, first = _open(request, run, plan.content, lambda: slices_of_plan(plan))
     words = files.words([host for batch in run["batches"] for host in batch["hosts"]])
-    if first:  # another controller rolled it out, so what became of the hosts is not known here
-        words = {host: {**word, "state": outcomes.APPLYING} for host, word in words.items()}
-        for word in words.values():
-            files.write_host(word)
-    return _begin_to_revert(files, run, words, to_reverse(words), request)
+    # Where another controller rolled it out, what became of the hosts is not known here: each is visited.
+    hosts = list(words) if first else _not_back(files, words) or to_reverse(words)
+    return _begin_to_revert(files, run, words, hosts, request)
 
 
 def revert_hosts(request: Request, update: str, hosts: t.Sequence[str], settings: Row) -> Row:
@@ -127,12 +125,12 @@ def revert_hosts(request: Request, update: str, hosts: t.Sequence[str], settings
     finished = not first and not to_take_back(files)
     if first or finished:
         words = {
-            host: {**progress.new_host(host, word["batch"], piece, {**run, "goal": REVERT}), "state": outcomes.APPLYING}
-            for host, word in words.items()
+            host: progress.new_host(host, word["batch"], piece, {**run, "goal": REVERT}) for host, word in words.items()
         }
         for word in words.values():
             files.write_host(word)
-    return _begin_to_revert(files, run, words, list(hosts) if first or finished else [], request)
+    again = list(hosts) if first or finished else _not_back(files, words)
+    return _begin_to_revert(files, run, words, again, request)
 
 
 def preflight(request: Request, store: str, name: str, version: str, hosts: t.Sequence[str], settings: Row) -> Row:
@@ -425,6 +423,13 @@ def _begin_to_revert(files: RunFiles, run: Row, words: dict[str, Row], hosts: li
         )
     _log(files, run, "reverting", {"hosts": files.status()["reverting"], "resumed": bool(goes_on)})
     return _result(files, run)
+
+
+def _not_back(files: RunFiles, words: dict[str, Row]) -> list[str]:
+    """The hosts of an earlier run of going back that it has not come to, or that failed in it."""
+    status = files.status()
+    wanted = status["reverting"] if status["goal"] == REVERT else []
+    return [host for host in wanted if not went_back(words[host]) or outcomes.is_bad(words[host]["state"])]
 
 
 # ---- records

@@ -15,8 +15,6 @@ import time
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
-from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet import evidence
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet.gate import (
     APPLY,
     CONFIRM,
@@ -81,13 +79,13 @@ def begin(files: RunFiles, word: Row, step: str) -> Row:
     return begun
 
 
-def lost(code: str, sentence: str, **details: t.Any) -> Row:
-    """The answer of a host that gave none."""
+def lost(code: str, sentence: str, step: str, **details: t.Any) -> Row:
+    """The answer of a host that gave none in ``step``."""
     return {
         "state": outcomes.LOST,
         "code": code,
         "sentence": sentence,
-        "next_step": outcomes.STATES[outcomes.LOST].next_step,
+        "next_step": outcomes.next_step(outcomes.LOST, step == REVERSE),
         "details": details,
     }
 
@@ -103,12 +101,12 @@ def failed(code: str, sentence: str, next_step: str, **details: t.Any) -> Row:
     }
 
 
-def answer_of(result: Row) -> Row:
-    """What a module's result says, of a module that ended before it could say anything too."""
+def answer_of(result: Row, step: str) -> Row:
+    """What a module's result says in ``step``, of a module that ended before it could say anything too."""
     if result.get("state") in outcomes.STATES:
         return result
     if result.get("unreachable"):
-        return lost("unreachable", str(result.get("msg", "The host does not answer.")).strip())
+        return lost("unreachable", str(result.get("msg", "The host does not answer.")).strip(), step)
     said = {
         name: str(result[name])[-TEXT:] for name in ("module_stdout", "module_stderr", "exception") if name in result
     }
@@ -187,12 +185,6 @@ def line(row: Row, step: str, answer: Row, seconds: float) -> Row:
         "seconds": round(seconds, 3),
         "result": result,
     }
-
-
-def write_evidence(files: RunFiles, lines: t.Sequence[Row]) -> None:
-    """Writes lines of evidence if that is possible; if not, the next gate cannot write its own, and ends the run."""
-    with contextlib.suppress(RebootlessError):
-        evidence.append(files.evidence, lines)
 
 
 @contextlib.contextmanager

@@ -48,8 +48,8 @@ def count(number: int, one: str, many: str = "") -> str:
     return f"{number} {one}" if number == 1 else f"{number} {many or one + 's'}"
 
 
-def plan_lines(plan: Plan) -> list[str]:
-    """What a plan says, in the order in which it will happen."""
+def plan_lines(plan: Plan, manifest: Manifest) -> list[str]:
+    """What a plan says, in the order in which it will happen, and what its builds have to say."""
     update = plan.update
     lines = [
         f"Plan {plan.digest}",
@@ -63,6 +63,7 @@ def plan_lines(plan: Plan) -> list[str]:
     if not plan.hosts:
         lines.append("    Nobody: there is nothing to roll out.")
     lines += _kernel_lines(plan)
+    lines += _remark_lines(plan, manifest)
     lines += _rule_lines(plan)
     lines += _left_out_lines(plan)
     return lines
@@ -88,6 +89,16 @@ def _kernel_lines(plan: Plan) -> list[str]:
         f"  {release} (build ID {build_id[:12]}): {package}, SHA-256 {digest}, {few(names)}"
         for (release, build_id, package, digest), names in sorted(hosts.items())
     ]
+
+
+def _remark_lines(plan: Plan, manifest: Manifest) -> list[str]:
+    """Each remark once, with the releases of which it is made."""
+    releases: dict[str, set[str]] = {}
+    for build_id in {row.build_id for row in plan.hosts.values()}:
+        kernel = manifest.kernel(build_id) or {}
+        for remark in kernel.get("remarks", []):
+            releases.setdefault(str(remark.get("sentence", "")), set()).add(kernel["release"])
+    return [f"  remark ({', '.join(sorted(found))}): {sentence}" for sentence, found in sorted(releases.items())]
 
 
 def _rule_lines(plan: Plan) -> list[str]:

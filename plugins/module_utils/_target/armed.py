@@ -40,15 +40,17 @@ def arm(
     """Has an update applied again at each boot of the running kernel.  True if that was not so before.
 
     The update is confirmed, and its package kept on the host.  Installs what does it (``persist.Persistence``) if it is
-    missing.  `again` arms one that is in quarantine.  `fixed_in` are versions of the distribution's kernel package from
-    which on the fix is in.  The caller holds the host's lock.
+    missing.  `again` arms one that is in quarantine, and need not be live for that.  `fixed_in` are versions of the
+    distribution's kernel package from which on the fix is in.  The caller holds the host's lock.
 
     Raises ``RebootlessError``: ``package_missing``, ``not_confirmed``, ``quarantined``, ``no_systemd``,
     ``persist_failed``, ``armed_record_unwritable``, and those of ``read_package``.
     """
     require_systemd(root)
-    package = _confirmed_package(store, name)
     before = _read(store, name)
+    if again and before is not None and sysfs.state(name) not in sysfs.LIVE and before.quarantined(facts.boot_id()):
+        return _release(store, before, check_mode, root)
+    package = _confirmed_package(store, name)
     wanted = _record(package, plan, fixed_in)
     if before is not None and before.package == wanted.package:
         if before.quarantined(facts.boot_id()) and not again:
@@ -65,6 +67,23 @@ def arm(
         boot_record.drop_packages(store, name, but=package.sha256)
         Persistence(_settings(store), root).ensure()
     return changed
+
+
+def _release(store: Store, before: Record, check_mode: bool, root: str) -> bool:
+    """Arms an update again, as it was, whose boot ended too early, so that it is not live now."""
+    path = boot_record.package_path(store, before.name, before.package)
+    if not os.path.exists(path):
+        raise RebootlessError(
+            "package_missing",
+            f"The package of the update {before.name} that was armed is gone from this host.",
+            "Apply and confirm the update, then arm it again.",
+            path=path,
+        )
+    if not check_mode:
+        known = before.in_quarantine() if before.crashed(facts.boot_id()) else before
+        boot_record.write(store, known._replace(state=boot_record.ARMED))
+        Persistence(_settings(store), root).ensure()
+    return True
 
 
 def _settings(store: Store) -> Settings:

@@ -89,7 +89,7 @@ Description=Write metrics on the updates of the running kernel
 
 [Timer]
 OnActiveSec=10
-OnUnitActiveSec=60
+OnUnitActiveSec=900
 
 [Install]
 WantedBy=timers.target

@@ -32,8 +32,9 @@ REASONS = {
     boot_record.QUARANTINED: (
         "quarantined",
         "The host crashed soon after {name} {version} was applied at its boot, so it is not applied at boot any more.",
-        "Find out from the kernel's log of that boot why; then arm a better version, or this one again (persist with "
-        "state: armed and again: true).",
+        "Find out from the kernel's log of that boot why. If it was a power cut or reboot -f, release the update: "
+        "ansible <host> -b -m rebootless.splice.persist -a 'state=armed name={name} again=true'. Else arm a better "
+        "version.",
     ),
     boot_record.NOT_NEEDED: (
         "not_needed",

@@ -55,6 +55,9 @@ if package and not os.path.exists(package):
 answers = json.load(open(f"{world}/{host}.json")) if os.path.exists(f"{world}/{host}.json") else {}
 answer = answers.get(step, {})
 time.sleep(answer.get("slow", 0))
+if answer.get("full"):
+    os.unlink(answer["full"])
+    os.symlink("/dev/full", answer["full"])
 if answer.get("hang"):
     open(f"{world}/started", "w").close()
     while os.path.exists(f"{world}/started"):
@@ -107,7 +110,7 @@ class Fleet:
 
     def answers(self, host: str, **steps: dict[str, t.Any]) -> None:
         """What the host's module answers to a step: ``apply={"state": "failed", "code": …}``, ``slow`` (seconds),
-        ``hang``, ``crash``."""
+        ``full`` (a file that cannot be written to from then on), ``hang``, ``crash``."""
         (self.world / f"{host}.json").write_text(json.dumps(steps))
 
     def asked(self, step: str | None = None) -> list[str]:

@@ -254,16 +254,17 @@ def test_what_people_are_shown():
     hosts["db"] = answer(version="6.1.187-1")
     hosts["far"] = {"unreachable": True, "msg": "No route."}
     made = plan(hosts, failure_budget={"percent": 20}, windows=[samples.NIGHT])
-    text = "\n".join(words.plan_lines(made))
+    text = "\n".join(words.plan_lines(made, manifest(entry("47", remarks=[{"sentence": "Only new ones."}]))))
     for part in (
         made.digest,
         "8 hosts in 2 batches",
         "batch 1: 1 host (web1); none may fail",
         "batch 2: 7 hosts (web2, web3, web4, web5, web6, web7, ...); 1 may fail",
         "window: sat, sun 22:00 to 04:00 Europe/Berlin",
+        f"remark ({RELEASE['47']}): Only new ones.",
         "2 hosts left out",
         "unreachable: 1 host (far). unreachable: It cannot be reached: No route. See that",
         "not needed: 1 host (db). kernel_has_fix: It runs 6.1.0-50-cloud-amd64 6.1.187-1, which has the fix.",
     ):
         assert part in text, text
-    assert "Nobody" in "\n".join(words.plan_lines(plan({"db": hosts["db"]})))
+    assert "Nobody" in "\n".join(words.plan_lines(plan({"db": hosts["db"]}), manifest()))

@@ -168,6 +168,12 @@ def test_going_back_by_plan_and_by_name(fleet):
     named = two.run("revert", rebootless_plan=None, rebootless_update="cve-2026-52928", rebootless_batches=["1"])
     assert named.returncode == 2, named.stdout
     assert two.asked("reverse") == ["web1", "web2", "web1"], "the first batch failed, so the second one did not begin"
+    assert "applying" not in named.stdout and "rebootless_retry" not in named.stdout, "those are words of rollouts"
+    two.answers("web1")
+    by_name = {"rebootless_plan": None, "rebootless_update": "cve-2026-52928", "rebootless_batches": ["1"]}
+    done = two.run("revert", rebootless_continue=True, **by_name)
+    assert done.returncode == 0, done.stdout
+    assert two.asked("reverse")[3:] == ["web1", "web2"], "the one that failed, and the one that it had not come to"
 
 
 def test_preflight_asks_each_host_once_and_leaves_nothing(fleet):
@@ -204,3 +210,18 @@ def test_hosts_that_are_lost_in_tasks_of_the_operator_count_against_the_budget(f
     assert "web2 confirm" not in four.asked()
     assert four.events()[-2:] == ["stopping", "rollout_finished"]
     assert "fatal: [localhost]" in done.stdout
+
+
+def test_without_room_for_evidence_no_host_is_touched_any_more(fleet):
+    two = fleet(1, 1)
+    two.answers("web1", apply={"full": two.files.evidence})
+    full = two.run("rollout")
+    assert full.returncode == 2, full.stdout
+    assert "without evidence no host is touched" in full.stdout
+    assert two.asked() == ["web1 apply"]
+    assert two.states() == {"web1": "applying", "web2": "pending"}, "what was not written down is asked again"
+    two.answers("web1")
+    os.unlink(two.files.evidence)
+    done = two.run("rollout")
+    assert done.returncode == 0, done.stdout
+    assert set(two.states().values()) == {"confirmed"}

@@ -9,6 +9,7 @@ import os
 import pathlib
 import subprocess
 import time
+import types
 
 import pytest
 
@@ -93,6 +94,19 @@ def test_a_torn_line_stays_and_is_followed(tmp_path):
     assert evidence.verify(path) == (3, None)
 
 
+def test_a_disk_that_is_nearly_full_has_no_room_for_evidence(tmp_path, monkeypatch):
+    path = str(tmp_path / "evidence.jsonl")
+    evidence.demand_room(path)
+    real = os.statvfs(tmp_path)
+    left = evidence.RESERVE // real.f_frsize - 1
+    monkeypatch.setattr(
+        os, "statvfs", lambda path: types.SimpleNamespace(f_bavail=left, f_frsize=real.f_frsize, f_files=1, f_favail=1)
+    )
+    with pytest.raises(RebootlessError) as refused:
+        evidence.demand_room(path)
+    assert refused.value.code == "not_writable"
+
+
 # ---- records of hosts
 
 
@@ -135,7 +149,7 @@ def test_who_outlived_a_killed_run_does_not_overwrite_what_the_next_one_began(fi
     ],
 )
 def test_whatever_the_module_says_is_an_answer(result, state, code):
-    answer = step.answer_of(result)
+    answer = step.answer_of(result, "apply")
     assert (answer["state"], answer.get("code")) == (state, code)
 
 

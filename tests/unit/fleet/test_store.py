@@ -286,3 +286,12 @@ def test_what_is_tried_again(options, result, status):
     row, _files = contribution.entry(update, build("50", result=result))
     assert row["status"] == status
     assert row["code"] and row["sentence"]
+
+
+def test_what_a_build_has_to_say_is_kept(store, options, tmp_path):
+    remark = {"code": "existing_objects", "sentence": "It runs only when a device is bound.", "details": {}}
+    path = package(tmp_path, RELEASE["50"], BUILD_ID["50"])
+    silent = add(store, options, build("50", package=path, result={"remarks": []}))
+    assert "remarks" not in silent.after.kernel(BUILD_ID["50"])
+    add(store, options, build("50", package=path, result={"remarks": [remark]}))
+    assert store.manifest(NAME, VERSION).kernel(BUILD_ID["50"])["remarks"] == [remark]
