@@ -146,7 +146,7 @@ class Store:
                 self._write(after, files, written)
                 for name in before.files.keys() - after.files.keys() if before else ():
                     with contextlib.suppress(OSError):  # of sources that were replaced; nothing names it any more
-                        os.unlink(self.path(before.name, before.version, name))
+                        os.unlink(self.path(after.name, after.version, name))
         return Change(before, after, written)
 
     def _had_package(self, manifest: Manifest) -> bool:
