@@ -48,7 +48,7 @@ def arm(
     """
     require_systemd(root)
     before = _read(store, name)
-    if again and before is not None and sysfs.state(name) not in sysfs.LIVE and before.quarantined(facts.boot_id()):
+    if again and before is not None and sysfs.state(name) not in sysfs.LIVE:
         return _release(store, before, check_mode, root)
     package = _confirmed_package(store, name)
     wanted = _record(package, plan, fixed_in)
@@ -70,7 +70,7 @@ def arm(
 
 
 def _release(store: Store, before: Record, check_mode: bool, root: str) -> bool:
-    """Arms an update again, as it was, whose boot ended too early, so that it is not live now."""
+    """Arms an update again, as it was, whose boot ended too early, so that it is not live now; False if it is armed."""
     path = boot_record.package_path(store, before.name, before.package)
     if not os.path.exists(path):
         raise RebootlessError(
@@ -79,6 +79,8 @@ def _release(store: Store, before: Record, check_mode: bool, root: str) -> bool:
             "Apply and confirm the update, then arm it again.",
             path=path,
         )
+    if not before.quarantined(facts.boot_id()):
+        return False
     if not check_mode:
         known = before.in_quarantine() if before.crashed(facts.boot_id()) else before
         boot_record.write(store, known._replace(state=boot_record.ARMED))
