@@ -37,6 +37,7 @@ def test_a_lock_excludes_another_process_until_that_has_ended(path):
         with pytest.raises(RebootlessError) as refused:
             lock.acquire(path, mine, "the update x")
         assert refused.value.code == "locked"
+        assert "a rebootless_directory each" in refused.value.next_step
         lock.release(path, mine)  # not theirs to give
         assert lock.held_by(path, mine) == theirs
         other.kill()
