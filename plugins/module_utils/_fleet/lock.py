@@ -123,8 +123,8 @@ def _demand_stale(path: str, before: Holder, holder: Holder, what: str, force: b
         raise RebootlessError(
             "locked",
             f"Another run is at work on {what}: process {before.pid} of {before.user} on {before.node}.",
-            "Wait until it has ended, or stop it; then start again. Rollouts of one update to different hosts at the same "
-            "time need a rebootless_directory each.",
+            "Wait until it has ended, or stop it; then start again. Rollouts of one update to different hosts at the "
+            "same time need a rebootless_directory each.",
             **details,
         )
 
