@@ -356,8 +356,3 @@ def test_a_jump_over_a_static_branch_leaves_the_branch_to_its_key(builds, host):
     assert code() == on
     switch("-p")
     assert code() == off
-    done(update(host, name="branch"))
-    switch("+p")
-    host.run("rmmod sctp && modprobe sctp")  # its keys are off again, and what the update carries has to be so, too
-    for flag in ("+p", "-p"):
-        switch(flag)
