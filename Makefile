@@ -165,6 +165,11 @@ match-check: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## match every built-in 
 	PYTHONPATH=$(TREE):tests/integration ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python tests/coverage/match_check.py \
 	    --release $(RELEASE) --next "$(NEXT)" --corpus --random 200 --flips 5 $(ARGS)
 
+.PHONY: header-check
+header-check: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## edit headers; ask each unit that the text of the sources leaves out whether it changes (RELEASE=...)
+	PYTHONPATH=$(TREE):tests/integration ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python tests/coverage/header_check.py \
+	    --release $(RELEASE) $(ARGS)
+
 .PHONY: bench
 bench: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## measure, and print a table
 	PYTHONPATH=$(TREE):tests/integration ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python tests/bench

@@ -21,7 +21,7 @@ import time
 from collections import Counter
 from pathlib import Path
 from typing import AbstractSet as Set
-from typing import Iterable, Mapping, Sequence
+from typing import Iterable, Iterator, Mapping, Sequence
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import (
     Cache,
@@ -74,52 +74,56 @@ class Narrower:
         self._kept = Cache(tree.path)
         self._original = Place(tree.source, tree.source)
         self._comparer = Comparer()
+        self._known: Mapping[str, SavedCommand] | None = None
         self.counts: Counter[str] = Counter()  # of units, by what was found of them
         self.names: tuple[str, ...] = ()  # what the change goes by, and what goes by that; empty if by no name
 
     def changed(self, units: Sequence[Unit]) -> list[Unit]:
         """Those of ``units`` whose objects may differ, in their order; never one too few."""
-        commands = {unit.name: command for unit, command in zip(units, self.commands(units))}
-        asked = self._concerned(units, commands)
+        # A few are asked sooner than all sources are looked through.
+        asked = units if len(units) <= _FEW else self.concerned(units)
         self.counts[NOT_NAMED] += len(units) - len(asked)
-        self._patched.admit([command for unit in asked if (command := commands[unit.name]) is not None])
         found: list[Unit] = []
         start = time.monotonic()
-        with concurrent.futures.ThreadPoolExecutor(self._jobs) as pool:
-            verdicts = pool.map(lambda unit: self._verdict(unit, commands[unit.name]), asked)
-            for number, (unit, verdict) in enumerate(zip(asked, verdicts), 1):
-                self.counts[verdict] += 1
-                if verdict == DIFFERS:
-                    found.append(unit)
-                if number % _STEP == 0 or number == len(asked):
-                    left = (time.monotonic() - start) / number * (len(asked) - number)
-                    self._say(f"compare {number}/{len(asked)} units, {len(found)} differ; {left:.0f} s left")
+        for number, (unit, verdict) in enumerate(self.ask(asked), 1):
+            self.counts[verdict] += 1
+            if verdict == DIFFERS:
+                found.append(unit)
+            if number % _STEP == 0 or number == len(asked):
+                left = (time.monotonic() - start) / number * (len(asked) - number)
+                self._say(f"compare {number}/{len(asked)} units, {len(found)} differ; {left:.0f} s left")
         return found
 
-    def _concerned(self, units: Sequence[Unit], commands: Mapping[str, SavedCommand | None]) -> list[Unit]:
+    def ask(self, units: Sequence[Unit]) -> Iterator[tuple[Unit, str]]:
+        """Each unit with what is found of it: ``same_source``, ``unused``, ``same_code`` or ``differs``."""
+        commands = self.commands(units)
+        self._patched.admit([command for command in commands if command is not None])
+        with concurrent.futures.ThreadPoolExecutor(self._jobs) as pool:
+            yield from zip(units, pool.map(self._verdict, units, commands))
+
+    def concerned(self, units: Sequence[Unit]) -> list[Unit]:
         """Those of ``units`` that the text of the sources does not show to be none of the patch's business."""
-        if len(units) <= _FEW:
-            return list(units)  # asked sooner than all sources are looked through
-        screened = self._screen({command.source for command in self._recipes().values()})
+        screened = self._screen(self._recipes().values())
         self.names = screened.names
         if screened.files is None:
             return list(units)
         reached = self._graph.reached_from(screened.files)
         words = set(screened.names)
         asked = []
-        for unit in units:
-            command = commands[unit.name]
+        for unit, command in zip(units, self.commands(units)):
             own = None if command is None else self._below(command.source)
             if own is None or own in reached or command is None or not _is_plain_c(command, words):
                 asked.append(unit)
         self._say(f"{len(units) - len(asked)} of {len(units)} units that include a patched file name nothing of it")
         return asked
 
-    def _screen(self, sources: Iterable[str]) -> Screened:
-        below = [path for source in sources if (path := self._below(source)) is not None]
+    def _screen(self, commands: Iterable[SavedCommand]) -> Screened:
+        commands = list(commands)
+        below = [path for source in {c.source for c in commands} if (path := self._below(source)) is not None]
+        given = set().union(*map(_brought, commands))
         roots = (Path(self._tree.source), Path(self._tree.build))
         changes = {path: ((roots[0] / path).read_bytes(), file.marked()) for path, file in self._patched.files.items()}
-        return Screen(roots, [*below, *changes], self._graph, self._kept).look(changes)
+        return Screen(roots, [*below, *changes], self._graph, self._kept, given).look(changes)
 
     def _below(self, source: str) -> str | None:
         """Where a command's source is, below the kernel's source or the build directory."""
@@ -143,6 +147,11 @@ class Narrower:
 
     def _recipes(self) -> Mapping[str, SavedCommand]:
         """The commands of all units that were not compiled yet when they were first asked for."""
+        if self._known is None:
+            self._known = self._read_recipes()
+        return self._known
+
+    def _read_recipes(self) -> Mapping[str, SavedCommand]:
         path = self._kept.path(_RECIPES)
         with self._kept.lock(_RECIPES):
             if not path.is_file():
@@ -198,5 +207,10 @@ class Narrower:
 
 def _is_plain_c(command: SavedCommand, words: Set[str]) -> bool:
     """Whether a unit is C, and its command itself brings none of ``words`` into it."""
-    brought = {word for option in _DEFINED.findall(command.command) for word in _WORD.findall(option[2:])}
+    brought = _brought(command)
     return command.source.endswith(".c") and not brought & words and "__ASSEMBLY__" not in brought
+
+
+def _brought(command: SavedCommand) -> set[str]:
+    """The words that a command itself defines."""
+    return {word for option in _DEFINED.findall(command.command) for word in _WORD.findall(option[2:])}

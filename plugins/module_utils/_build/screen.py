@@ -25,14 +25,14 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.cache imp
 from ansible_collections.rebootless.splice.plugins.module_utils._build.commands import clean_environment
 from ansible_collections.rebootless.splice.plugins.module_utils._build.includes import IncludeGraph
 from ansible_collections.rebootless.splice.plugins.module_utils._build.macros import MacroTable
-from ansible_collections.rebootless.splice.plugins.module_utils._build.pastes import Site, sites
+from ansible_collections.rebootless.splice.plugins.module_utils._build.made_names import Makers, Site
+from ansible_collections.rebootless.splice.plugins.module_utils._build.pastes import sites
 from ansible_collections.rebootless.splice.plugins.module_utils._build.raw_names import Change, change, names
 from ansible_collections.rebootless.splice.plugins.module_utils._build.raw_source import Piece, pieces
+from ansible_collections.rebootless.splice.plugins.module_utils._build.source_digest import source_digest
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
-_INDEX = "macros.json.z"
 _WORD = re.compile(rb"\w+")
-_DEEPEST = 2  # names made of names that are made of names that are made
 _HEADER = ".h"
 _ASSEMBLER = ".S"
 _MOST = 1500  # names; a change that concerns more of them concerns nearly everything
@@ -49,39 +49,33 @@ class Screened:
     names: tuple[str, ...]
 
 
+@dataclasses.dataclass(frozen=True)
 class _Index:
-    """What is known of all sources: their macros, the places that make names, and all words."""
+    """What is known of all sources: their macros, and the places that make names."""
 
-    def __init__(self, table: MacroTable, made: Sequence[Site], words: set[bytes]) -> None:
-        self.table = table
-        self._made = [(re.compile(site.pattern), site) for site in made]
-        self._words = words
-
-    def makers(self, name: bytes, within: str = "", depth: int = 0) -> list[Site]:
-        """The places that may make ``name``; for a part of a name that the file ``within`` makes, those it can use."""
-        found = []
-        for pattern, site in self._made:
-            if depth and site.path != within and not site.path.endswith(_HEADER):
-                continue
-            match = pattern.fullmatch(name)
-            if match and all(self._given(part, site.path, depth) for part in match.groups() if part):
-                found.append(site)
-        return found
-
-    def _given(self, part: bytes, path: str, depth: int) -> bool:
-        """Whether the macro of a file may be given ``part``: a word, or what is made in its turn."""
-        return part in self._words or (depth < _DEEPEST and bool(self.makers(part, path, depth + 1)))
+    table: MacroTable
+    makers: Makers
 
 
 class Screen:
-    """The sources that are compiled from ``paths``: files below ``roots`` (the first that has it counts).
+    """The sources that are compiled from ``sources``: files below ``roots`` (the first that has it counts).
 
-    What is learnt about all of them is kept in ``kept``.  Raises ``RebootlessError`` (``scan_failed``).
+    ``given`` are words that no file holds, but the commands that compile them.  What is learnt about all of them is
+    kept in ``kept``.  Raises ``RebootlessError`` (``scan_failed``).
     """
 
-    def __init__(self, roots: Sequence[Path], sources: Iterable[str], graph: IncludeGraph, kept: Cache) -> None:
+    def __init__(
+        self,
+        roots: Sequence[Path],
+        sources: Iterable[str],
+        graph: IncludeGraph,
+        kept: Cache,
+        given: Iterable[str] = (),
+    ) -> None:
         self._roots = roots
+        self._graph = graph
         self._kept = kept
+        self._given = {word.encode() for word in given}
         reached = {path: self._place(path) for path in graph.included_by(sources) if not path.endswith(_ASSEMBLER)}
         self._files: dict[str, Path] = {path: place for path, place in reached.items() if place is not None}
         self._paths = {str(place): path for path, place in self._files.items()}
@@ -115,7 +109,7 @@ class Screen:
                     concerned.add(path)
                 else:
                     new |= further
-            for site in {site for name in waiting for site in index.makers(name)}:
+            for site in {site for name in waiting for site in index.makers.of(name)}:
                 if site.macro and site.path.endswith(_HEADER):
                     new.add(site.macro)
                 else:
@@ -171,18 +165,23 @@ class Screen:
 
     @functools.cached_property
     def _index(self) -> _Index:
-        path = self._kept.path(_INDEX)
-        with self._kept.lock(_INDEX):
+        # Another release that knows other macros must not go by what this one kept.
+        name = f"macros-{source_digest(__name__)[:16]}.json.z"
+        path = self._kept.path(name)
+        with self._kept.lock(name):
             if not path.is_file():
                 texts = {name: place.read_bytes() for name, place in self._files.items()}
                 table = MacroTable.of(text for name, text in texts.items() if name.endswith(_HEADER))
-                rows = [site.to_row() for site in sites(texts, self._mentioning)]
-                words = b" ".join({word for text in texts.values() for word in _WORD.findall(text)}).decode()
-                content = json.dumps({"table": table.to_json(), "sites": rows, "words": words}).encode()
-                write_atomically(path, zlib.compress(content, 1))
+                words = set().union(*(_WORD.findall(text) for text in texts.values()))
+                rows = [site.to_row() for site in sites(texts, self._mentioning, words)]
+                kept = {"table": table.to_json(), "sites": rows, "words": b" ".join(words).decode()}
+                write_atomically(path, zlib.compress(json.dumps(kept).encode(), 1))
             kept = json.loads(zlib.decompress(path.read_bytes()))
         made = [Site.from_row(row) for row in kept["sites"]]
-        return _Index(MacroTable.from_json(kept["table"]), made, set(kept["words"].encode().split()))
+        # A source that others include is read by them, whatever it is called.
+        shared = {path for path in self._files if path.endswith(_HEADER) or self._graph.direct([path])}
+        words = {*kept["words"].encode().split(), *self._given}
+        return _Index(MacroTable.from_json(kept["table"]), Makers(made, words, shared))
 
     def _place(self, path: str) -> Path | None:
         return next((root / path for root in self._roots if (root / path).is_file()), None)

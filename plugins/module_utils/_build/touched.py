@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import posixpath
 import re
 from pathlib import Path
@@ -15,6 +16,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.cache imp
 from ansible_collections.rebootless.splice.plugins.module_utils._build.includes import IncludeGraph
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel_tree import KernelTree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.patches import Patch, PatchedFile, apply_patches
+from ansible_collections.rebootless.splice.plugins.module_utils._build.source_digest import source_digest
 from ansible_collections.rebootless.splice.plugins.module_utils._build.units import (
     HEADER_SUFFIX,
     SOURCE_SUFFIXES,
@@ -26,7 +28,8 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.units imp
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
-_GRAPH = "includes-2.json"  # the first one lacked what every source includes
+# Another release that reads sources otherwise must not go by the graph that this one kept.
+_GRAPH = f"includes-{source_digest(IncludeGraph.__module__)[:16]}.json"
 # Code that the kernel carries as data; it is compiled from sources that are no units -> (code, what it is).
 _EMBEDDED = (
     (re.compile(r"arch/x86/entry/vdso/.*\.[cS]"), "vdso_not_supported", "the vdso, which is mapped into every process"),
@@ -140,7 +143,13 @@ def include_graph(tree: KernelTree, jobs: int) -> IncludeGraph:
             missing = [unit.target for unit in _generated(tree)]
             if missing:
                 tree.kbuild(jobs).make_units(missing)
-        return IncludeGraph.of(path, Path(tree.source), Path(tree.build), source_architecture(tree.arch))
+        return _read_graph(path, Path(tree.source), Path(tree.build), source_architecture(tree.arch))
+
+
+@functools.lru_cache(maxsize=1)
+def _read_graph(path: Path, source: Path, build: Path, arch: str) -> IncludeGraph:
+    """It is asked for several times for one update, and has thousands of files."""
+    return IncludeGraph.of(path, source, build, arch)
 
 
 def _generated(tree: KernelTree) -> list[Unit]:
