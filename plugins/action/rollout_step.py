@@ -11,7 +11,7 @@ import signal
 import time
 import typing as t
 
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
@@ -24,6 +24,8 @@ from ansible_collections.rebootless.splice.plugins.module_utils._fleet.progress 
 MODULE = "rebootless.splice.rollout_host"
 KERNEL_INFO = "rebootless.splice.kernel_info"
 GRACE_S = 5
+CLEANUP_S = 30
+AGAIN_S = (2, 8)  # pauses between attempts to reach a host that was there before
 # What Ansible itself has to hear of, in the next task or on the screen.
 PASSED_ON = ("ansible_facts", "warnings", "deprecations")
 
@@ -32,10 +34,15 @@ class TimedOut(BaseException):
     """The host took longer than the plan allows.  No Exception: connection plugins catch those and try again."""
 
 
+class NotTransferred(Exception):
+    """The host answers, and did not take the package."""
+
+
 class ActionModule(ActionBase):
     """Never fails: a host that is lost stays in the play, and the gate counts it."""
 
     _requires_connection = True
+    _lost = False
 
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         variables = task_vars or {}
@@ -69,6 +76,19 @@ class ActionModule(ActionBase):
             answer = {"state": outcomes.FAILED, **_refusal(error).result()}
             Display().display(lines.host_line(host, wanted, answer), color="red")
             return {"changed": False, **answer}
+
+    def cleanup(self, force: bool = False) -> None:
+        """Removes the task's directory from the host if the host lets it: one that is lost must not leave the play,
+        where every gate would miss it."""
+        if self._lost:
+            return
+        try:
+            with _limited(CLEANUP_S):
+                super().cleanup(force)
+        except TimedOut:
+            _end_children()
+        except Exception as error:
+            Display().vvv(f"The task's directory stays on the host: {error}")
 
     @staticmethod
     def _verdict(files: RunFiles, host: str) -> dict[str, t.Any]:
@@ -128,15 +148,18 @@ class ActionModule(ActionBase):
                     arguments["package"] = self._transferred(local)
                 elif wanted in step.NEEDS_PACKAGE:
                     arguments["url"] = begun["slice"]["url"]
-                result = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=variables)
-                return {**survey.get("facts", {}), **result}
+                return {**survey.get("facts", {}), **self._module(wanted, arguments, variables)}
         except TimedOut:
+            self._lost = True
             _end_children()
             return step.lost("timeout", f"The host did not answer within {timeout} seconds.", wanted, seconds=timeout)
         except RebootlessError as error:
             return {"state": outcomes.FAILED, **error.result()}
         except AnsibleConnectionFailure as error:
-            return step.lost("unreachable", str(error).strip() or "The host does not answer.", wanted)
+            self._lost = True
+            return step.unreached(str(error).strip(), wanted)
+        except NotTransferred as error:
+            return step.not_transferred(str(error).strip())
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: B036 - the play must not lose the host, whatever this was
@@ -145,6 +168,28 @@ class ActionModule(ActionBase):
                 f"The step failed on the controller: {type(error).__name__}: {error}",
                 "Look for the cause on the controller; a retry is safe once it is gone.",
             )
+
+    def _module(self, wanted: str, arguments: dict, variables: dict) -> dict[str, t.Any]:
+        """The module's result.
+
+        A host that went through the step before is known to be there, so one attempt that fails is not the last word on
+        it: the connection that is shared may be dead, or the host just busy.
+        """
+        for pause in () if wanted in step.NEEDS_PACKAGE else AGAIN_S:
+            try:
+                return self._unpacked(arguments, variables)
+            except AnsibleConnectionFailure as error:
+                Display().vvv(f"Once more in {pause} s: {error}")
+                time.sleep(pause)
+        return self._unpacked(arguments, variables)
+
+    def _unpacked(self, arguments: dict, variables: dict) -> dict[str, t.Any]:
+        """The module's result, also from a host that has no room for it on its disks."""
+        result = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=variables)
+        if step.had_no_room(result):
+            self._task.environment = [*(self._task.environment or []), step.IN_MEMORY]
+            result = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=variables)
+        return result
 
     def _surveyed(self, begun: dict, variables: dict) -> tuple[dict, dict[str, t.Any]]:
         """The host's record completed for the kernel that it runs, and why it gets nothing, if that is so.
@@ -162,7 +207,12 @@ class ActionModule(ActionBase):
         """The path of the package on the host, in a directory that Ansible removes after the task."""
         directory = self._make_tmp_path()
         remote = self._connection._shell.join_path(directory, os.path.basename(local))
-        self._transfer_file(local, remote)
+        try:
+            self._transfer_file(local, remote)
+        except AnsibleConnectionFailure:
+            raise
+        except AnsibleError as error:
+            raise NotTransferred(str(error)) from error
         self._fixup_perms2((directory, remote))
         return remote
 

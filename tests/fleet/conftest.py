@@ -64,10 +64,13 @@ def locked(name: str, wait: bool = True) -> t.Iterator[bool]:
 
 
 @pytest.fixture(scope="session")
-def lab() -> pathlib.Path:
-    """The machines, running."""
+def lab(testrun_uid: str) -> pathlib.Path:
+    """The machines, running; the first worker of a run starts them."""
+    mark = CACHE / "locks" / f"fleet-{NAME}-up"
     with locked("lab"):
-        lab_playbook("lab_up")
+        if not mark.exists() or mark.read_text() != testrun_uid:
+            lab_playbook("lab_up")
+            mark.write_text(testrun_uid)
     return LAB
 
 

@@ -11,10 +11,16 @@ import pathlib
 import pytest
 from scene import updates
 from scene.pair import Pair
-from support.observe import PROBE
+from support.observe import PROBE, traces
 
-pytestmark = pytest.mark.quick
-
+# All but a few blocks at once, then those, root's own share too.
+FILL = """
+blocks=$(($(stat -f -c %f /) - 2048))
+fallocate -l $((blocks * $(stat -f -c %S /))) /root/fleet-full
+cat /dev/zero > /root/fleet-full-rest
+sync
+test $(stat -f -c %f /) -eq 0
+"""
 FUNCTION, BEHIND_FENTRY = "unix_ioctl", 5
 
 
@@ -28,22 +34,32 @@ def refused(pair: Pair, plan: pathlib.Path, state: str, *codes: str) -> None:
 
 
 def test_nothing_goes_wrong(pair):
-    """What the other tests are measured by."""
+    """What the other tests are measured by: a look, the way there, and the way back."""
     plan = pair.plan(updates.FIX)
+    checked = pair.rollout(plan, "--check")
+    assert f"{pair.first.name} preflight: matched" in checked.output
+    assert [traces(machine) for machine in pair.machines] == ["", ""]
+    assert pair.evidence(plan) == []
+
     pair.rollout(plan)
     assert [state for state, _code in pair.outcome(plan)] == ["confirmed", "confirmed"]
     assert pair.live() == [["fleet-fix confirmed"]] * 2
     assert pair.probes() == ["fixed", "fixed"]
 
+    pair.revert(plan)
+    assert [state for state, _code in pair.outcome(plan)] == ["reversed", "reversed"]
+    assert pair.probes() == ["vulnerable", "vulnerable"]
+    assert pair.untouched() == [True, True]
+
 
 def test_full_disk(pair):
     plan = pair.plan(updates.FIX)
-    pair.first.run("cat /dev/zero > /root/fleet-full; sync", check=False)
+    pair.first.run(FILL)
     try:
         pair.rollout(plan, ok=False)
     finally:
-        pair.first.run("rm -f /root/fleet-full; sync")
-    refused(pair, plan, "failed")
+        pair.first.run("rm -f /root/fleet-full*; sync")
+    refused(pair, plan, "failed", "no_room")
     assert pair.first.out("ls /var/lib/rebootless/*.rbl.tar.gz 2>/dev/null || true") == "", "half a package"
 
     pair.rollout(plan, rebootless_retry=[pair.first.name], rebootless_continue=True)
@@ -76,11 +92,12 @@ def test_function_busy_for_ever(pair):
     refused(pair, plan, "failed", "busy_function")
 
 
+@pytest.mark.quick
 def test_kprobe_in_the_function(pair):
     plan = pair.plan(updates.FIX)
     with module(pair, "probe_inside", symbol=FUNCTION, offset=BEHIND_FENTRY):
         pair.rollout(plan, ok=False)
-    refused(pair, plan, "failed", "no_match")
+    refused(pair, plan, "failed", "kprobe_inside")
 
 
 def test_another_build_of_the_same_version(pair):
@@ -94,7 +111,7 @@ def test_another_build_of_the_same_version(pair):
     try:
         pair.rollout(plan, ok=False)
         refused(pair, plan, "uncovered", "build_id_mismatch")
-        planned = json.loads(pair.plan(updates.FIX).read_text())
+        planned = json.loads(pair.ask_and_plan(updates.FIX).read_text())
         assert list(planned["hosts"]) == [pair.second.name]
         assert planned["left_out"][pair.first.name]["state"] == "uncovered"
     finally:
@@ -102,7 +119,7 @@ def test_another_build_of_the_same_version(pair):
             debugger.write(address, build_id[:1])
 
 
-@pytest.mark.parametrize("file", ["package", "manifest"])
+@pytest.mark.parametrize("file", [pytest.param("package", marks=pytest.mark.quick), "manifest"])
 def test_store_with_one_flipped_bit(pair, file):
     plan = pair.plan(updates.FIX)
     planned = json.loads(plan.read_text())

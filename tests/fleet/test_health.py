@@ -30,7 +30,6 @@ def sick(pair):
     return make
 
 
-@pytest.mark.quick
 def test_check_that_fails_on_one_host_of_a_batch(pair, sick):
     """The host goes back; its neighbour is well and stays, since only the host's own change is to be undone."""
     plan = pair.plan(updates.FIX, rebootless_revert_scope="host", **ONE_BATCH)
@@ -44,7 +43,6 @@ def test_check_that_fails_on_one_host_of_a_batch(pair, sick):
     assert pair.first.run(f"test -e {SICK}.runs", check=False).returncode == 0
 
 
-@pytest.mark.quick
 def test_check_that_fails_on_one_host_takes_its_batch_back(pair, sick):
     plan = pair.plan(updates.FIX, rebootless_revert_scope="batch", **ONE_BATCH)
     sick(pair.first, since=1)
@@ -54,6 +52,22 @@ def test_check_that_fails_on_one_host_takes_its_batch_back(pair, sick):
     assert pair.untouched() == [True, True]
 
 
+def test_controller_killed_while_it_goes_back(pair, sick):
+    """The one phase that test_controller.py does not come to."""
+    plan = pair.plan(updates.FIX, rebootless_revert_scope="batch", **ONE_BATCH)
+    sick(pair.first, since=1)
+    run = pair.start_rollout(plan)
+    run.until(lambda: any(line["event"] == "stopping" for line in pair.evidence(plan)))
+    run.kill()
+    assert pair.live()[1] == ["fleet-fix applied"]
+
+    pair.rollout(plan, ok=False)
+    assert [state for state, _code in pair.outcome(plan)] == ["failed", "reversed"]
+    assert pair.live() == [[], []]
+    assert pair.untouched() == [True, True]
+
+
+@pytest.mark.quick
 def test_check_that_fails_in_the_second_batch_takes_the_first_one_back(pair, sick):
     plan = pair.plan(updates.FIX, rebootless_revert_scope="rollout", rebootless_checks=WELL)
     sick(pair.second, since=1)
@@ -61,6 +75,9 @@ def test_check_that_fails_in_the_second_batch_takes_the_first_one_back(pair, sic
     assert [state for state, _code in pair.outcome(plan)] == ["reversed", "failed"]
     assert pair.live() == [[], []]
     assert pair.untouched() == [True, True]
+    (stopping,) = (line for line in pair.evidence(plan) if line["event"] == "stopping")
+    assert stopping["details"]["bad"] == [pair.second.name]
+    assert "rebootless_continue" in pair.rollout(plan, ok=False).output, "it stays stopped"
 
 
 def test_check_that_fails_on_one_host_within_the_budget(pair, sick):

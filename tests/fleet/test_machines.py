@@ -34,7 +34,6 @@ def test_panic_right_after_apply(pair):
     stopped_at_the_first(pair, plan, "lost", "failed")
 
 
-@pytest.mark.quick
 def test_network_drops_with_the_update(pair):
     """Nobody can reach the machine to help it, so it helps itself."""
     before = pair.first.boot_id()

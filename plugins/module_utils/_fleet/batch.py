@@ -176,7 +176,7 @@ class Batch:
             self.batch["budget"],
             self.status["forgiven"],
             hold or late,
-            self.run["uncovered_is_bad"] and phase == gate.APPLY,
+            self.run["uncovered_is_bad"] and phase in (gate.APPLY, gate.CONFIRM),
         )
         self._mark_silent(verdict, words)
         sentence = verdict.sentence(self.name)
@@ -188,6 +188,8 @@ class Batch:
         last = phase != gate.APPLY
         # Who goes back alone has done so; the healthy rest of the batch is brought to its end before the run stops.
         stop = verdict.stop and (last or self.run["revert_scope"] != "host")
+        if phase == gate.CONFIRM:
+            self._set(judged=sorted({*self.status["judged"], self.number}))
         if stop:
             self._stop(verdict, phase)
         elif last:
@@ -196,6 +198,12 @@ class Batch:
                 self._wait(*self._why_not_begun(hold, verdict.states[outcomes.PENDING]))
                 stop = True
         return {"go": not stop, "stop": stop, "sentence": sentence}
+
+    @property
+    def needs_judgement(self) -> bool:
+        """Whether the batch is over, and the run ended before its last gate."""
+        words = self.files.words(self.hosts).values()
+        return self.number not in self.status["judged"] and all(outcomes.is_settled(word["state"]) for word in words)
 
     def _mark_silent(self, verdict: gate.Verdict, words: t.Mapping[str, Row]) -> None:
         """What nobody heard of is lost, also for whoever reads the files later."""

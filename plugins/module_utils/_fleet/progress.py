@@ -106,6 +106,7 @@ class RunFiles:
             "waiting": None,
             "reverting": [],
             "forgiven": [],
+            "judged": [],  # numbers of the batches that came to their last gate
         }
         return {**empty, **(_read(os.path.join(self.path, "status.json")) or {})}
 

@@ -28,7 +28,8 @@ from ansible_collections.rebootless.splice.plugins.module_utils._fleet import (
     survey,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet import plan as plans
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.gate import Row, to_reverse
+from ansible_collections.rebootless.splice.plugins.module_utils._fleet.batch import Batch
+from ansible_collections.rebootless.splice.plugins.module_utils._fleet.gate import CONFIRM, Row, to_reverse
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet.progress import (
     REVERT,
     ROLLOUT,
@@ -357,8 +358,20 @@ def _demand_store(plan: plans.Plan) -> None:
 # ---- going on
 
 
+def _judge_what_was_not(files: RunFiles, run: Row) -> None:
+    """Passes the gate of a batch that was over when the run was killed: a batch that failed must not be followed by the
+    next one because nobody was there to count."""
+    for row in run["batches"]:
+        batch = Batch(files, row["hosts"][0], lambda _line: None, forks=1)
+        if batch.needs_judgement and batch.judge(CONFIRM)["stop"]:
+            return
+
+
 def _again(files: RunFiles, run: Row, status: Row, request: Request) -> list[str]:
     """Prepares a run that has begun to go on; returns the hosts that are tried again."""
+    if status["status"] == RUNNING and status["goal"] == ROLLOUT:
+        _judge_what_was_not(files, run)
+        status = files.status()
     if status["goal"] == REVERT and not request.proceed:
         raise RebootlessError(
             "taken_back",
@@ -395,6 +408,7 @@ def _again(files: RunFiles, run: Row, status: Row, request: Request) -> list[str
             "waiting": None,
             "reverting": [],
             "forgiven": sorted(forgiven),
+            "judged": sorted(set(status["judged"]) - {words[host]["batch"] for host in again}),
         }
     )
     return again

@@ -44,6 +44,12 @@ BEGINS = {
 }
 # What of a module's result the evidence keeps.
 KEPT = ("kernel_state", "pause_ns", "effective_release", "release", "build_id", "boot_id", "deadline", "checks")
+# What Ansible says of a host that answered, and could not keep a file (ActionBase._make_tmp_path).
+FULL, NO_DIRECTORY = "No space left on device", "Failed to create temporary directory"
+NO_PLACE = "No usable temporary directory found"  # Python's tempfile, where the module unpacks itself
+# There is room where the disks are full; the way back must not depend on them.
+IN_MEMORY = {"TMPDIR": "/dev/shm"}
+NO_ROOM_STEP = "Free space there, then try the host again."
 TEXT = 4000  # characters of a traceback or of a command's output
 
 
@@ -101,12 +107,48 @@ def failed(code: str, sentence: str, next_step: str, **details: t.Any) -> Row:
     }
 
 
+def unreached(said: str, step: str) -> Row:
+    """The answer where Ansible could not begin on the host, which may have answered all the same: a host with a full or
+    a read-only disk is no lost one.  ``step`` is what was about to be done."""
+    if FULL in said:
+        return failed(
+            "no_room", "The host's disk is full: there is no room for the package.", NO_ROOM_STEP, said=said[-TEXT:]
+        )
+    if said.startswith(NO_DIRECTORY):
+        return failed(
+            "no_temporary_directory",
+            "Ansible can make no temporary directory on the host, so the package has no place there.",
+            "See that the host's file systems are writable, and who ansible_user is; then try the host again.",
+            said=said[-TEXT:],
+        )
+    return lost("unreachable", said or "The host does not answer.", step)
+
+
+def had_no_room(result: Row) -> bool:
+    """Whether the module could not even begin, since it had no place on the host's disks to unpack itself."""
+    return result.get("state") not in outcomes.STATES and any(
+        sign in str(result.get(name, "")) for sign in (FULL, NO_PLACE) for name in ("module_stderr", "msg")
+    )
+
+
+def not_transferred(said: str) -> Row:
+    """The answer where the host could not take the package."""
+    return failed(
+        "not_transferred",
+        "The package could not be brought to the host.",
+        f"See what was said. {NO_ROOM_STEP}",
+        said=said,
+    )
+
+
 def answer_of(result: Row, step: str) -> Row:
     """What a module's result says in ``step``, of a module that ended before it could say anything too."""
     if result.get("state") in outcomes.STATES:
         return result
     if result.get("unreachable"):
         return lost("unreachable", str(result.get("msg", "The host does not answer.")).strip(), step)
+    if had_no_room(result):
+        return failed("no_room", "The host's disk is full: the module has no room there.", NO_ROOM_STEP)
     said = {
         name: str(result[name])[-TEXT:] for name in ("module_stdout", "module_stderr", "exception") if name in result
     }

@@ -8,6 +8,7 @@ otherwise.
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 import pathlib
@@ -20,6 +21,10 @@ from support.host import Host
 from support.observe import probe, text_digest
 from support.runner import Run, Runner
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common.checks import normalise
+from ansible_collections.rebootless.splice.plugins.module_utils._fleet.canonical import canonical
+from ansible_collections.rebootless.splice.plugins.module_utils._fleet.windows import UTC, written
+
 from . import service
 from .process import Process
 from .updates import Harm
@@ -31,7 +36,7 @@ NAMED = {"matched", "applied", "confirmed", "reversed", "replaced", "failed", "a
 #: Only a test's soak is short: how long a visit takes depends on how busy the machine is that emulates the machines.
 TIMES = {"rebootless_check_times": [0, 5], "rebootless_deadline": 600, "rebootless_task_timeout": 240}
 #: Where the host will not answer: that long it is waited for, and its kernel waits about as long for the controller.
-SILENT = {"rebootless_deadline": 60, "rebootless_task_timeout": 60}
+SILENT = {"rebootless_deadline": 75, "rebootless_task_timeout": 75}
 CLEAN = f"""
 for control in {SYSFS}/*/control; do test -e $control && echo reverse > $control; done 2>/dev/null
 for module in $(grep -o '^rbl_[a-z0-9_]*' /proc/modules); do rmmod $module; done
@@ -81,7 +86,9 @@ class Pair:
         self.names = names
         self.builds = builds
         self._built: dict[str, dict[str, t.Any]] = {}
+        self._plans: dict[str, pathlib.Path] = {}
         self._texts: dict[str, str] = {}
+        self._beside: list[Process] = []
         self._runs = 0
 
     def _write_inventory(self, lab: pathlib.Path, names: tuple[str, str]) -> pathlib.Path:
@@ -94,6 +101,8 @@ class Pair:
 
     def clean(self) -> None:
         """Brings both machines to where nothing of the product is left, and remembers their kernels' text."""
+        while self._beside:  # of a test that failed
+            self._beside.pop().kill()
         for machine in self.machines:
             if machine.machine.pid() is None or not (machine.answers() or machine.answers()):
                 machine.restart(BOOT_S)
@@ -135,28 +144,56 @@ class Pair:
         return self._built[key]
 
     def plan(self, harm: Harm, **variables: t.Any) -> pathlib.Path:
-        """Plans the rollout of an update over both machines, one after the other; returns the plan's path."""
-        self._runs += 1
-        path = self.directory / f"plan-{self._runs}.json"
-        options = {"rebootless_batches": [1, "100%"], **TIMES, **variables}
-        self.playbook("plan", {"rebootless_update": self.update(harm), "rebootless_plan": str(path), **options})
+        """Plans the rollout of an update over both machines, one after the other; returns the plan's path.
+
+        The machines are asked for their kernels once for each update: all its plans have the same hosts.
+        """
+        if harm.name not in self._plans:
+            self._plans[harm.name] = self.ask_and_plan(harm)
+        plan = json.loads(self._plans[harm.name].read_text())
+        options = {name.removeprefix("rebootless_"): value for name, value in {**TIMES, **variables}.items()}
+        if options.pop("batches", None):
+            plan["batches"] = [{"name": "1", "hosts": list(plan["hosts"])}]
+            plan["hosts"] = {name: {**row, "batch": 0} for name, row in plan["hosts"].items()}
+        checks = normalise(options.pop("checks", []))
+        # another moment, so another digest
+        plan.update(options, checks=checks, created=written(datetime.datetime.now(UTC)))
+        path = self._path_of_plan()
+        path.write_bytes(canonical(plan))
         return path
 
-    def rollout(self, plan: pathlib.Path, ok: bool = True, **variables: t.Any) -> Run:
+    def ask_and_plan(self, harm: Harm, ok: bool = True) -> pathlib.Path:
+        """The same by the playbook that operators use; ``ok`` false: it must refuse."""
+        path = self._path_of_plan()
+        options = {"rebootless_batches": [1, "100%"], **TIMES}
+        self.playbook("plan", {"rebootless_update": self.update(harm), "rebootless_plan": str(path), **options}, ok=ok)
+        return path
+
+    def _path_of_plan(self) -> pathlib.Path:
+        self._runs += 1
+        return self.directory / f"plan-{self._runs}.json"
+
+    def rollout(self, plan: pathlib.Path, *arguments: str, ok: bool = True, **variables: t.Any) -> Run:
         """Rolls out, and demands success unless `ok` is false: then it must have failed."""
-        run = self.playbook("rollout", {"rebootless_plan": str(plan), **variables}, ok=ok)
+        run = self.playbook("rollout", {"rebootless_plan": str(plan), **variables}, *arguments, ok=ok)
         assert ok or run.status != 0, f"it should have failed:\n{run.output}"
         return run
+
+    def revert(self, plan: pathlib.Path) -> Run:
+        """Takes the update of a plan back from all machines."""
+        return self.playbook("revert", {"rebootless_plan": str(plan)})
 
     def start_rollout(self, plan: pathlib.Path, **variables: t.Any) -> Process:
         """The same, beside the test."""
         self._runs += 1
         extra = json.dumps({**self._variables(), "rebootless_plan": str(plan), **variables})
         arguments = ["-i", str(self._inventory), "-e", extra, "rebootless.splice.rollout"]
-        return Process(arguments, self.directory / f"rollout-{self._runs}.log")
+        self._beside.append(Process(arguments, self.directory / f"rollout-{self._runs}.log"))
+        return self._beside[-1]
 
-    def playbook(self, name: str, variables: dict[str, t.Any], ok: bool = True) -> Run:
-        return self._runner.playbook(f"rebootless.splice.{name}", variables={**self._variables(), **variables}, ok=ok)
+    def playbook(self, name: str, variables: dict[str, t.Any], *arguments: str, ok: bool = True) -> Run:
+        given = {**self._variables(), **variables}
+        return self._runner.playbook(f"rebootless.splice.{name}", *arguments, variables=given, ok=ok)
 
     def _variables(self) -> dict[str, t.Any]:
         return {

@@ -60,6 +60,8 @@ class Process:
 
     def kill(self) -> None:
         """SIGKILL to it and all that it started: nothing can tidy up."""
+        if self.is_over():
+            return
         for pid in [self._process.pid, *children(self._process.pid)]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

@@ -35,7 +35,7 @@ while True:
         continue
     size, number = size + len(line), number + 1
     os.write(console, b"\\nfleet-writer: %d\\n" % number)
-    time.sleep(0.4)
+    time.sleep(2)
 """
 UNIT = """\
 [Unit]

@@ -62,6 +62,8 @@ if answer.get("hang"):
     open(f"{world}/started", "w").close()
     while os.path.exists(f"{world}/started"):
         time.sleep(0.2)
+if answer.get("no_place") and os.environ.get("TMPDIR") != "/dev/shm":
+    raise SystemExit("FileNotFoundError: [Errno 2] No usable temporary directory found in ['/tmp', '/root']")
 if answer.get("crash"):
     raise SystemExit("Segmentation fault")
 state = answer.get("state", GOOD[step])

@@ -4,13 +4,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
 
 import pytest
 
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet import evidence
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.rebootless.splice.plugins.action import rollout_step
+from ansible_collections.rebootless.splice.plugins.module_utils._fleet import evidence, progress, step
 from ansible_collections.rebootless.splice.tests.unit.fleet import loop_back, samples
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -88,6 +93,64 @@ def test_a_stopped_rollout_stays_stopped_until_it_is_told_to_continue(fleet):
     assert sorted(three.asked()[asked:]) == ["web1 apply", "web1 confirm", "web3 apply", "web3 confirm"]
 
 
+@pytest.mark.parametrize("scope", ["batch", "host"])
+def test_a_batch_that_failed_is_judged_though_the_controller_died_before_its_gate(fleet, scope):
+    two = fleet(1, 1, revert_scope=scope)
+    two.answers("web1", apply=FAILED)
+    assert two.run("rollout").returncode == 2
+    # as the run's files were when the first host had answered
+    two.files.write_status({"status": progress.RUNNING, "goal": progress.ROLLOUT})
+    again = two.run("rollout")
+    assert again.returncode == 2
+    assert "more than the 0 allowed" in again.stdout
+    assert two.states() == {"web1": "failed", "web2": "pending"}
+    assert "rebootless_continue=true" in two.run("rollout").stdout
+    assert "web2" not in two.asked("apply")
+    done = two.run("rollout", rebootless_continue=True)
+    assert two.states() == {"web1": "failed", "web2": "confirmed"}, done.stdout
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_a_host_that_dies_during_the_tidying_up_stays_in_the_play(monkeypatch, hangs):
+    def tidy(*_arguments):
+        if hangs:
+            time.sleep(60)
+        raise AnsibleConnectionFailure("Connection reset by peer")
+
+    monkeypatch.setattr(ActionBase, "cleanup", tidy)
+    monkeypatch.setattr(rollout_step, "CLEANUP_S", 0.1)
+    rollout_step.ActionModule.cleanup(object.__new__(rollout_step.ActionModule))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "failures", "attempts"), [("confirm", 1, 2), ("reverse", 2, 3), ("reverse", 3, 3), ("apply", 1, 1)]
+)
+def test_a_host_that_was_there_is_tried_again_when_a_connection_is_dead(monkeypatch, wanted, failures, attempts):
+    tried = []
+
+    def execute(*_arguments, **_options):
+        tried.append(1)
+        if len(tried) <= failures:
+            raise AnsibleConnectionFailure("read from master failed: Broken pipe")
+        return {"state": "confirmed"}
+
+    monkeypatch.setattr(ActionBase, "_execute_module", execute)
+    monkeypatch.setattr(rollout_step, "AGAIN_S", (0, 0))
+    action = object.__new__(rollout_step.ActionModule)
+    lost = contextlib.nullcontext() if failures < attempts else pytest.raises(AnsibleConnectionFailure)
+    with lost:
+        assert action._module(wanted, {}, {}) == {"state": "confirmed"}
+    assert len(tried) == attempts
+
+
+@pytest.mark.parametrize("scope", ["batch", "host"])
+def test_a_policy_that_stops_at_uncovered_hosts_does_with_every_scope(fleet, scope):
+    two = fleet(1, 1, revert_scope=scope, policy={"uncovered": "stop"})
+    two.answers("web1", apply={"state": "uncovered", "code": "build_id_mismatch", "sentence": "Another kernel."})
+    assert two.run("rollout").returncode == 2
+    assert two.states() == {"web1": "uncovered", "web2": "pending"}
+
+
 def test_a_killed_rollout_goes_on_and_two_exclude_each_other(fleet):
     two = fleet(2)
     two.answers("web2", apply={"hang": True})
@@ -144,6 +207,38 @@ def test_a_host_that_does_not_answer_is_lost_and_within_the_budget_the_rollout_g
     assert "web1 apply: lost [timeout]" in done.stdout
     assert "fatal: [web1]" in done.stdout
     assert "fatal: [localhost]" not in done.stdout
+
+
+def test_a_host_that_answers_and_cannot_keep_a_file_is_not_lost(fleet):
+    one = fleet(1)
+    one.set_inventory(web1={"ansible_remote_tmp": "/dev/null/tmp"})
+    done = one.run("rollout")
+    assert done.returncode == 2
+    assert one.states() == {"web1": "failed"}
+    assert "web1 apply: failed [no_temporary_directory]" in done.stdout
+
+
+def test_the_way_back_needs_no_disk(fleet):
+    one = fleet(1)
+    assert one.run("rollout").returncode == 0
+    one.answers("web1", reverse={"no_place": True})
+    back = one.run("revert")
+    assert back.returncode == 0, back.stdout
+    assert one.states() == {"web1": "reversed"}
+
+
+@pytest.mark.parametrize(
+    ("said", "state", "code"),
+    [
+        ("mkdir: cannot create directory '/root/.ansible/tmp/x': No space left on device", "failed", "no_room"),
+        ("Failed to connect to the host via ssh: Connection refused", "lost", "unreachable"),
+        ("", "lost", "unreachable"),
+    ],
+)
+def test_what_ansible_says_of_a_host_it_could_not_begin_with(said, state, code):
+    answer = step.unreached(said, "apply")
+    assert (answer["state"], answer["code"]) == (state, code)
+    assert answer["sentence"]
 
 
 def test_a_limited_run_is_refused(fleet):

@@ -51,7 +51,7 @@ class Qmp:
         finally:
             os.close(directory)
 
-    def command(self, name: str, **arguments: Any) -> Any:
+    def command(self, name: str, /, **arguments: Any) -> Any:
         """Executes one command and returns its answer; events in between are dropped."""
         self._stream.write(json.dumps({"execute": name, "arguments": arguments}) + "\n")
         self._stream.flush()
