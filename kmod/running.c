@@ -118,7 +118,7 @@ static void overlay_part(const struct rbl_part *part, u64 address, void *buffer,
 	for (i = 0; i < part->n_writes; i++) {
 		const struct rbl_write *write = part->writes + i;
 
-		overlay_saved(address, buffer, length, write->where, write->jump, write->saved, RBL_JUMP_SIZE);
+		overlay_saved(address, buffer, length, write->where, write->jump, write->saved, write->size);
 	}
 	for (i = 0; i < part->object->n_data; i++) {
 		const struct rbl_exchange *exchange = part->data + i;

@@ -16,6 +16,7 @@ static int make_write(struct rbl_record *record, const struct rbl_site *site, st
 {
 	write->where = (u8 *)site->old + site->function->jump_offset;
 	write->target = (unsigned long)site->function->replacement;
+	write->size = RBL_JUMP_SIZE;
 	/* What stood there before another version's jump, if there is one. */
 	if (!rbl_arch_make_jump(write) &&
 	    !rbl_read_running(NULL, (unsigned long)write->where, write->saved, RBL_JUMP_SIZE))
@@ -44,7 +45,7 @@ static int make_exchange(struct rbl_record *record, const struct rbl_part *part,
 /* Whether the symbol table has another symbol begin between the function's start and the jump's end. */
 static bool jump_reaches_beyond(const struct rbl_site *site)
 {
-	unsigned long last = (unsigned long)site->write->where + RBL_JUMP_SIZE - 1, size, offset;
+	unsigned long last = (unsigned long)site->write->where + site->write->size - 1, size, offset;
 
 	if (!rbl_kernel(kallsyms_lookup_size_offset)(last, &size, &offset))
 		return true;

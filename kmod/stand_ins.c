@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Jumps over static branches.
+ * Jumps over static branches, or over the beginning of one: then what is
+ * written goes on to the branch's end.
  *
  * The kernel rewrites a static branch whenever its key is switched, and panics
  * if something else stands there.  So while our jump lies over one, the
@@ -68,14 +69,15 @@ static const struct rbl_write *live_write(const struct rbl_record *record, const
 
 static int note(struct rbl_record *record, struct rbl_write *write, struct jump_entry *entry, u32 at, u32 size)
 {
-	if (write->branch || at + size > RBL_JUMP_SIZE) {
+	if (write->branch || at >= RBL_JUMP_SIZE) {
 		rbl_fact(record, "address: 0x%lx\n", (unsigned long)write->where);
-		rbl_fact(record, "reason: the jump lies over more than one whole static branch\n");
+		rbl_fact(record, "reason: the jump lies over more than one static branch, or over the end of one\n");
 		return rbl_refuse(record, RBL_BAD_UPDATE);
 	}
 	write->branch = entry;
 	write->branch_at = at;
 	write->branch_size = size;
+	write->size = max_t(u32, write->size, at + size);
 	write->stand_in = take();
 	return write->stand_in ? 0 : rbl_refuse(record, RBL_NO_MEMORY);
 }

@@ -76,7 +76,7 @@ static bool add_jumps(struct rbl_steps *steps, const struct rbl_record *record, 
 				.where = write->where,
 				.before = forward ? write->saved : write->jump,
 				.after = forward ? write->jump : write->saved,
-				.size = RBL_JUMP_SIZE,
+				.size = write->size,
 				.target = write->target,
 				.name = name_of(part, write),
 			};
@@ -166,7 +166,7 @@ void rbl_write_part(struct rbl_part *part, bool forward)
 	for (i = 0; i < part->n_writes; i++) {
 		const struct rbl_write *write = part->writes + i;
 
-		rbl_write_bytes(write->where, forward ? write->jump : write->saved, RBL_JUMP_SIZE);
+		rbl_write_bytes(write->where, forward ? write->jump : write->saved, write->size);
 	}
 	for (i = 0; i < part->object->n_data; i++) {
 		const struct rbl_exchange *exchange = part->data + i;

@@ -28,7 +28,7 @@ struct stop {
 	atomic_t next_share, arrived;
 	u32 code;			/* of the steps' content, and of the hooks */
 	const struct rbl_step *offender;	/* the step whose place does not hold what it should */
-	u8 found[RBL_JUMP_SIZE];	/* there */
+	u8 found[RBL_WRITE_SIZE];	/* there */
 	bool has_checks, has_calls;	/* hooks that run before and after everything is written */
 	const struct rbl_hook *refusing;
 	int hook_value;

@@ -190,7 +190,7 @@ static void add_function(struct piece *piece, const struct rbl_site *site)
 	}
 	jumps = !copy_from_kernel_nofault(now, write->where, sizeof(now)) && !memcmp(now, write->jump, sizeof(now));
 	add_line(piece, "%s 0x%lx 0x%lx 0x%lx %*phN %s\n", site->function->name, site->old, write->target,
-		 (unsigned long)write->where, RBL_JUMP_SIZE, write->saved, jumps ? "yes" : "no");
+		 (unsigned long)write->where, write->size, write->saved, jumps ? "yes" : "no");
 }
 
 static bool is_exchanged(const struct rbl_exchange *exchange)

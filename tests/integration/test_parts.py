@@ -356,3 +356,41 @@ def test_a_jump_over_a_static_branch_leaves_the_branch_to_its_key(builds, host):
     assert code() == on
     switch("-p")
     assert code() == off
+
+
+def test_a_jump_over_the_beginning_of_a_static_branch(builds, host):
+    """The rest of the branch is written with the jump, and put back as the key wants it."""
+    function = "ceph_destroy_client"
+    stops = "atomic_set(&client->msgr.stopping, "
+    edit = Edit("net/ceph/ceph_common.c", f"{stops}1);\n\n\t/* unmount */", f"{stops}2);\n\n\t/* unmount */")
+
+    def code(flag: str) -> str:
+        host.run(f"echo 'func {function} {flag}' > /sys/kernel/debug/dynamic_debug/control")
+        with host.debugger() as debugger:
+            return debugger.read(address, 16).hex()
+
+    host.run("modprobe libceph")
+    address = host.symbol(function)
+    plain = {flag: code(flag) for flag in ("+p", "-p")}
+    different = [at for at in range(16) if plain["+p"][2 * at : 2 * at + 2] != plain["-p"][2 * at : 2 * at + 2]]
+    assert 5 < different[0] < 10 <= different[-1], plain
+    package = builds.update(host.release, "begins", edit)
+    for before, after in (("-p", "+p"), ("+p", "-p")):
+        assert code(before) == plain[before]
+        done(update(host, package))
+        jump = code(before)
+        assert jump[10:12] == "e9"
+        assert code(after) == jump
+        done(update(host, name="begins", state="reversed"))
+        assert code(after) == plain[after]
+        assert code(before) == plain[before]
+    done(update(host, name="begins", state="absent"))
+    host.run("modprobe -r libceph")
+    done(update(host, package))
+    host.run("modprobe libceph dyndbg=+p")  # it comes while the update is there
+    address = host.symbol(function)
+    jump = code("-p")
+    assert jump[10:12] == "e9"
+    done(update(host, name="begins", state="reversed"))
+    assert code("-p") == plain["-p"]
+    host.run("modprobe -r libceph")

@@ -168,8 +168,7 @@ def test_jumps_that_cannot_be_written():
     assert {(row.code, row.details["function"]) for row in found("jump_room")} == {
         ("no_room_for_jump", "small"),
         ("entered_in_the_middle", "two_doors"),
-        ("jump_over_rewritten_code", "roomy"),  # a part of a static branch; branch_first has a whole one there
-    }
+    }  # not roomy and branch_first: a static branch begins under their jumps
 
 
 def test_a_static_call_under_the_jump():

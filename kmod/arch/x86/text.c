@@ -65,6 +65,7 @@ int rbl_arch_make_jump(struct rbl_write *write)
 
 	if (field != distance)
 		return -ERANGE;
+	memset(write->jump, INT3_INSN_OPCODE, sizeof(write->jump));
 	write->jump[0] = JMP32_INSN_OPCODE;
 	memcpy(write->jump + 1, &field, sizeof(field));
 	return 0;
@@ -92,7 +93,7 @@ void rbl_arch_write_step(const struct rbl_step *steps, u32 count, bool forward, 
 		if (phase == 0)
 			rbl_kernel(text_poke)(where, &breakpoint, 1);
 		else if (phase == 1)
-			rbl_kernel(text_poke)(where + 1, code + 1, RBL_JUMP_SIZE - 1);
+			rbl_kernel(text_poke)(where + 1, code + 1, steps[i].size - 1);
 		else
 			rbl_kernel(text_poke)(where, code, 1);
 	}

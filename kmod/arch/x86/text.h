@@ -7,6 +7,7 @@
 #include <linux/types.h>
 
 #define RBL_JUMP_SIZE 5		/* jmp rel32 */
+#define RBL_WRITE_SIZE 9	/* most: a static branch may begin at the jump's last byte */
 #define RBL_WRITE_PHASES 3	/* in which a jump is written, all CPUs synchronised after each */
 
 struct jump_entry;
@@ -15,8 +16,9 @@ struct jump_entry;
 struct rbl_write {
 	u8 *where;
 	unsigned long target;		/* of the jump */
-	u8 jump[RBL_JUMP_SIZE];
-	u8 saved[RBL_JUMP_SIZE];	/* what stands there without it */
+	u32 size;			/* RBL_JUMP_SIZE, or more: up to the end of a static branch that begins under the jump */
+	u8 jump[RBL_WRITE_SIZE];	/* and breakpoints where the rest of that branch was */
+	u8 saved[RBL_WRITE_SIZE];	/* what stands there without it */
 	struct jump_entry *branch;	/* of the kernel's: the static branch that the jump lies over; NULL if there is none */
 	u8 branch_at, branch_size;	/* in `saved` */
 	u8 *stand_in;			/* what the kernel switches instead, meanwhile */
@@ -30,7 +32,7 @@ struct rbl_write {
 struct rbl_step {
 	u8 *where;
 	const u8 *before, *after;
-	u32 size;			/* RBL_JUMP_SIZE of jumps */
+	u32 size;			/* of jumps as in struct rbl_write */
 	unsigned long target;		/* where who meets a jump half written is sent; 0: data */
 	const char *name;		/* of the function or datum */
 };

@@ -54,7 +54,7 @@ class LatePlaces:
     def under_jump(self, section: Section, start: int) -> str | None:
         """What the kernel would find overwritten by a jump at ``start``; None if nothing.
 
-        One whole static branch may lie under it: the helper module has the kernel switch a stand-in (kmod/stand_ins.c).
+        One static branch may begin under it: the helper module has the kernel switch a stand-in (kmod/stand_ins.c).
         """
         if section not in self._of:
             self._of[section] = [
@@ -64,8 +64,8 @@ class LatePlaces:
             ]
         jump = range(start, start + JUMP_SIZE)
         under = [row for row in self._of[section] if row[0][0] in jump or start in row[0]]
-        whole = [what for site, what in under if what == STATIC_BRANCH and site[0] in jump and site[-1] in jump]
-        if len(whole) == len(under) == 1:
+        branches = [what for site, what in under if what == STATIC_BRANCH and site[0] in jump]
+        if len(branches) == len(under) == 1:
             return None
         return next((what for _site, what in under), None)
 

@@ -28,8 +28,6 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.units imp
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
-# Another release that reads sources otherwise must not go by the graph that this one kept.
-_GRAPH = f"includes-{source_digest(IncludeGraph.__module__)[:16]}.json"
 # Code that the kernel carries as data; it is compiled from sources that are no units -> (code, what it is).
 _EMBEDDED = (
     (re.compile(r"arch/x86/entry/vdso/.*\.[cS]"), "vdso_not_supported", "the vdso, which is mapped into every process"),
@@ -137,8 +135,10 @@ def include_graph(tree: KernelTree, jobs: int) -> IncludeGraph:
     Before it is scanned, the units whose sources are generated are compiled, so that their sources are there.
     """
     kept = Cache(tree.path)
-    with kept.lock(_GRAPH):
-        path = kept.path(_GRAPH)
+    # Another release that reads sources otherwise must not go by the graph that this one kept.
+    name = f"includes-{source_digest(IncludeGraph.__module__)[:16]}.json"
+    with kept.lock(name):
+        path = kept.path(name)
         if not path.is_file():
             missing = [unit.target for unit in _generated(tree)]
             if missing:

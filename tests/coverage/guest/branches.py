@@ -12,11 +12,14 @@ import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kallsyms import Kallsyms
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kcore import Kcore
+from ansible_collections.rebootless.splice.tests.coverage.guest import memory
 
 ENTRY = struct.Struct("<iiq")  # distances of the code, its target and the key, each from its own field
 TABLE = ("__start___jump_table", "__stop___jump_table")
 NOPS = (bytes.fromhex("6690"), bytes.fromhex("0f1f440000"))
 LONGEST = 5
+CODE = struct.Struct("<i")  # the first field of an entry
+STAND_INS = "rbl_stand_ins"  # kmod/stand_ins.c
 
 
 class Branches:
@@ -39,6 +42,16 @@ class Branches:
                 if address < code + len(instruction) and self._memory.read(code, len(instruction)) == instruction:
                     return True
         return False
+
+
+def is_moved(kernel: Kcore, row: memory.Difference) -> bool:
+    """Whether it is of the entry of a branch that a jump lies over: its code is a stand-in of the helper's then."""
+    field = row.address - row.address % CODE.size
+    now = kernel.read(field, CODE.size)
+    if now is None or row.address + len(row.after) > field + CODE.size:
+        return False
+    code = field + CODE.unpack(now)[0]
+    return memory.names_at([code])[code].startswith(f"{STAND_INS}+")
 
 
 def sites(start: int, table: bytes) -> dict[int, int]:

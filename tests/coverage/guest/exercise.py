@@ -33,8 +33,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.running_
     RunningKernel,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._target.update import Request, Update
-from ansible_collections.rebootless.splice.tests.coverage.guest import memory
-from ansible_collections.rebootless.splice.tests.coverage.guest.branches import Branches
+from ansible_collections.rebootless.splice.tests.coverage.guest import branches, memory
 from ansible_collections.rebootless.splice.tests.coverage.guest.failure import Failure
 from ansible_collections.rebootless.splice.tests.coverage.guest.watch import Watch
 from ansible_collections.rebootless.splice.tests.coverage.guest.witness import Witness
@@ -260,10 +259,15 @@ class Exercise:
     def _check_nothing_else(self, changed: list[memory.Difference]) -> None:
         """Nothing changed in code and constants but jumps and exchanged data."""
         own = {
-            int(row["jump_address"], 16) + at for row in sysfs.functions(self.order.name) for at in range(JUMP.size)
+            int(row["jump_address"], 16) + at
+            for row in sysfs.functions(self.order.name)
+            if int(row["jump_address"], 16)
+            for at in range(len(bytes.fromhex(row["saved_bytes"])))
         } | {int(row["address"], 16) + at for row in self._data() for at in range(int(row["size"]))}
         others = [row for row in changed if not all(row.address + at in own for at in range(len(row.after)))]
         others = self._without_branches(others)
+        with Kcore() as core:
+            others = [row for row in others if not branches.is_moved(core, row)]
         if others:
             self._report("changed_besides", "More than the update's functions and data has changed", others)
 
@@ -272,10 +276,8 @@ class Exercise:
         if not changed:
             return changed
         with Kcore() as core:
-            branches = Branches(core)
-            others = [
-                row for row in changed if not all(branches.is_one(row.address + at) for at in range(len(row.after)))
-            ]
+            sites = branches.Branches(core)
+            others = [row for row in changed if not all(sites.is_one(row.address + at) for at in range(len(row.after)))]
         self.facts["branches_flipped"] = self.facts.get("branches_flipped", 0) + len(changed) - len(others)
         return others
 
