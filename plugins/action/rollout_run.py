@@ -12,8 +12,9 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet import finish, lock, start
+from ansible_collections.rebootless.splice.plugins.module_utils._fleet import finish, lock, parts, start
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet.progress import RunFiles
+from ansible_collections.rebootless.splice.plugins.module_utils._fleet.request import Request
 
 ARGUMENTS = {
     "step": {"type": "str", "required": True, "choices": ["rollout", "revert", "preflight", "finish"]},
@@ -76,7 +77,7 @@ class ActionModule(ActionBase):
         settings = {
             **{name: given[name] for name in ("checks", "task_timeout", "concurrency", "remove")},
             "failure_budget": {name: int(value) for name, value in budget.items()},
-            "batches": start.batches_of(given["hosts"], given["batches"]),
+            "batches": parts.batches_of(given["hosts"], given["batches"]),
         }
         return start.revert_hosts(request, given["name"], given["hosts"], settings)
 
@@ -89,8 +90,8 @@ class ActionModule(ActionBase):
         files = RunFiles(given["run"])
         return finish.finish(files, given["directory"], holder, Display().display, self._task.check_mode)
 
-    def _request(self, given: dict[str, t.Any], holder: lock.Holder, variables: dict[str, t.Any]) -> start.Request:
-        return start.Request(
+    def _request(self, given: dict[str, t.Any], holder: lock.Holder, variables: dict[str, t.Any]) -> Request:
+        return Request(
             given["directory"],
             holder,
             variables["groups"]["all"],

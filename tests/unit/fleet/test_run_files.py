@@ -17,7 +17,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet import evidence, gate, lock, progress, step
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet.batch import Batch
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet.pace import Pace, at_once
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.start import batches_of
+from ansible_collections.rebootless.splice.plugins.module_utils._fleet.parts import batches_of
 
 RUN = {"goal": "rollout", "by": "me", "plan": "ab"}
 
