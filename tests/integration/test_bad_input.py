@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from support.builds import SIOCATMARK, BuiltUpdate
+from support.builds import SIOCATMARK, BuiltUpdate, Edit
 from support.documented import undocumented
 from support.host import Host
 from support.observe import PROBE, probe, text_digest, traces
@@ -16,6 +16,12 @@ NAME = "cve-2026-52928"
 PACKAGE = f"/root/{NAME}.rbl.tar.gz"
 FUNCTION = "unix_ioctl"  # what the update changes
 NEIGHBOUR = "unix_stream_connect"  # in the same unit
+# A function that nobody calls but who reads /proc/version.
+RARE = Edit(
+    "fs/proc/version.c",
+    "\tseq_printf(m, linux_proc_banner,\n",
+    '\tseq_puts(m, "");\n\tseq_printf(m, linux_proc_banner,\n',
+)
 # Where the first instruction behind the fentry site is, in every function that has one.
 BEHIND_FENTRY = 5
 
@@ -230,11 +236,14 @@ def test_reverse_while_a_task_sleeps_in_the_replacement(host50, fix, sleeper):
     assert probe(host50) == "vulnerable"
 
 
-def test_jump_overwritten_by_someone_else(host50, fix, test_module):
-    assert host50.module("update", package=PACKAGE)["changed"]
-    with test_module("flip", symbol=FUNCTION, offset=BEHIND_FENTRY + 4, mask=1):
-        assert refusal(host50, name=NAME, state="reversed")["code"] == "jump_overwritten"
-    assert host50.module("update", name=NAME, state="reversed")["changed"]
+def test_jump_overwritten_by_someone_else(builds, host50, fix, test_module):
+    """The jump leads nowhere meanwhile, so it must be that of a function which nobody calls."""
+    package = "/root/rare.rbl.tar.gz"
+    host50.write(package, builds.update(host50.release, "rare", RARE).content)
+    assert host50.module("update", package=package)["changed"]
+    with test_module("flip", symbol="version_proc_show", offset=BEHIND_FENTRY + 4, mask=1):
+        assert refusal(host50, name="rare", state="reversed")["code"] == "jump_overwritten"
+    assert host50.module("update", name="rare", state="absent")["changed"]
 
 
 def test_helper_module_of_another_abi(builds, host50, fix):
@@ -269,7 +278,7 @@ def test_kernels_that_take_no_modules(builds, host47):
         host47.run("echo integrity > /sys/kernel/security/lockdown")
         for result in both_refuse(host47, "unsigned_module", package=PACKAGE):
             assert result["details"]["lockdown"] == "integrity"
-        assert host47.out("dmesg | grep -c 'Lockdown:.*module' || true") == "0", "it was tried"
+        assert host47.out("dmesg | grep -c 'Lockdown:.*unsigned module loading' || true") == "0", "it was tried"
         host47.run("echo 1 > /proc/sys/kernel/modules_disabled")
         both_refuse(host47, "modules_disabled", package=PACKAGE)
         assert traces(host47) == ""

@@ -247,6 +247,8 @@ def test_code_that_objects_may_call_stays_also_if_its_module_came_later(builds, 
     assert host50.run(unload, check=False).returncode != 0
     host50.run("ip link del dummy0")
     host50.restart()
+    done(update(host50, name="callback", state="absent"))  # its package; the machine's disk stays
+    assert traces(host50) == ""
 
 
 def test_independent_updates_live_together_and_others_do_not(builds, host):
