@@ -125,9 +125,11 @@ class Store:
         """
         with contextlib.nullcontext() if dry else self._locked():
             before = self.manifest(manifest.name, manifest.version)
+            other = _other_sources(before, manifest) if before else None
+            if before and other and self._had_package(before):
+                raise _update_differs(before, manifest, other)
             after = manifest
-            if before and (self._had_package(before) or _other_sources(before, manifest) is None):
-                _check_same_sources(before, manifest)
+            if before and not other:
                 after = dataclasses.replace(before, cves=manifest.cves, fixed_in=manifest.fixed_in)
                 after = after.with_kernels(manifest.kernels)
             # What was read from elsewhere is checked like what is read back.
@@ -220,16 +222,14 @@ def _other_sources(before: Manifest, after: Manifest) -> str | None:
     return None
 
 
-def _check_same_sources(before: Manifest, after: Manifest) -> None:
-    what = _other_sources(before, after)
-    if what is not None:
-        raise RebootlessError(
-            "update_differs",
-            f"The store has {before.name} {before.version} with other {what}.",
-            "Give the update another version; hosts may run the one that is there.",
-            stored=getattr(before, what),
-            given=getattr(after, what),
-        )
+def _update_differs(before: Manifest, after: Manifest, what: str) -> RebootlessError:
+    return RebootlessError(
+        "update_differs",
+        f"The store has {before.name} {before.version} with other {what}.",
+        "Give the update another version; hosts may run the one that is there.",
+        stored=getattr(before, what),
+        given=getattr(after, what),
+    )
 
 
 def _directories(path: str) -> list[str]:
