@@ -37,6 +37,8 @@ export ANSIBLE_INVENTORY_UNPARSED_WARNING := False
 export ANSIBLE_CALLBACK_RESULT_FORMAT := yaml
 export REBOOTLESS_CACHE := $(CACHE)
 export PYTHONDONTWRITEBYTECODE := 1
+# Its own place is named after the last part of the checkout's path, so two checkouts would share it.
+export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/build/molecule
 PLAYBOOK = ansible-playbook -e lab_cache=$(CACHE) -e lab_name=$(LAB)
 
 .PHONY: help
@@ -145,6 +147,7 @@ FAULTS ?=
 
 .PHONY: test-fleet
 test-fleet: $(VENV)/dev.stamp | $(TREE)  ## a rollout over six stock hosts (Molecule), and all that can go wrong (FAULTS="-k panic")
+	rm -rf $(MOLECULE_EPHEMERAL_DIRECTORY)  # where it remembers that machines were made which may be gone by now
 	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) molecule test -s fleet --destroy never
 	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) pytest -v -n 3 --dist worksteal tests/fleet $(FAULTS) $(ARGS)
 

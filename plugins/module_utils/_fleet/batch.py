@@ -39,7 +39,9 @@ class Batch:
         self.status = files.status()
         self.number = self._number_of(first_host)
         self.batch = self.run["batches"][self.number]
-        self.name = str(self.batch["name"])
+        name = str(self.batch["name"])
+        #: as it stands in a sentence; batches without a ring are named "batch 1" by the plan already
+        self.title = name if name.startswith("batch ") else f"batch {name}"
         self.say = say
         self.check = check
         self.pace = Pace(len(self.hosts), at_once(forks, self.run["concurrency"]), self.run["task_timeout"])
@@ -84,7 +86,7 @@ class Batch:
             return self._begun(True)
         sentence, details = self._why_closed(closed)
         self._log("waiting", details, code="outside_window", sentence=sentence)
-        self.say(f"batch {self.name}: waiting: {sentence}")
+        self.say(f"{self.title}: waiting: {sentence}")
         if self.check:
             return self._begun(True)
         if not going:
@@ -105,7 +107,7 @@ class Batch:
     def _begun(self, go: bool, hold: bool = False) -> Row:
         if self.deadline and self.pace.extra and not self.check and self.status["goal"] != REVERT:
             self.say(
-                f"batch {self.name}: {self.pace.hosts} hosts, {self.pace.at_once} at once: what is not confirmed goes "
+                f"{self.title}: {self.pace.hosts} hosts, {self.pace.at_once} at once: what is not confirmed goes "
                 f"back by itself {self.deadline} s after it was applied"
             )
         return {
@@ -146,7 +148,7 @@ class Batch:
             return "Hosts of the batch have not begun, being outside their windows.", none, "outside_window"
         pace = self.pace
         sentence = (
-            f"{number} of {pace.hosts} hosts of the batch {self.name} have not begun: with {pace.at_once} at once, "
+            f"{number} of {pace.hosts} hosts of {self.title} have not begun: with {pace.at_once} at once, "
             f"their turn did not come within {pace.begins_within:g} s, and others would have come to their deadline "
             "before they could be confirmed. More forks, smaller batches or a longer task_timeout give more time."
         )
@@ -179,7 +181,7 @@ class Batch:
             self.run["uncovered_is_bad"] and phase in (gate.APPLY, gate.CONFIRM),
         )
         self._mark_silent(verdict, words)
-        sentence = verdict.sentence(self.name)
+        sentence = verdict.sentence(self.title)
         details = {"states": verdict.states, "budget": verdict.budget, "hosts": len(words), "bad": verdict.bad}
         self._log("gate", details, step=phase, sentence=sentence, code="over_budget" if verdict.stop else "")
         self.say(sentence)
@@ -224,7 +226,7 @@ class Batch:
             "batch": self.number,
             "phase": phase,
             "code": "over_budget",
-            "sentence": verdict.sentence(self.name),
+            "sentence": verdict.sentence(self.title),
             "bad": [row["host"] for row in verdict.bad],
             "scope": scope,
         }
@@ -260,7 +262,7 @@ class Batch:
         end = time.monotonic() + min(max(max(begun) + length - time.time(), 0.0), length)
         seconds = end - time.monotonic()
         until = time.strftime("%H:%M:%S", time.localtime(time.time() + seconds))
-        self.say(f"batch {self.name}: {len(begun)} hosts soak until {until} ({seconds:.0f} s), with their own checks")
+        self.say(f"{self.title}: {len(begun)} hosts soak until {until} ({seconds:.0f} s), with their own checks")
         while (left := end - time.monotonic()) > 0 and alive():
             pause(min(POLL_S, left))
         return {"seconds": round(seconds)}

@@ -41,14 +41,14 @@ class Verdict:
     def stop(self) -> bool:
         return len(self.bad) > self.budget
 
-    def sentence(self, batch: str) -> str:
-        """What the gate says to the operator."""
+    def sentence(self, title: str) -> str:
+        """What the gate says to the operator of the batch that is called ``title``."""
         size = sum(self.states.values())
         found = ", ".join(f"{number} {state}" for state, number in self.states.items())
         if not self.stop:
-            return f"batch {batch}, after {self.phase}: {found}; {len(self.bad)} bad of {self.budget} allowed: go on"
+            return f"{title}, after {self.phase}: {found}; {len(self.bad)} bad of {self.budget} allowed: go on"
         return (
-            f"batch {batch}, after {self.phase}: {len(self.bad)} of {size} hosts are bad, which is more than the "
+            f"{title}, after {self.phase}: {len(self.bad)} of {size} hosts are bad, which is more than the "
             f"{self.budget} allowed ({found})"
         )
 

@@ -43,10 +43,10 @@ def again(files: RunFiles, run: Row, status: Row, request: Request) -> list[str]
     if status["status"] == STOPPED and not request.proceed:
         if to_take_back(files):
             return []  # it was interrupted while it went back, which it does to the end
-        stop = status["stop"] or {}
+        stop, update = status["stop"] or {}, run["update"]
         raise RebootlessError(
             "stopped",
-            f"The rollout was stopped: {stop.get('sentence', '')}.",
+            f"The rollout of {update['name']} {update['version']} was stopped: {stop.get('sentence', '')}.",
             "Find the cause. Then make a new plan, or go on with -e rebootless_continue=true (and, for the hosts that "
             "failed or went back, -e rebootless_retry=<pattern>).",
             stop=stop,

@@ -85,6 +85,7 @@ def test_a_stopped_rollout_stays_stopped_until_it_is_told_to_continue(fleet):
     refused = three.run("rollout")
     assert refused.returncode == 2
     assert "rebootless_continue=true" in refused.stdout
+    assert "The rollout of cve-2026-52928 1.0 was stopped: batch b0, after" in refused.stdout
     three.answers("web1")
     asked = len(three.asked())
     done = three.run("rollout", rebootless_continue=True, rebootless_retry="web1")

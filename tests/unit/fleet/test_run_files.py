@@ -257,6 +257,14 @@ def test_a_batch_that_was_too_slow_is_brought_to_its_end_and_the_run_waits_for_t
     assert "1 of 2 hosts" in files.status()["waiting"]["sentence"]
 
 
+@pytest.mark.parametrize(("name", "title"), [("canary", "batch canary"), ("batch 2", "batch 2")])
+def test_a_batch_is_called_one_only_once(files, name, title):
+    hosts = {"web1": host("web1", state="failed")}
+    batch = batch_of(files, hosts, batches=[{"name": name, "hosts": ["web1"], "budget": 0}])
+    assert batch.judge("apply")["stop"]
+    assert files.status()["stop"]["sentence"].startswith(f"{title}, after apply: 1 of 1 hosts")
+
+
 def test_a_host_without_a_word_is_lost_while_there_is_time(files):
     batch = batch_of(files, {"web1": host("web1", state="confirmed"), "web2": host("web2")})
     assert not batch.judge("apply", until=time.monotonic() + 60)["go"]
