@@ -102,6 +102,13 @@ def test_a_header_that_nothing_built_includes_is_an_answer(build):
     assert [row["code"] for row in done.facts["not_applicable"]] == ["not_built"]
 
 
+def test_a_header_of_the_vdso_may_change_what_the_vdso_leaves_alone(build):
+    """The vdso's sources include it, and so do those for real mode and for kexec."""
+    old = "extern void entry_ibpb(void);"
+    done = build(Edit("arch/x86/include/asm/nospec-branch.h", old, f"{old}\nextern void entry_more(void);"))
+    assert [row["code"] for row in done.facts["not_applicable"]] == ["same_object"]
+
+
 @pytest.mark.parametrize(
     ("edit", "code"),
     [

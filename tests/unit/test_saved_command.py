@@ -15,6 +15,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.saved_com
     SavedCommand,
     command_file,
     dependency_file,
+    read_made,
     read_recipes,
     read_saved,
     read_versions,
@@ -136,6 +137,27 @@ scripts/basic/fixdep lib/.b.o.d lib/b.o 'perl x > lib/b.o' > lib/.b.o.cmd
         *("net/a.o", "/s/net/a.c", ()),
     )
     assert list(read_recipes(text).values()) == [wanted]
+
+
+def saved(command, source="/s/a.S", read="/s/x.h \\\n    $(wildcard include/config/X) \\\n  include/y.h \\"):
+    return f"cmd_a := {command}\n\nsource_a := {source}\n\ndeps_a := \\\n  {read}\n\na: $(deps_a)\n"
+
+
+def test_how_a_linker_script_a_program_and_assembler_code_were_made():
+    command, read = read_made(saved("gcc -E -Wp,-MMD,a.d -P -C -DX -o v/a.lds /s/a.S"))
+    assert (command.target, command.source, command.is_text) == ("v/a.lds", "/s/a.S", True)
+    assert read == ["/s/a.S", "/s/x.h", "include/y.h"]
+    assert command.preprocess(Place("/s", "/s")) == "gcc -E -P -DX -P -E /s/a.S"
+    command, _read = read_made(saved("gcc -O2   -o v/a /s/a.S   "))
+    assert (command.target, command.is_text) == ("v/a", False)
+    assert command.compile_only(Place("/s", "/s"), Path("/o"), ("-w",)) == "gcc -O2 -w -c -o /o /s/a.S"
+    command, _read = read_made(saved("gcc -g -Wa,-gdwarf-5 -c -o v/a.o /s/a.S ; ./objtool v/a.o"))
+    assert command.compile_only(Place("/s", "/s"), Path("/o"), ("-g0",)) == "gcc -g -g0 -c -o /o /s/a.S"
+
+
+@pytest.mark.parametrize("command", ["objcopy -O binary a.elf a.bin", "ld -o a.elf b.o c.o", "gcc -c -o a.o /s/b.S"])
+def test_what_was_not_made_of_one_source_has_no_command(command):
+    assert read_made(saved(command)) is None
 
 
 def test_versions_beside_an_object(tmp_path):

@@ -25,6 +25,7 @@ SCAN = [
     "module drivers/a.o drivers/shared.o",
     "module drivers/b.o drivers/shared.o",
     "vmlinux arch/x86/entry/entry_64.o lib/built-in.a",
+    "vmlinux arch/x86/entry/vdso/vma.o arch/x86/realmode/rmpiggy.o",
 ]
 INCLUDERS = {
     "kernel/sched/rt.c": ["kernel/sched/build_policy.c"],
@@ -60,6 +61,8 @@ def test_a_source_of_this_kernel(units, tmp_path):
     assert [unit.name for unit in judge("net/unix/af_unix.c", units, tmp_path)] == ["net/unix/af_unix.o"]
     assert judge("arch/x86/entry/entry_64.S", units, tmp_path)[0].objects == ("vmlinux",)
     assert judge("drivers/shared.c", units, tmp_path)[0].objects == ("a", "b")
+    # Beside the vdso's own sources, but the kernel's code.
+    assert [unit.name for unit in judge("arch/x86/entry/vdso/vma.c", units, tmp_path)] == ["arch/x86/entry/vdso/vma.o"]
 
 
 @pytest.mark.parametrize(
@@ -109,6 +112,7 @@ def test_what_has_no_part_in_this_kernel(units, tmp_path, path, code):
         ("virt/kvm/Makefile.kvm", "build_file_not_supported"),
         ("arch/x86/entry/vdso/vclock_gettime.c", "vdso_not_supported"),
         ("arch/x86/include/asm/vdso.h", "vdso_not_supported"),
+        ("arch/x86/realmode/rmpiggy.S", "embedded_code_not_supported"),
         ("arch/x86/realmode/rm/trampoline_64.S", "embedded_code_not_supported"),
         ("crypto/rsapubkey.asn1", "file_not_supported"),
     ],

@@ -101,6 +101,14 @@ class Narrower:
         with concurrent.futures.ThreadPoolExecutor(self._jobs) as pool:
             yield from zip(units, pool.map(self._verdict, units, commands))
 
+    def first_differing(self, commands: Sequence[SavedCommand]) -> SavedCommand | None:
+        """One of ``commands``, which make what is no unit, whose outcome may differ; None if all stay as they are."""
+        self._patched.admit(commands)
+        units = [Unit(os.path.normpath(command.target), command.target, ()) for command in commands]
+        with concurrent.futures.ThreadPoolExecutor(self._jobs) as pool:
+            verdicts = pool.map(self._verdict, units, commands)
+            return next((command for command, verdict in zip(commands, verdicts) if verdict == DIFFERS), None)
+
     def concerned(self, units: Sequence[Unit]) -> list[Unit]:
         """Those of ``units`` that the text of the sources does not show to be none of the patch's business."""
         screened = self._screen(self._recipes().values())
@@ -170,11 +178,14 @@ class Narrower:
         post = self._output(command.preprocess(place, _PREPROCESSED)) if pre is not None else None
         if pre is None or post is None:
             return DIFFERS  # generated files are missing, or the patch is wrong: the whole way of a unit will tell
-        if pre == post:
+        if pre == post or (command.is_text and pre.split() == post.split()):
             return SAME_SOURCE
+        if command.is_text:
+            return DIFFERS
         if command.source.endswith(".c") and self._comparer.same_object(pre, post):
             return UNUSED
-        return SAME_CODE if self._quick_digest(unit, command) == self._compiled(command, place) else DIFFERS
+        before = self._quick_digest(unit, command)
+        return SAME_CODE if before is not None and before == self._compiled(command, place) else DIFFERS
 
     def _quick_digest(self, unit: Unit, command: SavedCommand) -> str | None:
         """SHA-256 of the unpatched unit's object, kept in the tree; None if it does not compile."""

@@ -23,6 +23,10 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 # "cmd_net/unix/af_unix.o := ..." (savedcmd_ since Linux 6.4), with make's quoting of # and $.
 _SAVED = re.compile(r"^(?:saved)?cmd_\S+ := (?P<command>.*)$", re.MULTILINE)
 _SOURCE = re.compile(r"^source_\S+ := (?P<source>\S+)$", re.MULTILINE)
+_READ = re.compile(r"^deps_\S+ := (?P<files>(?:.*\\\n)*.*)$", re.MULTILINE)
+_OPTION = re.compile(r"\$\(wildcard [^)]*\)")  # of the configuration, which fixdep writes among the files
+# Options that keep comments in linker scripts, and debug information of assembler code that -g0 would not turn off.
+_NO_CODE = re.compile(r"-CC?|-Wa,-g.*")
 _VERSION = re.compile(r"^#SYMVER .*$", re.MULTILINE)
 _DEPENDENCIES = ("-Wp,-MMD,", "-Wp,-MD,")
 
@@ -61,6 +65,11 @@ class SavedCommand:
         """The command that prints the preprocessed source; ``-P``: without directives that say where a line is from."""
         before, _after = self._without_dependencies()
         return " ".join(place.moved([*before, *flags, "-E", self.source]))
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the target itself is preprocessed text: a linker script."""
+        return "-E" in self.command.split(" ; ")[0].split(" ")
 
     def assemble(self, place: Place) -> str:
         """The command of ``read_assembly`` that prints the assembler code."""
@@ -160,6 +169,27 @@ def read_saved(build: Path, unit: Unit) -> SavedCommand:
     if words.count("-c") != 1 or unit.target not in words or source["source"] not in words:
         raise _unknown(unit, "the command does not compile one source to one object")
     return SavedCommand(command, unit.target, source["source"], tuple(_VERSION.findall(text)))
+
+
+def read_made(text: str) -> tuple[SavedCommand, list[str]] | None:
+    """What the saved ``text`` of a ``.cmd`` file says: the command that made something of one source, and the files
+    that were read for it; None if that was made otherwise.
+
+    Linker scripts and programs of the build are made without ``-c``, which is put into the command.
+    """
+    saved, source, read = _SAVED.search(text), _SOURCE.search(text), _READ.search(text)
+    if saved is None or source is None or read is None:
+        return None
+    compiler, *tools = _unescaped(saved["command"]).split(" ; ")
+    words = [word for word in compiler.split() if not _NO_CODE.fullmatch(word)]
+    if words.count("-o") != 1 or words[-1] != source["source"]:
+        return None
+    at = words.index("-o")
+    if "-c" not in words:
+        words.insert(at, "-c")
+    target = words[words.index("-o") + 1]
+    files = [source["source"], *(word for word in _OPTION.sub("", read["files"]).split() if word != "\\")]
+    return SavedCommand(" ; ".join([" ".join(words), *tools]), target, source["source"], ()), files
 
 
 def read_assembly(build: Path, target: str) -> SavedCommand:

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Sequence
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build import generated
+from ansible_collections.rebootless.splice.plugins.module_utils._build import embedded, generated
 from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache
 from ansible_collections.rebootless.splice.plugins.module_utils._build.includes import IncludeGraph
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel_tree import KernelTree
@@ -26,17 +26,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.units imp
     not_built,
     source_architecture,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
-# Code that the kernel carries as data; it is compiled from sources that are no units -> (code, what it is).
-_EMBEDDED = (
-    (re.compile(r"arch/x86/entry/vdso/.*\.[cS]"), "vdso_not_supported", "the vdso, which is mapped into every process"),
-    (
-        re.compile(r"arch/x86/(realmode|purgatory)/.*\.[cS]"),
-        "embedded_code_not_supported",
-        "code that the kernel only carries as data for another environment",
-    ),
-)
 _VDSO = "arch/x86/entry/vdso/"
 _BOOT_ONLY = re.compile(r"arch/x86/boot/.*|drivers/firmware/efi/libstub/.*")
 
@@ -46,7 +36,7 @@ class Touched:
     """What patches touch.
 
     ``files`` are the patched files that count; ``own`` the units whose own source is one of them, ``through`` those
-    that may include one, sorted by name; ``embedded`` other sources of the kernel image that may include one;
+    that may include one, sorted by name; ``embedded`` the same of code that the kernel carries as data (embedded.py);
     ``reached`` are all files that include them; ``not_applicable`` says which files have no part in this kernel.
     """
 
@@ -85,7 +75,7 @@ def look(tree: KernelTree, patches: Sequence[Patch], jobs: int) -> Touched:
             reached[path] = include_graph(tree, jobs).reached_from([path])
             unit = tree.units.unit_of(path)
             verdict = [unit] if unit is not None else []
-            others = [*_through(tree, path, reached[path]), *_embedded(reached[path])]
+            others = [*_through(tree, path, reached[path]), *embedded.sources_among(reached[path])]
             if not verdict and not others and kind != "added":
                 verdict = _not_included(path, reached[path], source)
         if isinstance(verdict, NotApplicable) and not (kind == "added" and verdict.code == "not_built"):
@@ -123,7 +113,7 @@ def _gathered(
         files=tuple(files),
         own=tuple(mine[name] for name in sorted(mine)),
         through=tuple(through[name] for name in sorted(through) if name not in mine),
-        embedded=tuple(sorted(_embedded(everything))),
+        embedded=tuple(sorted(embedded.sources_among(everything))),
         reached=frozenset(everything),
         not_applicable=tuple(skipped),
     )
@@ -182,10 +172,6 @@ def _through(tree: KernelTree, path: str, reached: set[str]) -> list[Unit]:
     return [unit for name, unit in units.items() if not _BOOT_ONLY.fullmatch(name)]
 
 
-def _embedded(reached: set[str]) -> list[str]:
-    return [path for path in reached if any(pattern.fullmatch(path) for pattern, _code, _what in _EMBEDDED)]
-
-
 def _not_included(path: str, reached: set[str], source: Path) -> NotApplicable:
     if not path.endswith(HEADER_SUFFIX):
         return not_built(path, source)
@@ -196,15 +182,4 @@ def _not_included(path: str, reached: set[str], source: Path) -> NotApplicable:
         f"{path} is only included by what runs while the kernel boots."
         if only_boot
         else f"Nothing that this kernel's configuration builds includes {path}.",
-    )
-
-
-def refuse_embedded(path: str) -> RebootlessError:
-    """The refusal of a patch that changes the embedded source ``path`` through a header."""
-    code, what = next((code, what) for pattern, code, what in _EMBEDDED if pattern.fullmatch(path))
-    return RebootlessError(
-        code,
-        f"The patch changes {path} through a file that it includes; that is a part of {what}.",
-        "Reboot into a fixed kernel for this fix.",
-        file=path,
     )

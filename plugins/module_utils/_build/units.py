@@ -166,7 +166,7 @@ _NOT_KERNEL = (
     (r"arch/x86/boot/.*", "boot_only", "runs only while the kernel boots"),
     (r"drivers/firmware/efi/libstub/.*", "boot_only", "runs only while the kernel boots"),
 )
-# Patterns -> (code, what it is, next step): a patch that touches one of these is refused.
+# Patterns -> (code, what it is, next step): a patch that touches one of these is refused, unless it is a unit's source.
 _REFUSED = (
     (
         r"arch/x86/(entry/vdso/.*|include/asm/vdso\.h)",
@@ -203,7 +203,7 @@ def judge(path: str, units: UnitMap, source: Path, arch: str = "x86_64") -> list
     if other is not None and other["arch"] != _SOURCE_ARCHITECTURES[arch]:
         return NotApplicable(path, "other_architecture", f"{path} belongs to another architecture ({other['arch']}).")
     for pattern, code, what, next_step in _REFUSED:
-        if re.fullmatch(pattern, path):
+        if re.fullmatch(pattern, path) and not (path.endswith(".c") and units.unit_of(path)):
             raise RebootlessError(code, f"The patch changes {path}, which {what}.", next_step, file=path)
     if path.endswith(HEADER_SUFFIX) or path in units.includers:
         return None

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import AbstractSet as Set
 from typing import Any, Iterator, Sequence
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build import custom_code, findings, special
+from ansible_collections.rebootless.splice.plugins.module_utils._build import custom_code, embedded, findings, special
 from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import (
     Cache,
     sha256_of,
@@ -48,7 +48,6 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.touched i
     Touched,
     include_graph,
     look,
-    refuse_embedded,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.units import NotApplicable, Unit
 from ansible_collections.rebootless.splice.plugins.module_utils._build.update_module import (
@@ -227,11 +226,7 @@ class Builder:
             check_offsets(Path(self._tree.build), source, touched.reached)
             graph = include_graph(self._tree, self._jobs)
             narrower = Narrower(self._tree, source, graph, self._jobs, self._phases.say)
-            for path in touched.embedded:
-                name = f"{path[:-2]}.o"
-                if narrower.changed([Unit(name, name, ())]):
-                    raise refuse_embedded(path)
-            narrower.counts.clear()
+            embedded.check(self._tree, narrower, touched.embedded, touched.files, self._jobs)
             return narrower.changed(touched.through), dict(narrower.counts)
 
     def _judge_changes(self, touched: Touched, changes: list[UnitChange]) -> tuple[NotApplicable, ...]:
@@ -400,7 +395,7 @@ def _unchanged(touched: Touched, changed: Set[str]) -> Iterator[NotApplicable]:
         if unit.name not in changed:
             path = touched.reason_file(unit.name)
             yield NotApplicable(path, "same_object", f"The patched {path} compiles to the same object as before.")
-    if not changed and touched.through:
+    if not changed and (touched.through or touched.embedded):
         own = {touched.reason_file(unit.name) for unit in touched.own}
         for file in touched.files:
             if file.path not in own:
