@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A run's results as JSON, as an HTML page, and as ``docs/coverage.md``."""
+"""A run's results as JSON, as an HTML page, and as a page of ``docs`` for each manifest of the project."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from ansible_collections.rebootless.splice.tests.coverage import verdicts
 from ansible_collections.rebootless.splice.tests.coverage.entries import CORPUS, HERE, Manifest
 
 COLLECTION = HERE.parents[1]
-DOCUMENT = COLLECTION / "docs" / "coverage.md"
+DOCS = COLLECTION / "docs"
+MAIN = "manifest-6.1.176"  # documented in coverage.md, manifest-6.1.176-extra in coverage-extra.md, and so on
 TOOLS = {"gcc": ["gcc-12", "-dumpfullversion"], "qemu": ["qemu-system-x86_64", "--version"]}
 
 
 def write(manifest: Manifest, directory: pathlib.Path, rows: list[dict[str, t.Any]]) -> list[str]:
     """Writes the page and the JSON of ``rows``; returns their paths.
 
-    ``docs/coverage.md`` is written as well, from all results that are kept, if there is one for each entry of the
-    manifest, and this is one of the project's.
+    The manifest's page of ``docs`` is written as well, from all results that are kept, if there is one for each of its
+    entries, and it is one of the project's.
     """
     results, page = directory / "coverage.json", directory / "coverage.html"
     facts = describe(manifest, rows)
@@ -38,13 +39,25 @@ def write(manifest: Manifest, directory: pathlib.Path, rows: list[dict[str, t.An
 
 
 def document(manifest: Manifest, directory: pathlib.Path) -> list[str]:
-    """Writes ``docs/coverage.md`` from the results that are kept; it says how many entries have none."""
-    kept = kept_rows(manifest, directory)
+    """Writes the manifest's page from the results that are kept; it says how many entries have none."""
     if manifest.path.resolve().parent != CORPUS:
         return []
-    write_atomically(directory / "table.json", json.dumps({**describe(manifest, kept), "rows": kept}).encode())
-    write_document(directory.parent)
-    return [str(DOCUMENT)]
+    kept = kept_rows(manifest, directory)
+    page = page_of(manifest.name)
+    write_atomically(page, markdown({**describe(manifest, kept), "rows": kept}).encode())
+    return [str(page)]
+
+
+def page_of(manifest: str) -> pathlib.Path:
+    """Where the manifest of that name is documented."""
+    return DOCS / f"coverage{manifest.removeprefix(MAIN)}.md"
+
+
+def markdown(table: dict[str, t.Any]) -> str:
+    """The page of what ``describe`` says of a manifest, with its ``rows``; it leads to those of the other manifests."""
+    names = sorted(path.stem for path in CORPUS.glob("*.json") if path.stem != table["manifest"])
+    others = {name: page.name for name in names if (page := page_of(name)).exists()}
+    return environment().get_template("coverage.md.j2").render(facts=table, others=others)
 
 
 def kept_rows(manifest: Manifest, directory: pathlib.Path) -> list[dict[str, t.Any]]:
@@ -86,16 +99,6 @@ def describe(manifest: Manifest, rows: list[dict[str, t.Any]]) -> dict[str, t.An
             collections.Counter(row["code"] for row in rows if row["verdict"] == verdicts.CUSTOM).most_common()
         ),
     }
-
-
-def write_document(work: pathlib.Path) -> None:
-    """``docs/coverage.md``, of the tables of all manifests of the project that have one."""
-    tables = []
-    for path in sorted(CORPUS.glob("*.json"), key=lambda path: len(path.name)):
-        table = work / path.stem / "table.json"
-        if table.exists():
-            tables.append(json.loads(table.read_text(encoding="utf-8")))
-    write_atomically(DOCUMENT, environment().get_template("coverage.md.j2").render(tables=tables).encode())
 
 
 def render(template: str, facts: dict[str, t.Any], rows: list[dict[str, t.Any]]) -> str:

@@ -329,7 +329,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--machines", type=int, default=1)
     parser.add_argument("--reuse", action="store_true")
-    parser.add_argument("--document", action="store_true", help="only write docs/coverage.md, of what is kept so far")
+    parser.add_argument("--document", action="store_true", help="only write the page of docs, of what is kept so far")
     parser.add_argument("--lab", default="coverage")
     parser.add_argument("--work", type=lambda text: pathlib.Path(text).resolve(), default=COLLECTION / "build/coverage")
     parser.add_argument("--cache", default=os.environ.get("REBOOTLESS_CACHE", "~/.cache/rebootless"))

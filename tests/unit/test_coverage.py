@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -140,11 +141,7 @@ def test_page_is_one_file_that_escapes_what_it_shows(manifest, tmp_path):
 def test_remarks_are_shown(manifest, tmp_path):
     remark = {"code": "existing_objects", "sentence": "What is bound|open stays.", "details": {}}
     rows = [{**row("CVE-1", "automatic", "one"), "remarks": [remark]}]
-    text = (
-        report.environment()
-        .get_template("coverage.md.j2")
-        .render(tables=[{**report.describe(manifest, rows), "rows": rows}])
-    )
+    text = report.markdown({**report.describe(manifest, rows), "rows": rows})
     assert "| one **Remark:** What is bound\\|open stays. |" in text
     report.write(manifest, tmp_path / "out", rows)
     assert "<b>Remark:</b> What is bound|open stays." in (tmp_path / "out" / "coverage.html").read_text()
@@ -152,11 +149,23 @@ def test_remarks_are_shown(manifest, tmp_path):
 
 def test_document_has_a_row_for_each_entry(manifest):
     rows = [row("CVE-1", "automatic", "one"), row("CVE-3", "custom", "a|b")]
-    tables = [{**report.describe(manifest, rows), "rows": rows}]
-    text = report.environment().get_template("coverage.md.j2").render(tables=tables)
+    text = report.markdown({**report.describe(manifest, rows), "rows": rows})
     assert "**automatic 1, custom 1, not applicable 0, failed 0 of 2**: 50.0 % of the applicable ones" in text
     assert "1 of the 3 entries have no result yet" in text
     assert "| CVE-3 | a <b>fix</b> | vmlinux | custom code needed (`x`) | a\\|b |" in text
+
+
+def test_each_manifest_of_the_project_has_a_page_that_leads_to_the_others(manifest, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "DOCS", tmp_path)
+    mine = dataclasses.replace(manifest, path=report.CORPUS / "manifest-6.1.176-extra.json")
+    assert report.document(mine, tmp_path) == [str(tmp_path / "coverage-extra.md")]
+    assert "coverage.md" not in (tmp_path / "coverage-extra.md").read_text()  # it is not there yet
+    main = dataclasses.replace(manifest, path=report.CORPUS / "manifest-6.1.176.json")
+    assert report.document(main, tmp_path) == [str(tmp_path / "coverage.md")]
+    text = (tmp_path / "coverage.md").read_text()
+    assert "Other manifests: [manifest-6.1.176-extra](coverage-extra.md)." in text
+    assert "## manifest-6.1.176\n" in text and "## manifest-6.1.176-extra" not in text
+    assert report.document(manifest, tmp_path) == []  # not the project's
 
 
 def test_agent_is_a_whole_program(tmp_path):

@@ -77,6 +77,8 @@ def test_declarations_are_split_at_the_top_level():
         ("ONE, TWO", "ONE, TWO, THREE"),
         ("int prototype(struct unused *u,", "int prototype(struct unused *u, int more,"),
         ("struct opaque;\n", "struct opaque; struct another;\n"),
+        ("typedef unsigned int u32;\n", "struct busy; enum kind_of; typedef unsigned int u32;\n"),
+        ("struct opaque;\n", "struct opaque;\nint named(void);\nextern typeof(named) key;;\n"),
         ("struct opaque;\n", "extern int one_more;\nint g(void);\ntypedef struct opaque *o_t;\n"),
         ("table[4]", "table[5]"),
         ("typedef void (*callback)(int);", "typedef void (*callback)(long);"),

@@ -21,6 +21,8 @@ TRACE = re.compile(
     rb"\b(?:__)?(?:asm|used|retain|constructor|destructor|alias|weak|weakref|ifunc|symver|externally_visible)(?:__)?\b"
 )
 _TYPE = re.compile(rb"\s*(?:__extension__\s+)?(?:struct|union|enum)\b")
+# That there is a type of some name: whoever uses it needs what it is, or knows as much by itself.
+_FORWARD = re.compile(rb"\s*(?:struct|union|enum)\s+\w+\s*;\s*")
 _TAG = re.compile(rb"\b(?:struct|union|enum)\s+(\w+)")
 _ENUMERATORS = re.compile(rb"\benum\b[^{};]*\{([^{}]*)\}")
 _FUNCTION = re.compile(rb"\s*(?:[A-Za-z_]\w*[\s*]+)+([A-Za-z_]\w*)\s*\(\s*(?![*\s])")
@@ -39,7 +41,8 @@ _KEYWORDS = frozenset(
 
 @dataclasses.dataclass(frozen=True)
 class _Declaration:
-    names: tuple[bytes, ...] | None  # by which something must use it to count; None: it counts always
+    # By one of which something must use it to count; (): it never does; None: it counts always.
+    names: tuple[bytes, ...] | None
     identifiers: frozenset[bytes]
 
 
@@ -142,7 +145,8 @@ def without_attributes(text: bytes) -> bytes:
 
 
 def names_of(text: bytes) -> tuple[bytes, ...] | None:
-    """The names that a declaration is used by, if it leaves no trace in the object when none of them is."""
+    """The names that a declaration is used by, if it leaves no trace in the object when none of them is; () if it never
+    leaves one."""
     if text.startswith(b"#"):
         return None
     head, brace, _body = text.partition(b"{")
@@ -154,11 +158,9 @@ def names_of(text: bytes) -> tuple[bytes, ...] | None:
         return None
     if brace:
         return _type(text)
-    plain = without_attributes(text)
-    forward = re.fullmatch(rb"\s*(?:struct|union|enum)\s+(\w+)\s*;\s*", plain)
-    if forward:
-        return (forward.group(1),)
-    return _declared(plain)
+    if text == b";" or _FORWARD.fullmatch(text):
+        return ()
+    return _declared(without_attributes(text))
 
 
 def _inline_function(head: bytes) -> tuple[bytes, ...] | None:
