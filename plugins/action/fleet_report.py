@@ -15,6 +15,7 @@ import typing as t
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet import lock
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet.report import model, render, sources
@@ -96,7 +97,7 @@ class ActionModule(ActionBase):
             contents = {"html": render.as_html(made), "csv": render.as_csv(made), "json": render.as_json(made)}
             dest.mkdir(parents=True, exist_ok=True)
             for kind, content in contents.items():
-                sources.write(dest / files[kind], content.encode())
+                disk.replace(dest / files[kind], content.encode())
         return result
 
 

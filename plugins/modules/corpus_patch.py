@@ -117,10 +117,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build import corpus
-from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import (
-    Cache,
-    write_atomically,
-)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 
@@ -136,7 +134,7 @@ def derive(module: AnsibleModule) -> dict[str, Any]:
     patch = corpus.derive(cache, fix)
     changed = patch != present
     if changed and not module.check_mode:
-        write_atomically(path, patch)
+        disk.replace(path, patch)
     text = patch.decode(errors="replace")
     result.update(changed=changed, patch=text, sha256=hashlib.sha256(patch).hexdigest())
     if module._diff:

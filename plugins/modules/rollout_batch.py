@@ -124,6 +124,11 @@ task_files:
   type: list
   elements: str
   sample: []
+guard:
+  description: The host that stands for the gate of this batch in plays with such tasks.
+  returned: O(step=begin)
+  type: str
+  sample: rebootless-gate-0
 seconds:
   description: How long the soak was waited for.
   returned: O(step=soak)

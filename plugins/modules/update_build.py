@@ -378,18 +378,18 @@ details:
 """
 
 import os
-import shutil
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache, sha256_of_file
+from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache
 from ansible_collections.rebootless.splice.plugins.module_utils._build.commands import Phases
 from ansible_collections.rebootless.splice.plugins.module_utils._build.custom_code import read_custom
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel_tree import read_tree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.patches import read_patch
 from ansible_collections.rebootless.splice.plugins.module_utils._build.progress import teller
 from ansible_collections.rebootless.splice.plugins.module_utils._build.update import Builder, Update, describe
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 
@@ -437,13 +437,10 @@ def place(package: Path, dest: str | None, check_mode: bool) -> tuple[Path, bool
     if dest is None:
         return package, False
     target = Path(dest, package.name)
-    if target.is_file() and sha256_of_file(target) == sha256_of_file(package):
+    if target.is_file() and disk.sha256_of_file(target) == disk.sha256_of_file(package):
         return target, False
     if not check_mode:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = target.with_name(f".{target.name}.new")
-        shutil.copyfile(package, unfinished)
-        os.replace(unfinished, target)
+        disk.replace(target, package.read_bytes())
     return target, True
 
 

@@ -19,13 +19,14 @@ import traceback
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build import update as updates
-from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache, write_atomically
+from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache
 from ansible_collections.rebootless.splice.plugins.module_utils._build.commands import Phases
 from ansible_collections.rebootless.splice.plugins.module_utils._build.contents import Literal
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel_tree import read_tree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import ObjectFile, Section
 from ansible_collections.rebootless.splice.plugins.module_utils._build.patches import read_patch
 from ansible_collections.rebootless.splice.plugins.module_utils._build.program import ProgramBuilder, Unit
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._target.memory_file import memory_file
 from ansible_collections.rebootless.splice.plugins.module_utils._target.modinfo import read_modinfo
@@ -70,7 +71,7 @@ def build(job: dict[str, t.Any]) -> dict[str, t.Any]:
             module = read_package(str(done.package)).files["update.ko"]
             name = read_modinfo(module, "update.ko")["name"]
             result["update_module"] = name
-            write_atomically(directory / "loaded.bin", loaded_program(module, name, tree.version or tree.release))
+            disk.replace(directory / "loaded.bin", loaded_program(module, name, tree.version or tree.release))
             result["package"] = str(directory / "package.rbl.tar.gz")
     except RebootlessError as error:
         result["error"] = {"code": error.code, "sentence": error.sentence, "details": error.details}
@@ -95,7 +96,7 @@ def main() -> int:
     job = json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8"))
     os.nice(5)  # machines that wait are not to hang
     result = build(job)
-    write_atomically(pathlib.Path(job["result"]), json.dumps(result, default=str).encode())
+    disk.replace(pathlib.Path(job["result"]), json.dumps(result, default=str).encode())
     return 0
 
 

@@ -14,7 +14,7 @@ import typing as t
 import jinja2
 import yaml
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import write_atomically
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.tests.coverage import verdicts
 from ansible_collections.rebootless.splice.tests.coverage.entries import CORPUS, HERE, Manifest
 
@@ -32,8 +32,8 @@ def write(manifest: Manifest, directory: pathlib.Path, rows: list[dict[str, t.An
     """
     results, page = directory / "coverage.json", directory / "coverage.html"
     facts = describe(manifest, rows)
-    write_atomically(results, json.dumps({**facts, "rows": rows}, indent=1).encode() + b"\n")
-    write_atomically(page, render("coverage.html.j2", facts, rows).encode())
+    disk.replace(results, json.dumps({**facts, "rows": rows}, indent=1).encode() + b"\n")
+    disk.replace(page, render("coverage.html.j2", facts, rows).encode())
     whole = len(kept_rows(manifest, directory)) == len(manifest.entries)
     return [str(results), str(page), *(document(manifest, directory) if whole else [])]
 
@@ -44,7 +44,7 @@ def document(manifest: Manifest, directory: pathlib.Path) -> list[str]:
         return []
     kept = kept_rows(manifest, directory)
     page = page_of(manifest.name)
-    write_atomically(page, markdown({**describe(manifest, kept), "rows": kept}).encode())
+    disk.replace(page, markdown({**describe(manifest, kept), "rows": kept}).encode())
     return [str(page)]
 
 

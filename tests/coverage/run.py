@@ -29,7 +29,8 @@ import time
 import traceback
 import typing as t
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache, sha256_of, write_atomically
+from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache, sha256_of
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.tests.coverage import building, report, verdicts
 from ansible_collections.rebootless.splice.tests.coverage.entries import CORPUS, Entry, Manifest, read_manifest
 from ansible_collections.rebootless.splice.tests.coverage.machine import COLLECTION, Bench, MachineLost, order
@@ -93,7 +94,7 @@ class Coverage:
         for entry in self.entries:
             directory = self.directory(entry)
             directory.mkdir(parents=True, exist_ok=True)
-            write_atomically(directory / "fix.patch", derive(entry))
+            disk.replace(directory / "fix.patch", derive(entry))
             known = self._known(entry)
             if known is not None:
                 self.rows[entry.name] = known
@@ -194,7 +195,7 @@ class Coverage:
             "directory": str(directory),
             "result": str(result),
         }
-        write_atomically(directory / "job.json", json.dumps(job).encode())
+        disk.replace(directory / "job.json", json.dumps(job).encode())
         command = [sys.executable, building.__file__, str(directory / "job.json")]
         with (directory / "build.log").open("wb") as log:
             # A session of its own, so that all that it starts can be ended with it.
@@ -266,7 +267,7 @@ class Coverage:
         if trial["facts"].get("late"):
             self._came.add(modules)
         trial["seconds"] = round(time.monotonic() - start, 1)
-        write_atomically(directory / "trial.json", json.dumps(trial, indent=1).encode())
+        disk.replace(directory / "trial.json", json.dumps(trial, indent=1).encode())
         return trial
 
     def _finish(self, item: Built, verdict: dict[str, t.Any], trial: dict[str, t.Any]) -> None:
@@ -299,7 +300,7 @@ class Coverage:
         with self._lock:
             self.rows[entry.name] = row
             done = len(self.rows)
-        write_atomically(self.directory(entry) / "row.json", json.dumps(row, indent=1).encode())
+        disk.replace(self.directory(entry) / "row.json", json.dumps(row, indent=1).encode())
         seconds = f"build {row['build_seconds']:.0f} s, lab {row['lab_seconds']:.0f} s"
         what = f"{verdicts.SPELT[row['verdict']]}: {row['reason']}"
         say(f"[{done:3}/{len(self.entries)}] {entry.name}: {what[:200]} ({seconds})")

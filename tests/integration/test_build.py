@@ -14,12 +14,13 @@ import sys
 import pytest
 from support.builds import COLLECTION, SIOCATMARK, Edit
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache, sha256_of_file
+from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache
 from ansible_collections.rebootless.splice.plugins.module_utils._build.commands import Phases
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compiler import Compiler
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel_tree import read_tree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.patches import parse_patch
 from ansible_collections.rebootless.splice.plugins.module_utils._build.update import Builder, Update
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._target.package import read_package
 
@@ -185,7 +186,7 @@ def test_the_helper_is_built_once_and_the_same_everywhere(controller, tree, tmp_
     assert "path" not in results[0]
     elsewhere = controller.module("localhost", "helper_build", **{**options, "cache": str(tmp_path / "other")})
     for name in ("path", "library"):
-        assert sha256_of_file(elsewhere[name]) == sha256_of_file(results[1][name])
+        assert disk.sha256_of_file(elsewhere[name]) == disk.sha256_of_file(results[1][name])
     modinfo = subprocess.run(
         ["modinfo", "-F", "vermagic", results[1]["path"]], capture_output=True, text=True, check=True
     )

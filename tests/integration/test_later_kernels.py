@@ -63,9 +63,12 @@ def test_life_of_an_update_with_a_module_that_comes_later(update, release, throw
     assert host.release == release
     host.write(PACKAGE, update.content)
     untouched, before = text_digest(host), host.python(PROBE)
-    assert {row["name"].partition(".")[0]: row["object"] for row in update.result["functions"]} == {
+    changed = {row["name"]: row["object"] for row in update.result["functions"]}
+    clones = [name for name in changed if name.startswith("count.")]  # which ones is the compiler's choice
+    assert len(clones) == 1
+    assert changed == {
         "bprm_execve": "vmlinux",
-        "count": "vmlinux",  # a clone of it
+        clones[0]: "vmlinux",
         "unix_ioctl": "vmlinux",
         "unix_diag_dump": "unix_diag",
     }

@@ -16,6 +16,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target import (
     health_log,
     lock,
     preflight,
+    rights,
     rollout_confirm,
     rollout_record,
     rollout_step,
@@ -80,8 +81,7 @@ class World:
         monkeypatch.setattr(sysfs, "ROOT", str(self.sysfs))
         monkeypatch.setattr(sysfs, "control", self.control)
         monkeypatch.setattr(preflight, "check", lambda package: None)
-        monkeypatch.setattr(preflight, "require_root", lambda: None)
-        monkeypatch.setattr(rollout_step, "_require_root", lambda: None)
+        monkeypatch.setattr(rights, "require_root", lambda: None)
         monkeypatch.setattr(update.Update, "_load", self._load)
         monkeypatch.setattr(health_log, "HealthLog", FakeLog)
         monkeypatch.setattr(health_log, "last_number", lambda mark: len(self.log.read_text().splitlines()) - 1)

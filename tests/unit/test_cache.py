@@ -11,12 +11,8 @@ import time
 
 import pytest
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import (
-    Cache,
-    sha256_of,
-    sha256_of_file,
-    write_atomically,
-)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache, sha256_of
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 
@@ -97,7 +93,7 @@ def test_a_cache_that_cannot_be_made(tmp_path):
 def test_digests_tell_lists_apart(tmp_path):
     assert sha256_of("ab", "c") != sha256_of("a", "bc")
     assert sha256_of("a", b"a") == sha256_of(b"a", "a")
-    write_atomically(tmp_path / "deep" / "file", b"abc")
+    disk.replace(tmp_path / "deep" / "file", b"abc")
     assert (tmp_path / "deep" / "file").read_bytes() == b"abc"
-    assert sha256_of_file(tmp_path / "deep" / "file").startswith("ba7816bf")
+    assert disk.sha256_of_file(tmp_path / "deep" / "file").startswith("ba7816bf")
     assert os.listdir(tmp_path / "deep") == ["file"]

@@ -16,12 +16,9 @@ import subprocess
 from pathlib import Path
 from typing import Sequence
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import (
-    Cache,
-    sha256_of,
-    sha256_of_file,
-)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache, sha256_of
 from ansible_collections.rebootless.splice.plugins.module_utils._build.commands import require_tools, run
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 _UPDATE = "Run apt-get update on the build host, or check its sources and the network."
@@ -148,14 +145,14 @@ class Apt:
         """Where the package's file is in the cache, verified; None if it is not there."""
         entry = self._entry(package)
         path = self._path(entry)
-        return path if path.exists() and sha256_of_file(path) == entry["sha256"] else None
+        return path if path.exists() and disk.sha256_of_file(path) == entry["sha256"] else None
 
     def fetch(self, package: Package) -> Path:
         """The package's file, from the cache or downloaded into it; its SHA-256 is the one that apt's lists have."""
         entry = self._entry(package)
         path = self._path(entry)
         with self._cache.lock(f"debs/{entry['sha256']}"):
-            if path.exists() and sha256_of_file(path) == entry["sha256"]:
+            if path.exists() and disk.sha256_of_file(path) == entry["sha256"]:
                 return path
             with self._cache.making("debs", entry["sha256"]) as directory:
                 options = (*package.options, "-q", "-o", "APT::Sandbox::User=root")
@@ -167,7 +164,7 @@ class Apt:
                     cwd=directory,
                 )
                 files = list(directory.iterdir())
-                if len(files) != 1 or sha256_of_file(files[0]) != entry["sha256"]:
+                if len(files) != 1 or disk.sha256_of_file(files[0]) != entry["sha256"]:
                     raise RebootlessError(
                         "bad_download",
                         f"What was downloaded for {package} is not what apt's package lists describe.",

@@ -109,23 +109,6 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes ``content`` to ``path`` so that a reader sees the old file or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_bytes(content)
-    os.replace(unfinished, path)
-
-
-def sha256_of_file(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file's content, hex."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as stream:
-        for block in iter(lambda: stream.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def sha256_of(*parts: Any) -> str:
     """SHA-256 over ``parts`` (bytes, or anything with a ``str``), hex; each part's length counts, so no two lists
     of different parts are the same input."""

@@ -24,7 +24,7 @@ import subprocess
 from pathlib import Path
 from typing import Sequence
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache, sha256_of, sha256_of_file
+from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache, sha256_of
 from ansible_collections.rebootless.splice.plugins.module_utils._build.commands import (
     Say,
     clean_environment,
@@ -41,6 +41,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.saved_com
     read_versions,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.units import Unit
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 SECTION_FLAGS = ("-ffunction-sections", "-fdata-sections")
@@ -217,13 +218,13 @@ def _twins(pre: PreObjects) -> list[tuple[Path, tuple[str, ...]]]:
 
 def _same_code(one: Path, other: Path, scratch: Path) -> bool:
     """Whether two objects are equal, their debug information aside: it names the directory of the copy of a ``.S``."""
-    if sha256_of_file(one) == sha256_of_file(other):
+    if disk.sha256_of_file(one) == disk.sha256_of_file(other):
         return True
     digests = set()
     for file in (one, other):
         stripped = scratch / "stripped.o"
         run(["objcopy", "--strip-debug", file, stripped], "pre_failed", f"{file} cannot be stripped.", _REPORT)
-        digests.add(sha256_of_file(stripped))
+        digests.add(disk.sha256_of_file(stripped))
     return len(digests) == 1
 
 

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import AbstractSet as Set
 from typing import Iterable, NamedTuple, Sequence
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache, write_atomically
+from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache
 from ansible_collections.rebootless.splice.plugins.module_utils._build.headers import Narrower
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel_tree import KernelTree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.patches import PatchedFile
 from ansible_collections.rebootless.splice.plugins.module_utils._build.saved_command import SavedCommand, read_made
 from ansible_collections.rebootless.splice.plugins.module_utils._build.units import SOURCE_SUFFIXES
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 _KEPT = "embedded.json"  # in the tree
@@ -102,7 +103,7 @@ def _made(tree: KernelTree, jobs: int) -> list[Made]:
                 for command, read in _saved(Path(tree.build))
                 if _is_embedded(tree, command)
             ]
-            write_atomically(path, json.dumps(rows).encode())
+            disk.replace(path, json.dumps(rows).encode())
     rows = json.loads(path.read_text(encoding="utf-8"))
     return [Made(SavedCommand(command, target, source, ()), frozenset(read)) for target, command, source, read in rows]
 

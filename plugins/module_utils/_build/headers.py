@@ -23,12 +23,7 @@ from pathlib import Path
 from typing import AbstractSet as Set
 from typing import Iterable, Iterator, Mapping, Sequence
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import (
-    Cache,
-    sha256_of,
-    sha256_of_file,
-    write_atomically,
-)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache, sha256_of
 from ansible_collections.rebootless.splice.plugins.module_utils._build.commands import Say, clean_environment
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compiler import SECTION_FLAGS
 from ansible_collections.rebootless.splice.plugins.module_utils._build.declarations import Comparer
@@ -44,6 +39,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.saved_com
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.screen import Screen, Screened
 from ansible_collections.rebootless.splice.plugins.module_utils._build.units import Unit
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 
 _RECIPES = "recipes.json"
 _QUICK = "quick"  # in the tree: what the compiler alone makes of unpatched units, by SHA-256
@@ -166,7 +162,7 @@ class Narrower:
                 targets = [unit.target for unit in self._tree.units.units.values()]
                 found = read_recipes(self._tree.kbuild(self._jobs).recipes(targets))
                 rows = {name: [command.command, command.source] for name, command in found.items()}
-                write_atomically(path, json.dumps(rows).encode())
+                disk.replace(path, json.dumps(rows).encode())
             rows = json.loads(path.read_text(encoding="utf-8"))
         return {name: SavedCommand(row[0], name, row[1], ()) for name, row in rows.items()}
 
@@ -194,14 +190,14 @@ class Narrower:
             return path.read_text(encoding="ascii")
         made = self._compiled(command, self._original)
         if made is not None:
-            write_atomically(path, made.encode())
+            disk.replace(path, made.encode())
         return made
 
     def _compiled(self, command: SavedCommand, place: Place) -> str | None:
         with tempfile.TemporaryDirectory(prefix="rebootless-") as scratch:
             output = Path(scratch, posixpath.basename(command.target))
             made = self._output(command.compile_only(place, output, _QUICK_FLAGS))
-            return sha256_of_file(output) if made is not None else None
+            return disk.sha256_of_file(output) if made is not None else None
 
     def _output(self, command: str) -> bytes | None:
         done = subprocess.run(

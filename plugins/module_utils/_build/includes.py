@@ -17,8 +17,8 @@ import subprocess
 from pathlib import Path
 from typing import Iterable, Iterator, Mapping
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import write_atomically
 from ansible_collections.rebootless.splice.plugins.module_utils._build.commands import clean_environment
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 SUFFIXES = (".h", ".c", ".S")
@@ -76,7 +76,7 @@ class IncludeGraph:
             return cls(json.loads(kept.read_text(encoding="utf-8")))
         except (OSError, ValueError):
             graph = cls.scan(source, build, arch)
-            write_atomically(kept, json.dumps(graph._includers, sort_keys=True).encode())
+            disk.replace(kept, json.dumps(graph._includers, sort_keys=True).encode())
             return graph
 
     def direct(self, paths: Iterable[str]) -> set[str]:

@@ -17,12 +17,13 @@ import tempfile
 from pathlib import Path
 from typing import Sequence
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import sha256_of, write_atomically
+from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import sha256_of
 from ansible_collections.rebootless.splice.plugins.module_utils._build.commands import (
     clean_environment,
     failed,
     run,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 
 # Kbuild exports all that its sub-makes need while it reads the top makefile.
 _ENTRY = """\
@@ -146,7 +147,7 @@ class Kbuild:
         directory = self.makefiles / sha256_of(*contents.values())[:12]
         for name, text in contents.items():
             if not (directory / name).is_file():
-                write_atomically(directory / name, text.encode())
+                disk.replace(directory / name, text.encode())
         return directory
 
     def _enter(self, goal: str, output: Path, code: str, sentence: str, flags: Sequence[str] = ()) -> str:

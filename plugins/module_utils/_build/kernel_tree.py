@@ -22,15 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build import kernel_config
-from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import (
-    Cache,
-    sha256_of,
-    sha256_of_file,
-    write_atomically,
-)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache, sha256_of
 from ansible_collections.rebootless.splice.plugins.module_utils._build.commands import Phases, require_tools
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kbuild import Kbuild
 from ansible_collections.rebootless.splice.plugins.module_utils._build.units import UnitMap, find_includers
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 FORMAT = 1  # of tree.json and what lies beside it; trees of another format are prepared anew
@@ -86,7 +82,7 @@ class KernelTree:
     def write(self, directory: Path) -> None:
         """Writes ``tree.json`` into ``directory``."""
         text = json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True)
-        write_atomically(directory / _TREE_JSON, text.encode())
+        disk.replace(directory / _TREE_JSON, text.encode())
 
 
 def read_tree(path: str | Path) -> KernelTree:
@@ -212,7 +208,7 @@ def prepare(
             material.release,
             material.build_id,
             material.source_identity,
-            sha256_of_file(material.config),
+            disk.sha256_of_file(material.config),
             found.version,
             sorted(variables.items()),
         ),

@@ -21,7 +21,7 @@ import zlib
 from pathlib import Path
 from typing import Iterable, Mapping, Sequence
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache, write_atomically
+from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache
 from ansible_collections.rebootless.splice.plugins.module_utils._build.commands import clean_environment
 from ansible_collections.rebootless.splice.plugins.module_utils._build.includes import IncludeGraph
 from ansible_collections.rebootless.splice.plugins.module_utils._build.macros import MacroTable
@@ -30,6 +30,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.pastes im
 from ansible_collections.rebootless.splice.plugins.module_utils._build.raw_names import Change, change, names
 from ansible_collections.rebootless.splice.plugins.module_utils._build.raw_source import Piece, pieces
 from ansible_collections.rebootless.splice.plugins.module_utils._build.source_digest import source_digest
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 _WORD = re.compile(rb"\w+")
@@ -175,7 +176,7 @@ class Screen:
                 words = set().union(*(_WORD.findall(text) for text in texts.values()))
                 rows = [site.to_row() for site in sites(texts, self._mentioning, words)]
                 kept = {"table": table.to_json(), "sites": rows, "words": b" ".join(words).decode()}
-                write_atomically(path, zlib.compress(json.dumps(kept).encode(), 1))
+                disk.replace(path, zlib.compress(json.dumps(kept).encode(), 1))
             kept = json.loads(zlib.decompress(path.read_bytes()))
         made = [Site.from_row(row) for row in kept["sites"]]
         # A source that others include is read by them, whatever it is called.

@@ -16,11 +16,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.archive i
     unpack_package,
     unpack_source_package,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import (
-    Cache,
-    sha256_of_file,
-    write_atomically,
-)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache
 from ansible_collections.rebootless.splice.plugins.module_utils._build.commands import Phases
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel_tree import (
     KernelTree,
@@ -30,6 +26,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel_tr
     string_in,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.vmlinux import VmlinuxImage
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 # Image packages as Debian names them, without debug symbols, unsigned copies and meta packages.
@@ -113,7 +110,7 @@ class DebianSource:
             version=image.version,
             origin=self.origin,
             source=self._cache.path("sources", name),
-            source_identity=f"{name} {sha256_of_file(source_file)}",
+            source_identity=f"{name} {disk.sha256_of_file(source_file)}",
             headers=root / "usr" / "src" / f"linux-headers-{release}",
             config=root / "boot" / f"config-{release}",
             vmlinuz=vmlinuz,
@@ -169,7 +166,7 @@ class DebianSource:
         with self._cache.lock(f"look/{file.parent.name}"), self._cache.making("look", file.parent.name) as directory:
             unpack_package(file, directory, leave_out=("./usr", "./lib"))
             build_id = VmlinuxImage(next(directory.glob("boot/vmlinuz-*"))).build_id
-        write_atomically(known, json.dumps(build_id).encode())
+        disk.replace(known, json.dumps(build_id).encode())
         return build_id
 
 
@@ -190,7 +187,7 @@ class DirectorySource:
             return None
         pairs = ((tree.source, self._given.source), (tree.headers, self._given.headers))
         same = all(Path(there) == Path(given).absolute() for there, given in pairs)
-        unchanged = sha256_of_file(tree.config) == sha256_of_file(self._given.config)
+        unchanged = disk.sha256_of_file(tree.config) == disk.sha256_of_file(self._given.config)
         return tree if same and unchanged else None
 
     def check(self, request: Request) -> str:

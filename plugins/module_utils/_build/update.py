@@ -17,12 +17,7 @@ from typing import AbstractSet as Set
 from typing import Any, Iterator, Sequence
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build import custom_code, embedded, findings, special
-from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import (
-    Cache,
-    sha256_of,
-    sha256_of_file,
-    write_atomically,
-)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache, sha256_of
 from ansible_collections.rebootless.splice.plugins.module_utils._build.commands import Phases
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compiler import Compiler
 from ansible_collections.rebootless.splice.plugins.module_utils._build.constants import EXCHANGE
@@ -55,6 +50,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.update_mo
     build_update_module,
     write_update_module,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.matcher import Matcher
 from ansible_collections.rebootless.splice.plugins.module_utils._common.program import Program
@@ -132,7 +128,7 @@ class Builder:
                 final = self._cache.path("builds", digest)
                 package = final / build.package.name if build.package else None
                 record = {"package": package.name if package else None, "facts": build.facts}
-                write_atomically(directory / _RESULT, json.dumps(record, sort_keys=True).encode())
+                disk.replace(directory / _RESULT, json.dumps(record, sort_keys=True).encode())
         return dataclasses.replace(build, package=package)
 
     def _begin(self, update: Update) -> tuple[Touched, str]:
@@ -149,7 +145,7 @@ class Builder:
 
     def _digest(self, update: Update, touched: Touched) -> str:
         """Names the build by all its inputs: the update, the kernel, the patched sources, the helper, and this code."""
-        sources = [sha256_of_file(Path(self._tree.source, file.path)) for file in touched.files]
+        sources = [disk.sha256_of_file(Path(self._tree.source, file.path)) for file in touched.files]
         patches = [word for patch in update.patches for word in (patch.name, patch.sha256)]
         return sha256_of(
             *("update", update.name, update.version, *update.cves),
@@ -167,7 +163,7 @@ class Builder:
         except (OSError, ValueError):
             return None
         package = directory / record["package"] if record["package"] else None
-        if package is not None and (not package.is_file() or sha256_of_file(package) != record["facts"]["digest"]):
+        if package is not None and (not package.is_file() or disk.sha256_of_file(package) != record["facts"]["digest"]):
             return None  # damaged: it is built anew
         return Build(digest, package, record["facts"], built=False)
 
@@ -336,7 +332,7 @@ class Builder:
         package = directory / package_name(update.name, update.version, tree.build_id)
         members = {program_member(object_name): program for object_name, program in programs.items()}
         package.write_bytes(make_package(manifest, {**files, **members}))
-        facts = {**facts, "digest": sha256_of_file(package), "size": package.stat().st_size}
+        facts = {**facts, "digest": disk.sha256_of_file(package), "size": package.stat().st_size}
         return Build(digest, package, facts, built=True)
 
 

@@ -119,6 +119,7 @@ class Batch:
             "deadline": self.deadline,
             "until": time.monotonic() + self.pace.begins_within,
             "task_files": self.run["task_files"],
+            "guard": guards.NAME.format(self.number),
         }
 
     def _closed(self, words: t.Mapping[str, Row], new: list[str], now: datetime.datetime) -> dict[str, windows.Opening]:

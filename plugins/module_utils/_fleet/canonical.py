@@ -8,12 +8,12 @@ keys, one blank of indentation for each level, ASCII, and a newline at the end.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 
@@ -27,35 +27,16 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def sha256_of_file(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file's content in hex.  Raises ``OSError``."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as stream:
-        for block in iter(lambda: stream.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def write(path: str | os.PathLike[str], content: bytes, mode: int = 0o644) -> None:
     """Writes a file so that a reader, also after a power cut, sees the old file or the whole new one.
 
     Raises ``RebootlessError`` (``not_writable``).
     """
     final = os.fspath(path)
-    directory = os.path.dirname(final) or "."
-    unfinished = os.path.join(directory, f".{os.path.basename(final)}.{os.getpid()}")
     try:
-        os.makedirs(directory, exist_ok=True)
-        with open(unfinished, "wb") as stream:
-            os.fchmod(stream.fileno(), mode)
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(unfinished, final)
-        _sync_directory(directory)
+        disk.replace(final, content, mode, sync=True)
+        _sync_directory(os.path.dirname(final) or ".")
     except OSError as error:
-        with contextlib.suppress(OSError):
-            os.unlink(unfinished)
         raise RebootlessError(
             "not_writable",
             f"{final} cannot be written: {error.strerror}.",

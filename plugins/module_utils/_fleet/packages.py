@@ -7,8 +7,8 @@ from __future__ import annotations
 import os
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet import canonical
 
 
 def package_of(piece: dict[str, t.Any]) -> str | None:
@@ -25,7 +25,7 @@ def package_of(piece: dict[str, t.Any]) -> str | None:
 def demand_file(path: str, sha256: str) -> None:
     """Raises ``RebootlessError`` code ``store_differs`` unless the file has this content."""
     try:
-        found = canonical.sha256_of_file(path)
+        found = disk.sha256_of_file(path)
         why = f"has the SHA-256 {found[:12]}…, not {sha256[:12]}…" if found != sha256 else ""
     except OSError as error:
         found, why = "", f"cannot be read: {error.strerror}"

@@ -14,14 +14,13 @@ Every file is replaced as a whole, so that a reader finds the old one or the new
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import time
 import typing as t
 import urllib.parse
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, outcomes
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 FORMAT = 1
@@ -143,15 +142,9 @@ def new_host(host: str, batch: int, piece: Row, run: Row) -> Row:
 
 
 def _replace(path: str, content: Row) -> None:
-    temporary = f"{path}.{os.getpid()}.new"
     try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(temporary, "w", encoding="utf-8") as file:
-            json.dump(content, file, sort_keys=True, separators=(",", ":"), default=str)
-        os.replace(temporary, path)
+        disk.replace(path, json.dumps(content, sort_keys=True, separators=(",", ":"), default=str).encode())
     except OSError as error:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
         raise RebootlessError(
             "not_writable",
             f"The controller cannot write {path}: {error.strerror}.",

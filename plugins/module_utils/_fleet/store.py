@@ -19,6 +19,7 @@ import fcntl
 import os
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet import canonical
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet.manifest import (
@@ -89,7 +90,7 @@ class Store:
         for name, row in manifest.files.items():
             path = self.path(manifest.name, manifest.version, name)
             try:
-                size, digest = os.stat(path).st_size, canonical.sha256_of_file(path)
+                size, digest = os.stat(path).st_size, disk.sha256_of_file(path)
             except OSError as error:
                 problems[name] = str(error.strerror)
                 continue

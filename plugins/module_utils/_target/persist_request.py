@@ -9,7 +9,12 @@ import os
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._target import armed, boot_record, preflight, prospects
+from ansible_collections.rebootless.splice.plugins.module_utils._target import (
+    armed,
+    boot_record,
+    prospects,
+    rights,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._target.debian_version import is_version
 from ansible_collections.rebootless.splice.plugins.module_utils._target.lock import host_lock
 from ansible_collections.rebootless.splice.plugins.module_utils._target.package import NAME
@@ -38,7 +43,7 @@ class Request(t.NamedTuple):
 
 def run(request: Request, check_mode: bool) -> dict:
     """The module's result; raises ``RebootlessError`` on a refusal."""
-    preflight.require_root()
+    rights.require_root()
     _check(request)
     act = {"present": _present, "absent": _absent, "armed": _armed, "disarmed": _disarmed}[request.state]
     # Check mode writes nothing, not even a lock file.

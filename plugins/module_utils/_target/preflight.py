@@ -9,7 +9,6 @@ for clear answers, early, without a trace on the host.
 
 from __future__ import annotations
 
-import os
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
@@ -25,16 +24,6 @@ def check(package: Package) -> None:
     """Raises ``RebootlessError`` for the first reason for which this host cannot take the package."""
     for step in CHECKS:
         step(package)
-
-
-def require_root() -> None:
-    if os.geteuid() != 0:
-        raise RebootlessError(
-            "not_root",
-            "Only root can look into the running kernel or change it.",
-            "Run the task as root (become: true).",
-            uid=os.geteuid(),
-        )
 
 
 def _arch(package: Package) -> None:

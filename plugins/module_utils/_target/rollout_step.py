@@ -14,7 +14,7 @@ import typing as t
 from ansible_collections.rebootless.splice.plugins.module_utils._common.checks import normalise
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.names import is_name
-from ansible_collections.rebootless.splice.plugins.module_utils._target import facts, sysfs
+from ansible_collections.rebootless.splice.plugins.module_utils._target import facts, rights, sysfs
 from ansible_collections.rebootless.splice.plugins.module_utils._target.lock import host_lock
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout_record import Records
 
@@ -179,21 +179,9 @@ def _run(step: Step) -> str:
         }
     if request.step in LOOKING:
         return steps[request.step](step)
-    _require_root()
+    rights.require_root()
     with host_lock(request.lock_timeout, LOCK.format(request.name)):
         return steps[request.step](step)
-
-
-def _require_root() -> None:
-    import os
-
-    if os.geteuid() != 0:
-        raise RebootlessError(
-            "not_root",
-            "Only root can look into the running kernel or change it.",
-            "Run the task as root (become: true).",
-            uid=os.geteuid(),
-        )
 
 
 def _host(request: Request) -> dict[str, t.Any]:

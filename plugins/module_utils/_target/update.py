@@ -18,6 +18,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target import (
     facts,
     loader,
     preflight,
+    rights,
     sysfs,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._target.lock import host_lock
@@ -68,7 +69,7 @@ class Update:
             ) from error
 
     def _run(self) -> dict:
-        preflight.require_root()
+        rights.require_root()
         self._identify()
         # Check mode writes nothing, not even a lock file.
         with contextlib.nullcontext() if self.check_mode else host_lock(self.request.lock_timeout):

@@ -9,9 +9,9 @@ import pathlib
 
 import pytest
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet import contribution
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.canonical import sha256_of_file
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet.store import Store
 from ansible_collections.rebootless.splice.tests.unit.fleet.packages import package
 from ansible_collections.rebootless.splice.tests.unit.fleet.samples import BUILD_ID, RELEASE
@@ -70,13 +70,15 @@ def test_everything_has_a_digest(store, options, tmp_path):
     assert manifest.fixed_in == {"linux": ["6.1.187-1"]}
     built, refused = manifest.kernel(BUILD_ID["50"]), manifest.kernel(BUILD_ID["47"])
     assert built["status"] == "built"
-    assert built["sha256"] == sha256_of_file(path) == sha256_of_file(store.path(NAME, VERSION, built["package"]))
+    assert (
+        built["sha256"] == disk.sha256_of_file(path) == disk.sha256_of_file(store.path(NAME, VERSION, built["package"]))
+    )
     assert (built["functions"], built["objects"], built["build_host"]) == (["unix_ioctl"], ["vmlinux"], "builder")
     assert (refused["status"], refused["code"], refused["findings"]) == ("refused", "unsafe_change", [FINDING])
     index = json.loads(pathlib.Path(store.root, "index.json").read_text())
     (row,) = index["updates"]
     assert (row["name"], row["manifest_sha256"]) == (NAME, manifest.sha256)
-    assert row["manifest_sha256"] == sha256_of_file(pathlib.Path(store.root, row["manifest"]))
+    assert row["manifest_sha256"] == disk.sha256_of_file(pathlib.Path(store.root, row["manifest"]))
     assert row["kernels"] == {"built": 1, "not_applicable": 0, "refused": 1, "failed": 0}
     store.verify(manifest)
 

@@ -39,6 +39,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.conso
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.initramfs import machine_archive
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.tools import run
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 LOOPBACK = "127.0.0.1"
@@ -103,10 +104,7 @@ class Machine:
 
     def _write_record(self, **changes: Any) -> None:
         facts = {**self.record(), **changes}
-        part = self._path("machine.json.part")
-        with open(part, "w", encoding="utf-8") as record:
-            json.dump(facts, record, indent=2, sort_keys=True)
-        os.replace(part, self._path("machine.json"))
+        disk.replace(self._path("machine.json"), json.dumps(facts, indent=2, sort_keys=True).encode())
 
     def pid(self) -> int | None:
         """The process of the machine, None if it does not run."""
@@ -209,9 +207,9 @@ class Machine:
         command += ["-accel", ACCELERATORS[spec.accelerator], "-cpu", "max"]
         command += ["-smp", str(spec.cpus), "-m", str(spec.memory_mib)]
         command += ["-kernel", spec.vmlinuz, "-initrd", "initrd.cpio", "-append", " ".join(arguments)]
-        for disk in ("root", "modules"):
-            command += ["-drive", f"file={disk}.qcow2,if=none,id={disk},cache=unsafe,discard=unmap"]
-            command += ["-device", f"virtio-blk-pci,drive={disk},serial={disk}"]
+        for name in ("root", "modules"):
+            command += ["-drive", f"file={name}.qcow2,if=none,id={name},cache=unsafe,discard=unmap"]
+            command += ["-device", f"virtio-blk-pci,drive={name},serial={name}"]
         forward = f"hostfwd=tcp:{LOOPBACK}:{port}-:{GUEST_SSH_PORT}"
         # restrict: the machine reaches nothing outside, only the forwarded port leads in
         command += ["-netdev", f"user,id=network,restrict=on,{forward}", "-device", "virtio-net-pci,netdev=network"]

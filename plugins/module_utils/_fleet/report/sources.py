@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import pathlib
 import typing as t
 import urllib.parse
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet.report import chain
 from ansible_collections.rebootless.splice.plugins.module_utils._fleet.report.fields import mapping, text
 
@@ -95,15 +95,7 @@ def write_answer(directory: str, host: str, answer: dict[str, t.Any]) -> None:
     if not answer["reachable"]:
         before = _json(path, [])
         answer = {**answer, "last": before if before.get("reachable") else before.get("last")}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write(path, json.dumps(answer, sort_keys=True).encode())
-
-
-def write(path: pathlib.Path, content: bytes) -> None:
-    """Writes a file so that readers see the old one or the whole new one."""
-    unfinished = path.with_name(f".{path.name[:200]}.{os.getpid()}")
-    unfinished.write_bytes(content)
-    os.replace(unfinished, path)
+    disk.replace(path, json.dumps(answer, sort_keys=True).encode())
 
 
 def _json(path: pathlib.Path, notes: list[str]) -> dict[str, t.Any]:
