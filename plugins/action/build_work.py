@@ -35,6 +35,8 @@ class ActionModule(ActionBase):
             return {"failed": True, **error.result()}
         hosts = answers.registered(task_vars["hostvars"], options["answers"])
         found = spread.survey({name: host.answer for name, host in hosts.items()})
+        if not found.kernels:
+            return {"failed": True, **_no_kernels(found.silent).result()}
         wanted = spread.unbuilt(found.kernels, manifest, options["again"])
         builders = options["build_hosts"]
         if options["build_answers"]:
@@ -49,6 +51,15 @@ class ActionModule(ActionBase):
             "uncovered": spread.uncovered(found.kernels, manifest),
             "text": words.build_lines(found, manifest, work),
         }
+
+
+def _no_kernels(silent):
+    return RebootlessError(
+        "no_host_answered",
+        "No host of the fleet said which kernel it runs, so there is nothing to build for.",
+        "See why the hosts do not answer, or give others in rebootless_targets.",
+        silent=silent,
+    )
 
 
 def _rows(kernels):

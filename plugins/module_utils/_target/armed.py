@@ -132,7 +132,7 @@ def _record(package: Package, plan: str, fixed_in: t.Iterable[str]) -> Record:
         build_id=kernel["build_id"],
         release=kernel["release"],
         fixed_in=sorted(set(fixed_in)),
-        armed_at=boot_record.now(),
+        armed_at=facts.wall_time(),
         plan=plan,
     )
 

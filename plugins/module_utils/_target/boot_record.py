@@ -10,14 +10,13 @@ nobody has confirmed yet.
 from __future__ import annotations
 
 import contextlib
-import datetime
 import hashlib
 import json
 import os
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._target import durable
+from ansible_collections.rebootless.splice.plugins.module_utils._target import durable, facts
 from ansible_collections.rebootless.splice.plugins.module_utils._target.package import HEX, NAME
 from ansible_collections.rebootless.splice.plugins.module_utils._target.store import SUFFIX, Store
 
@@ -69,17 +68,13 @@ class Record(t.NamedTuple):
     def with_boot(self, boot_id: str, outcome: str, **more: str) -> Record:
         """The record after a boot, or with another outcome of the boot that was written down last."""
         earlier = [boot for boot in self.boots if boot["boot_id"] != boot_id]
-        boot = {"boot_id": boot_id, "time": now(), "outcome": outcome, **more}
+        boot = {"boot_id": boot_id, "time": facts.wall_time(), "outcome": outcome, **more}
         return self._replace(boots=tuple([*earlier, boot][-MAX_BOOTS:]))
 
     def in_quarantine(self) -> Record:
         """The record after a boot that ended too early."""
         boots = [*self.boots[:-1], {**self.boots[-1], "outcome": CRASHED}] if self.boots else []
         return self._replace(state=QUARANTINED, boots=tuple(boots))
-
-
-def now() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def directory(store: Store) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import re
 import struct
+import time
 
 from ansible_collections.rebootless.splice.plugins.module_utils._target.installed_kernels import package_version
 
@@ -34,6 +35,11 @@ TAINTS = (
     "struct_randomized",
     "test",
 )
+
+
+def wall_time() -> str:
+    """Now in UTC, for people to read; nothing is decided by it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def release() -> str:

@@ -185,7 +185,7 @@ def _apply(step: Step, package: Package, times: list[int]) -> str:
         "build_id": facts.build_id(),
         "boot_id": facts.boot_id(),
         "step": rollout_record.APPLYING,
-        "begun": rollout_record.wall_time(),
+        "begun": facts.wall_time(),
         "applied_at": None,
         "deadline": request.deadline,
         "checks": [check for check in normalise(list(request.checks)) if check["kind"] in health.RUN],

@@ -106,7 +106,7 @@ def _gone(step: Step, record: dict[str, t.Any]) -> RebootlessError:
 def _confirmed(step: Step, record: dict[str, t.Any]) -> str:
     if record["step"] != rollout_record.CONFIRMED:
         record["step"] = rollout_record.CONFIRMED
-        record["confirmed"] = rollout_record.wall_time()
+        record["confirmed"] = facts.wall_time()
         record["outcome"] = {"state": CONFIRMED}
         step.save(record)
         step.records.drop_previous(step.name)

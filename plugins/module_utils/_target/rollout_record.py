@@ -107,11 +107,6 @@ def since_boot() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def wall_time() -> str:
-    """For people to read; nothing is decided by it."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-
-
 def missing_times(record: dict[str, t.Any]) -> list[int]:
     """The times of the soak at which not every check has been run yet."""
     names = {check["name"] for check in record["checks"]}
