@@ -214,6 +214,22 @@ def test_a_host_without_a_plan_is_what_the_store_has_for_its_kernel(
     assert states(made(rollout, answers))["new1"] == state
 
 
+def test_what_builds_remark_is_said_once_and_with_the_kernels(tmp_path: pathlib.Path) -> None:
+    rollout, _answers = sample.six(tmp_path)
+    path = next(tmp_path.glob("store/*/*/manifest.json"))
+    manifest = json.loads(path.read_text())
+    for kernel in manifest["kernels"]:
+        kernel["remarks"] = [{"code": "existing_objects", "sentence": "Only <new> sockets have it.", "details": {}}]
+    path.write_text(json.dumps(manifest))
+    report = made(rollout, None)
+    assert report["updates"][0]["remarks"] == [
+        {"sentence": "Only <new> sockets have it.", "releases": sorted(name for name, _ in sample.RELEASES.values())}
+    ]
+    page = render.as_html(report)
+    assert page.count("Only &lt;new&gt; sockets have it.") == 1
+    assert "What the builds remark" not in render.as_html(made(sample.six(tmp_path / "calm")[0], None))
+
+
 def test_a_later_plan_that_leaves_a_confirmed_host_out_does_not_hide_it(tmp_path: pathlib.Path) -> None:
     _first, _answers = sample.six(tmp_path)
     later = sample.Sample(

@@ -181,7 +181,17 @@ def _update(update: Update, table: list[dict[str, t.Any]]) -> dict[str, t.Any]:
         "version": update.version,
         "cves": update.cves,
         "states": words.count(row["updates"][update.name]["state"] for row in table),
+        "remarks": _remarks(update.manifest),
     }
+
+
+def _remarks(manifest: dict[str, t.Any]) -> list[dict[str, t.Any]]:
+    """What the builds of an update have to say to operators, each once, with the releases of which it is said."""
+    releases: dict[str, set[str]] = {}
+    for kernel in rows(manifest.get("kernels")):
+        for remark in rows(kernel.get("remarks")):
+            releases.setdefault(text(remark.get("sentence"), 400), set()).add(text(kernel.get("release"), 100))
+    return [{"sentence": said, "releases": sorted(found, key=natural)} for said, found in sorted(releases.items())]
 
 
 def _cves(updates: list[Update], table: list[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
