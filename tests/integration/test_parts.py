@@ -396,3 +396,19 @@ def test_a_jump_over_the_beginning_of_a_static_branch(builds, host):
     done(update(host, name="begins", state="reversed"))
     assert code("-p") == plain["-p"]
     host.run("modprobe -r libceph")
+
+
+def test_a_branch_begins_as_its_key_is_and_not_as_it_was_compiled(builds, host):
+    """The key is on from the start; compiled for one that is off the branch is a nop, and the kernel expects a jump."""
+    features = "/sys/kernel/debug/sched/features"
+    old = "if (sched_feat(RT_PUSH_IPI)) {"
+    new = "if (static_key_false(&sched_feat_keys[__SCHED_FEAT_RT_PUSH_IPI])) {"
+    assert "RT_PUSH_IPI" in host.out(f"cat {features}").split()
+    done(update(host, builds.update(host.release, "feature", Edit("kernel/sched/rt.c", old, new))))
+    try:
+        for flag in ("NO_RT_PUSH_IPI", "RT_PUSH_IPI"):
+            host.run(f"echo {flag} > {features}")
+            assert flag in host.out(f"cat {features}").split()
+    finally:
+        host.run(f"echo RT_PUSH_IPI > {features}")
+    done(update(host, name="feature", state="reversed"))
