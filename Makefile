@@ -121,6 +121,7 @@ test:  ## all tests
 	$(MAKE) --no-print-directory test-unit
 	$(MAKE) --no-print-directory test-gates
 	$(MAKE) --no-print-directory test-integration
+	$(MAKE) --no-print-directory test-fleet FAULTS="-m quick"
 
 .PHONY: test-unit
 test-unit: $(VENV)/dev.stamp | $(TREE)  ## unit tests, with objects that gcc makes
