@@ -116,6 +116,8 @@ def test_a_header_of_the_vdso_may_change_what_the_vdso_leaves_alone(build):
          "generated_source_changes"),
         (Edit("arch/x86/include/asm/vdso/processor.h", "rep_nop();", "rep_nop();\n\trep_nop();"),
          "vdso_not_supported"),
+        # A unit of the kernel, and a part of what prepares another kernel.
+        (Edit("lib/crypto/sha256.c", "sctx->count += len;", "sctx->count += len + 1;"), "embedded_code_not_supported"),
     ],
 )  # fmt: skip
 def test_headers_of_what_cannot_be_exchanged_are_refused_by_name(build, edit, code):

@@ -85,11 +85,11 @@ def make(source, build, target, path, options):
     (build / target).with_name(f".{name}.cmd").write_text(text)
 
 
-def check(tree, tmp_path, new, reached=REACHED):
-    """What comes of a patch that makes ``new`` of the header."""
-    (tmp_path / "a").write_text(HEADER)
+def check(tree, tmp_path, new, reached=REACHED, path="h.h"):
+    """What comes of a patch that makes ``new`` of the header, or of the file ``path``."""
+    (tmp_path / "a").write_text({**SOURCES, "h.h": HEADER}[path])
     (tmp_path / "b").write_text(new)
-    command = ["diff", "-u", "--label", "a/h.h", "--label", "b/h.h", "a", "b"]
+    command = ["diff", "-u", "--label", f"a/{path}", "--label", f"b/{path}", "a", "b"]
     diff = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True).stdout
     (tmp_path / "fix.patch").write_bytes(diff)
     files = apply_patches([read_patch(str(tmp_path / "fix.patch"))], Path(tree.source))
@@ -171,6 +171,29 @@ def test_nothing_is_made_for_a_patch_that_no_embedded_source_includes(tree, tmp_
     check(tree, tmp_path, replaced("USED 3", "USED 4"), reached=[])
 
 
-def test_sources_are_told_from_what_lies_beside_them():
+def test_sources_are_told_from_what_lies_beside_them(tmp_path):
     paths = [f"{VDSO}/a.c", f"{VDSO}/b.lds.S", f"{VDSO}/extable.h", "arch/x86/entry/entry_64.S", f"{PURGATORY}/p.c"]
-    assert embedded.sources_among(paths) == [f"{VDSO}/a.c", f"{VDSO}/b.lds.S", f"{PURGATORY}/p.c"]
+    assert embedded.sources_among(tmp_path, paths) == [f"{VDSO}/a.c", f"{VDSO}/b.lds.S", f"{PURGATORY}/p.c"]
+
+
+def test_a_source_that_lies_elsewhere_is_known_by_the_rule_for_it(tmp_path):
+    (tmp_path / PURGATORY).mkdir(parents=True)
+    (tmp_path / PURGATORY / "Makefile").write_text(
+        "$(obj)/sha.o: $(srctree)/lib/sha.c FORCE\n\t$(call if_changed_rule,cc_o_c)\n"
+        "FLAGS += -I$(srctree)/lib/other.c\n"
+    )
+    paths = ["lib/sha.c", "lib/sha.h", "lib/other.c", f"{PURGATORY}/p.c"]
+    assert embedded.sources_among(tmp_path, paths) == ["lib/sha.c", f"{PURGATORY}/p.c"]
+
+
+def test_a_source_of_embedded_code_that_is_patched_itself_is_refused(tree, tmp_path):
+    new = SOURCES["lib/sha.c"].replace("return unused(x)", "return -unused(x)")
+    with pytest.raises(RebootlessError) as caught:
+        check(tree, tmp_path, new, ["lib/sha.c"], "lib/sha.c")
+    assert (caught.value.code, caught.value.details["file"]) == ("embedded_code_not_supported", "lib/sha.c")
+    assert caught.value.sentence.startswith("The patch changes lib/sha.c; that is a part of")
+
+
+def test_what_embedded_code_leaves_out_of_such_a_source_is_no_reason(tree, tmp_path):
+    new = f"{SOURCES['lib/sha.c']}#ifndef PURGATORY\nint elsewhere;\n#endif\n"
+    check(tree, tmp_path, new, ["lib/sha.c"], "lib/sha.c")

@@ -9,9 +9,11 @@ them all that they need; what it saves beside each file says how that was made, 
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import posixpath
+import re
 from pathlib import Path
 from typing import AbstractSet as Set
 from typing import Iterable, NamedTuple, Sequence
@@ -35,6 +37,8 @@ _KINDS = (
     ),
 )
 _DIRECTORIES = tuple(directory for directory, _code, _what in _KINDS)
+# A rule of Kbuild's for a source that lies elsewhere: "$(obj)/sha256.o: $(srctree)/lib/crypto/sha256.c FORCE".
+_RULE = re.compile(r"^\$\(obj\)/\S+:.*?\$\(srctree\)/(\S+)", re.MULTILINE)
 
 
 class Made(NamedTuple):
@@ -44,16 +48,25 @@ class Made(NamedTuple):
     read: frozenset[str]
 
 
-def sources_among(paths: Iterable[str]) -> list[str]:
-    """Those of ``paths`` that may be sources of embedded code."""
-    return [path for path in paths if path.startswith(_DIRECTORIES) and path.endswith(SOURCE_SUFFIXES)]
+def sources_among(source: Path, paths: Iterable[str]) -> list[str]:
+    """Those of ``paths`` in the kernel's ``source`` that may be sources of embedded code."""
+    elsewhere = _elsewhere(source)
+    inside = (path for path in paths if path.endswith(SOURCE_SUFFIXES))
+    return [path for path in inside if path.startswith(_DIRECTORIES) or path in elsewhere]
+
+
+@functools.lru_cache(maxsize=1)
+def _elsewhere(source: Path) -> frozenset[str]:
+    """Sources that embedded code has together with other code."""
+    rules = (file for directory in _DIRECTORIES for file in Path(source, directory).rglob("Makefile"))
+    return frozenset(path for file in rules for path in _RULE.findall(file.read_text(encoding="utf-8")))
 
 
 def check(tree: KernelTree, narrower: Narrower, paths: Sequence[str], files: Sequence[PatchedFile], jobs: int) -> None:
     """Raises ``RebootlessError`` (``vdso_not_supported``, ``embedded_code_not_supported``) if one of ``files``, the
     patched ones, changes embedded code, or if nobody knows.
 
-    ``paths`` are the sources of embedded code that may include one of them.
+    ``paths`` are the sources of embedded code that may be or include one of them.
     """
     if not paths:
         return
@@ -70,20 +83,23 @@ def check(tree: KernelTree, narrower: Narrower, paths: Sequence[str], files: Seq
     asked = [row.command for row in made if added or row.read & patched]
     changed = narrower.first_differing(asked)
     if changed is not None:
-        raise refusal(_below(tree, changed.source), changed.target)
+        path = _below(tree, changed.source)
+        raise refusal(path, changed.target, through=path not in patched)
 
 
-def refusal(path: str, target: str = "", unknown: str = "") -> RebootlessError:
+def refusal(path: str, target: str = "", unknown: str = "", through: bool = True) -> RebootlessError:
     """The refusal of a patch for the embedded source ``path``, from which Kbuild makes ``target``.
 
-    ``unknown`` says why nobody knows whether it changes.
+    ``unknown`` says why nobody knows whether it changes; ``through``: not it is patched, but what it includes.
     """
     place = posixpath.normpath(target or path)
-    code, what = next((code, what) for directory, code, what in _KINDS if place.startswith(directory))
+    # What lies elsewhere is in none of the directories; the last kind is for whatever is not mapped into processes.
+    code, what = next(((code, what) for where, code, what in _KINDS if place.startswith(where)), _KINDS[-1][1:])
     verb, because = ("may change", f" ({unknown.rstrip('.')})") if unknown else ("changes", "")
+    how = " through a file that it includes" if through else ""
     return RebootlessError(
         code,
-        f"The patch {verb} {path} through a file that it includes{because}; that is a part of {what}.",
+        f"The patch {verb} {path}{how}{because}; that is a part of {what}.",
         "Reboot into a fixed kernel for this fix.",
         file=path,
     )

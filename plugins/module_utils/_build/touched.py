@@ -75,7 +75,7 @@ def look(tree: KernelTree, patches: Sequence[Patch], jobs: int) -> Touched:
             reached[path] = include_graph(tree, jobs).reached_from([path])
             unit = tree.units.unit_of(path)
             verdict = [unit] if unit is not None else []
-            others = [*_through(tree, path, reached[path]), *embedded.sources_among(reached[path])]
+            others = [*_through(tree, path, reached[path]), *embedded.sources_among(source, reached[path])]
             if not verdict and not others and kind != "added":
                 verdict = _not_included(path, reached[path], source)
         if isinstance(verdict, NotApplicable) and not (kind == "added" and verdict.code == "not_built"):
@@ -107,13 +107,14 @@ def _gathered(
     mine = {unit.name: unit for file in files for unit in own[file.path]}
     through = {unit.name: unit for path, found in reached.items() for unit in _through(tree, path, found)}
     everything = set().union(*reached.values())
+    source = Path(tree.source)
     if reached:
-        generated.check(Path(tree.source), sorted(reached), include_graph(tree, 1).direct(reached))
+        generated.check(source, sorted(reached), include_graph(tree, 1).direct(reached))
     return Touched(
         files=tuple(files),
         own=tuple(mine[name] for name in sorted(mine)),
         through=tuple(through[name] for name in sorted(through) if name not in mine),
-        embedded=tuple(sorted(embedded.sources_among(everything))),
+        embedded=tuple(sorted(embedded.sources_among(source, everything.union(own)))),
         reached=frozenset(everything),
         not_applicable=tuple(skipped),
     )

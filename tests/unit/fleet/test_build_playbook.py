@@ -34,5 +34,5 @@ def test_a_fleet_of_which_nobody_answers_is_no_success(tmp_path: pathlib.Path) -
         check=False,
     )
     assert done.returncode == 2, done.stdout
-    assert '"code": "no_host_answered"' in done.stdout
+    assert "no_host_answered" in done.stdout
     assert "Connection refused" in done.stdout
