@@ -223,7 +223,10 @@ def test_what_builds_remark_is_said_once_and_with_the_kernels(tmp_path: pathlib.
     path.write_text(json.dumps(manifest))
     report = made(rollout, None)
     assert report["updates"][0]["remarks"] == [
-        {"sentence": "Only <new> sockets have it.", "releases": sorted(name for name, _ in sample.RELEASES.values())}
+        {
+            "sentence": "Only <new> sockets have it.",
+            "releases": sorted(name for name, _version in sample.RELEASES.values()),
+        }
     ]
     page = render.as_html(report)
     assert page.count("Only &lt;new&gt; sockets have it.") == 1
