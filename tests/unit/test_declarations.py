@@ -10,6 +10,7 @@ import pytest
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.declarations import (
     Comparer,
+    _aligned,
     split,
 )
 
@@ -119,3 +120,30 @@ def test_a_use_by_what_counts_makes_a_declaration_count(verdict):
     text = WHOLE.replace("return live(u);", "return live(u) + middle((void *)u);")
     assert not verdict("return u->a; }", "return u->a + 1; }", text)
     assert not verdict("struct unused { int a;", "struct unused { int b; int a;", text)
+
+
+@pytest.mark.parametrize(
+    ("pre", "post"),
+    [
+        ("int a;\nint b;", "int a;\nint a;\nint b;"),  # what is common before overlaps what is common after
+        ("int a;\nint b;", "int b;"),
+        ("int a;\n#pragma b\nint c;", "int a;\n#pragma bc\nint c;"),
+        ("int a;\n#pragma b", "int a;\n#pragma bc"),
+        ("int a;\nint b", "int a;\nint b;"),
+        ('char *a = ";";\nint b;', 'char *a = ";;";\nint b;'),
+        ("struct a { int b; };\nint c;", "struct a { int b; } d;\nint c;"),
+        ("int a;", ""),
+    ],
+)
+def test_what_two_sources_begin_and_end_with_is_found_by_declarations(pre, post):
+    for one, other in ((pre, post), (post, pre)):
+        before, ours, theirs, after = _aligned(one.encode(), other.encode())
+        assert before + ours + after == list(split(one.encode()))
+        assert before + theirs + after == list(split(other.encode()))
+
+
+def test_what_two_sources_have_in_common_is_read_once():
+    other = HEADER.replace("return leaf(u) + 1;", "return leaf(u) + 2;")
+    before, [ours], [theirs], after = _aligned(HEADER.encode(), other.encode())
+    assert (len(before), len(after)) == (10, 1)
+    assert ours.replace(b"1", b"2") == theirs

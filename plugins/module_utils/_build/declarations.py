@@ -9,6 +9,7 @@ their name is used by what counts; everything else counts always, also what is n
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import re
 from typing import Iterator
@@ -16,6 +17,7 @@ from typing import Iterator
 _TOKEN = re.compile(rb'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|^#[^\n]*|[{};]', re.MULTILINE)
 _IDENTIFIER = re.compile(rb"[A-Za-z_]\w*")
 _ATTRIBUTE = re.compile(rb"\b__attribute__\s*\(")
+_PARENTHESIS = re.compile(rb"[()]")
 # With one of these even an unused declaration may leave something in the object.
 TRACE = re.compile(
     rb"\b(?:__)?(?:asm|used|retain|constructor|destructor|alias|weak|weakref|ifunc|symver|externally_visible)(?:__)?\b"
@@ -58,14 +60,24 @@ class Comparer:
         """Whether both certainly compile to the same code and data."""
         if pre == post:
             return True
-        ours, theirs = list(split(pre)), list(split(post))
+        before, ours, theirs, after = _aligned(pre, post)
         differing = set(ours) ^ set(theirs)
         if any(self._declaration(text).names is None for text in differing):
             return False
-        return self._living(ours) == self._living(theirs)
+        all_ours = [*before, *ours, *after]
+        living, used = self._living(all_ours)
+        if living.isdisjoint(range(len(before), len(before) + len(ours))) and self._unused(theirs, used):
+            return True  # what counts is the same, and stands in the same order
+        all_theirs = [*before, *theirs, *after]
+        others, _used = self._living(all_theirs)
+        return [all_ours[index] for index in sorted(living)] == [all_theirs[index] for index in sorted(others)]
 
-    def _living(self, declarations: list[bytes]) -> list[bytes]:
-        """Those that count, in their order."""
+    def _unused(self, declarations: list[bytes], used: set[bytes]) -> bool:
+        named = (self._declaration(text).names for text in declarations)
+        return all(names is not None and used.isdisjoint(names) for names in named)
+
+    def _living(self, declarations: list[bytes]) -> tuple[set[int], set[bytes]]:
+        """The indices of those that count, and all identifiers in them."""
         by_name: dict[bytes, list[int]] = {}
         waiting = []
         for index, text in enumerate(declarations):
@@ -83,7 +95,7 @@ class Comparer:
             for name in new & by_name.keys():
                 waiting += [index for index in by_name[name] if index not in living]
                 living.update(by_name[name])
-        return [declarations[index] for index in sorted(living)]
+        return living, used
 
     def _declaration(self, text: bytes) -> _Declaration:
         known = self._known.get(text)
@@ -96,10 +108,51 @@ class Comparer:
         return known
 
 
+def _aligned(pre: bytes, post: bytes) -> tuple[list[bytes], list[bytes], list[bytes], list[bytes]]:
+    """The declarations of two sources: those before the first difference, those of ``pre`` and those of ``post`` in the
+    middle, and those after the last difference.
+
+    Two versions of a header are mostly the same text, so little of ``post`` has to be read.
+    """
+    ours, ends = [], []
+    for text, end in _parts(pre):
+        ours.append(text)
+        ends.append(end)
+    same = _common(pre, post)
+    # A declaration that ends just where the difference begins may go on in the other one.
+    first = bisect.bisect_left(ends, same)
+    tail = _common(pre[same:][::-1], post[same:][::-1])
+    moved = len(pre) - len(post)
+    theirs = []
+    for text, end in _parts(post, ends[first - 1] if first else 0):
+        theirs.append(text)
+        last = bisect.bisect_left(ends, end + moved)
+        if end >= len(post) - tail and last < len(ends) and ends[last] == end + moved:
+            return ours[:first], ours[first : last + 1], theirs, ours[last + 1 :]
+    return ours[:first], ours[first:], theirs, []
+
+
+def _common(one: bytes, other: bytes) -> int:
+    """How many bytes both begin with."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
 def split(source: bytes) -> Iterator[bytes]:
     """The top-level declarations of a preprocessed source, and directives that are left in it, each for itself."""
-    start = depth = first_brace = 0
-    for match in _TOKEN.finditer(source):
+    return (text for text, _end in _parts(source))
+
+
+def _parts(source: bytes, start: int = 0) -> Iterator[tuple[bytes, int]]:
+    """The same from ``start``, where one ended, with the place where each ends."""
+    depth = first_brace = 0
+    for match in _TOKEN.finditer(source, start):
         token = source[match.start()]
         if token == 0x7B:  # {
             if not depth:
@@ -108,19 +161,19 @@ def split(source: bytes) -> Iterator[bytes]:
         elif token == 0x7D:  # }
             depth -= 1
             if not depth and is_function(source[start:first_brace]):
-                yield source[start : match.end()].strip()
+                yield source[start : match.end()].strip(), match.end()
                 start = match.end()
         elif token == 0x3B and not depth:  # ;
-            yield source[start : match.end()].strip()
+            yield source[start : match.end()].strip(), match.end()
             start = match.end()
         elif token == 0x23 and not depth:  # a directive
             if source[start : match.start()].strip():
                 continue  # inside a declaration: it stays a part of it
-            yield match.group()
+            yield match.group(), match.end()
             start = match.end()
     rest = source[start:].strip()
     if rest:
-        yield rest
+        yield rest, len(source)
 
 
 def is_function(head: bytes) -> bool:
@@ -137,11 +190,18 @@ def without_attributes(text: bytes) -> bytes:
         if match.start() < at:
             continue
         parts.append(text[at : match.start()])
-        depth, at = 1, match.end()
-        while depth and at < len(text):
-            depth += {0x28: 1, 0x29: -1}.get(text[at], 0)
-            at += 1
+        at = _closing(text, match.end())
     return b"".join(parts) + b" " + text[at:]
+
+
+def _closing(text: bytes, start: int) -> int:
+    """Where what was opened before ``start`` is closed again: behind its parenthesis, or at the end of ``text``."""
+    depth = 1
+    for match in _PARENTHESIS.finditer(text, start):
+        depth += 1 if match.group() == b"(" else -1
+        if not depth:
+            return match.end()
+    return len(text)
 
 
 def names_of(text: bytes) -> tuple[bytes, ...] | None:
@@ -205,7 +265,7 @@ def _declared(plain: bytes) -> tuple[bytes, ...] | None:
 def _outside(text: bytes) -> bytes:
     """What stands outside of parentheses."""
     parts, depth, at = [], 0, 0
-    for match in re.finditer(rb"[()]", text):
+    for match in _PARENTHESIS.finditer(text):
         if not depth:
             parts.append(text[at : match.start()])
         depth += 1 if match.group() == b"(" else -1
@@ -216,7 +276,7 @@ def _outside(text: bytes) -> bytes:
 def _closes(rest: bytes) -> bool:
     """Whether ``rest`` is one pair of parentheses with something inside that is no lone name, and the end."""
     depth = 0
-    for match in re.finditer(rb"[()]", rest):
+    for match in _PARENTHESIS.finditer(rest):
         depth += 1 if match.group() == b"(" else -1
         if not depth:
             inside = rest[1 : match.start()].strip()
