@@ -151,7 +151,7 @@ def test_document_has_a_row_for_each_entry(manifest):
     rows = [row("CVE-1", "automatic", "one"), row("CVE-3", "custom", "a|b")]
     text = report.markdown({**report.describe(manifest, rows), "rows": rows})
     assert "**automatic 1, custom 1, not applicable 0, failed 0 of 2**: 50.0 % of the applicable ones" in text
-    assert "1 of the 3 entries have no result yet" in text
+    assert "1 of the 3 entries has no result yet" in text
     assert "| CVE-3 | a <b>fix</b> | vmlinux | custom code needed (`x`) | a\\|b |" in text
 
 
