@@ -233,7 +233,7 @@ static const char *bad_symbols(const struct rbl_object *object, const struct mod
 		const struct rbl_fixup *fixup = object->fixups + i;
 		u32 width = rbl_field_width(fixup->type);
 
-		if (!width || fixup->type >= RBL_INDIRECT_PC32)
+		if (!width || fixup->type == RBL_INDIRECT_PC32)
 			reason = "a fixup of unknown type";
 		else if (!inside(module, fixup->where, width, 1))
 			reason = "a fixup outside of the module";

@@ -2,12 +2,19 @@
 /* The fields of replacement code that only the helper module can fill in: what they refer to is not exported. */
 #include <linux/jump_label.h>
 #include <linux/mm.h>
+#include <linux/uaccess.h>
 
 #include "internal.h"
 
 static bool is_relative(u32 type)
 {
 	return type == RBL_PC8 || type == RBL_PC32 || type == RBL_PC64;
+}
+
+/* A constant that the boot writes into the kernel's code, but not into a module's: the value of a variable. */
+static bool is_copy(u32 type)
+{
+	return type == RBL_COPY64 || type == RBL_COPY8;
 }
 
 static bool fits(u32 type, u64 value)
@@ -30,6 +37,19 @@ static u64 field_value(const struct rbl_fixup *fixup, u64 symbol)
 	return symbol + fixup->addend - (is_relative(fixup->type) ? (unsigned long)fixup->where : 0);
 }
 
+/* What is to stand in the field of a matched part; false if the variable of a constant cannot be read. */
+static bool matched_value(const struct rbl_part *part, const struct rbl_fixup *fixup, u64 *value)
+{
+	u64 variable;
+
+	*value = field_value(fixup, part->result.values[fixup->symbol]);
+	if (!is_copy(fixup->type))
+		return true;
+	variable = *value;
+	*value = 0;
+	return !copy_from_kernel_nofault(value, (void *)(unsigned long)variable, rbl_field_width(fixup->type));
+}
+
 /*
  * Whether the field still holds what the module loader left there: the value
  * for an undefined weak symbol (0), or for an exported one of the same name.
@@ -42,6 +62,10 @@ static bool is_loaders(const struct rbl_part *part, const struct rbl_fixup *fixu
 	u32 i, width = rbl_field_width(fixup->type);
 	u64 value = field_value(fixup, 0);
 
+	if (is_copy(fixup->type)) {	/* no relocation: the compiler's own bytes */
+		value = fixup->type == RBL_COPY64 ? RBL_CONSTANT64 : RBL_CONSTANT8;
+		return !memcmp(fixup->where, &value, width);
+	}
 	if (!memcmp(fixup->where, &value, width))
 		return true;
 	for (i = lookup->first[fixup->symbol]; i < lookup->first[fixup->symbol + 1]; i++) {
@@ -61,7 +85,7 @@ static bool takes_sealed_address(const struct rbl_part *part, const struct rbl_f
 {
 	s64 start = is_relative(fixup->type) ? -(s64)rbl_field_width(fixup->type) : 0;
 
-	return fixup->addend == start && !rbl_arch_is_branch(fixup->where) &&
+	return fixup->addend == start && !is_copy(fixup->type) && !rbl_arch_is_branch(fixup->where) &&
 	       rbl_arch_is_sealed((const void *)(unsigned long)part->result.values[fixup->symbol]);
 }
 
@@ -70,11 +94,12 @@ static int check_fixup(struct rbl_record *record, const struct rbl_part *part, c
 	const void *program = part->object->program;
 	const struct rbl_header *header = program;
 	const struct rbl_symbol *symbols = program + header->symbols.offset;
-	bool fit = fits(fixup->type, field_value(fixup, part->result.values[fixup->symbol]));
-
 	bool sealed = takes_sealed_address(part, fixup);
+	u64 value;
+	bool readable = matched_value(part, fixup, &value);
+	bool fit = fits(fixup->type, value);
 
-	if (fit && !sealed && is_loaders(part, fixup))
+	if (readable && fit && !sealed && is_loaders(part, fixup))
 		return 0;
 	rbl_fact(record, "symbol: %s\n", rbl_string(program, symbols[fixup->symbol].name));
 	rbl_fact(record, "address: 0x%lx\n", (unsigned long)fixup->where);
@@ -82,7 +107,8 @@ static int check_fixup(struct rbl_record *record, const struct rbl_part *part, c
 		return rbl_refuse(record, RBL_RELOC_OVERFLOW);
 	if (sealed)
 		return rbl_refuse(record, RBL_SEALED_FUNCTION);
-	rbl_fact(record, "reason: a fixup lies in code that the kernel itself has rewritten\n");
+	rbl_fact(record, "reason: %s\n", readable ? "a fixup lies in code that the kernel itself has rewritten" :
+						  "the variable of a constant cannot be read");
 	return rbl_refuse(record, RBL_BAD_UPDATE);
 }
 
@@ -114,8 +140,9 @@ int rbl_write_fixups(struct rbl_record *record, struct rbl_part *part)
 	for (i = 0; i < object->n_fixups; i++) {
 		const struct rbl_fixup *fixup = object->fixups + i;
 		u32 width = rbl_field_width(fixup->type);
-		u64 value = field_value(fixup, part->result.values[fixup->symbol]);
+		u64 value;
 
+		matched_value(part, fixup, &value);	/* check_fixup() has seen that it can be read */
 		memcpy(part->fields + i, fixup->where, width);
 		rbl_kernel(text_poke)(fixup->where, &value, width);
 	}

@@ -20,7 +20,7 @@ struct jump_entry;
 /* A field of the update module that the helper fills in when the part's object is matched. */
 struct rbl_fixup {
 	void *where;
-	u32 type;	/* enum rbl_reloc_type, never RBL_INDIRECT_PC32 */
+	u32 type;	/* enum rbl_reloc_type, never RBL_INDIRECT_PC32; RBL_COPY64 and RBL_COPY8 hold what is read when it is filled in */
 	u32 symbol;	/* index in the part's match program; flagged RBL_SYMBOL_NEEDED there */
 	s64 addend;
 };

@@ -12,6 +12,7 @@ import types
 import pytest
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.assembler import Listing
+from ansible_collections.rebootless.splice.plugins.module_utils._build.contents import COPY8, COPY64
 from ansible_collections.rebootless.splice.plugins.module_utils._build.exports import Export
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import ObjectFile
 from ansible_collections.rebootless.splice.plugins.module_utils._build.opcodes import NOPS
@@ -25,6 +26,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 from ansible_collections.rebootless.splice.plugins.module_utils._common.program import (
     SECTION_TEXT,
     SYMBOL_GLOBAL,
+    SYMBOL_LOCAL,
     Program,
 )
 from ansible_collections.rebootless.splice.tests.unit.differencing.compiled import FIXTURES, object_file, unit_change
@@ -37,9 +39,9 @@ EXPORTS["use"] = Export("use", 1, "vmlinux", "EXPORT_SYMBOL_GPL", "USERS")
 EXPORTS["pv_ops"] = Export("pv_ops", 1, "vmlinux", "EXPORT_SYMBOL", "")
 
 
-def made(*constructs, exports=None):
+def made(*constructs, exports=None, version="6.1.176-1"):
     changes = [unit_change(construct) for construct in constructs]
-    replacement = make_replacement(changes, "6.1.176-1", EXPORTS if exports is None else exports)
+    replacement = make_replacement(changes, version, EXPORTS if exports is None else exports)
     return types.SimpleNamespace(changes=changes, builder=replacement.parts[0].builder, replacement=replacement)
 
 
@@ -304,6 +306,40 @@ def test_an_address_in_an_alternative_that_only_the_helper_could_resolve_is_refu
 def test_an_fentry_call_that_no_module_can_make_is_refused():
     exports = {name: export for name, export in EXPORTS.items() if name != "__fentry__"}
     assert refusal("changed_function", exports=exports).code == "unresolvable_field"
+
+
+def test_constants_that_the_boot_wrote_are_written_by_the_helper(tmp_path):
+    found = made("runtime_constant", version="6.12.107-1")
+    program = Program(found.replacement.parts[0].program)
+    written_by_helper = {
+        (where.label, field.target, field.fixup_type, where.data[field.offset : field.offset + size])
+        for where, field in found.replacement.fixups
+        if (size := {COPY64: 8, COPY8: 1}.get(field.fixup_type))
+    }
+    dummy = (0x0123456789ABCDEF).to_bytes(8, "little")
+    assert written_by_helper == {
+        ("looks_up.rbl", "hash_table", COPY64, dummy),
+        ("looks_up.rbl", "shown_shift", COPY8, b"\x0c"),
+        ("is_user.rbl", "USER_PTR_MAX", COPY64, dummy),
+        ("other_variable.rbl", "other_table", COPY64, dummy),
+    }
+    kinds = {
+        f.target: program.symbols[f.symbol].kind for c, f in found.replacement.fixups if f.fixup_type in (COPY64, COPY8)
+    }
+    assert (kinds["USER_PTR_MAX"], kinds["shown_shift"], kinds["hash_table"]) == (
+        SYMBOL_GLOBAL,
+        SYMBOL_GLOBAL,
+        SYMBOL_LOCAL,
+    )
+    assert not any(c.section.startswith("runtime_") for c in found.replacement.chunks)
+    write_update_module(tmp_path, IDENTITY, found.replacement, KMOD)
+    assert ", RBL_COPY8, " in (tmp_path / "update.c").read_text()
+
+
+def test_a_constant_that_no_boot_wrote_is_refused():
+    with pytest.raises(RebootlessError) as refused:
+        made("new_runtime_constant", version="6.12.107-1")
+    assert (refused.value.code, refused.value.details["target"]) == ("unsupported_reference", "table")
 
 
 def test_an_unknown_section_is_refused_by_name():

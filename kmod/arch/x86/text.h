@@ -10,6 +10,10 @@
 #define RBL_WRITE_SIZE 9	/* most: a static branch may begin at the jump's last byte */
 #define RBL_WRITE_PHASES 3	/* in which a jump is written, all CPUs synchronised after each */
 
+/* What the compiler puts where the boot is to write a constant: arch/x86/include/asm/runtime-const.h. */
+#define RBL_CONSTANT64 0x0123456789abcdefULL
+#define RBL_CONSTANT8 12
+
 struct jump_entry;
 
 /* A jump over running text. */

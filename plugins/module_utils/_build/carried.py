@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.contents import FIELD_TYPES
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import RELOCATION_TYPES
 from ansible_collections.rebootless.splice.plugins.module_utils._build.pieces import Piece
 from ansible_collections.rebootless.splice.plugins.module_utils._build.program import ProgramBuilder
@@ -27,6 +28,21 @@ class Field:
 
     size = property(lambda self: RELOCATION_TYPES[self.type][1])
     type_name = property(lambda self: RELOCATION_TYPES[self.type][0])
+    fixup_type = property(lambda self: FIELD_TYPES[self.type])
+
+
+@dataclasses.dataclass(frozen=True)
+class Constant:
+    """Bytes of a chunk that the boot would have made the value of the variable ``target``.
+
+    ``fixup_type`` is of ``enum rbl_reloc_type``, ``symbol`` that of the variable in the part's match program.
+    """
+
+    offset: int
+    fixup_type: int
+    target: str
+    symbol: int
+    addend: int = 0
 
 
 @dataclasses.dataclass(eq=False)
@@ -50,6 +66,7 @@ class Chunk:
     object_name: str = ""
     piece: Piece | None = None
     never_returns_at: list[int] = dataclasses.field(default_factory=list)  # ends of calls that do not come back
+    constants: list[Constant] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +115,7 @@ class Part:
     hooks: list[HookRow] = dataclasses.field(default_factory=list)
     handed_out: list[str] = dataclasses.field(default_factory=list)  # new functions whose address objects may hold
     jump_entries: list[Chunk] = dataclasses.field(default_factory=list)
-    fixups: list[tuple[Chunk, Field]] = dataclasses.field(default_factory=list)
+    fixups: list[tuple[Chunk, Field | Constant]] = dataclasses.field(default_factory=list)
 
     @functools.cached_property
     def program(self) -> bytes:
@@ -130,7 +147,7 @@ class Replacement:
         return [row for part in self.parts for row in part.functions]
 
     @property
-    def fixups(self) -> list[tuple[Chunk, Field]]:
+    def fixups(self) -> list[tuple[Chunk, Field | Constant]]:
         """The fields that the helper writes, of all parts."""
         return [fixup for part in self.parts for fixup in part.fixups]
 

@@ -11,7 +11,7 @@ import functools
 import re
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import Section
-from ansible_collections.rebootless.splice.plugins.module_utils._build.special import SPECIAL_SECTIONS
+from ansible_collections.rebootless.splice.plugins.module_utils._build.special import special_section
 
 # The first row that matches the section's name wins.
 _ROWS = [
@@ -60,7 +60,7 @@ PER_SITE = ("once", "debug site")
 
 @functools.lru_cache(maxsize=4096)
 def _by_name(name: str) -> str:
-    if name in SPECIAL_SECTIONS:
+    if special_section(name):
         return "special"
     return next((row for pattern, row in _ROWS if pattern.match(name)), "")
 

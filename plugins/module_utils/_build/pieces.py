@@ -22,7 +22,10 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.objects i
     Section,
     Symbol,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._build.special import SPECIAL_SECTIONS
+from ansible_collections.rebootless.splice.plugins.module_utils._build.special import (
+    SpecialSection,
+    special_section,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 R_NONE, R_PC32, R_PLT32, R_PC8 = 0, 2, 4, 15
@@ -258,16 +261,14 @@ class Pieces:
         if self._entries is None:
             self._entries = {}
             for section in self.object.sections:
-                if section.name in SPECIAL_SECTIONS and section.relocations:
-                    self._split(section)
+                kind = special_section(section.name)
+                if kind is not None and kind.carry in ("emit", "constant") and section.relocations:
+                    self._split(section, kind)
             for entries in self._entries.values():
                 entries.sort(key=lambda e: (e.section.name, e.offset, e.start))
         return self._entries.get(id(piece), [])
 
-    def _split(self, section: Section):
-        kind = SPECIAL_SECTIONS[section.name]
-        if kind.carry != "emit":
-            return
+    def _split(self, section: Section, kind: SpecialSection) -> None:
         size = kind.entry_size or _entry_size(section)
         if self._entries is None:
             raise ValueError("entries are filled in before they are begun")

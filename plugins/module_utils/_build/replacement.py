@@ -15,9 +15,10 @@ import functools
 from collections.abc import Iterator
 from typing import Callable, Collection
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build import late_keys
+from ansible_collections.rebootless.splice.plugins.module_utils._build import late_keys, rewrites, special
 from ansible_collections.rebootless.splice.plugins.module_utils._build.carried import (
     Chunk,
+    Constant,
     DatumRow,
     Field,
     FunctionRow,
@@ -139,9 +140,9 @@ class _Maker:
         self.chunks.sort(key=lambda c: order[c.kind])
         self._refuse_unknown_sections()
         for chunk in self.chunks:
-            fixups = [(chunk, field) for field in chunk.fields if field.symbol is not None]
+            fixups = [field for field in (*chunk.fields, *chunk.constants) if field.symbol is not None]
             if fixups:
-                self.parts[chunk.object_name].fixups += fixups
+                self.parts[chunk.object_name].fixups += [(chunk, field) for field in fixups]
         return Replacement(self.chunks, list(self.parts.values()), sorted(self.namespaces), list(self.weak))
 
     # ---- which functions are replaced
@@ -260,6 +261,9 @@ class _Maker:
             if field.symbol is not None and is_call(piece, r) and unit.never_returns(piece, r):
                 chunk.never_returns_at.append(r.offset + r.size)
         for entry in unit.post.entries(piece):
+            if entry.section.name.startswith(tuple(special.RUNTIME_CONSTANTS)):
+                chunk.constants.append(self._constant(unit, entry, owner))
+                continue
             self._carry_entry(unit, piece, entry, owner)
             if entry.section.name == "__jump_table":
                 take_out_branch(chunk, entry)
@@ -272,6 +276,29 @@ class _Maker:
         chunk.object_name = unit.object_name
         chunk.fields += [self._field(unit, piece, r, owner, ENTRY) for r in entry.references]
         self.chunks += late_keys.make_late(unit.part, chunk) if late_keys.is_late(unit.part, chunk) else [chunk]
+
+    def _constant(self, unit: ChangedUnit, entry: Entry, owner: str) -> Constant:
+        """What only the boot writes into code: the value that the variable has had since."""
+        type_, name = rewrites.runtime_constant(entry.section.name)
+        here = unit, unit.post.by_name.get(name)
+        theirs, post = self.defined.get((unit.object_name, name), here)
+        pre = theirs.correlation.pre_of(post) if post is not None else None
+        if post is not None and pre is None:
+            raise unit.error(
+                "unsupported_reference",
+                owner,
+                f"{owner} takes the new variable {name} for a constant, which only a boot could have made of it.",
+                "Change the patch so that the code reads the variable.",
+                target=name,
+            )
+        builder = unit.part.builder
+        if pre is None or pre.is_global:
+            symbol = builder.global_symbol(name, VMLINUX)
+        else:
+            section, offset, size = unit.exact_place(pre, owner)
+            symbol = builder.local_symbol(unit.number, section.name, offset, pre.name, size)
+        builder.need(symbol)
+        return Constant(entry.offset, type_, name, symbol)
 
     def _field(self, unit: ChangedUnit, piece: Piece, r: Reference, owner: str, use: str) -> Field:
         """The field for ``r``, a reference of ``piece`` or of one of its entries; ``use`` says what for."""

@@ -57,8 +57,11 @@ REGISTERS = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{numbe
 TRAMPOLINE, KEY = "__SCT__", "__SCK__"  # include/linux/static_call_types.h
 RETURN_THUNK = "__x86_return_thunk"
 THUNK_PREFIX = "__x86_indirect_thunk_"
-RUNTIME_POINTER, RUNTIME_SHIFT = "runtime_ptr_", "runtime_shift_"  # and the name of a variable: sections
-RUNTIME_DUMMY = (0x0123456789ABCDEF).to_bytes(8, "little")
+# Tables named after a variable: the type of field that the boot makes of it, and what the compiler put there before.
+RUNTIME_CONSTANTS = {
+    "runtime_ptr_": (COPY64, (0x0123456789ABCDEF).to_bytes(8, "little")),
+    "runtime_shift_": (COPY8, b"\x0c"),
+}
 
 # A content, and the (CPU feature, present) under which it is written; None: under any.
 Variant = t.Tuple[t.Optional[t.Tuple[int, bool]], Content]
@@ -285,18 +288,16 @@ def paravirt_site(pre: ObjectFile, entry: Entry) -> Iterator[Rewrite]:
     yield Rewrite(section, offset, length, PARAVIRT, lambda current: [(None, content) for content in contents])
 
 
-def runtime_pointer(pre: ObjectFile, section: Section) -> Iterator[Rewrite]:
-    """Eight bytes that the boot makes the value of a variable (arch/x86/include/asm/runtime-const.h of 6.12)."""
-    yield from _runtime_constant(pre, section, RUNTIME_POINTER, COPY64, RUNTIME_DUMMY)
+def runtime_constant(section_name: str) -> tuple[int, str]:
+    """The type of field that a table of the boot's constants describes, and the variable that it is named after."""
+    prefix = next(prefix for prefix in RUNTIME_CONSTANTS if section_name.startswith(prefix))
+    return RUNTIME_CONSTANTS[prefix][0], section_name[len(prefix) :]
 
 
-def runtime_shift(pre: ObjectFile, section: Section) -> Iterator[Rewrite]:
-    """The same for the one byte that a shift takes."""
-    yield from _runtime_constant(pre, section, RUNTIME_SHIFT, COPY8, b"\x0c")
-
-
-def _runtime_constant(pre: ObjectFile, table: Section, prefix: str, type_: int, dummy: bytes) -> Iterator[Rewrite]:
-    name = table.name[len(prefix) :]
+def runtime_constants(pre: ObjectFile, table: Section) -> Iterator[Rewrite]:
+    """Bytes that the boot makes the value of a variable (arch/x86/include/asm/runtime-const.h of 6.12)."""
+    type_, name = runtime_constant(table.name)
+    dummy = next(dummy for other, dummy in RUNTIME_CONSTANTS.values() if other == type_)
     symbol = next((s for s in pre.symbols if s.name == name and s.section is not None), None)
     target: Section | str = symbol.section if symbol and symbol.section else name
     field = Field(0, type_, target, symbol.value if symbol and symbol.section else 0)

@@ -24,7 +24,8 @@ class SpecialSection:
     ``entry_size`` in bytes, 0 if it depends on the kernel (then the distance between the ``code_field`` relocations);
     ``code_field`` is the offset of the field that points to the code the entry belongs to; ``carry`` says what happens
     to entries of carried code: ``emit`` (into the update module), ``objtool`` (objtool makes them anew from the code),
-    ``drop`` (no meaning in a module).  ``source`` is the kernel file that defines the entry.
+    ``constant`` (the helper writes what the boot would have written), ``drop`` (no meaning in a module).  ``source`` is
+    the kernel file that defines the entry.
     """
 
     name: str
@@ -65,6 +66,19 @@ SPECIAL_SECTIONS = {
         SpecialSection(".printk_index", 8, 0, "drop", "include/linux/printk.h"),
     )
 }
+
+# Tables named after a variable, by the beginning of their name: the boot writes its value into code.
+RUNTIME_CONSTANTS = {
+    prefix: SpecialSection(prefix, 4, 0, "constant", "arch/x86/include/asm/runtime-const.h")
+    for prefix in rewrites.RUNTIME_CONSTANTS
+}
+
+
+def special_section(name: str) -> SpecialSection | None:
+    """What is known about the section of that name; None if it is no special one."""
+    found = SPECIAL_SECTIONS.get(name)
+    return found or next((kind for prefix, kind in RUNTIME_CONSTANTS.items() if name.startswith(prefix)), None)
+
 
 # Sections through which the kernel never writes code, by the beginning of their name; they may point into code.
 HARMLESS_SECTIONS = {
@@ -115,9 +129,6 @@ HARMLESS_SECTIONS = {
     ".printk_index": "an index of messages",
     ".rbl.": "an update module's own tables; __jump_table names the same places",
 }
-
-# Tables with the name of a variable behind this: the boot writes its value into code (rewrites.runtime_pointer).
-RUNTIME_CONSTANTS = (rewrites.RUNTIME_POINTER, rewrites.RUNTIME_SHIFT)
 
 # Constants at an address of their own, by the beginning of their section's name (include/asm-generic/vmlinux.lds.h).
 CONSTANT_SECTIONS = (
@@ -205,8 +216,7 @@ LINUX_6_12 = Kernel(
         (".static_call.text", Rewriter(rewrites.static_call_trampolines, whole_section=True)),
         (CODE, Rewriter(sites.retpolines_in_code, whole_section=True)),
         (CODE, Rewriter(sites.returns_in_code, whole_section=True)),
-        (rewrites.RUNTIME_POINTER + "*", Rewriter(rewrites.runtime_pointer, whole_section=True)),
-        (rewrites.RUNTIME_SHIFT + "*", Rewriter(rewrites.runtime_shift, whole_section=True)),
+        *((prefix + "*", Rewriter(rewrites.runtime_constants, whole_section=True)) for prefix in RUNTIME_CONSTANTS),
         (".altinstructions", Rewriter(alternatives.alternatives_6_12, whole_section=True, needs_before=True)),
         (CODE, Rewriter(sites.landing_marks_in_code, whole_section=True)),
         (".smp_locks", Rewriter(rewrites.lock_prefix, 4)),
@@ -254,9 +264,9 @@ def is_missing_from_symbol_table(name: str) -> bool:
 def check_sections(pre: ObjectFile) -> None:
     """Refuses an object in which a section that is not in the tables points into code that stays in memory."""
     for section in pre.sections:
-        if not section.is_alloc or section.is_text or section.name in SPECIAL_SECTIONS:
+        if not section.is_alloc or section.is_text or special_section(section.name):
             continue
-        if section.name.startswith((*HARMLESS_SECTIONS, *RUNTIME_CONSTANTS)):
+        if section.name.startswith(tuple(HARMLESS_SECTIONS)):
             continue
         for relocation in section.relocations:
             target = relocation.target_section

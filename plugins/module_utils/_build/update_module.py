@@ -20,13 +20,15 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.carried i
     Part,
     Replacement,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._build.contents import FIELD_TYPES
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import ObjectFile, Symbol
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._target.package import program_member
 
 HEADERS = ("rebootless.h", "match.h", "codes.h")
-RELOC_NAMES = ("", "RBL_ABS64", "RBL_PC32", "RBL_ABS32", "RBL_ABS32S", "RBL_PC8", "RBL_PC64")  # enum rbl_reloc_type
+# enum rbl_reloc_type of kmod/match.h.
+RELOC_NAMES = (
+    "", "RBL_ABS64", "RBL_PC32", "RBL_ABS32", "RBL_ABS32S", "RBL_PC8", "RBL_PC64", "", "RBL_COPY64", "RBL_COPY8",
+)  # fmt: skip
 MODULE_PREFIX = "rbl_"
 MODULE_NAME_LENGTH = 55  # MODULE_NAME_LEN of include/linux/module.h, without the NUL
 _NAME = re.compile(r"(?!.*\.(next|previous))[a-z0-9][a-z0-9._-]{0,62}")  # kmod/check.c
@@ -156,7 +158,7 @@ def _part_values(number: int, part: Part, listing: Listing) -> dict:
             {
                 "handle": listing.handle(chunk),
                 "offset": field.offset,
-                "type": RELOC_NAMES[FIELD_TYPES[field.type]],
+                "type": RELOC_NAMES[field.fixup_type],
                 "symbol": field.symbol,
                 "addend": field.addend,
                 "name": field.target,
