@@ -1,9 +1,10 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A rollout of two stock kernels: forward, killed and started again, stopped by a failure, and back."""
+"""A rollout of two stock kernels: forward, killed and started again, and back; with packages from a web server."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 
@@ -66,18 +67,47 @@ def test_a_rollout_goes_forward_through_a_kill_and_back(make_plan, hosts):
     assert [probe(host) for host in hosts] == ["vulnerable", "vulnerable"]
 
 
-def test_a_failure_stops_the_rollout_and_takes_it_back(make_plan, hosts):
+@pytest.fixture
+def mirrors(hosts):
+    """Starts a web server on each host, for what is below /root/mirror there; gives functions that read their logs."""
+    log = "/root/mirror/log"
+    serve = f"exec python3 -m http.server 8123 --bind 127.0.0.1 --directory /root/mirror 2> {log}"
+    servers = []
+    for host in hosts:
+        host.run("mkdir /root/mirror")
+        servers.append(host.start(serve))
+        host.wait_until(
+            lambda host=host: host.run("bash -c 'true < /dev/tcp/127.0.0.1/8123'", check=False).returncode == 0
+        )
+    yield [lambda host=host: host.out(f"cat {log}") for host in hosts]
+    for host, server in zip(hosts, servers, strict=True):
+        host.run("pkill -f [h]ttp.server; rm -r /root/mirror")
+        server.communicate(timeout=30)
+
+
+def test_hosts_fetch_their_packages_from_a_web_server(make_plan, mirrors, hosts):
     first, second = hosts
-    second.run("touch /run/unwell")
-    check = {"kind": "command", "name": "well", "cmd": "test ! -e /run/unwell", "retries": 0}
-    plan = make_plan(checks=[check], check_times=[0], revert_scope="rollout")
+    plan = make_plan(store_url="http://127.0.0.1:8123/updates/")
+    rows = json.loads(plan.path.read_text())["hosts"]
+    place = f"/root/mirror/updates/{NAME}/1.0"
+    for host in hosts:
+        package = plan.path.parent / "store" / NAME / "1.0" / rows[host.name]["package"]
+        host.run(f"mkdir -p {place}")
+        host.put(package, f"{place}/{package.name}")
+    spoilt = f"{place}/{rows[second.name]['package']}"
+    content = second.read(spoilt)
+    second.write(spoilt, content[:999] + bytes([content[999] ^ 1]) + content[1000:])
+
     done = plan.run("rollout")
-    second.run("rm /run/unwell")
     assert done.status == 2, done.output
-    assert plan.states() == {first.name: "reversed", second.name: "failed"}
-    assert [probe(host) for host in hosts] == ["vulnerable", "vulnerable"]
-    (stopping,) = plan.lines(event="stopping")
-    assert stopping["details"]["bad"] == [second.name]
-    refused = plan.run("rollout")
-    assert refused.status == 2
-    assert "rebootless_continue" in refused.output
+    assert plan.states() == {first.name: "confirmed", second.name: "failed"}
+    assert [probe(host) for host in hosts] == ["fixed", "vulnerable"]
+    assert {row["code"] for row in plan.lines(host=second.name, state="failed")} == {"package_digest_mismatch"}
+    assert [log().count("GET /updates/") for log in mirrors] == [1, 1]
+
+    second.write(spoilt, content)
+    done = plan.run("rollout", rebootless_continue=True, rebootless_retry=second.name)
+    assert done.status == 0, done.output
+    assert plan.states() == {first.name: "confirmed", second.name: "confirmed"}
+    assert [probe(host) for host in hosts] == ["fixed", "fixed"]
+    assert [log().count("GET /updates/") for log in mirrors] == [1, 2]
