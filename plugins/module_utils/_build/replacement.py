@@ -140,7 +140,8 @@ class _Maker:
         self.chunks.sort(key=lambda c: order[c.kind])
         self._refuse_unknown_sections()
         for chunk in self.chunks:
-            fixups = [field for field in (*chunk.fields, *chunk.constants) if field.symbol is not None]
+            fixups: list[Field | Constant] = [field for field in chunk.fields if field.symbol is not None]
+            fixups += chunk.constants
             if fixups:
                 self.parts[chunk.object_name].fixups += [(chunk, field) for field in fixups]
         return Replacement(self.chunks, list(self.parts.values()), sorted(self.namespaces), list(self.weak))

@@ -290,14 +290,14 @@ def paravirt_site(pre: ObjectFile, entry: Entry) -> Iterator[Rewrite]:
 
 def runtime_constant(section_name: str) -> tuple[int, str]:
     """The type of field that a table of the boot's constants describes, and the variable that it is named after."""
-    prefix = next(prefix for prefix in RUNTIME_CONSTANTS if section_name.startswith(prefix))
-    return RUNTIME_CONSTANTS[prefix][0], section_name[len(prefix) :]
+    ((prefix, (type_, _dummy)),) = [row for row in RUNTIME_CONSTANTS.items() if section_name.startswith(row[0])]
+    return type_, section_name[len(prefix) :]
 
 
 def runtime_constants(pre: ObjectFile, table: Section) -> Iterator[Rewrite]:
     """Bytes that the boot makes the value of a variable (arch/x86/include/asm/runtime-const.h of 6.12)."""
     type_, name = runtime_constant(table.name)
-    dummy = next(dummy for other, dummy in RUNTIME_CONSTANTS.values() if other == type_)
+    dummy = dict(RUNTIME_CONSTANTS.values())[type_]
     symbol = next((s for s in pre.symbols if s.name == name and s.section is not None), None)
     target: Section | str = symbol.section if symbol and symbol.section else name
     field = Field(0, type_, target, symbol.value if symbol and symbol.section else 0)

@@ -41,7 +41,7 @@ CLEAN = f"""
 for control in {SYSFS}/*/control; do test -e $control && echo reverse > $control; done 2>/dev/null
 for module in $(grep -o '^rbl_[a-z0-9_]*' /proc/modules); do rmmod $module; done
 rmmod rebootless 2>/dev/null
-rm -rf /var/lib/rebootless/* /root/fleet-*
+rm -rf /var/lib/rebootless /root/fleet-*
 test ! -e {SYSFS}
 """
 
