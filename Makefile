@@ -151,7 +151,7 @@ FAULTS ?=
 test-fleet: $(VENV)/dev.stamp | $(TREE)  ## a rollout over six stock hosts (Molecule), and all that can go wrong (FAULTS="-k panic")
 	rm -rf $(MOLECULE_EPHEMERAL_DIRECTORY)
 	export PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE); molecule test -s fleet --destroy never || \
-	    { test -n "$$REBOOTLESS_KEEP_LAB" || molecule destroy -s fleet; false; }
+	    { test -n "$${REBOOTLESS_KEEP_LAB:-}" || molecule destroy -s fleet; false; }
 	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) pytest -v -n 3 --dist worksteal tests/fleet $(FAULTS) $(ARGS)
 
 # A manifest of fixes (tests/coverage/corpus); CVEs to try, all if empty; builders; machines; 1 takes results that still hold.

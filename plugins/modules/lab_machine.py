@@ -176,8 +176,16 @@ waited:
   returned: when it was waited for
   type: float
   sample: 16.25
+started_anew:
+  description:
+    - How often the machine was started once more because the emulator had lost a timer interrupt of its boot, which
+      would never have ended. The kernel says so on the serial console.
+  returned: when it was waited for
+  type: int
+  sample: 0
 code:
-  description: Why the task failed, such as V(machine_panicked), V(machine_exited), V(machine_timeout).
+  description:
+    - Why the task failed, such as V(machine_panicked), V(machine_exited), V(machine_lost_timer), V(machine_timeout).
   returned: failure
   type: str
   sample: machine_panicked
@@ -241,7 +249,8 @@ def start(machine: Machine, params: dict[str, Any], check_mode: bool) -> dict[st
     if not params["wait"]:
         machine.check()
         return {"changed": changed}
-    return {"changed": changed, "waited": round(machine.wait(params["timeout"]), 2)}
+    waited, anew = machine.come_up(params["timeout"])
+    return {"changed": changed or anew > 0, "waited": round(waited, 2), "started_anew": anew}
 
 
 def stop(machine: Machine, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:

@@ -10,6 +10,8 @@ import subprocess
 import pytest
 import yaml
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.console import BOOT, read_console
+
 ROLE = pathlib.Path(__file__).parents[2] / "roles" / "lab"
 
 
@@ -121,6 +123,17 @@ def test_machine_changes_only_when_asked_to(throwaway, controller):
     assert host.out("uname -r") == "6.1.0-47-cloud-amd64"
     assert four_times("started", memory=640, wait=False, **started) == [True, True, False, False]
     assert four_times("restarted", memory=640, wait=False, **started) == [True, True, True, True]
+
+    # What the kernel prints when the emulator has lost a timer interrupt: that boot would not end.
+    machine = host.machine
+    host.wait_until(lambda: BOOT in read_console(machine.console, machine.record()["console_offset"]))
+    stuck = machine.pid()
+    with open(machine.console, "ab") as console:
+        console.write(b"rcu: \tPossible timer handling issue on cpu=0 timer-softirq=11\n")
+    anew = machine.come_up(180)[1]
+    assert anew == 1 and machine.pid() not in (None, stuck)
+    assert host.out("uname -r") == "6.1.0-47-cloud-amd64"
+
     assert four_times("absent") == [True, True, False, False]
     assert not pathlib.Path(host.machine.directory).exists()
 

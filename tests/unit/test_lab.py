@@ -112,6 +112,34 @@ def test_panic_of_an_earlier_start_is_not_this_one(tmp_path):
     assert console.panic_reason(console.read_console(str(log), len(PANIC))) is None
 
 
+LOST_TIMER = b"[   24.6] rcu: \tPossible timer handling issue on cpu=0 timer-softirq=11\r\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "lost"),
+    [
+        (b"[    0.0] Linux version 6.1\r\n" + LOST_TIMER, True),
+        (b"[    0.0] Linux version 6.1\r\n" + LOST_TIMER + b"[    0.0] Linux version 6.1\r\n", False),
+        (b"", False),
+    ],
+)
+@pytest.mark.parametrize("accelerator", ["tcg", "kvm"])
+def test_timer_that_the_emulator_lost_ends_the_wait(tmp_path, text, lost, accelerator):
+    identity = "4c1a2a8e-0000-4000-8000-000000000005"
+    command = [sys.executable, "-c", "print(); input()", identity]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()  # it runs, and has its arguments
+        asleep = recorded(tmp_path / "lab1", identity, process.pid, accelerator=accelerator)
+        (tmp_path / "lab1" / "console.log").write_bytes(text)
+        code = "none"
+        try:
+            asleep.check()
+        except RebootlessError as error:
+            code = error.code
+        process.communicate(b"\n")
+    assert code == ("machine_lost_timer" if lost and accelerator == "tcg" else "none")
+
+
 def test_no_console_is_no_panic(tmp_path):
     assert console.panic_reason(console.read_console(str(tmp_path / "none"))) is None
 
@@ -167,11 +195,12 @@ def test_kernels_of_one_release_have_their_own_images():
 # ---- machines
 
 
-def recorded(directory: pathlib.Path, identity: str, pid: int, on_panic: str = "pause") -> machine.Machine:
+def recorded(
+    directory: pathlib.Path, identity: str, pid: int, on_panic: str = "pause", accelerator: str = "tcg"
+) -> machine.Machine:
     directory.mkdir()
-    (directory / "machine.json").write_text(
-        json.dumps({"uuid": identity, "ssh_port": 1, "spec": {"on_panic": on_panic}})
-    )
+    spec = {"on_panic": on_panic, "accelerator": accelerator}
+    (directory / "machine.json").write_text(json.dumps({"uuid": identity, "ssh_port": 1, "spec": spec}))
     (directory / "qemu.pid").write_text(f"{pid}\n")
     return machine.Machine(str(directory))
 

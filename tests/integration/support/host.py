@@ -126,7 +126,7 @@ class Host:
     def restart(self, timeout: float = 180.0) -> None:
         """Switches the machine off and on again; its disk stays."""
         self.machine.start(MachineSpec(**self.machine.record()["spec"]))
-        self.machine.wait(timeout)
+        self.machine.come_up(timeout)
 
     @staticmethod
     def wait_until(condition: t.Callable[[], t.Any], timeout: float = 30.0) -> t.Any:

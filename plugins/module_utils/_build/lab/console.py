@@ -9,6 +9,9 @@ import re
 
 #: kernel/panic.c prints this in front of every reason
 PANIC = re.compile(r"Kernel panic - not syncing: (?P<reason>[^\r\n]*)")
+#: kernel/rcu/tree_stall.h prints this when a processor slept through a timer that was due
+LOST_TIMER = re.compile(r"Possible timer handling issue on cpu=\d+")
+BOOT = "Linux version "
 TAIL_LINES = 40
 
 
@@ -26,6 +29,11 @@ def panic_reason(text: str) -> str | None:
     """The reason of the last kernel panic in a console text, None if there is none."""
     reasons = PANIC.findall(text)
     return reasons[-1].strip() if reasons else None
+
+
+def lost_timer(text: str) -> bool:
+    """Whether the kernel that booted last says that one of its processors gets no timer interrupts."""
+    return LOST_TIMER.search(text.rpartition(BOOT)[2]) is not None
 
 
 def tail(text: str, lines: int = TAIL_LINES) -> list[str]:
