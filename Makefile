@@ -133,7 +133,7 @@ test-gates: $(VENV)/dev.stamp  ## sanity, lint, types, documentation, licences
 
 .PHONY: test-integration
 test-integration: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## tests in stock kernels
-	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) pytest -v -n 2 --dist loadfile tests/integration $(ARGS)
+	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) pytest -v -n 2 --dist loadfile --no-loadscope-reorder tests/integration $(ARGS)
 
 # Kernels to try, of the series that are known.
 RELEASES ?= 6.12.117+deb12-cloud-amd64

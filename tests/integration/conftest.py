@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A lab for the integration tests, and builds for its kernels.
 
-One lab serves the whole run, also of several pytest-xdist workers: the first test that needs it starts it, the end of
-the run removes it (REBOOTLESS_KEEP_LAB=1 keeps it for the next run; REBOOTLESS_LAB names another one).  A test that
-asks for
+One lab serves the whole run, or each pytest-xdist worker of it: the first test that needs it starts it, the end of the
+run removes it (REBOOTLESS_KEEP_LAB=1 keeps it for the next run; REBOOTLESS_LAB names another one).  A test that wants
+one asks for
 
 =================  =====================================================================================================
 ``host47``         has the machine with kernel 6.1.0-47-cloud-amd64 for itself (see support/host.py for what it can do)
@@ -38,17 +38,24 @@ from support.runner import Runner
 
 CACHE = pathlib.Path(os.environ.get("REBOOTLESS_CACHE", "~/.cache/rebootless")).expanduser()
 KERNELS = {"host47": "6.1.0-47-cloud-amd64", "host50": "6.1.0-50-cloud-amd64"}
-NAME = os.environ.get("REBOOTLESS_LAB", "integration")
+# A lab for each worker: one that waits for the other's machine leaves a processor idle.
+NAME = os.environ.get("REBOOTLESS_LAB", "integration") + os.environ.get("PYTEST_XDIST_WORKER", "")
 LAB = CACHE / "lab" / NAME
+# These begin first, so that none of them is left to one worker at the end.
+LONG = ("parts", "bad_input", "update_module", "build", "persist", "rollout_host", "corpus_entries", "rollout", "lab")
 
 
 def lab_variables(name: str, **more: t.Any) -> dict[str, t.Any]:
     return {"lab_name": name, "lab_cache": str(CACHE), **more}
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    is_worker = hasattr(session.config, "workerinput")
-    if not is_worker and LAB.exists() and not os.environ.get("REBOOTLESS_KEEP_LAB"):
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {f"test_{name}": place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
+
+def pytest_sessionfinish() -> None:
+    if LAB.exists() and not os.environ.get("REBOOTLESS_KEEP_LAB"):
         Runner().playbook("rebootless.splice.lab_down", variables=lab_variables(NAME))
 
 
@@ -76,7 +83,7 @@ def builds(controller: Runner) -> Builds:
 
 @pytest.fixture(scope="session")
 def lab(controller: Runner) -> dict[str, Host]:
-    """The shared machines, running."""
+    """The machines that tests share, running."""
     wanted = [{"name": name, "kernel": kernel} for name, kernel in KERNELS.items()]
     with locked("lab"):
         controller.playbook("rebootless.splice.lab_up", variables=lab_variables(NAME, lab_hosts=wanted))
@@ -103,11 +110,10 @@ def hosts(host47: Host, host50: Host) -> list[Host]:
 
 
 def borrowed(host: Host) -> t.Iterator[Host]:
-    with locked(host.name):
-        if host.panic() is not None or host.machine.pid() is None:  # the last user broke it
-            host.restart()
-        yield host
-        assert host.panic() is None, host.console()[-4000:]
+    if host.panic() is not None or host.machine.pid() is None:  # the last user broke it
+        host.restart()
+    yield host
+    assert host.panic() is None, host.console()[-4000:]
 
 
 @pytest.fixture
