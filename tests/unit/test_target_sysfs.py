@@ -15,7 +15,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target import f
 ABORT = """\
 code: busy_function
 sentence: A task stayed inside a function that is about to change, in every try.
-next_step: Stop or restart the named task, then try again.
+next_step: Try again, since tasks move on; if the named one stays, stop or restart it.
 task: 812 dhclient
 function: unix_ioctl
 address: 0xffffffff81b3f2f1
