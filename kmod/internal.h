@@ -231,9 +231,11 @@ struct rbl_stacks {
 	unsigned long low, high;	/* all of them lie between */
 	struct task_struct *requester;	/* who does it, and waits */
 	const struct task_struct *writer;	/* who asked by writing to `control`, and waits; NULL if nobody does */
+	bool last_try;			/* there is no waiting for words that only the scan finds */
 	raw_spinlock_t lock;		/* guards what follows */
 	bool busy, unreliable, writer_is_busy;
 	struct rbl_conflicts conflicts;
+	struct rbl_conflicts leftovers;	/* tasks whose stacks hold addresses of calls that are over, in the last try */
 };
 
 void rbl_stacks_check(struct rbl_stacks *stacks, u32 share, u32 shares);

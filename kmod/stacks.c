@@ -13,7 +13,7 @@
 
 static bool scan = true;
 module_param(scan, bool, 0644);
-MODULE_PARM_DESC(scan, "besides walking each stack, refuse for any word on it that points into code about to change (default: on)");
+MODULE_PARM_DESC(scan, "besides walking each stack, wait as long as any word on it points into code about to change (default: on)");
 
 /* One task's stack, while it is walked. */
 struct walk {
@@ -55,7 +55,7 @@ static bool see_frame(void *cookie, unsigned long address)
 /*
  * Every word that the kernel has on the stack, whatever it means: this needs
  * no unwind tables, so it does not depend on their being right.  It may see
- * an address that a call long over has left behind; a later try then does not.
+ * an address that a call long over has left behind.
  * A pointer to a function is none to its inside, and does not count.
  */
 static void scan_stack(struct walk *walk, struct task_struct *task)
@@ -77,10 +77,41 @@ static bool stack_pointer_is_sane(struct task_struct *task)
 	return at >= stack && at < stack + THREAD_SIZE && IS_ALIGNED(at, sizeof(long));
 }
 
-static void note_conflict(struct rbl_stacks *stacks, const struct task_struct *task, unsigned long address)
+static bool see_return_address(void *unused, unsigned long address)
+{
+	return rbl_arch_follows_call(address);
+}
+
+/*
+ * Whether the walk is proven without unwind tables: it comes to the stack's
+ * very end over addresses each of which a call has left, so no frame is missed.
+ */
+static bool only_returns(struct task_struct *task)
+{
+	return !rbl_kernel(arch_stack_walk_reliable)(see_return_address, NULL, task);
+}
+
+static void note_task(struct rbl_conflicts *conflicts, const struct task_struct *task, unsigned long address)
 {
 	struct rbl_conflict *row;
 
+	if (conflicts->count == RBL_MAX_CONFLICTS)
+		return;
+	row = conflicts->rows + conflicts->count++;
+	row->pid = task->pid;
+	row->address = address;
+	memcpy(row->comm, task->comm, sizeof(row->comm));
+}
+
+static void note_leftover(struct rbl_stacks *stacks, const struct task_struct *task, unsigned long address)
+{
+	raw_spin_lock(&stacks->lock);
+	note_task(&stacks->leftovers, task, address);
+	raw_spin_unlock(&stacks->lock);
+}
+
+static void note_conflict(struct rbl_stacks *stacks, const struct task_struct *task, unsigned long address)
+{
 	raw_spin_lock(&stacks->lock);
 	if (task == stacks->writer)
 		stacks->writer_is_busy = true;
@@ -88,12 +119,7 @@ static void note_conflict(struct rbl_stacks *stacks, const struct task_struct *t
 		stacks->busy = true;
 	else
 		stacks->unreliable = true;
-	if (stacks->conflicts.count < RBL_MAX_CONFLICTS) {
-		row = stacks->conflicts.rows + stacks->conflicts.count++;
-		row->pid = task->pid;
-		row->address = address;
-		memcpy(row->comm, task->comm, sizeof(row->comm));
-	}
+	note_task(&stacks->conflicts, task, address);
 	raw_spin_unlock(&stacks->lock);
 }
 
@@ -103,6 +129,10 @@ static void note_conflict(struct rbl_stacks *stacks, const struct task_struct *t
  * that asked for the operation, and for the stopper threads: their stacks
  * hold the very addresses that this code works with, and how they got where
  * they are is known.
+ *
+ * A word that only the scan finds is waited for.  A task that sleeps for ever
+ * may keep it for ever, as a daemon does that wrote something and now polls:
+ * so in the last try it counts only if the walk is not proven as well.
  */
 static void check_task(struct rbl_stacks *stacks, struct task_struct *task)
 {
@@ -119,8 +149,13 @@ static void check_task(struct rbl_stacks *stacks, struct task_struct *task)
 		note_conflict(stacks, task, 0);
 		return;
 	}
-	if (!walk.hit && scan && !running && task != stacks->requester)
+	if (!walk.hit && scan && !running && task != stacks->requester) {
 		scan_stack(&walk, task);
+		if (walk.hit && stacks->last_try && only_returns(task)) {
+			note_leftover(stacks, task, walk.hit);
+			return;
+		}
+	}
 	if (walk.hit)
 		note_conflict(stacks, task, walk.hit);
 }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The switch between old and replacement code, with everything stopped. */
+#define pr_fmt(fmt) "rebootless: " fmt
+
 #include <linux/kallsyms.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
@@ -318,7 +320,7 @@ static int new_stop(struct rbl_record *record, struct rbl_record *previous, enum
 	return 0;
 }
 
-static void forget_try(struct stop *stop)
+static void begin_try(struct stop *stop, bool last)
 {
 	stop->code = RBL_OK;
 	stop->offender = NULL;
@@ -329,6 +331,8 @@ static void forget_try(struct stop *stop)
 	stop->stacks.unreliable = false;
 	stop->stacks.writer_is_busy = false;
 	stop->stacks.conflicts.count = 0;
+	stop->stacks.leftovers.count = 0;
+	stop->stacks.last_try = last;
 }
 
 /* ---- telling who was in the way ---- */
@@ -387,6 +391,21 @@ static void show_conflicts(struct rbl_record *record, struct stop *stop)
 		rbl_fact(record, "function: %s\naddress: 0x%lx\n", first->function, first->address);
 }
 
+/* Whom nothing was done about, for whoever looks for the cause of what comes later. */
+static void log_leftovers(const struct rbl_record *record, struct stop *stop)
+{
+	struct rbl_conflicts *leftovers = &stop->stacks.leftovers;
+	u32 i;
+
+	for (i = 0; i < leftovers->count; i++) {
+		struct rbl_conflict *row = leftovers->rows + i;
+
+		name_function(stop, row);
+		pr_info("%s: the stack of %d %s holds an address in %s of a call that is over\n",
+			record->name, row->pid, row->comm, row->function);
+	}
+}
+
 static void show_offender(struct rbl_record *record, const struct stop *stop)
 {
 	const struct rbl_step *step = stop->offender;
@@ -435,11 +454,11 @@ int rbl_switch(struct rbl_record *record, struct rbl_record *previous, enum rbl_
 {
 	struct stop *stop;
 	unsigned int pause = max(first_pause_ms, 1u);
-	u32 most = purpose == RBL_CHECK_ONLY ? 1 : tries;
+	u32 most = tries;
 	int err = new_stop(record, previous, purpose, &stop);
 
 	for (record->tries = 1; !err; record->tries++) {
-		forget_try(stop);
+		begin_try(stop, record->tries >= most);
 		stop_all_cpus(stop);
 		if (!wait_for_tasks(record, stop, pause, most))
 			break;
@@ -449,6 +468,8 @@ int rbl_switch(struct rbl_record *record, struct rbl_record *previous, enum rbl_
 		record->pause_ns = stop->pause_ns;
 		if (stop->verdict)
 			err = refuse_stop(record, stop);
+		else
+			log_leftovers(record, stop);
 	}
 	free_stop(stop);
 	return err;

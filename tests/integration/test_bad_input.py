@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 
 import pytest
 from support.builds import SIOCATMARK, BuiltUpdate, Edit
@@ -234,6 +235,25 @@ def test_reverse_while_a_task_sleeps_in_the_replacement(host50, fix, sleeper):
         assert probe(host50) == "fixed"
     assert host50.module("update", name=NAME, state="reversed")["changed"], "once the task has left it reverses"
     assert probe(host50) == "vulnerable"
+
+
+def test_address_that_a_call_has_left_on_a_stack(host50, fix, test_module):
+    """A task that sleeps elsewhere may keep it for ever: it is waited for, and then the walk decides."""
+    with test_module("leftover", address=host50.symbol(FUNCTION) + 50):
+        applied = host50.module("update", package=PACKAGE, tries=3)
+        assert (applied["failed"], applied["changed"], applied["tries"]) == (False, True, 3)
+        assert probe(host50) == "fixed"
+        assert re.search(rf"\d+ leftover holds an address in {FUNCTION} of a call that is over", host50.out("dmesg"))
+        host50.module("update", name=NAME, state="reversed", tries=2)
+        assert host50.module("update", name=NAME, state="absent")["changed"], "its module can go, too"
+
+
+def test_address_on_a_stack_that_proves_nothing(host50, fix, sleeper):
+    """This one is walked over an address that no call has left."""
+    with sleeper(symbol="sock_ioctl", offset=BEHIND_FENTRY, left=host50.symbol(FUNCTION) + 50) as pid:
+        result = refusal(host50, package=PACKAGE, tries=3)
+        assert (result["code"], result["tries"]) == ("busy_function", 3)
+        assert {row["pid"] for row in result["details"]["conflicts"]} == {pid}
 
 
 def test_jump_overwritten_by_someone_else(builds, host50, fix, test_module):

@@ -92,22 +92,6 @@ def done(result: dict[str, t.Any]) -> dict[str, t.Any]:
     return result
 
 
-def insist(host: Host, /, *built: BuiltUpdate, **options: t.Any) -> dict[str, t.Any]:
-    """The same command until no task is in the way, as an operator would repeat it.
-
-    The scan of stacks also refuses for an address that a call long over left on the stack of a sleeping task. Such a
-    refusal stays as long as the task sleeps, names it, changes nothing, and is over when the task has moved.
-    """
-    for _attempt in range(8):
-        result = update(host, *built, **options)
-        if not result["failed"]:
-            break
-        assert result["code"] == "busy_function", repr(result)
-        assert result["details"]["task"], repr(result)
-        assert result["state_after"] == result["state_before"], repr(result)
-    return done(result)
-
-
 def new_device(host: Host) -> str:
     """The queue of a device that is made now."""
     made = host.out("ip link add rbltest type dummy && ip -o link show rbltest && ip link del rbltest")
@@ -321,9 +305,9 @@ def test_the_functions_of_a_write_can_be_replaced(builds, host):
     assert host.python(script) == "9"
     built = builds.update(host.release, "write", edit)
     assert built.function == "vfs_write"
-    insist(host, built)
+    done(update(host, built))
     assert host.python(script) == "1"
-    insist(host, name="write", state="reversed")
+    done(update(host, name="write", state="reversed"))
     assert host.python(script) == "9"
 
 

@@ -120,6 +120,23 @@ bool rbl_arch_is_branch(const void *field)
 	       (end[-2] == 0x0f && (end[-1] & 0xf0) == 0x80);
 }
 
+/* Whether the instruction before an address can be a call: call rel32, or call through a register or memory (FF /2). */
+bool rbl_arch_follows_call(unsigned long address)
+{
+	u8 code[7];	/* the longest: opcode, ModRM, SIB and a displacement of 32 bits */
+	const u8 *end = code + sizeof(code);
+	int size;
+
+	if (copy_from_kernel_nofault(code, (void *)(address - sizeof(code)), sizeof(code)))
+		return false;
+	if (end[-CALL_INSN_SIZE] == CALL_INSN_OPCODE)
+		return true;
+	for (size = 2; size <= (int)sizeof(code); size++)
+		if (end[-size] == 0xff && (end[1 - size] & 0x38) == 0x10)
+			return true;
+	return false;
+}
+
 /* Whether an indirect call of a function would be stopped by the processor: its endbr64 has been overwritten. */
 bool rbl_arch_is_sealed(const void *function)
 {

@@ -48,6 +48,7 @@ void rbl_arch_write_step(const struct rbl_step *steps, u32 count, bool forward, 
 void rbl_arch_write_end(void);
 void rbl_arch_sync(void);
 bool rbl_arch_is_branch(const void *field);
+bool rbl_arch_follows_call(unsigned long address);
 bool rbl_arch_is_sealed(const void *function);
 u32 rbl_arch_branch_size(const u8 *code);
 void rbl_arch_make_branch(u8 *code, u32 size, unsigned long where, unsigned long target, bool jump);

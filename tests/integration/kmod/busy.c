@@ -11,7 +11,8 @@
  * kprobe is removed, so that the text is as it was.  `address` can be given
  * instead of `symbol`, for code that the symbol table has twice.  The task
  * must be allowed to sleep there, and the instruction must not be the
- * function's first one, or the stack could not be walked.
+ * function's first one, or the stack could not be walked.  `left` lies on the
+ * task's stack meanwhile, as a call that is over leaves an address behind.
  */
 #define pr_fmt(fmt) "busy: " fmt
 
@@ -32,6 +33,9 @@ module_param(address, ulong, 0444);
 static unsigned int offset;
 module_param(offset, uint, 0444);
 
+static unsigned long left;
+module_param(left, ulong, 0444);
+
 static int sleeper;
 module_param(sleeper, int, 0444);
 MODULE_PARM_DESC(sleeper, "pid of the task that sleeps, 0 if there is none yet (read only)");
@@ -46,7 +50,10 @@ asmlinkage void sleep_there(void);
 
 asmlinkage __visible __used void sleep_here(void)
 {
+	volatile unsigned long leftover[] = { left };
+
 	wait_event_idle(end, READ_ONCE(over));	/* neither counted as load nor taken for hung */
+	(void)leftover[0];
 }
 
 /* The task is in the midst of a function, so every register has to survive. */
