@@ -72,6 +72,13 @@ static const char *bad_hook(const struct module *module, const struct rbl_hook *
 	return call < text || call >= text + size ? "a hook outside of the module's code" : NULL;
 }
 
+/* Of a module's init code only functions can be replaced, and of the kernel's own none. */
+static bool is_bad_init(const struct rbl_object *object)
+{
+	return object->flags & RBL_OBJECT_INIT &&
+	       (!object->n_functions || object->n_data || object->n_hooks || !strcmp(object->name, "vmlinux"));
+}
+
 /* What is wrong with a part's tables; NULL if nothing is. */
 static const char *bad_tables(const struct module *module, const struct rbl_object *object)
 {
@@ -80,6 +87,8 @@ static const char *bad_tables(const struct module *module, const struct rbl_obje
 
 	if (!is_string(module, object->name, MODULE_NAME_LEN))
 		return "a part without the name of its object";
+	if (is_bad_init(object))
+		return "a part for init code that is none";
 	if (object->program_size < sizeof(struct rbl_header) || !inside(module, object->program, object->program_size, 1))
 		return "a match program lies outside of the module";
 	if (!inside(module, object->functions, object->n_functions, sizeof(*object->functions)))

@@ -58,6 +58,8 @@ RBL_CODE(DATA_OVERWRITTEN, "Someone else has written over constant data that the
 	 "Find out what writes to it (the kernel log, another live patch), then reverse again; a reboot also removes the update.")
 RBL_CODE(OBJECT_BUSY, "A loadable module that the update patches or uses is being loaded or unloaded at this moment.",
 	 "Wait until that has ended, then try again.")
+RBL_CODE(INIT_HAS_RUN, "The update replaces init code of a loadable module that is loaded, so that this code has run.",
+	 "Unload the module, apply the update, and load the module again; or reboot into a fixed kernel.")
 RBL_CODE(HOOK_REFUSED, "The update's own custom code refused the operation.",
 	 "Read what the update's author says of the named function; its value is an errno if it is negative.")
 RBL_CODE(TEXT_WRITE_FAILED, "Kernel text did not read back as written; everything was put back.",

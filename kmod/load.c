@@ -238,11 +238,12 @@ static int on_module(struct notifier_block *block, unsigned long event, void *da
 		going(module);
 		return NOTIFY_DONE;
 	}
-	mutex_lock(&rbl_lock);
-	if (event == MODULE_STATE_GOING)
-		rbl_object_going(module);
-	else if (event == MODULE_STATE_LIVE)
+	if (event == MODULE_STATE_LIVE)
 		rbl_object_live(module);
+	if (event != MODULE_STATE_GOING)
+		return NOTIFY_DONE;
+	mutex_lock(&rbl_lock);
+	rbl_object_going(module);
 	mutex_unlock(&rbl_lock);
 	return NOTIFY_DONE;
 }

@@ -9,6 +9,7 @@
  */
 #define pr_fmt(fmt) "rebootless: " fmt
 
+#include <linux/async.h>
 #include <linux/mm.h>
 
 #include "internal.h"
@@ -70,13 +71,27 @@ void rbl_parts_free(struct rbl_record *record)
 	kvfree(parts);
 }
 
+/* Init code can only be replaced before it runs. */
+static int check_init_to_come(struct rbl_record *record, const struct rbl_part *part)
+{
+	enum module_state state;
+
+	find_target(part->object->name, &state);
+	if (state == MODULE_STATE_UNFORMED)
+		return 0;
+	rbl_fact(record, "object: %s\nfunction: %s\n", part->object->name, part->object->functions[0].name);
+	return rbl_refuse(record, RBL_INIT_HAS_RUN);
+}
+
 static int resolve_part(struct rbl_record *record, struct rbl_part *part)
 {
 	enum module_state state;
 	struct module *target;
 
-	if (part->present || is_init_part(part))
+	if (part->present)
 		return 0;
+	if (is_init_part(part))
+		return check_init_to_come(record, part);
 	if (is_in_vmlinux(part))
 		return rbl_resolve(record, part);
 	target = find_target(part->object->name, &state);
@@ -139,8 +154,8 @@ static int join(struct rbl_record *record, struct rbl_part *part, struct module 
 	}
 	rbl_keep_code(record);
 	rbl_succeed(record);
-	pr_info("%s: %s has come: %u functions and %u data replaced before its init\n", record->name, module->name,
-		part->n_writes, part->object->n_data);
+	pr_info("%s: %s has come: %u functions%s and %u data replaced before its init\n", record->name, module->name,
+		part->n_writes, is_init_part(part) ? " of its init" : "", part->object->n_data);
 	return 0;
 }
 
@@ -169,16 +184,45 @@ int rbl_object_coming(struct module *module)
 	return err;
 }
 
-/* The module's init has run; its init code is about to be freed. */
-void rbl_object_live(struct module *module)
+static bool has_init_part(const struct module *module)
+{
+	struct rbl_record *record;
+	struct rbl_part *part;
+	bool found = false;
+
+	mutex_lock(&rbl_lock);
+	list_for_each_entry(record, &rbl_records, list)
+		rbl_for_each_part(part, record)
+			found |= part->target == module && is_init_part(part);
+	mutex_unlock(&rbl_lock);
+	return found;
+}
+
+static void forget_init_parts(const struct module *module)
 {
 	struct rbl_record *record;
 	struct rbl_part *part;
 
+	mutex_lock(&rbl_lock);
 	list_for_each_entry(record, &rbl_records, list)
 		rbl_for_each_part(part, record)
 			if (part->target == module && is_init_part(part))
 				rbl_unresolve(record, part);
+	mutex_unlock(&rbl_lock);
+}
+
+/*
+ * The module's init has run; its init code is about to be freed.  What that
+ * has scheduled may still run: before the kernel frees the code, it waits for
+ * it in the same way.  Not under rbl_lock, which it may need itself.
+ */
+void rbl_object_live(struct module *module)
+{
+	if (!has_init_part(module))
+		return;
+	if (!module->async_probe_requested)
+		async_synchronize_full();
+	forget_init_parts(module);
 }
 
 /* ---- modules that go ---- */

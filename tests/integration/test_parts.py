@@ -131,6 +131,34 @@ def test_a_module_is_patched_whenever_it_comes(builds, host):
     assert (new_device(host), probe(host)) == ("qlen 77", "fixed")
 
 
+def test_a_modules_init_code_is_replaced_before_it_runs(builds, host):
+    def load() -> int:
+        """How many devices its init function makes."""
+        host.run("modprobe dummy numdummies=1")
+        return int(host.out("ls -d /sys/class/net/dummy* | wc -l"))
+
+    old = "for (i = 0; i < numdummies && !err; i++) {"
+    built = builds.update(host.release, "init", Edit(DUMMY, old, old.replace("numdummies", "numdummies + 2")), queue(77))
+    assert load() == 1
+    for check in (True, False):
+        refused = update(host, built, check=check)
+        assert (refused["failed"], refused["code"], refused["details"]["object"]) == (True, "init_has_run", "dummy")
+    host.run("rmmod dummy")
+    assert done(update(host, built, check=True))["absent"] == ["dummy"]
+    done(update(host, built))
+    assert objects(host, "init") == {"dummy": "absent", "dummy:init": "absent"}
+    for _again in range(2):
+        assert (load(), new_device(host)) == (3, "qlen 77")
+        assert objects(host, "init") == {"dummy": "applied", "dummy:init": "absent"}, "its init has run, and is gone"
+        host.run("rmmod dummy")
+    assert load() == 3
+    done(update(host, name="init", state="reversed"))
+    assert new_device(host) == PRISTINE
+    assert update(host, built)["code"] == "init_has_run"
+    host.run("rmmod dummy")
+    assert load() == 1
+
+
 def test_a_module_that_differs_is_not_loaded(builds, host):
     from elftools.elf.elffile import ELFFile
 

@@ -80,6 +80,29 @@ def test_a_modules_exit_is_living_code():
     assert codes == {("init_code_changed", "start")}
 
 
+def test_a_loadable_modules_init_code_is_replaced_when_it_is_loaded():
+    change = unit_change("module_init", "loadable")
+    rows = findings.find(change, KERNEL)
+    assert [row.details["function"] for row in rows] == ["own_init", "new_step"]
+    assert findings.take_init(change, rows) == []
+    assert change.init_functions == {"own_init"}
+    (remark,) = findings.remarks(change)
+    assert remark.sentence == (
+        "The function own_init runs only when the module loadable is loaded: a host that has loaded it refuses the "
+        "update until it is unloaded."
+    )
+
+
+def test_the_kernels_own_init_code_and_what_custom_code_left_stay_findings():
+    change = unit_change("module_init")
+    rows = findings.find(change, KERNEL)
+    assert len(rows) == 2 and findings.take_init(change, rows) == rows
+    of_module = unit_change("module_init", "loadable")
+    only_new = [row for row in findings.find(of_module, KERNEL) if row.details["change"] == "new"]
+    assert findings.take_init(of_module, only_new) == only_new
+    assert not change.init_functions and not of_module.init_functions
+
+
 def test_layouts():
     assert sentences(found("layout"), "layout_changed") == [
         "struct inner grows from 4 to 8 bytes; objects of the old layout are alive.",

@@ -14,9 +14,11 @@ import pytest
 from ansible_collections.rebootless.splice.plugins.module_utils._build.assembler import Listing
 from ansible_collections.rebootless.splice.plugins.module_utils._build.contents import COPY8, COPY64
 from ansible_collections.rebootless.splice.plugins.module_utils._build.exports import Export
+from ansible_collections.rebootless.splice.plugins.module_utils._build.findings import find, take_init
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import ObjectFile
 from ansible_collections.rebootless.splice.plugins.module_utils._build.opcodes import NOPS
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement import make_replacement
+from ansible_collections.rebootless.splice.plugins.module_utils._build.special import kernel_of
 from ansible_collections.rebootless.splice.plugins.module_utils._build.update_module import (
     Identity,
     build_update_module,
@@ -24,6 +26,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.update_mo
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.program import (
+    SECTION_COMPARED,
     SECTION_TEXT,
     SYMBOL_GLOBAL,
     SYMBOL_LOCAL,
@@ -558,12 +561,43 @@ def test_each_object_has_a_part_and_a_program_of_its_own(tmp_path):
     assert [[row.name for row in part.functions] for part in found.parts] == [["changed"], ["uses_keys"]]
     units = [{section.unit for section in Program(part.program).sections} - {""} for part in found.parts]
     assert units == [{"fixtures/changed_function.o"}, {"fixtures/loadable.o"}]
-    assert all(chunk.object_name == part.object_name for part in found.parts for chunk, field in part.fixups)
+    assert all(chunk.part == part.name for part in found.parts for chunk, field in part.fixups)
     assert sum(len(part.fixups) for part in found.parts) == len(found.fixups) > 0
     write_update_module(tmp_path, IDENTITY, found, KMOD)
     assert sorted(p.name for p in (tmp_path / "match").iterdir()) == ["own_module.bin", "vmlinux.bin"]
     source = (tmp_path / "update.c").read_text()
     assert source.index('.name = "vmlinux"') < source.index('.name = "own_module"')
+
+
+def with_init_replaced():
+    change = unit_change("module_init", "loadable")
+    assert take_init(change, find(change, kernel_of("6.1.176-1"))) == []
+    return change, make_replacement([change], "6.1.176-1", EXPORTS)
+
+
+def test_a_modules_init_code_has_a_part_of_its_own(tmp_path):
+    change, found = with_init_replaced()
+    assert change.init_functions == {"own_init"}
+    normal, init = found.parts
+    assert (normal.name, init.name) == ("loadable", "loadable:init")
+    assert [[row.name for row in part.functions] for part in found.parts] == [["functions"], ["own_init"]]
+    carried = {chunk.label: chunk.part for chunk in found.carried}
+    assert carried == {
+        "functions.rbl": "loadable",
+        "own_init.rbl": "loadable:init",
+        "new_step.rbl": "loadable:init",
+    }
+    compared = [
+        {s.name for s in Program(part.program).sections if s.flags & SECTION_COMPARED and s.flags & SECTION_TEXT}
+        for part in found.parts
+    ]
+    assert compared == [{".text"}, {".text", ".init.text"}]
+    fields = {(chunk.label, str(field.target)) for chunk, field in init.fixups}
+    assert ("new_step.rbl", "rbl_pre.fixtures_module_init.step") in fields, "init code that stays as it is"
+    assert ("own_init.rbl", "rbl_pre.fixtures_module_init.times") in fields, "init data"
+    write_update_module(tmp_path, IDENTITY, found, KMOD)
+    assert sorted(p.name for p in (tmp_path / "match").iterdir()) == ["loadable.bin", "loadable.init.bin"]
+    assert (tmp_path / "update.c").read_text().count(".flags = RBL_OBJECT_INIT,") == 1
 
 
 def test_what_a_module_does_not_define_is_looked_up_where_it_is():
@@ -581,7 +615,7 @@ def test_what_a_patch_exports_to_modules_is_found_where_it_is():
     changes = [unit_change("newly_exported"), unit_change("uses_new_exports", "own_module")]
     found = make_replacement(changes, "6.1.176-1", MODULE_EXPORTS)
     fields = {f.target if isinstance(f.target, str) else f.target.label: f for f in chunk(found, "user.rbl").fields}
-    assert fields["new_export.rbl"].target.object_name == "vmlinux"
+    assert fields["new_export.rbl"].target.part == "vmlinux"
     symbols = Program(found.parts[1].program).symbols
     where = {name: symbols[fields[name].symbol].object for name in ("old_function", "not_exported")}
     assert where == {"old_function": "vmlinux", "not_exported": "own_module"}
@@ -676,7 +710,7 @@ def test_new_functions_that_objects_may_call_keep_the_update_loaded(tmp_path):
     found = make_replacement([with_how("exchanged", operations="exchange")], "6.1.176-1", EXPORTS)
     assert found.parts[0].handed_out == ["new_operation"]
     write_update_module(tmp_path, IDENTITY, found, KMOD)
-    assert ".flags = RBL_OBJECT_KEPT,\t/* new_operation */" in (tmp_path / "update.c").read_text()
+    assert ".flags = RBL_OBJECT_KEPT /* new_operation */," in (tmp_path / "update.c").read_text()
     assert made("functions_come_and_go").replacement.parts[0].handed_out == []
 
 

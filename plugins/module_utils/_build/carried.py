@@ -14,6 +14,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.contents 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import RELOCATION_TYPES
 from ansible_collections.rebootless.splice.plugins.module_utils._build.pieces import Piece
 from ansible_collections.rebootless.splice.plugins.module_utils._build.program import ProgramBuilder
+from ansible_collections.rebootless.splice.plugins.module_utils._target.package import INIT
 
 
 @dataclasses.dataclass(eq=False)
@@ -49,8 +50,8 @@ class Constant:
 class Chunk:
     """What is emitted under one label: a function, a datum, a literal, or an entry of a special section.
 
-    ``label`` is the symbol's name for functions and data, else only for messages.  ``object_name`` is the part that the
-    chunk belongs to; literals belong to none, since they refer to nothing.
+    ``label`` is the symbol's name for functions and data, else only for messages.  ``part`` is the name of the part
+    that the chunk belongs to; literals belong to none, since they refer to nothing.
     """
 
     label: str
@@ -63,7 +64,7 @@ class Chunk:
     kind: str  # function, data, fragment, literal or entry
     fields: list[Field] = dataclasses.field(default_factory=list)
     unit: str = ""
-    object_name: str = ""
+    part: str = ""
     piece: Piece | None = None
     never_returns_at: list[int] = dataclasses.field(default_factory=list)  # ends of calls that do not come back
     constants: list[Constant] = dataclasses.field(default_factory=list)
@@ -101,21 +102,33 @@ class HookRow:
     chunk: Chunk
 
 
+def part_name(object_name: str, init: bool) -> str:
+    """Of the part for an object, or for its init code."""
+    return object_name + (INIT if init else "")
+
+
 @dataclasses.dataclass(eq=False)
 class Part:
     """What an update does to one object: ``vmlinux``, or a loadable module by the kernel's name.
 
-    ``builder`` makes the part's own match program, so that it can be matched when its object comes.
+    ``builder`` makes the part's own match program, so that it can be matched when its object comes.  With ``init`` it
+    is what the update does to the code that the module runs when it is loaded, and that is gone afterwards.
     """
 
     object_name: str
     builder: ProgramBuilder
+    init: bool = False
     functions: list[FunctionRow] = dataclasses.field(default_factory=list)
     data: list[DatumRow] = dataclasses.field(default_factory=list)
     hooks: list[HookRow] = dataclasses.field(default_factory=list)
     handed_out: list[str] = dataclasses.field(default_factory=list)  # new functions whose address objects may hold
     jump_entries: list[Chunk] = dataclasses.field(default_factory=list)
     fixups: list[tuple[Chunk, Field | Constant]] = dataclasses.field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """Names the part in packages and in sysfs."""
+        return part_name(self.object_name, self.init)
 
     @functools.cached_property
     def program(self) -> bytes:

@@ -30,11 +30,14 @@ _UNPROBED_TEXT = (".noinstr.text", ".kprobes.text")
 
 
 class ChangedUnit:
-    """A unit's change together with what is looked up in it; ``number`` is that of its part's match program."""
+    """A unit's change together with what is looked up in it; ``number`` is that of its part's match program.
+
+    A unit of a module whose init code is replaced is looked at twice: for the module's part, and for that of its init.
+    """
 
     def __init__(self, change: UnitChange, part: Part):
         self.change, self.part = change, part
-        self.number = part.builder.add_unit(change.object_name, change.unit, change.pre)
+        self.number = part.builder.add_unit(change.object_name, change.unit, change.pre, part.init)
         self.name, self.object_name, self.exact = change.unit, change.object_name, change.pre
         self.correlation = change.difference.correlation
         self.post: Pieces = self.correlation.post

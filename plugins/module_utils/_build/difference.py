@@ -109,12 +109,15 @@ class UnitChange:
 
     ``object_name`` is ``vmlinux`` or the module's name, ``unit`` the object's path in the kernel build, ``pre`` the
     object compiled with the exact flags, ``difference`` what ``compare`` found between the two others.
+    ``init_functions`` names those of a module's init code that are to be replaced whenever it is loaded
+    (``findings.take_init``).
     """
 
     object_name: str
     unit: str
     pre: ObjectFile
     difference: Difference
+    init_functions: frozenset[str] = frozenset()
 
 
 def is_living(unit: UnitChange, function: Change) -> bool:
@@ -139,7 +142,7 @@ def handed_out(unit: UnitChange, units: Iterable[UnitChange] = ()) -> list[str]:
             owners = [p for p, r in uses(post, change.post) if p.kind != "function" or not reads_in_place(p, r)]
         else:
             continue
-        owners = [p for p in owners if p.lifetime not in ("custom", "init")]
+        owners = [p for p in owners if p.lifetime != "custom" and (p.lifetime != "init" or unit.init_functions)]
         if owners or (change.post.is_global and _is_taken_elsewhere(change.post, unit, units)):
             found.append(change.name)
     return found

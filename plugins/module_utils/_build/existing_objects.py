@@ -34,6 +34,7 @@ _SLOTS = tuple(
 )
 _INITCALLS = (".initcall", ".con_initcall")
 REMARK = "existing_objects"
+INIT_CODE_CHANGED = "init_code_changed"
 _FILLS = "fill_super"  # given to mount_bdev() and its like, which call it at once
 _When = Tuple[str, str]
 
@@ -54,7 +55,7 @@ def existing_objects(change: UnitChange) -> Iterator[Finding]:
         if when == _BOOT and change.object_name == "vmlinux":
             yield finding(
                 change,
-                "init_code_changed",
+                INIT_CODE_CHANGED,
                 f"The function {function.name} changes, but only {where} calls it, which runs while the kernel starts, "
                 "and has run.",
                 function=function.name,

@@ -13,8 +13,13 @@ from collections.abc import Iterator
 from ansible_collections.rebootless.splice.plugins.module_utils._build import jumps, special
 from ansible_collections.rebootless.splice.plugins.module_utils._build.data_findings import data_findings
 from ansible_collections.rebootless.splice.plugins.module_utils._build.debug_types import DebugTypes
-from ansible_collections.rebootless.splice.plugins.module_utils._build.difference import UnitChange, is_living
+from ansible_collections.rebootless.splice.plugins.module_utils._build.difference import (
+    Change,
+    UnitChange,
+    is_living,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._build.existing_objects import (
+    INIT_CODE_CHANGED,
     REMARK,
     existing_objects,
 )
@@ -23,6 +28,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.finding i
 from ansible_collections.rebootless.splice.plugins.module_utils._build.pieces import Pieces
 from ansible_collections.rebootless.splice.plugins.module_utils._build.places import Places
 from ansible_collections.rebootless.splice.plugins.module_utils._build.type_findings import type_findings
+from ansible_collections.rebootless.splice.plugins.module_utils._build.units import VMLINUX
 from ansible_collections.rebootless.splice.plugins.module_utils._build.uses import takers
 
 EXPORT_PREFIX = ("___ksymtab_gpl+", "___ksymtab+", ".export_symbol")
@@ -39,14 +45,45 @@ def find(change: UnitChange, kernel: special.Kernel) -> list[Finding]:
     found = [*_init_and_exit(change), *_kept(change), *of_data]
     found += [*_exports(change, bool(of_types)), *of_types]
     found += [row for row in existing_objects(change) if row.code != REMARK]
-    if any(f.change == "changed" and is_living(change, f) for f in change.difference.functions):
+    if any(_gets_jump(change, f) for f in change.difference.functions):
         found += _jumps(change, kernel)
     return found
 
 
+def take_init(change: UnitChange, rows: list[Finding]) -> list[Finding]:
+    """The findings that are left when a loadable module's init code is replaced each time that it is loaded.
+
+    ``change.init_functions`` becomes what is to be replaced: nothing, unless the findings are about changed init code
+    and what is new or gone beside it.  Where the module is loaded already, the target refuses.
+    """
+    of_init = [row for row in rows if row.code == INIT_CODE_CHANGED]
+    possible = {f.name for f in change.difference.functions if _runs_when_loaded(change, f)}
+    changed = {row.details["function"] for row in of_init if row.details["change"] == "changed"}
+    if not changed or not changed <= possible:
+        return rows
+    change.init_functions = frozenset(changed)
+    return [row for row in rows if row not in of_init]
+
+
+def _runs_when_loaded(change: UnitChange, function: Change) -> bool:
+    """Whether a changed function is, and was, init code of a loadable module."""
+    return change.object_name != VMLINUX and all(p and p.lifetime == "init" for p in (function.pre, function.post))
+
+
 def remarks(change: UnitChange) -> list[Finding]:
     """What an operator should know of one unit's change, though it is made live."""
-    return [row for row in existing_objects(change) if row.code == REMARK]
+    found = [row for row in existing_objects(change) if row.code == REMARK]
+    for name in sorted(change.init_functions):
+        found.append(
+            finding(
+                change,
+                REMARK,
+                f"The function {name} runs only when the module {change.object_name} is loaded: a host that has loaded "
+                "it refuses the update until it is unloaded.",
+                function=name,
+            )
+        )
+    return found
 
 
 # ---- code that does not run again, or not where modules are
@@ -59,7 +96,7 @@ def _init_and_exit(change: UnitChange) -> Iterator[Finding]:
         if function.lifetime == "init":
             yield finding(
                 change,
-                "init_code_changed",
+                INIT_CODE_CHANGED,
                 f"The function {name} {verb}, but it runs only while the kernel or the module starts, and has run.",
                 function=name,
                 change=function.change,
@@ -150,10 +187,14 @@ def _exported_names(object_file) -> set[str]:
 # ---- jumps
 
 
+def _gets_jump(change: UnitChange, function: Change) -> bool:
+    return function.change == "changed" and (is_living(change, function) or _runs_when_loaded(change, function))
+
+
 def _jumps(change: UnitChange, kernel: special.Kernel) -> Iterator[Finding]:
     exact, places = Pieces(change.pre), jumps.LatePlaces(Places(change.pre, kernel))
     for function in change.difference.functions:
-        if function.change != "changed" or not is_living(change, function):
+        if not _gets_jump(change, function):
             continue
         piece = exact.by_name.get(function.name)
         if piece is None:

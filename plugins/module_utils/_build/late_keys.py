@@ -14,7 +14,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.objects i
 from ansible_collections.rebootless.splice.plugins.module_utils._build.units import VMLINUX
 
 JUMP_TABLE, STATIC_CALLS = "__jump_table", ".static_call_sites"
-JUMP_ENTRIES = ".rbl.jump_entries."  # and the object's name: the helper registers these when the object is there
+JUMP_ENTRIES = ".rbl.jump_entries."  # and the part's name: the helper registers these when its object is there
 FALSE_KEY = "rbl_false_key"  # templates.UPDATE_C
 _KEY_AT = {JUMP_TABLE: 8, STATIC_CALLS: 4}  # struct jump_entry, struct static_call_site
 _FLAGS = 3  # low bits of a jump entry's key: branch taken, rewritten at start (include/linux/jump_label.h)
@@ -37,8 +37,8 @@ def make_late(part: Part, entry: Chunk) -> list[Chunk]:
         return []
     at = _KEY_AT[JUMP_TABLE]
     array = Chunk(
-        f"entry of {JUMP_ENTRIES}{part.object_name}",
-        JUMP_ENTRIES + part.object_name,
+        f"entry of {JUMP_ENTRIES}{part.name}",
+        JUMP_ENTRIES + part.name.replace(":", "."),
         SHF_ALLOC | SHF_WRITE,
         False,
         _ALIGN,
@@ -47,7 +47,7 @@ def make_late(part: Part, entry: Chunk) -> list[Chunk]:
         "entry",
         list(entry.fields),
         entry.unit,
-        entry.object_name,
+        entry.part,
     )
     entry.fields = [
         Field(f.offset, f.type, FALSE_KEY, f.addend & _FLAGS) if f.offset == at else f for f in entry.fields

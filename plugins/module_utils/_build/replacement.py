@@ -5,8 +5,9 @@
 Private to rebootless.splice.  Carried are the changed and the new functions, new data, and the strings and constants
 that they use.  Everything else is referred to where it runs: as a symbol of the match program, whose address the helper
 writes into the field (``struct rbl_fixup`` of ``kmod/rebootless.h``), or by name if the kernel exports it to modules.
-Each object that is changed, the kernel or a loadable module, has a part and a match program of its own.  A call of a
-replaced function goes to its replacement; its address stays the old one, so that pointers compare equal.
+Each object that is changed, the kernel or a loadable module, has a part and a match program of its own, and so has a
+module's init code.  A call of a replaced function goes to its replacement; its address stays the old one, so that
+pointers compare equal.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.carried i
     HookRow,
     Part,
     Replacement,
+    part_name,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.changed_unit import (
     ChangedUnit,
@@ -96,11 +98,20 @@ def make_replacement(
 class _Maker:
     def __init__(self, units: list[UnitChange], version: str, exports: dict[str, Export], needs: Needs):
         self.exports, self.needs = exports, needs
-        self.parts = {
-            name: Part(name, ProgramBuilder(version, functools.partial(definer, exports)))
-            for name in sorted({u.object_name for u in units}, key=lambda name: (name != VMLINUX, name))
+        with_init = {u.object_name for u in units if u.init_functions}
+        self.parts: dict[str, Part] = {}
+        for name in sorted({u.object_name for u in units}, key=lambda name: (name != VMLINUX, name)):
+            for init in (False, True) if name in with_init else (False,):
+                part = Part(name, ProgramBuilder(version, functools.partial(definer, exports)), init)
+                self.parts[part.name] = part
+        # By part and change: what a part's code refers to is in that part's own match program.
+        self.looked_at = {
+            (part.name, id(u)): ChangedUnit(u, part)
+            for part in self.parts.values()
+            for u in units
+            if u.object_name == part.object_name
         }
-        self.units = [ChangedUnit(u, self.parts[u.object_name]) for u in units]
+        self.units = [self.looked_at[u.object_name, id(u)] for u in units]
         self.chunks: list[Chunk] = []
         self.of_piece: dict[tuple[str, int], Chunk] = {}
         self.of_literal: dict[Literal, Chunk] = {}
@@ -122,6 +133,9 @@ class _Maker:
             for change in unit.change.difference.functions:
                 if is_living(unit.change, change):
                     unit.part.functions += self._replace(unit, change)
+                elif change.name in unit.change.init_functions:
+                    of_init = self._in_part(unit, part_name(unit.object_name, init=True))
+                    of_init.part.functions += self._replace(of_init, change)
             unit.part.data += [
                 self._exchange(unit, datum) for datum in unit.change.difference.data if datum.how == EXCHANGE
             ]
@@ -143,8 +157,12 @@ class _Maker:
             fixups: list[Field | Constant] = [field for field in chunk.fields if field.symbol is not None]
             fixups += chunk.constants
             if fixups:
-                self.parts[chunk.object_name].fixups += [(chunk, field) for field in fixups]
+                self.parts[chunk.part].fixups += [(chunk, field) for field in fixups]
         return Replacement(self.chunks, list(self.parts.values()), sorted(self.namespaces), list(self.weak))
+
+    def _in_part(self, unit: ChangedUnit, part: str) -> ChangedUnit:
+        """The unit as the code of another part of its object sees it."""
+        return self.looked_at[part, id(unit.change)]
 
     # ---- which functions are replaced
 
@@ -199,7 +217,9 @@ class _Maker:
     # ---- what is carried
 
     def _carry(self, unit: ChangedUnit, piece: Piece) -> Chunk:
-        key = unit.object_name, id(piece)
+        """Replacement code, and data: of the module's init only what is itself init code."""
+        unit = self._in_part(unit, part_name(unit.object_name, unit.part.init and piece.lifetime == "init"))
+        key = unit.part.name, id(piece)
         chunk = self.of_piece.get(key)
         if chunk is None:
             section, nobits = section_name(piece), piece.section.nobits
@@ -213,7 +233,7 @@ class _Maker:
                 piece.size,
                 piece.kind,
                 unit=unit.name,
-                object_name=unit.object_name,
+                part=unit.part.name,
                 piece=piece,
             )
             self.of_piece[key] = chunk
@@ -274,7 +294,7 @@ class _Maker:
         label = f"entry of {section.name}"
         align = largest_alignment(section, entry.start)
         chunk = Chunk(label, section.name, section.flags, False, align, data, len(data), "entry", [], unit.name)
-        chunk.object_name = unit.object_name
+        chunk.part = unit.part.name
         chunk.fields += [self._field(unit, piece, r, owner, ENTRY) for r in entry.references]
         self.chunks += late_keys.make_late(unit.part, chunk) if late_keys.is_late(unit.part, chunk) else [chunk]
 
@@ -282,7 +302,7 @@ class _Maker:
         """What only the boot writes into code: the value that the variable has had since."""
         type_, name = rewrites.runtime_constant(entry.section.name)
         here = unit, unit.post.by_name.get(name)
-        theirs, post = self.defined.get((unit.object_name, name), here)
+        theirs, post = self._defined(unit, name) or here
         pre = theirs.correlation.pre_of(post) if post is not None else None
         if post is not None and pre is None:
             raise unit.error(
@@ -335,7 +355,8 @@ class _Maker:
 
     def _running_field(self, unit: ChangedUnit, pre: Piece, r: Reference, owner: str) -> Field:
         """A field that points to what is already in the running kernel."""
-        if pre.lifetime in ("init", "init data") or (pre.lifetime == "exit" and unit.object_name == VMLINUX):
+        gone = pre.lifetime in ("init", "init data") and not unit.part.init
+        if gone or (pre.lifetime == "exit" and unit.object_name == VMLINUX):
             raise unit.error(
                 "unsupported_reference",
                 owner,
@@ -368,9 +389,9 @@ class _Maker:
                 "Report this function.",
                 target=name,
             )
-        theirs, piece = self.defined.get((unit.object_name, name), (None, None))
-        if theirs is not None and piece is not None:
-            return self._piece_field(theirs, piece, r, owner, use)
+        defined = self._defined(unit, name)
+        if defined is not None:
+            return self._piece_field(*defined, r, owner, use)
         if self._is_exported(name):
             return self._exported_field(name, r)
         where = definer(self.exports, name, unit.object_name)
@@ -391,6 +412,11 @@ class _Maker:
                 module=where,
             )
         return self._outside_field(unit, r, name, unit.part.builder.global_symbol(name, where))
+
+    def _defined(self, unit: ChangedUnit, name: str) -> tuple[ChangedUnit, Piece] | None:
+        """Which changed unit of the object defines a global symbol, as the unit's own part sees it."""
+        theirs, piece = self.defined.get((unit.object_name, name), (None, None))
+        return (self._in_part(theirs, unit.part.name), piece) if theirs is not None and piece is not None else None
 
     def _needed(self, unit: ChangedUnit) -> set[str]:
         return set(self.needs(unit.object_name)) if unit.object_name != VMLINUX else set()
@@ -416,6 +442,7 @@ class _Maker:
     @staticmethod
     def _refuse_uncarriable(unit: ChangedUnit, piece: Piece, owner: str) -> None:
         carriable = piece.lifetime in (*LIVING_CODE, *CARRIED_DATA, "fragments")
+        carriable |= unit.part.init and piece.lifetime == "init"
         if carriable and not (piece.kind == "fragment" and piece.section.is_writable):
             return
         raise unit.error(
@@ -435,14 +462,14 @@ class _Maker:
         """
         if use != BRANCH or field.symbol is None or not isinstance(field.target, str) or r.meaning:
             raise self._unresolvable(unit, owner, field)
-        key = unit.object_name, field.symbol, field.addend
+        key = unit.part.name, field.symbol, field.addend
         stub = self.stubs.get(key)
         if stub is None:
             label = self._unique(f"{field.target}{LABEL_SUFFIX}.stub")
             jump = Field(1, R_PLT32, field.target, field.addend, field.symbol)
             code = bytes([JMP32, 0, 0, 0, 0])
             stub = Chunk(label, ".text.rbl_stubs", SHF_ALLOC | SHF_EXECINSTR, False, 1, code, len(code), "function")
-            stub.fields, stub.unit, stub.object_name = [jump], unit.name, unit.object_name
+            stub.fields, stub.unit, stub.part = [jump], unit.name, unit.part.name
             self.stubs[key] = stub
             self.chunks.append(stub)
         return Field(field.offset, field.type, stub, -field.size)

@@ -92,8 +92,8 @@ static const struct rbl_object objects[] = {
                 .jump_entries = (struct jump_entry *){{ part.jump_entries }},
                 .n_jump_entries = {{ part.n_jump_entries }},
 {% endif %}
-{% if part.handed_out %}
-                .flags = RBL_OBJECT_KEPT,	/* {{ part.handed_out | join(", ") }} */
+{% if part.flags %}
+                .flags = {{ part.flags | join(" | ") }},
 {% endif %}
         },
 {% endfor %}

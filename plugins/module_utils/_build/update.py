@@ -229,16 +229,17 @@ class Builder:
         """Raises if a change cannot be made live; takes those without effect in a running kernel out of ``changes``."""
         kernel = special.kernel_of(self._tree.version or self._tree.release)
         moved = moved_work(changes)
-        found = {
-            id(change): custom_code.excuse(change, [*findings.find(change, kernel), *moved.get(id(change), ())])
-            for change in changes
-        }
+        found = {}
+        for change in changes:
+            rows = custom_code.excuse(change, [*findings.find(change, kernel), *moved.get(id(change), ())])
+            found[id(change)] = findings.take_init(change, rows)
         idle = []
         for change in list(changes):
             rows = found[id(change)]
             living = [function for function in change.difference.functions if is_living(change, function)]
             exchanged = [datum for datum in change.difference.data if datum.how]
-            if not living and not exchanged and all(row.code in _WITHOUT_EFFECT for row in rows):
+            replaced = living or exchanged or change.init_functions
+            if not replaced and all(row.code in _WITHOUT_EFFECT for row in rows):
                 changes.remove(change)
                 found.pop(id(change))
                 why = " ".join(row.sentence for row in rows) or "Only what the kernel does not use any more changes."
@@ -266,7 +267,7 @@ class Builder:
         target: DistributionTarget,
         directory: Path,
     ) -> tuple[dict[str, bytes], dict[str, bytes]]:
-        """The update module, the helper and the match library by file; the match programs by object."""
+        """The update module, the helper and the match library by file; the match programs by part."""
         tree = self._tree
         identity = Identity(update.name, update.version, digest, tree.build_id)
         with self._phases.phase("make replacement"):
@@ -283,7 +284,7 @@ class Builder:
             "rebootless.ko": helper.module.read_bytes(),
             "libmatch.so": helper.library.read_bytes(),
         }
-        return files, {part.object_name: part.program for part in replacement.parts}
+        return files, {part.name: part.program for part in replacement.parts}
 
     def _match(self, helper: Helper, program: bytes, target: DistributionTarget) -> None:
         """Proves that the distribution's kernel or module is what this tree builds, for every unit of one part."""

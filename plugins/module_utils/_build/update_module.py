@@ -88,7 +88,7 @@ def write_update_module(
     for header in HEADERS:
         shutil.copyfile(pathlib.Path(helper_sources) / header, target / header)
     for part in replacement.parts:
-        path = target / program_member(part.object_name)
+        path = target / program_member(part.name)
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(part.program)
     listing = Listing(replacement)
@@ -131,7 +131,7 @@ def _part_values(number: int, part: Part, listing: Listing) -> dict:
         "name": part.object_name,
         "program": f"rbl_program_{number}",
         "program_size": len(part.program),
-        "file": program_member(part.object_name),
+        "file": program_member(part.name),
         "functions": [
             {
                 "unit": row.unit,
@@ -168,7 +168,10 @@ def _part_values(number: int, part: Part, listing: Listing) -> dict:
         "hooks": [
             {"stage": row.stage, "handle": listing.handle(row.chunk), "name": row.chunk.label} for row in part.hooks
         ],
-        "handed_out": part.handed_out,
+        "flags": [
+            *(["RBL_OBJECT_INIT"] if part.init else []),
+            *([f"RBL_OBJECT_KEPT /* {', '.join(part.handed_out)} */"] if part.handed_out else []),
+        ],
         "jump_entries": listing.handle(part.jump_entries[0]) if part.jump_entries else None,
         "n_jump_entries": len(part.jump_entries),
     }

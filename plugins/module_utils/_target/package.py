@@ -24,8 +24,9 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.names im
 FORMAT = 2
 MANIFEST = "manifest.json"
 MEMBERS = ("update.ko", "rebootless.ko", "libmatch.so")  # and program_member() of each of the manifest's objects
-OBJECT = re.compile(r"[A-Za-z0-9_]{1,55}")  # vmlinux, or the kernel's name of a module: MODULE_NAME_LEN
-PROGRAM = re.compile(rf"match/{OBJECT.pattern}\.bin")
+INIT = ":init"  # behind a module's name: its init code, which is there only while the module is being loaded
+OBJECT = re.compile(rf"[A-Za-z0-9_]{{1,55}}({INIT})?")  # vmlinux, or the kernel's name of a module: MODULE_NAME_LEN
+PROGRAM = re.compile(r"match/[A-Za-z0-9_]{1,55}(\.init)?\.bin")
 MAX_FILE = 64 << 20  # bytes of a package; the largest real ones have a few hundred kilobytes
 MAX_UNPACKED = 256 << 20  # bytes of all members together: a bound on what a crafted gzip stream can occupy
 # RFC 1952: magic, deflate, no flags, no time, slowest, unknown system.  gzip's CRC does not cover these bytes.
@@ -70,7 +71,7 @@ class Package:
 
 def program_member(object_name: str) -> str:
     """The member with an object's match program."""
-    return f"match/{object_name}.bin"
+    return f"match/{object_name.replace(':', '.')}.bin"
 
 
 def read_package(path: str, sha256: str | None = None) -> Package:

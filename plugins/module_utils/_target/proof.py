@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import os
 import time
+import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.matcher import Matcher, MatchResult
 from ansible_collections.rebootless.splice.plugins.module_utils._common.program import Program
 from ansible_collections.rebootless.splice.plugins.module_utils._target import sysfs
 from ansible_collections.rebootless.splice.plugins.module_utils._target.memory_file import memory_file
-from ansible_collections.rebootless.splice.plugins.module_utils._target.package import Package
+from ansible_collections.rebootless.splice.plugins.module_utils._target.package import INIT, Package
 from ansible_collections.rebootless.splice.plugins.module_utils._target.running_kernel import RunningKernel
 
 VMLINUX = "vmlinux"
@@ -21,16 +22,17 @@ VMLINUX = "vmlinux"
 def prove(package: Package) -> dict:
     """Matches the package against the running kernel, and returns ``match_ns`` and ``matched_bytes``.
 
-    Modules that are not loaded are left out: ``absent`` names them.  Nothing is loaded into the kernel, nothing is
-    written.  Raises the refusal that the helper module would give, as far as it can be known from outside, or
+    Modules that are not loaded are left out: ``absent`` names them; so is init code, which must not have run.  Nothing
+    is loaded into the kernel, nothing is written.  Raises the refusal that the helper module would give, as far as it can be known from outside, or
     ``RebootlessError`` as ``RunningKernel`` and ``Matcher`` do.
     """
     duration = compared = 0
-    absent = [name for name in package.programs if not is_loaded(name)]
+    init = [name for name in package.programs if name.endswith(INIT)]
+    absent = [name for name in package.programs if name not in init and not is_loaded(name)]
     with memory_file(package.files["libmatch.so"], "libmatch.so") as library, RunningKernel() as kernel:
         matcher = Matcher(library)
         for name, program in package.programs.items():
-            if name in absent:
+            if name in absent or name in init:
                 continue
             start = time.perf_counter_ns()
             found = matcher.match(program, kernel)
@@ -39,12 +41,25 @@ def prove(package: Package) -> dict:
             view = Program(program)
             found.raise_refusal(view)
             _refuse_conflicts(package, view, found)
+    _refuse_init_that_has_run(init)
     return {"match_ns": duration, "matched_bytes": compared, "absent": absent}
 
 
 def is_loaded(object_name: str) -> bool:
     """Whether the kernel has that object: itself, or a loadable module."""
     return object_name == VMLINUX or os.path.exists(f"/sys/module/{object_name}/initstate")
+
+
+def _refuse_init_that_has_run(parts: t.Iterable[str]) -> None:
+    """Refuses if a module is loaded whose init code the update replaces (kmod/objects.c)."""
+    for name in (part[: -len(INIT)] for part in parts):
+        if is_loaded(name):
+            raise RebootlessError(
+                "init_has_run",
+                "The update replaces init code of a loadable module that is loaded, so that this code has run.",
+                "Unload the module, apply the update, and load the module again; or reboot into a fixed kernel.",
+                object=name,
+            )
 
 
 def _refuse_conflicts(package: Package, program: Program, found: MatchResult) -> None:
