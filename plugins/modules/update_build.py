@@ -282,6 +282,8 @@ remarks:
     code:
       description:
         - What kind of remark, an identifier that does not change between releases.
+        - C(init_has_run) means that a changed function is init code of a loadable module. A host that has loaded the
+          module refuses the update; on others the function is replaced whenever the module is loaded.
         - C(existing_objects) means that a changed function runs only when something is set up, such as a device when it
           is bound, and does nothing for what is set up already.
       returned: always

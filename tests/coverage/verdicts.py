@@ -15,6 +15,7 @@ import typing as t
 AUTOMATIC, CUSTOM, NOT_APPLICABLE, FAILED = "automatic", "custom", "not applicable", "failed"
 VERDICTS = (AUTOMATIC, CUSTOM, NOT_APPLICABLE, FAILED)
 SPELT = {AUTOMATIC: "automatic", CUSTOM: "custom code needed", NOT_APPLICABLE: "not applicable", FAILED: "failed"}
+INIT_HAS_RUN = "init_has_run"
 # Of the build's reasons why a file has no part in a kernel those that mean that it is not in it, or stays as it is.
 ABSENT = ("not_built", "other_architecture", "documentation", "not_in_kernel", "same_object", "already_applied")
 
@@ -29,7 +30,10 @@ def of_build(build: dict[str, t.Any]) -> dict[str, t.Any] | None:
             return {"verdict": CUSTOM, "code": findings[0]["code"], "reason": reason, "findings": findings}
         return {"verdict": FAILED, "code": error["code"], "reason": error["sentence"], "findings": []}
     if build.get("package"):
-        return None
+        # The lab has the module loaded, as a host that needs the fix has.
+        ran = [row for row in build["facts"]["remarks"] if row["code"] == INIT_HAS_RUN]
+        reason = " ".join(row["sentence"] for row in ran)
+        return {"verdict": CUSTOM, "code": INIT_HAS_RUN, "reason": reason, "findings": ran} if ran else None
     rows = build["facts"]["not_applicable"]
     reason = " ".join(dict.fromkeys(row["reason"] for row in rows))
     there = [row for row in rows if row["code"] not in ABSENT]

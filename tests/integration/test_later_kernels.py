@@ -38,6 +38,12 @@ EDITS = (
         "req = nlmsg_data(cb->nlh);\n",
         "req = nlmsg_data(cb->nlh);\n\tif (!req->udiag_states)\n\t\treturn 0;\n",
     ),
+    # What a module runs when it is loaded, and no other time.
+    Edit(
+        "net/unix/diag.c",
+        "\treturn sock_diag_register(&unix_diag_handler);",
+        '\tpr_info("the new init\\n");\n\treturn sock_diag_register(&unix_diag_handler);',
+    ),
 )
 PROBE = """
 import ctypes, fcntl, os, socket, struct
@@ -79,16 +85,19 @@ def test_life_of_an_update_with_a_module_that_comes_later(update, release, throw
         clones[0]: "vmlinux",
         "unix_ioctl": "vmlinux",
         "unix_diag_dump": "unix_diag",
+        "unix_diag_init": "unix_diag",
     }
 
     done = host.module("update", package=PACKAGE)
     assert not done["failed"], done
     assert host.python(PROBE).split() == ["3", "0", "True", "False"]
-    assert objects(host) == {"vmlinux": "applied", "unix_diag": "absent"}
+    assert objects(host) == {"vmlinux": "applied", "unix_diag": "absent", "unix_diag:init": "absent"}
+    for times in (1, 2):
+        host.out("modprobe unix_diag")
+        assert objects(host) == {"vmlinux": "applied", "unix_diag": "applied", "unix_diag:init": "absent"}
+        assert host.out("dmesg | grep -c 'the new init'") == str(times)
+        host.out("modprobe -r unix_diag")
     host.out("modprobe unix_diag")
-    assert objects(host) == {"vmlinux": "applied", "unix_diag": "applied"}
-    host.out("modprobe -r unix_diag && modprobe unix_diag")
-    assert objects(host) == {"vmlinux": "applied", "unix_diag": "applied"}
 
     gone = host.module("update", name=NAME, state="absent")
     assert not gone["failed"], gone

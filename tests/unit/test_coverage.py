@@ -60,9 +60,10 @@ def test_manifests_of_the_project_can_be_read(path):
 FINDING = {"code": "layout_changed", "sentence": "struct foo grew from 64 to 72 bytes.", "details": {}}
 
 
-def built(*codes, package=None):
+def built(*codes, package=None, remarks=()):
     rows = [{"file": "a.c", "code": code, "reason": f"It is {code}."} for code in codes]
-    return {"facts": {"not_applicable": rows}, "package": package}
+    said = [{"code": code, "sentence": f"{code}.", "details": {}} for code in remarks]
+    return {"facts": {"not_applicable": rows, "remarks": said}, "package": package}
 
 
 @pytest.mark.parametrize(
@@ -73,6 +74,7 @@ def built(*codes, package=None):
         (built("documentation", "boot_only"), "custom", "boot_only"),
         (built("no_effect"), "custom", "no_effect"),
         (built(), "failed", "empty"),
+        (built(package="path", remarks=["existing_objects", "init_has_run"]), "custom", "init_has_run"),
         (
             {"error": {"code": "unsafe_change", "sentence": "", "details": {"findings": [FINDING]}}},
             "custom",
@@ -88,7 +90,7 @@ def test_build_that_is_not_tried_has_a_verdict(build, verdict, code):
 
 
 def test_build_with_a_package_is_tried():
-    assert verdicts.of_build(built(package="path")) is None
+    assert verdicts.of_build(built(package="path", remarks=["existing_objects"])) is None
 
 
 def test_trial_is_automatic_only_without_a_problem():

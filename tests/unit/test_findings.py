@@ -87,6 +87,7 @@ def test_a_loadable_modules_init_code_is_replaced_when_it_is_loaded():
     assert findings.take_init(change, rows) == []
     assert change.init_functions == {"own_init"}
     (remark,) = findings.remarks(change)
+    assert remark.code == "init_has_run"
     assert remark.sentence == (
         "The function own_init runs only when the module loadable is loaded: a host that has loaded it refuses the "
         "update until it is unloaded."

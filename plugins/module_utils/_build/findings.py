@@ -31,6 +31,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.type_find
 from ansible_collections.rebootless.splice.plugins.module_utils._build.units import VMLINUX
 from ansible_collections.rebootless.splice.plugins.module_utils._build.uses import takers
 
+INIT_HAS_RUN = "init_has_run"  # what a host says that has loaded the module: kmod/codes.h
 EXPORT_PREFIX = ("___ksymtab_gpl+", "___ksymtab+", ".export_symbol")
 
 
@@ -77,7 +78,7 @@ def remarks(change: UnitChange) -> list[Finding]:
         found.append(
             finding(
                 change,
-                REMARK,
+                INIT_HAS_RUN,
                 f"The function {name} runs only when the module {change.object_name} is loaded: a host that has loaded "
                 "it refuses the update until it is unloaded.",
                 function=name,
