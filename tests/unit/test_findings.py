@@ -104,6 +104,14 @@ def test_the_kernels_own_init_code_and_what_custom_code_left_stay_findings():
     assert not change.init_functions and not of_module.init_functions
 
 
+def test_init_code_that_is_none_any_more_is_not_in_memory():
+    """What only replaced code uses is new to it; what others may use is missed there."""
+    assert sentences(found("no_longer_init"), "init_code_changed") == [
+        "The function becomes_init changes, but it runs only while the kernel or the module starts, and has run.",
+        "The function was_init was init code, which is not in memory any more; other code would go on using it there.",
+    ]
+
+
 def test_layouts():
     assert sentences(found("layout"), "layout_changed") == [
         "struct inner grows from 4 to 8 bytes; objects of the old layout are alive.",

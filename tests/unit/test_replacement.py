@@ -600,6 +600,12 @@ def test_a_modules_init_code_has_a_part_of_its_own(tmp_path):
     assert (tmp_path / "update.c").read_text().count(".flags = RBL_OBJECT_INIT,") == 1
 
 
+def test_what_was_init_code_is_carried_and_not_looked_for():
+    found = make_replacement([unit_change("no_longer_init")], "6.1.176-1", EXPORTS)
+    assert [row.name for row in found.functions] == ["caller"]
+    assert targets(chunk(found, "caller.rbl")) == ["__fentry__", "was_init.rbl", "own.rbl", "__x86_return_thunk"]
+
+
 def test_what_a_module_does_not_define_is_looked_up_where_it_is():
     found = loadable()
     (part,) = found.parts

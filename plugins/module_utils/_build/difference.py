@@ -125,6 +125,11 @@ def is_living(unit: UnitChange, function: Change) -> bool:
     return function.lifetime in LIVING_CODE or (function.lifetime == "exit" and unit.object_name != "vmlinux")
 
 
+def is_gone(unit: UnitChange, function: Change) -> bool:
+    """Whether what runs again and again from now on was init code, which is not in memory any more."""
+    return is_living(unit, function) and function.pre is not None and function.pre.lifetime == "init"
+
+
 def handed_out(unit: UnitChange, units: Iterable[UnitChange] = ()) -> list[str]:
     """The new functions and data of ``unit`` that objects may point to, and use, after the update is gone.
 

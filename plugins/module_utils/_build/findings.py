@@ -16,6 +16,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.debug_typ
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference import (
     Change,
     UnitChange,
+    is_gone,
     is_living,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.existing_objects import (
@@ -29,7 +30,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.pieces im
 from ansible_collections.rebootless.splice.plugins.module_utils._build.places import Places
 from ansible_collections.rebootless.splice.plugins.module_utils._build.type_findings import type_findings
 from ansible_collections.rebootless.splice.plugins.module_utils._build.units import VMLINUX
-from ansible_collections.rebootless.splice.plugins.module_utils._build.uses import takers
+from ansible_collections.rebootless.splice.plugins.module_utils._build.uses import takers, uses
 
 INIT_HAS_RUN = "init_has_run"  # what a host says that has loaded the module: kmod/codes.h
 EXPORT_PREFIX = ("___ksymtab_gpl+", "___ksymtab+", ".export_symbol")
@@ -102,6 +103,14 @@ def _init_and_exit(change: UnitChange) -> Iterator[Finding]:
                 function=name,
                 change=function.change,
             )
+        elif is_gone(change, function) and (by := _unchanged_user(change, function)):
+            yield finding(
+                change,
+                INIT_CODE_CHANGED,
+                f"The function {name} was init code, which is not in memory any more; {by} would go on using it there.",
+                function=name,
+                change=function.change,
+            )
         elif function.lifetime == "exit" and not is_living(change, function) and not living:
             yield finding(
                 change,
@@ -119,6 +128,15 @@ def _init_and_exit(change: UnitChange) -> Iterator[Finding]:
                 function=name,
                 change=function.change,
             )
+
+
+def _unchanged_user(change: UnitChange, function: Change) -> str:
+    """Living code or data that may use a function of pre, and that is not replaced itself; "" if there is none."""
+    if function.pre is None or function.pre.is_global:
+        return "other code"
+    replaced = {id(f.pre) for f in change.difference.functions if is_living(change, f)}
+    users = (p for p, _r in uses(change.difference.correlation.pre, function.pre) if id(p) not in replaced)
+    return next((p.name or p.section.name for p in users if p.lifetime not in ("init", "init data")), "")
 
 
 def _kept(change: UnitChange) -> Iterator[Finding]:
@@ -189,7 +207,9 @@ def _exported_names(object_file) -> set[str]:
 
 
 def _gets_jump(change: UnitChange, function: Change) -> bool:
-    return function.change == "changed" and (is_living(change, function) or _runs_when_loaded(change, function))
+    if function.change != "changed" or is_gone(change, function):
+        return False
+    return is_living(change, function) or _runs_when_loaded(change, function)
 
 
 def _jumps(change: UnitChange, kernel: special.Kernel) -> Iterator[Finding]:

@@ -44,6 +44,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.differenc
     Change,
     UnitChange,
     handed_out,
+    is_gone,
     is_living,
     main_part,
 )
@@ -169,6 +170,8 @@ class _Maker:
     def _replace(self, unit: ChangedUnit, change: Change) -> Iterator[FunctionRow]:
         """Rows for the running pieces of a changed or removed function; new ones are carried if something uses them."""
         chunk = None
+        if is_gone(unit.change, change):
+            return
         if change.pre is not None and change.post is not None:
             chunk = self._carry(unit, change.post)
             for part in change.post_parts:
