@@ -229,7 +229,7 @@ objects:
   sample: [{"name": vmlinux, "state": applied}, {"name": sctp, "state": absent}]
   contains:
     name:
-      description: V(vmlinux), or the module's name; with V(:init) behind it, the code that it runs when it is loaded.
+      description: V(vmlinux), or the module's name; with V(:init) behind it, what it runs when it is loaded.
       returned: always
       type: str
     state:

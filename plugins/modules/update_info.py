@@ -251,7 +251,7 @@ updates:
       elements: dict
       contains:
         name:
-          description: V(vmlinux), or the module's name; with V(:init) behind it, the code that it runs when it is loaded.
+          description: V(vmlinux), or the module's name; with V(:init) behind it, what it runs when it is loaded.
           returned: always
           type: str
           sample: vmlinux

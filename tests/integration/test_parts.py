@@ -138,7 +138,8 @@ def test_a_modules_init_code_is_replaced_before_it_runs(builds, host):
         return int(host.out("ls -d /sys/class/net/dummy* | wc -l"))
 
     old = "for (i = 0; i < numdummies && !err; i++) {"
-    built = builds.update(host.release, "init", Edit(DUMMY, old, old.replace("numdummies", "numdummies + 2")), queue(77))
+    more = Edit(DUMMY, old, old.replace("numdummies", "numdummies + 2"))
+    built = builds.update(host.release, "init", more, queue(77))
     assert load() == 1
     for check in (True, False):
         refused = update(host, built, check=check)

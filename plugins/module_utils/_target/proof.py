@@ -23,8 +23,8 @@ def prove(package: Package) -> dict:
     """Matches the package against the running kernel, and returns ``match_ns`` and ``matched_bytes``.
 
     Modules that are not loaded are left out: ``absent`` names them; so is init code, which must not have run.  Nothing
-    is loaded into the kernel, nothing is written.  Raises the refusal that the helper module would give, as far as it can be known from outside, or
-    ``RebootlessError`` as ``RunningKernel`` and ``Matcher`` do.
+    is loaded into the kernel, nothing is written.  Raises the refusal that the helper module would give, as far as it
+    can be known from outside, or ``RebootlessError`` as ``RunningKernel`` and ``Matcher`` do.
     """
     duration = compared = 0
     init = [name for name in package.programs if name.endswith(INIT)]
