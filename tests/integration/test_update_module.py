@@ -157,6 +157,14 @@ def test_a_lost_package_is_kept_again(host50, fix):
     assert host50.module("kernel_info")["kernel"]["cves_fixed_live"] == ["CVE-2026-52928"]
 
 
+def test_what_is_kept_outlives_a_power_cut(host50, fix):
+    """The file system itself would have written the package's name some seconds later."""
+    applied = run(host50, package=PACKAGE)
+    host50.restart()
+    again = run(host50, name=NAME)
+    assert (again["failed"], again["state_before"], again["digest"]) == (False, "absent", applied["digest"])
+
+
 def test_a_damaged_kept_package_can_be_removed(host50, fix):
     run(host50, package=PACKAGE)
     host50.run(f"truncate -s 1000 /var/lib/rebootless/{NAME}.rbl.tar.gz")

@@ -103,6 +103,14 @@ def test_what_is_not_kept_leaves_nothing(tmp_path):
     assert not os.path.exists(tmp_path / "state")
 
 
+def test_what_a_power_cut_left_is_removed(tmp_path):
+    """The power went before the package was in its place: its update is not there, and the next task cleans up."""
+    kept = store.Store(str(tmp_path / "state"))
+    kept.stage(type("Package", (), {"name": "demo", "content": b"x"})())
+    assert (kept.names(), kept.remove("demo")) == ([], False)
+    assert not os.path.exists(tmp_path / "state")
+
+
 def test_what_is_not_kept_leaves_the_others(tmp_path):
     kept = store.Store(str(tmp_path / "state"))
     with kept.stage(type("Package", (), {"name": "other", "content": b"x"})()) as staged:

@@ -166,9 +166,7 @@ def disarm(store: Store, name: str) -> bool:
         known = durable.remove(path)
         durable.remove(path + ASIDE)
         drop_packages(store, name)
-    for empty in (directory(store), store.directory):
-        with contextlib.suppress(OSError):  # others' files are there
-            os.rmdir(empty)
+    durable.drop_empty(directory(store), store.directory)
     return known
 
 

@@ -17,9 +17,9 @@ def replace(path: str, content: bytes, mode: int = 0o600) -> None:
 
     Missing directories are made, readable for their owner only.
     """
-    directory, name = os.path.split(path)
-    os.makedirs(directory, mode=0o700, exist_ok=True)
-    temporary = os.path.join(directory, f".{name}.tmp")
+    directory = os.path.dirname(path)
+    make_directory(directory)
+    temporary = unfinished(path)
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
         try:
@@ -35,6 +35,28 @@ def replace(path: str, content: bytes, mode: int = 0o600) -> None:
     sync_directory(directory)
 
 
+def unfinished(path: str) -> str:
+    """Where a file is written before it is put in its place."""
+    directory, name = os.path.split(path)
+    return os.path.join(directory, f".{name}.tmp")
+
+
+def make_directory(directory: str, mode: int = 0o700) -> None:
+    """Has a directory, and those that it is in, on the disk; `mode` is that of what is made.  Raises ``OSError``."""
+    if not os.path.isdir(directory):
+        above = os.path.dirname(os.path.abspath(directory))
+        make_directory(above, mode)
+        os.makedirs(directory, mode, exist_ok=True)
+        sync_directory(above)
+
+
+def drop_empty(*directories: str) -> None:
+    """Removes each that nothing is in."""
+    for directory in directories:
+        with contextlib.suppress(OSError):  # others' files are there
+            os.rmdir(directory)
+
+
 def overwrite(path: str, content: bytes) -> None:
     """Writes over a file of the same size, which needs no room on the disk.  Raises ``OSError``."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
@@ -47,7 +69,9 @@ def overwrite(path: str, content: bytes) -> None:
 
 
 def remove(path: str) -> bool:
-    """Drops a file for good; False if there was none.  Raises ``OSError``."""
+    """Drops a file for good, and what a power cut left of writing it; False if there was none.  Raises ``OSError``."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(unfinished(path))
     try:
         os.unlink(path)
     except FileNotFoundError:

@@ -170,9 +170,8 @@ class Persistence:
         """
         changed = self._remove(self._all_paths(), check_mode)
         if changed and not check_mode:
-            for directory in (os.path.dirname(self.archive), self.settings.state_directory, os.path.dirname(OFF_FILE)):
-                with contextlib.suppress(OSError):  # other files are there
-                    os.rmdir(self._at(directory))
+            directories = (os.path.dirname(self.archive), self.settings.state_directory, os.path.dirname(OFF_FILE))
+            durable.drop_empty(*map(self._at, directories))
             self._reload()
         return changed
 
@@ -231,12 +230,13 @@ class Persistence:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(self._at(path))
                 os.symlink(self._links()[path], self._at(path))
+                durable.sync_directory(os.path.dirname(self._at(path)))
         return changed
 
     def _make_parent(self, path: str) -> None:
         """Directories of the system are for everyone to read, the state directory is not."""
         private = path.startswith(self.settings.state_directory + os.sep)
-        os.makedirs(os.path.dirname(self._at(path)), mode=0o700 if private else 0o755, exist_ok=True)
+        durable.make_directory(os.path.dirname(self._at(path)), 0o700 if private else 0o755)
 
     def _remove(self, paths: list[str], check_mode: bool) -> list[str]:
         changed = [path for path in paths if os.path.lexists(self._at(path))]

@@ -12,6 +12,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 from ansible_collections.rebootless.splice.plugins.module_utils._target import (
     armed,
     boot_record,
+    durable,
     prospects,
     rights,
 )
@@ -123,12 +124,10 @@ def _switch(request: Request, check_mode: bool) -> bool:
     if not check_mode:
         try:
             if request.switched_off:
-                os.makedirs(os.path.dirname(prospects.OFF_FILE), mode=0o755, exist_ok=True)
-                with open(prospects.OFF_FILE, "wb") as stream:
-                    stream.write(OFF_TEXT)
-                    os.fsync(stream.fileno())
+                durable.make_directory(os.path.dirname(prospects.OFF_FILE), 0o755)
+                durable.replace(prospects.OFF_FILE, OFF_TEXT, 0o644)
             else:
-                os.unlink(prospects.OFF_FILE)
+                durable.remove(prospects.OFF_FILE)
         except OSError as error:
             raise RebootlessError(
                 "persist_failed",

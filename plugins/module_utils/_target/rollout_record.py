@@ -9,7 +9,6 @@ record of another boot is history.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import time
@@ -86,20 +85,14 @@ class Records:
             raise self._failed(path, error) from error
 
     def drop_previous(self, name: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.previous_path(name))
+        durable.remove(self.previous_path(name))
 
     def remove(self, name: str) -> bool:
         """Drops the record, and the directories that it leaves empty; False if there was none."""
         self.drop_previous(name)
-        try:
-            os.unlink(self.path(name))
-        except FileNotFoundError:
-            return False
-        with contextlib.suppress(OSError):
-            os.rmdir(self.directory)
-            os.rmdir(os.path.dirname(self.directory))
-        return True
+        known = durable.remove(self.path(name))
+        durable.drop_empty(self.directory, os.path.dirname(self.directory))
+        return known
 
 
 def since_boot() -> float:

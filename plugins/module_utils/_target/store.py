@@ -9,10 +9,10 @@ the kernel knows.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._target import durable
 from ansible_collections.rebootless.splice.plugins.module_utils._target.package import Package, read_package
 
 DIRECTORY = "/var/lib/rebootless"
@@ -59,12 +59,9 @@ class Store:
 
     def remove(self, name: str) -> bool:
         """Drops an update's package, and the directory with the last one; False if there was none."""
-        try:
-            os.unlink(self.path(name))
-        except FileNotFoundError:
-            return False
-        _drop_if_empty(self.directory)
-        return True
+        known = durable.remove(self.path(name))
+        durable.drop_empty(self.directory)
+        return known
 
     def stage(self, package: Package) -> Staged:
         """Writes the package beside its place, so that a full or read-only disk is found before the kernel is touched.
@@ -73,8 +70,8 @@ class Store:
         """
         temporary = ""
         try:
-            os.makedirs(self.directory, mode=0o700, exist_ok=True)
-            temporary = os.path.join(self.directory, f".{package.name}.tmp")
+            durable.make_directory(self.directory)
+            temporary = durable.unfinished(self.path(package.name))
             with open(temporary, "wb") as stream:
                 stream.write(package.content)
                 stream.flush()
@@ -82,11 +79,12 @@ class Store:
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise RebootlessError(
                 "store_failed",
                 f"The package cannot be kept in {self.directory}: {error.strerror}.",
-                "Free space there, then try again." if full else "Make it a directory that root can write to.",
+                "Free space there, then try again."
+                if error.errno in durable.FULL
+                else "Make it a directory that root can write to.",
                 path=self.directory,
             ) from error
         return Staged(temporary, self.path(package.name))
@@ -108,13 +106,9 @@ class Staged:
     def __exit__(self, *_exception: object) -> None:
         if self._temporary:
             os.unlink(self._temporary)
-            _drop_if_empty(os.path.dirname(self._temporary))
+            durable.drop_empty(os.path.dirname(self._temporary))
 
     def keep(self) -> None:
         os.replace(self._temporary, self._final)
         self._temporary = ""
-
-
-def _drop_if_empty(directory: str) -> None:
-    with contextlib.suppress(OSError):  # other updates' packages are there
-        os.rmdir(directory)
+        durable.sync_directory(os.path.dirname(self._final))
