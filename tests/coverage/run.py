@@ -115,7 +115,8 @@ class Coverage:
             row = json.loads((self.directory(entry) / "row.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        return row if self._reuse and row["key"] == self._key(entry) else None
+        holds = row["key"] == self._key(entry) and row["verdict"] != verdicts.FAILED
+        return row if self._reuse and holds else None
 
     # ---- the run
 

@@ -53,6 +53,10 @@ def of_trial(trial: dict[str, t.Any]) -> dict[str, t.Any]:
         parts = [f"{len(names)} function{'s' * (len(names) != 1)} replaced: {', '.join(names)}"] if names else []
         if exchanged:
             parts.append(f"constants exchanged: {', '.join(exchanged)}")
+        if facts.get("met"):
+            parts.append(f"replaced before their init, which ends on this machine: {', '.join(facts['met'])}")
+        if facts.get("not_met"):
+            parts.append(f"not seen, since they do not load on this machine: {', '.join(facts['not_met'])}")
         if facts.get("stays_loaded"):
             parts.append("reversed, it stays loaded, since objects may call its new functions")
         return {"verdict": AUTOMATIC, "code": "", "reason": "; ".join(parts), "findings": []}

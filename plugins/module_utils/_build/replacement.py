@@ -287,7 +287,6 @@ class _Maker:
         for entry in unit.post.entries(piece):
             if entry.section.name.startswith(tuple(special.RUNTIME_CONSTANTS)):
                 chunk.constants.append(self._constant(unit, entry, owner))
-                continue
             self._carry_entry(unit, piece, entry, owner)
             if entry.section.name == "__jump_table":
                 take_out_branch(chunk, entry)

@@ -124,6 +124,9 @@ class Exercise:
         if witness is not None:
             with self.step("witness"):
                 witness.tell("applied")
+        self._no_problems("when the update was applied")
+        with self.step("load modules that end"):
+            self._offer([name for name in self.order.modules if name not in present])
         with self.step("load"):
             self._load()
         self._no_problems("while the update was applied")
@@ -138,6 +141,20 @@ class Exercise:
             gone = self._remove()
         self._no_problems("after the update was reversed")
         return has_parts and gone
+
+    def _offer(self, absent: list[str]) -> None:
+        """Modules whose init finds nothing to do on this machine and ends: the update has met them by then."""
+        log = Watch()
+        for name in absent:
+            self._modprobe(name)
+            if log.says("not loaded, since an update that is applied does not fit it"):
+                raise Failure("module_refused", f"{name} does not fit the update that is applied.")
+        met = [name for name in absent if log.says(f"{self.order.name}: {name.replace('-', '_')} has come: ")]
+        self.facts.update(met=met, not_met=[name for name in absent if name not in met])
+        log.close()
+        if absent:
+            self.watch.close()
+            self.watch = Watch()  # what modules say when they come is no matter of the update
 
     def _late(self, present: list[str]) -> None:
         """The same with modules that are loaded and unloaded while the update is applied, if they can be."""

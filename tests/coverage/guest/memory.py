@@ -4,27 +4,22 @@
 
 from __future__ import annotations
 
+import lzma
 import pathlib
+import subprocess
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kallsyms import Kallsyms
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kcore import Kcore
+from ansible_collections.rebootless.splice.plugins.module_utils._target.modinfo import ELF_HEADER, SECTION_HEADER
 
 PAGE = 4096
 # (first symbol, symbol behind the end): include/asm-generic/vmlinux.lds.h
 KERNEL_AREAS = (("_stext", "_etext"), ("__start_rodata", "__end_rodata"))
-# Sections of a module that can be written to; its loader puts them on pages behind all others (kernel/module/main.c).
-WRITABLE = (
-    ".data",
-    ".bss",
-    ".gnu.linkonce.this_module",
-    "__bug_table",
-    "__dyndbg",
-    "__tracepoints",
-    "_ftrace_events",
-    "__syscalls_metadata",
-)
-READ_ONLY_DATA = (".data..ro_after_init", ".data..percpu", ".data.rel.ro")
+# Sections of a module file: <linux/elf.h>.
+SHF_WRITE, SHF_ALLOC = 1, 2
+# Gone when its init has run (module_init_section); written to by it alone (module_mark_ro_after_init).
+INIT, READ_ONLY_AFTER_INIT = ".init", (".data..ro_after_init", "__jump_table")
 MAX_DIFFERENCES = 32
 
 
@@ -74,7 +69,8 @@ def read_areas(memory: Kcore, modules: t.Iterable[str]) -> list[Area]:
         ("vmlinux", symbols.lookup(first, "vmlinux")[0], symbols.lookup(last, "vmlinux")[0])
         for first, last in KERNEL_AREAS
     ]
-    ranges += [(name, *module_range(name)) for name in modules if is_loaded(name)]
+    for module in modules:
+        ranges += [(module, start, end) for start, end in module_ranges(module)]
     areas = []
     for name, start, end in ranges:
         data = memory.read(start, end - start)
@@ -84,16 +80,32 @@ def read_areas(memory: Kcore, modules: t.Iterable[str]) -> list[Area]:
     return areas
 
 
-def module_range(name: str) -> tuple[int, int]:
-    """From where to where a loaded module cannot be written to."""
-    base = module_base(name)
-    sections = section_addresses(name)
-    writable = [
-        address
-        for section, address in sections.items()
-        if section.startswith(WRITABLE) and not section.startswith(READ_ONLY_DATA) and address > base
-    ]
-    return base, min(writable) // PAGE * PAGE
+def module_ranges(name: str) -> list[tuple[int, int]]:
+    """From where to where a loaded module has code and constants, ascending; nothing if it is not there."""
+    if not is_loaded(name):
+        return []
+    addresses, sizes = section_addresses(name), constant_sections(module_file(name))
+    return sorted((addresses[section], addresses[section] + size) for section, size in sizes if section in addresses)
+
+
+def module_file(name: str) -> bytes:
+    """The ELF file of an installed module."""
+    path = subprocess.run(["modinfo", "-n", name], capture_output=True, text=True, check=True).stdout.strip()
+    content = pathlib.Path(path).read_bytes()
+    return lzma.decompress(content) if path.endswith(".xz") else content
+
+
+def constant_sections(module: bytes) -> t.Iterator[tuple[str, int]]:
+    """Names and sizes of the sections of a module file that stay in memory and are not written to."""
+    header = ELF_HEADER.unpack_from(module)
+    table, entry_size, count, names_index = header[6], header[11], header[12], header[13]
+    rows = [SECTION_HEADER.unpack_from(module, table + index * entry_size) for index in range(count)]
+    names = rows[names_index][4]
+    for name_at, _type, flags, _address, _offset, size, *_rest in rows:
+        name = module[names + name_at : module.index(b"\0", names + name_at)].decode("ascii")
+        constant = not flags & SHF_WRITE or name in READ_ONLY_AFTER_INIT
+        if flags & SHF_ALLOC and size and constant and not name.startswith(INIT):
+            yield name, size
 
 
 def module_base(name: str) -> int:

@@ -53,6 +53,11 @@ class Watch:
             found.append(f"new taint flags {new:#x}")
         return found
 
+    def says(self, text: str) -> bool:
+        """Whether a line so far has ``text`` in it."""
+        self._read()
+        return any(text in line for _level, line in self.lines)
+
     def remarks(self) -> list[str]:
         """What it said as a warning without being one of itself."""
         self._read()
