@@ -425,9 +425,9 @@ static bool is_worth_waiting(u32 code)
 }
 
 /* Pauses after a try; false if there is to be no other one. */
-static bool wait_for_tasks(struct rbl_record *record, const struct stop *stop, unsigned int pause, u32 most)
+static bool wait_for_tasks(struct rbl_record *record, const struct stop *stop, unsigned int pause)
 {
-	if (!is_worth_waiting(stop->verdict) || record->tries >= most)
+	if (!is_worth_waiting(stop->verdict) || stop->stacks.last_try)
 		return false;
 	if (stop->stacks.writer_is_busy)
 		rbl_let_writer_go(record);
@@ -460,7 +460,7 @@ int rbl_switch(struct rbl_record *record, struct rbl_record *previous, enum rbl_
 	for (record->tries = 1; !err; record->tries++) {
 		begin_try(stop, record->tries >= most);
 		stop_all_cpus(stop);
-		if (!wait_for_tasks(record, stop, pause, most))
+		if (!wait_for_tasks(record, stop, pause))
 			break;
 		pause = rbl_longer(pause);
 	}

@@ -26,7 +26,7 @@ def of_build(build: dict[str, t.Any]) -> dict[str, t.Any] | None:
     if error is not None:
         findings = error["details"].get("findings") or []
         if error["code"] == "unsafe_change" and findings:
-            reason = " ".join(row["sentence"] for row in findings)
+            reason = " ".join(dict.fromkeys(row["sentence"] for row in findings))
             return {"verdict": CUSTOM, "code": findings[0]["code"], "reason": reason, "findings": findings}
         return {"verdict": FAILED, "code": error["code"], "reason": error["sentence"], "findings": []}
     if build.get("package"):

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import os
 import signal
@@ -73,6 +74,37 @@ def test_two_makers_wait_for_each_other(tmp_path):
     for maker in makers:
         maker.join()
     assert sorted(made) == [False, False, False, True]
+
+
+def test_who_waits_comes_before_who_takes_it_again(tmp_path):
+    cache, context = Cache(tmp_path), multiprocessing.get_context("fork")
+    order, begin = context.Queue(), context.Event()
+    waiting = context.Process(target=take_turn, args=(tmp_path, order, begin))
+    waiting.start()  # before the lock is taken: a child has its parent's
+    with cache.turn("work"):
+        begin.set()
+        while not is_held(tmp_path / "locks" / "work-next"):
+            time.sleep(0.01)
+    with cache.turn("work"):
+        order.put("again")
+    assert [order.get(timeout=10) for _each in range(2)] == ["waiting", "again"]
+    waiting.join()
+
+
+def take_turn(root, order, begin):
+    begin.wait()
+    with Cache(root).turn("work"):
+        order.put("waiting")
+        time.sleep(0.1)
+
+
+def is_held(path):
+    with path.open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def test_an_outdated_directory_is_replaced(tmp_path):

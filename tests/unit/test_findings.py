@@ -117,7 +117,8 @@ def test_layouts():
         "struct inner grows from 4 to 8 bytes; objects of the old layout are alive.",
         "swapped_t was struct { long int first @0:0; long int second @64:0 } of 16 bytes and becomes "
         "struct { long int second @0:0; long int first @64:0 } of 16 bytes; objects of the old layout are alive.",
-        "the member flag of struct bits was 1 bits wide and becomes 2; objects of the old layout are alive.",
+        "the member flag of struct bits was a bit-field of 1 bit and becomes a bit-field of 2 bits; "
+        "objects of the old layout are alive.",
         "the member refs of struct retyped was unsigned int and becomes struct { int counter @0:0 } of 4 bytes; "
         "objects of the old layout are alive.",
     ]

@@ -65,6 +65,14 @@ class Cache:
             yield
 
     @contextlib.contextmanager
+    def turn(self, name: str) -> Iterator[None]:
+        """Like ``lock``, for work in portions: who waits comes before who has had it and takes it again."""
+        with contextlib.ExitStack() as held:
+            with self.lock(f"{name}-next"):
+                held.enter_context(self.lock(name))
+            yield
+
+    @contextlib.contextmanager
     def unfinished(self, *parts: str) -> Iterator[Path]:
         """An empty directory beside the place of ``parts``; it vanishes with the block unless ``finish`` moved it.
 

@@ -79,14 +79,18 @@ class Compiler:
 
     def pre(self, units: Sequence[Unit], say: Say = lambda text: None) -> list[PreObjects]:
         """The pre objects of ``units``, in their order; compiled if they are not in the tree yet."""
-        with self._kept.lock("objects"):
-            missing = [unit for unit in units if not self._directory(unit).is_dir()]
-            for start in range(0, len(missing), _BATCH):
-                batch = missing[start : start + _BATCH]
-                self._tree.kbuild(self._jobs).make_units([unit.target for unit in batch])
-                self._keep_pre(batch)
-                say(f"compile {start + len(batch)}/{len(missing)} unpatched units")
+        missing = [unit for unit in units if not self._directory(unit).is_dir()]
+        for start in range(0, len(missing), _BATCH):
+            batch = missing[start : start + _BATCH]
+            with self._kept.turn("objects"):  # builds of other updates need not wait for all of a large header's units
+                self._make_pre([unit for unit in batch if not self._directory(unit).is_dir()])
+            say(f"compile {start + len(batch)}/{len(missing)} unpatched units")
         return [self._read_pre(unit) for unit in units]
+
+    def _make_pre(self, units: Sequence[Unit]) -> None:
+        if units:
+            self._tree.kbuild(self._jobs).make_units([unit.target for unit in units])
+            self._keep_pre(units)
 
     def post(
         self, pre_objects: Sequence[PreObjects], patched: PatchedSource, say: Say = lambda text: None

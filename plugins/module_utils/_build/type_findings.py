@@ -102,9 +102,13 @@ def _what_changed(a: Layout, b: Layout) -> str:
             if ours[name].type != theirs[name].type:
                 return f"{member} was {ours[name].type} and becomes {theirs[name].type}"
             if ours[name].bits != theirs[name].bits:
-                return f"{member} was {ours[name].bits} bits wide and becomes {theirs[name].bits}"
+                return f"{member} was {_width(ours[name].bits)} and becomes {_width(theirs[name].bits)}"
             return f"{member} moves from bit {ours[name].offset} to {theirs[name].offset}"
     return f"{a.name} changes"
+
+
+def _width(bits: int) -> str:
+    return f"a bit-field of {bits} bit{'s' * (bits != 1)}" if bits else "no bit-field"
 
 
 def _by_name(members: Iterable[Member]) -> dict[str, Member]:
