@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import fcntl
 import functools
 import json
 import os
@@ -83,6 +84,11 @@ class Coverage:
 
     def prepare(self) -> None:
         """The kernel tree, the patches, and what of earlier results still holds."""
+        self.work.mkdir(parents=True, exist_ok=True)
+        try:
+            fcntl.flock(os.open(self.work.parent, os.O_RDONLY | os.O_CLOEXEC), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SystemExit(f"Another run keeps its builds in {self.work.parent}; wait for its end.") from None
         say(f"{self.manifest.kernel}: kernel tree and sources")
         made = Runner().module("localhost", "kernel_tree", release=self.manifest.kernel, cache=str(self._cache.root))
         if made["failed"]:

@@ -95,6 +95,12 @@ def test_build_with_a_package_is_tried():
 
 def test_trial_is_automatic_only_without_a_problem():
     assert verdicts.of_trial({"facts": {"redirected": ["f"]}})["verdict"] == "automatic"
+    ended = verdicts.of_trial({"facts": {"redirected": [], "met": ["uncore"], "not_met": ["other"]}})
+    assert (ended["verdict"], ended["reason"]) == (
+        "automatic",
+        "replaced before their init, which ends on this machine: uncore; not seen, since they do not load on this "
+        "machine: other",
+    )
     problem = {"code": "text_differs", "sentence": "It differs.", "details": {}}
     assert verdicts.of_trial({"facts": {}, "problem": problem})["verdict"] == "failed"
 

@@ -119,7 +119,8 @@ class Compiler:
                 if done.returncode != 0:
                     # Without the #line directives, so that the messages count lines as the patched file does.
                     again = self._compile(pre.command, patched.plain, unfinished / _CHECK, SECTION_FLAGS)
-                    raise _does_not_compile(pre.unit, patched, again)
+                    # If that succeeds, something else went wrong: a full disk, a process that was killed.
+                    raise _does_not_compile(pre.unit, patched, again if again.returncode else done)
         return self._kept.path(_POSTS, digest, _SECTIONED)
 
     def _directory(self, unit: Unit) -> Path:

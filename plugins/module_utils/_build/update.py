@@ -246,11 +246,12 @@ class Builder:
                 idle.append(NotApplicable(touched.reason_file(change.unit), "no_effect", why))
         rows = [row for unit_rows in found.values() for row in unit_rows]
         if rows:
-            sentences = "; ".join(row.sentence.rstrip(".") for row in rows[:3])
-            more = f"; and {len(rows) - 3} more" if len(rows) > 3 else ""
+            # Units that share a header find the same of it.
+            sentences = list(dict.fromkeys(row.sentence.rstrip(".") for row in rows))
+            more = f"; and {len(sentences) - 3} more" if len(sentences) > 3 else ""
             raise RebootlessError(
                 "unsafe_change",
-                f"The update cannot be made live by exchanging code: {sentences}{more}.",
+                f"The update cannot be made live by exchanging code: {'; '.join(sentences[:3])}{more}.",
                 "Change the patch so that it does without, add custom code for it (docs/custom-code.md), or reboot "
                 "into a fixed kernel for this fix.",
                 findings=[row.as_dict() for row in rows],

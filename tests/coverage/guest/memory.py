@@ -24,7 +24,13 @@ MAX_DIFFERENCES = 32
 
 
 class AllSymbols(Kallsyms):
-    """The symbol table with the symbols of update modules, which the product leaves out of it."""
+    """The symbol table with the symbols of update modules, which the product leaves out of it.
+
+    What a module defines that is not there is 0: so the loader fills in a weak symbol that nobody defines.
+    """
+
+    def lookup(self, name: str, object_name: str) -> list[int]:
+        return super().lookup(name, object_name) or [0]
 
     def prefetch(self, names: set[tuple[str, str]]) -> None:
         wanted = {name.encode() for name, _object_name in names}
