@@ -318,6 +318,14 @@ def test_a_change_that_cannot_be_made_live_is_refused_with_its_findings(build):
     assert "init_code_changed" in {row["code"] for row in error.details["findings"]}
 
 
+def test_what_the_patch_uses_has_to_be_somewhere(build):
+    start = "static int unix_ioctl(struct socket *sock, unsigned int cmd, unsigned long arg)\n{"
+    old = f"{start}\n\tstruct sock *sk = sock->sk;\n"
+    new = f"void rbltest_nowhere(void);\n{old}\n\trbltest_nowhere();\n"
+    error = refusal(build, Edit(SIOCATMARK.path, old, new))
+    assert (error.code, error.details["symbol"]) == ("missing_symbol", "rbltest_nowhere")
+
+
 @pytest.mark.parametrize("name", ["UPPER", "a/b", "", "x" * 70])
 def test_names_that_no_update_can_have(build, name):
     assert refusal(build, SIOCATMARK, name=name).code == "bad_identity"

@@ -115,7 +115,7 @@ class Builder:
         """The package of ``update`` for this kernel, from the cache or built now.
 
         Raises ``RebootlessError``: what ``judge``, ``apply_patches`` and ``Compiler`` raise, ``unsafe_change`` with all
-        findings, ``offline_match_failed``.
+        findings, ``offline_match_failed``, ``missing_symbol``.
         """
         touched, digest = self._begin(update)
         with self._cache.lock(f"builds/{digest}"):
@@ -292,6 +292,14 @@ class Builder:
         result = Matcher(str(helper.library)).match(program, target)
         if not result.ok:
             details = result.details(Program(program))
+            if result.code == "symbol_not_found":
+                raise RebootlessError(
+                    "missing_symbol",
+                    f"The update uses {details.get('symbol')}, which neither this kernel nor the patch defines.",
+                    "Look whether the patch belongs to this kernel: what it uses may have another name there, or be "
+                    "left out by the kernel's configuration.",
+                    **details,
+                )
             where = " ".join(str(details[key]) for key in ("unit", "section", "function", "symbol") if details.get(key))
             raise RebootlessError(
                 "offline_match_failed",
