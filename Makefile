@@ -166,6 +166,15 @@ coverage: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## make hundreds of real fi
 	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python tests/coverage/run.py $(CORPUS) \
 	    --cache $(CACHE) --lab $(patsubst default,coverage,$(LAB)) --only "$(ONLY)" $(if $(JOBS),--jobs $(JOBS)) $(if $(MACHINES),--machines $(MACHINES)) $(if $(REUSE),--reuse) $(ARGS)
 
+# What changed up to this version of a source package is tried on the kernel RELEASE.
+PACKAGE ?= linux-source-6.1
+TO ?= 6.1.187-1
+
+.PHONY: changes
+changes: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## build/changes.json for coverage: files that changed, at random (RELEASE= PACKAGE= TO= ARGS="--size 60 --seed 1")
+	PYTHONPATH=$(TREE):tests/integration ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python tests/coverage/changes.py \
+	    --release $(RELEASE) --package $(PACKAGE) --to '$(TO)' $(ARGS) build/changes.json
+
 .PHONY: match-check
 match-check: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## match every built-in unit that the corpus touches, and 200 more; refuse seeded faults (RELEASE=..., NEXT=...)
 	PYTHONPATH=$(TREE):tests/integration ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python tests/coverage/match_check.py \

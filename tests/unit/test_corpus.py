@@ -49,6 +49,10 @@ def test_every_choice_of_hunks_is_a_patch_that_applies_without_offset(trees, num
     assert (b"line 60\n" not in changed) == (3 in numbers)
 
 
+def test_hunks_are_counted(trees):
+    assert corpus.hunks_of(*trees, PATH) == 4
+
+
 def test_patch_is_one_that_updates_are_built_from(trees):
     before, after = trees
     patch = parse_patch("fix", corpus.file_patch(before, after, PATH, [2]))

@@ -101,6 +101,11 @@ def file_patch(before: Path, after: Path, path: str, numbers: Sequence[int]) -> 
     return b"".join(parts)
 
 
+def hunks_of(before: Path, after: Path, path: str) -> int:
+    """How many hunks the difference of one file has."""
+    return len(_HUNK.findall(_difference(before / path, after / path)))
+
+
 def _head(before: Path, after: Path, path: str, whole: bool) -> bytes:
     """The lines before the first hunk; a file goes away only with all of its hunks."""
     name = path.encode()
