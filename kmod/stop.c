@@ -28,7 +28,8 @@ struct stop {
 	struct rbl_steps steps;
 	u32 cpus;
 	atomic_t next_share, arrived;
-	u32 code;			/* of the steps' content, and of the hooks */
+	u32 code;			/* of the steps' content */
+	u32 hook_code;			/* of the hooks that run before; see ask_hooks() */
 	const struct rbl_step *offender;	/* the step whose place does not hold what it should */
 	u8 found[RBL_WRITE_SIZE];	/* there */
 	bool has_checks, has_calls;	/* hooks that run before and after everything is written */
@@ -78,7 +79,12 @@ static u32 verdict(const struct stop *stop)
 	return stop->stacks.unreliable ? RBL_UNRELIABLE_STACK : RBL_OK;
 }
 
-/* The update's own code has the last word before anything is written. */
+/*
+ * The update's own code has the last word before anything is written.  Its
+ * answer has a place of its own: a CPU that is slow to leave the meeting before
+ * this one may still be about to read what was found until then, and must find
+ * what all others did, or it would not come here, and they would wait for ever.
+ */
 static u32 ask_hooks(struct stop *stop, bool leader, u32 *meetings)
 {
 	u32 stage = stop->purpose == RBL_TO_OLD ? RBL_CHECK_REVERSE : RBL_CHECK_APPLY;
@@ -87,10 +93,10 @@ static u32 ask_hooks(struct stop *stop, bool leader, u32 *meetings)
 		return RBL_OK;
 	if (leader) {
 		stop->hook_value = rbl_hooks(stop->record, stage, &stop->refusing);
-		stop->code = stop->hook_value ? RBL_HOOK_REFUSED : RBL_OK;
+		stop->hook_code = stop->hook_value ? RBL_HOOK_REFUSED : RBL_OK;
 	}
 	meet(stop, meetings);
-	return stop->code;
+	return stop->hook_code;
 }
 
 static bool reads_back(const struct stop *stop, bool forward)

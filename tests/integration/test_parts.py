@@ -321,6 +321,24 @@ def test_custom_code_is_called_and_may_refuse(builds, host):
     assert hooks(host) == apply
 
 
+def test_a_refusal_while_all_cpus_are_stopped_holds_up_none_of_them(builds, host):
+    """A CPU that is slow to leave a meeting must not take the hooks' later answer for what was found before them.
+
+    Such a CPU, and with it the machine, would hang: not each time, so often.
+    """
+    refuse = "static int no(void) { return -1; }\nRBL_HOOK(RBL_CHECK_APPLY, no);\n"
+    custom = "#include <rebootless_custom.h>\n\n" + refuse
+    built = builds.update(host.release, "refusing", queue(77), custom=((DUMMY, custom),))
+    host.run("modprobe dummy")
+    assert update(host, built, tries=1)["code"] == "hook_refused"
+    tries = "/sys/module/rebootless/parameters/tries"
+    apply = (
+        f"echo 1 > {tries}; for i in $(seq 1000); do echo apply 2>/dev/null > {SYSFS}/refusing/control; done; uptime"
+    )
+    assert "load average" in host.out(apply)
+    assert new_device(host) == PRISTINE
+
+
 def test_the_functions_of_a_write_can_be_replaced(builds, host):
     """The command to do so is itself a write, which waits inside of them."""
     start = (
