@@ -146,7 +146,7 @@ def _keep_package(store: Store, package: Package) -> None:
                 if stream.read() == package.content:
                     return
             os.unlink(path)
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        durable.make_directory(os.path.dirname(path))
         try:
             os.link(store.path(package.name), path)
             durable.sync_directory(os.path.dirname(path))

@@ -17,25 +17,42 @@ def replace(path: str, content: bytes, mode: int = 0o600) -> None:
 
     Missing directories are made, readable for their owner only.
     """
-    directory = os.path.dirname(path)
-    make_directory(directory)
-    temporary = unfinished(path)
+    stage(path, content, mode)
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+        place(path)
+    except OSError:
+        unstage(path)
+        raise
+
+
+def stage(path: str, content: bytes, mode: int = 0o600) -> None:
+    """The first half of ``replace``: has the content on the disk, beside its place.  Raises ``OSError``."""
+    make_directory(os.path.dirname(path))
+    try:
+        descriptor = os.open(_unfinished(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
         try:
             os.fchmod(descriptor, mode)  # whatever the umask says
             _write(descriptor, content)
         finally:
             os.close(descriptor)
-        os.replace(temporary, path)
     except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
+        unstage(path)
         raise
-    sync_directory(directory)
 
 
-def unfinished(path: str) -> str:
+def place(path: str) -> None:
+    """The second half: puts what is staged in its place.  Raises ``OSError``."""
+    os.replace(_unfinished(path), path)
+    sync_directory(os.path.dirname(path))
+
+
+def unstage(path: str) -> None:
+    """Drops what is staged and will not be put in its place."""
+    with contextlib.suppress(OSError):
+        os.unlink(_unfinished(path))
+
+
+def _unfinished(path: str) -> str:
     """Where a file is written before it is put in its place."""
     directory, name = os.path.split(path)
     return os.path.join(directory, f".{name}.tmp")
@@ -71,7 +88,7 @@ def overwrite(path: str, content: bytes) -> None:
 def remove(path: str) -> bool:
     """Drops a file for good, and what a power cut left of writing it; False if there was none.  Raises ``OSError``."""
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(unfinished(path))
+        os.unlink(_unfinished(path))
     try:
         os.unlink(path)
     except FileNotFoundError:

@@ -10,6 +10,7 @@ signature is appended behind the ELF file and ends with a magic string (scripts/
 from __future__ import annotations
 
 import struct
+import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._target.facts import parse_build_id
@@ -53,6 +54,17 @@ def _checked_section(image: bytes, name: bytes, label: str) -> bytes:
 
 
 def _section(image: bytes, wanted: bytes) -> bytes:
+    for name, row in sections(image):
+        if name == wanted:
+            return _content(image, row)
+    raise ValueError("no such section")
+
+
+def sections(image: bytes) -> t.Iterator[tuple[bytes, tuple]]:
+    """The names of an ELF file's sections, with the fields of ``SECTION_HEADER``.
+
+    Raises ``struct.error``, ``IndexError`` or ``ValueError`` for what is none.
+    """
     if image[: len(ELF64_LITTLE)] != ELF64_LITTLE:
         raise ValueError("not ELF-64, little-endian")
     header = ELF_HEADER.unpack_from(image)
@@ -60,9 +72,7 @@ def _section(image: bytes, wanted: bytes) -> bytes:
     rows = [SECTION_HEADER.unpack_from(image, table + index * entry_size) for index in range(count)]
     names = _content(image, rows[names_index])
     for row in rows:
-        if names[row[0] : names.index(b"\0", row[0])] == wanted:
-            return _content(image, row)
-    raise ValueError("no such section")
+        yield names[row[0] : names.index(b"\0", row[0])], row
 
 
 def _content(image: bytes, row: tuple) -> bytes:

@@ -8,7 +8,6 @@ the kernel knows.
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
@@ -17,6 +16,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.package 
 
 DIRECTORY = "/var/lib/rebootless"
 SUFFIX = ".rbl.tar.gz"
+KEPT_MODE = 0o644  # the directory is for its owner only
 
 
 class Store:
@@ -68,17 +68,10 @@ class Store:
 
         The caller holds the host's lock.  Raises ``RebootlessError`` code ``store_failed``.
         """
-        temporary = ""
+        path = self.path(package.name)
         try:
-            durable.make_directory(self.directory)
-            temporary = durable.unfinished(self.path(package.name))
-            with open(temporary, "wb") as stream:
-                stream.write(package.content)
-                stream.flush()
-                os.fsync(stream.fileno())
+            durable.stage(path, package.content, KEPT_MODE)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
             raise RebootlessError(
                 "store_failed",
                 f"The package cannot be kept in {self.directory}: {error.strerror}.",
@@ -87,7 +80,7 @@ class Store:
                 else "Make it a directory that root can write to.",
                 path=self.directory,
             ) from error
-        return Staged(temporary, self.path(package.name))
+        return Staged(path)
 
 
 class Staged:
@@ -96,19 +89,18 @@ class Staged:
     Used as a context; at its end what was not kept is dropped, and with it a directory that was made for nothing else.
     """
 
-    def __init__(self, temporary: str, final: str) -> None:
-        self._temporary = temporary
-        self._final = final
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._kept = False
 
     def __enter__(self) -> Staged:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        if self._temporary:
-            os.unlink(self._temporary)
-            durable.drop_empty(os.path.dirname(self._temporary))
+        if not self._kept:
+            durable.unstage(self._path)
+            durable.drop_empty(os.path.dirname(self._path))
 
     def keep(self) -> None:
-        os.replace(self._temporary, self._final)
-        self._temporary = ""
-        durable.sync_directory(os.path.dirname(self._final))
+        durable.place(self._path)
+        self._kept = True

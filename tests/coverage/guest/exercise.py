@@ -89,8 +89,7 @@ class Exercise:
         with self.step("load modules"):
             present = [name for name in self.order.modules if self._modprobe(name)]
             self.facts["modules"] = {name: name in present for name in self.order.modules}
-        self.watch.close()
-        self.watch = Watch()  # what modules say when they come is no matter of the update
+        self._watch_anew()
         try:
             if self._whole(present) and present and self.order.late:
                 self._late(present)
@@ -144,17 +143,19 @@ class Exercise:
 
     def _offer(self, absent: list[str]) -> None:
         """Modules whose init finds nothing to do on this machine and ends: the update has met them by then."""
-        log = Watch()
         for name in absent:
             self._modprobe(name)
-            if log.says("not loaded, since an update that is applied does not fit it"):
+            if self.watch.says("not loaded, since an update that is applied does not fit it"):
                 raise Failure("module_refused", f"{name} does not fit the update that is applied.")
-        met = [name for name in absent if log.says(f"{self.order.name}: {name.replace('-', '_')} has come: ")]
+        met = [name for name in absent if self.watch.says(f"{self.order.name}: {name.replace('-', '_')} has come: ")]
         self.facts.update(met=met, not_met=[name for name in absent if name not in met])
-        log.close()
         if absent:
-            self.watch.close()
-            self.watch = Watch()  # what modules say when they come is no matter of the update
+            self._watch_anew()
+
+    def _watch_anew(self) -> None:
+        """What modules say when they come is no matter of the update."""
+        self.watch.close()
+        self.watch = Watch()
 
     def _late(self, present: list[str]) -> None:
         """The same with modules that are loaded and unloaded while the update is applied, if they can be."""

@@ -11,7 +11,7 @@ import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kallsyms import Kallsyms
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kcore import Kcore
-from ansible_collections.rebootless.splice.plugins.module_utils._target.modinfo import ELF_HEADER, SECTION_HEADER
+from ansible_collections.rebootless.splice.plugins.module_utils._target.modinfo import sections
 
 PAGE = 4096
 # (first symbol, symbol behind the end): include/asm-generic/vmlinux.lds.h
@@ -103,12 +103,8 @@ def module_file(name: str) -> bytes:
 
 def constant_sections(module: bytes) -> t.Iterator[tuple[str, int]]:
     """Names and sizes of the sections of a module file that stay in memory and are not written to."""
-    header = ELF_HEADER.unpack_from(module)
-    table, entry_size, count, names_index = header[6], header[11], header[12], header[13]
-    rows = [SECTION_HEADER.unpack_from(module, table + index * entry_size) for index in range(count)]
-    names = rows[names_index][4]
-    for name_at, _type, flags, _address, _offset, size, *_rest in rows:
-        name = module[names + name_at : module.index(b"\0", names + name_at)].decode("ascii")
+    for section, (_name, _type, flags, _address, _offset, size, *_rest) in sections(module):
+        name = section.decode("ascii")
         constant = not flags & SHF_WRITE or name in READ_ONLY_AFTER_INIT
         if flags & SHF_ALLOC and size and constant and not name.startswith(INIT):
             yield name, size
