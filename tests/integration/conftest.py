@@ -25,16 +25,13 @@ import fcntl
 import itertools
 import os
 import pathlib
-import sys
 import typing as t
 
 import pytest
 
-sys.path.insert(0, os.path.dirname(__file__))
-
-from support.builds import Builds
-from support.host import Host
-from support.runner import Runner
+from ansible_collections.rebootless.splice.tests.support.builds import Builds
+from ansible_collections.rebootless.splice.tests.support.host import Host
+from ansible_collections.rebootless.splice.tests.support.runner import Runner
 
 CACHE = pathlib.Path(os.environ.get("REBOOTLESS_CACHE", "~/.cache/rebootless")).expanduser()
 KERNELS = {"host47": "6.1.0-47-cloud-amd64", "host50": "6.1.0-50-cloud-amd64"}
