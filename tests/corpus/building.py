@@ -19,11 +19,11 @@ import traceback
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build import update as updates
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.contents import Literal
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.patches import read_patch
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import Phases
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import read_tree
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.contents import Literal
 from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.program_builder import (
     ProgramBuilder,
     ProgramUnit,

@@ -57,7 +57,6 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.ex
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.shipped import DistributionTarget
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import KernelTree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import Unit
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching import kernels
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
 from ansible_collections.rebootless.splice.plugins.module_utils._build.outcome import Build, _facts
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.maker import make_replacement
@@ -222,7 +221,7 @@ class Builder:
 
     def _judge_changes(self, touched: Touched, changes: list[UnitChange]) -> tuple[NotApplicable, ...]:
         """Raises if a change cannot be made live; takes those without effect in a running kernel out of ``changes``."""
-        kernel = kernels.kernel_of(self._tree.version or self._tree.release)
+        kernel = self._tree.kernel
         moved = moved_work(changes)
         found = {}
         for change in changes:
@@ -268,7 +267,7 @@ class Builder:
         identity = Identity(update.name, update.version, digest, tree.build_id)
         with self._phases.phase("make replacement"):
             exports = read_symvers(Path(tree.headers, "Module.symvers"))
-            replacement = make_replacement(changes, tree.version or tree.release, exports, target.needs)
+            replacement = make_replacement(changes, tree.kernel, exports, target.needs)
         with self._phases.phase("build module"):
             work = directory / _WORK / "module"
             write_update_module(work, identity, replacement, self._kmod)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import AbstractSet as Set
 from typing import Sequence
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.table import ARCHITECTURES
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.overlay import PatchedSource
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.saved_command import read_assembly
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import clean_environment
@@ -25,8 +26,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 OFFSETS = (
     "kernel/bounds.c",
     "kernel/sched/rq-offsets.c",
-    "arch/x86/kernel/asm-offsets.c",
-    "arch/x86/kvm/kvm-asm-offsets.c",
+    *(path for arch in ARCHITECTURES.values() for path in arch.paths.offsets),
 )
 _OFFSET = re.compile(rb'->\S+[^"\n]*')
 # Programs of the build that include headers of the kernel and write sources.
@@ -103,7 +103,8 @@ def _grep(source: Path, pattern: str) -> list[tuple[str, str]]:
     directories = sorted(
         path.name for path in source.iterdir() if path.is_dir() and path.name not in ("arch", "Documentation", "tools")
     )
-    command = ["grep", "-rHE", *_MAKEFILES, pattern, "Kbuild", *directories, "arch/x86"]
+    sources = [f"arch/{arch.source}" for arch in ARCHITECTURES.values()]
+    command = ["grep", "-rHE", *_MAKEFILES, pattern, "Kbuild", *directories, *sources]
     done = subprocess.run(
         command, cwd=source, capture_output=True, text=True, errors="replace", env=clean_environment(), check=False
     )

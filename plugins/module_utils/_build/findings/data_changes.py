@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.architecture import Kernel
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.constants import EXCHANGE
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import Change, UnitChange
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.copied_constants import why_copied
@@ -23,7 +24,6 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.
     RunningConstants,
     only_boot_reads,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching import kernels
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.lifetimes import PER_SITE
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import Piece, counterless
 
@@ -32,7 +32,7 @@ _FORGETTABLE = ("__key", "_rs", "__already_done", "__print_once", "__warned", "d
 _SHOWN = 3  # members of one variable in a sentence; the details have all
 
 
-def data_findings(change: UnitChange, kernel: kernels.Kernel) -> Iterator[Finding]:
+def data_findings(change: UnitChange, kernel: Kernel) -> Iterator[Finding]:
     """The findings about the data of one unit.
 
     Sets ``how`` of the changes that are brought about without custom code.

@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching import kernels
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.architecture import Kernel
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.sections import Section
 from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.places import Places
 from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.program_builder import compared_sections
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile, Section
+from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import Piece, Pieces
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.uses import uses
 
@@ -18,7 +19,7 @@ class RunningConstants:
     Raises ``RebootlessError`` like ``Places``.
     """
 
-    def __init__(self, exact: ObjectFile, kernel: kernels.Kernel, built_in: bool):
+    def __init__(self, exact: ObjectFile, kernel: Kernel, built_in: bool):
         self._compared = frozenset(compared_sections(exact, Places(exact, kernel), built_in))
         self._pieces = Pieces(exact)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.architecture import Kernel
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import (
     Change,
     UnitChange,
@@ -26,7 +27,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.type_changes import type_findings
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.exports import export_checksums
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import VMLINUX
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching import jumps, kernels
+from ansible_collections.rebootless.splice.plugins.module_utils._build.matching import jumps
 from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.places import Places
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.dwarf_types import DebugTypes
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import Pieces
@@ -36,8 +37,8 @@ INIT_HAS_RUN = "init_has_run"  # what a host says that has loaded the module: km
 EXPORT_PREFIX = ("___ksymtab_gpl+", "___ksymtab+", ".export_symbol")
 
 
-def findings_of(change: UnitChange, kernel: kernels.Kernel) -> list[Finding]:
-    """All findings of one unit; ``kernel`` says how it rewrites its code (``special.kernel_of``).
+def findings_of(change: UnitChange, kernel: Kernel) -> list[Finding]:
+    """All findings of one unit; ``kernel`` says how it rewrites its code (``Architecture.kernel_of``).
 
     The DWARF of the two differenced objects is read from their files; exported symbols' checksums from the ``.cmd``
     files beside them, where Kbuild left some.
@@ -212,7 +213,7 @@ def _gets_jump(change: UnitChange, function: Change) -> bool:
     return is_living(change, function) or _runs_when_loaded(change, function)
 
 
-def _jumps(change: UnitChange, kernel: kernels.Kernel) -> Iterator[Finding]:
+def _jumps(change: UnitChange, kernel: Kernel) -> Iterator[Finding]:
     exact, places = Pieces(change.pre), jumps.LatePlaces(Places(change.pre, kernel))
     for function in change.difference.functions:
         if not _gets_jump(change, function):
@@ -222,12 +223,12 @@ def _jumps(change: UnitChange, kernel: kernels.Kernel) -> Iterator[Finding]:
             continue  # make_replacement() refuses it by name
         offset = jumps.jump_offset(change.pre, piece.section, piece.start)
         room = jumps.room_for_jump(piece.section, piece.start, offset)
-        if room < jumps.JUMP_SIZE:
+        if room < change.pre.arch.jump_size:
             yield finding(
                 change,
                 "no_room_for_jump",
                 f"The function {function.name} has {room} bytes behind its entry; the jump to the replacement takes "
-                f"{jumps.JUMP_SIZE}.",
+                f"{change.pre.arch.jump_size}.",
                 function=function.name,
                 room=room,
             )

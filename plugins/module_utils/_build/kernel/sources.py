@@ -104,9 +104,11 @@ class DebianSource:
                 if unfinished is not None:
                     unpack_source_package(source_file, unfinished)
         vmlinuz = root / "boot" / f"vmlinuz-{release}"
+        kernel = VmlinuxImage(vmlinuz)
         return Material(
             release=release,
-            build_id=VmlinuxImage(vmlinuz).build_id,
+            build_id=kernel.build_id,
+            arch=kernel.arch.name,
             version=image.version,
             origin=self.origin,
             source=self._cache.path("sources", name),
@@ -213,7 +215,8 @@ class DirectorySource:
                     "Give the headers that the distribution ships for building modules.",
                     path=str(release_file),
                 )
-            build_id = VmlinuxImage(Path(given.vmlinuz)).build_id
+            kernel = VmlinuxImage(Path(given.vmlinuz))
+            build_id = kernel.build_id
         for name, wanted, there in (
             ("release", request.release, release),
             ("build ID", request.build_id, build_id),
@@ -230,6 +233,7 @@ class DirectorySource:
         return Material(
             release=release,
             build_id=build_id,
+            arch=kernel.arch.name,
             version=request.version or "",
             origin=self.origin,
             source=Path(given.source).absolute(),

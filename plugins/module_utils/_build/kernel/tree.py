@@ -21,6 +21,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.table import architecture
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.architecture import Architecture, Kernel
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache, sha256_of
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import Phases, require_tools
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel import config as kernel_config
@@ -73,6 +75,16 @@ class KernelTree:
     def units(self) -> UnitMap:
         """All units of this kernel."""
         return UnitMap.from_json(Path(self.path, _UNITS_JSON).read_text(encoding="utf-8"))
+
+    @property
+    def architecture(self) -> Architecture:
+        """The record of ``arch``.  Raises ``RebootlessError`` (``unsupported_architecture``)."""
+        return architecture(self.arch)
+
+    @property
+    def kernel(self) -> Kernel:
+        """How this kernel rewrites its code.  Raises ``RebootlessError`` (``unsupported_kernel``)."""
+        return self.architecture.kernel_of(self.version or self.release)
 
     def check_compiler(self) -> None:
         """Raises ``RebootlessError`` (``compiler_differs``) if the compiler has changed since the tree was prepared."""
@@ -143,6 +155,7 @@ class Material:
 
     release: str
     build_id: str
+    arch: str
     version: str
     origin: str
     source: Path
@@ -186,12 +199,11 @@ def prepare(
             return ""
         return str(final / path.relative_to(directory)) if path.is_relative_to(directory) else str(path)
 
-    arch = "x86_64"
     tree = KernelTree(
         release=material.release,
         build_id=material.build_id,
         version=material.version,
-        arch=arch,
+        arch=material.arch,
         origin=material.origin,
         path=str(final),
         source=str(material.source),
@@ -221,7 +233,7 @@ def _units(kbuild: Kbuild, material: Material, directory: Path) -> UnitMap:
     """The unit map, checked against the list of modules that the distribution built."""
     output = directory / "scan"
     output.mkdir()
-    units = UnitMap.from_scan(kbuild.scan(output), find_includers(material.source))
+    units = UnitMap.from_scan(kbuild.scan(output), find_includers(material.source, architecture(material.arch).source))
     shutil.rmtree(output)
     order = material.modules / "modules.order" if material.modules else None
     if order is not None and order.is_file():

@@ -23,7 +23,6 @@ VMLINUX = "vmlinux"
 SOURCE_SUFFIXES = (".c", ".S")
 HEADER_SUFFIX = ".h"
 _INCLUDE = re.compile(r'^(?P<file>[^:]+):\s*#\s*include\s*[<"](?P<name>[^">]+)[">]')
-SOURCE_ARCHITECTURES = {"x86_64": "x86"}  # of the machine -> name below arch/
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,8 +121,10 @@ def module_name(path: str) -> str:
     return PurePosixPath(path).name.replace("-", "_").replace(",", "_")
 
 
-def find_includers(source: Path) -> dict[str, list[str]]:
+def find_includers(source: Path, arch: str) -> dict[str, list[str]]:
     """For each ``.c`` or ``.S`` below ``source`` that others include: the files that include it, sorted.
+
+    ``arch`` is the architecture's name below ``arch/``.
 
     Names are resolved as the compiler would with the kernel's include directories; what cannot be resolved is left out.
     """
@@ -139,17 +140,12 @@ def find_includers(source: Path) -> dict[str, list[str]]:
         if match is None:
             continue
         includer = _normal(match["file"])
-        places = (os.path.dirname(includer), "", "include", "arch/x86/include")
+        places = (os.path.dirname(includer), "", "include", f"arch/{arch}/include")
         paths = (_normal(os.path.join(place, match["name"])) for place in places)
         included = next((path for path in paths if (source / path).is_file()), None)
         if included is not None:
             includers.setdefault(included, set()).add(includer)
     return {name: sorted(files) for name, files in sorted(includers.items())}
-
-
-def source_architecture(arch: str) -> str:
-    """The name below ``arch/`` of the machine that uname -m calls ``arch``."""
-    return SOURCE_ARCHITECTURES[arch]
 
 
 def _normal(path: str) -> str:

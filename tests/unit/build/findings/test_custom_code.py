@@ -8,12 +8,12 @@ import pathlib
 
 import pytest
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.record import X86_64
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.line_numbers import Line
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.patches import PatchedFile
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import UnitChange, compare
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings import custom_code
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings import unit as findings
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching import kernels
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.tests.support.objects import (
@@ -24,7 +24,7 @@ from ansible_collections.rebootless.splice.tests.support.objects import (
 )
 from ansible_collections.rebootless.splice.tests.support.places import COLLECTION, CUSTOM
 
-KERNEL = kernels.kernel_of("6.1.176-1")
+KERNEL = X86_64.kernel_of("6.1.176-1")
 KMOD = pathlib.Path("/collection/kmod")
 
 

@@ -8,12 +8,12 @@ import functools
 
 import pytest
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.record import X86_64
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings import unit as findings
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching import kernels
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import counterless
 from ansible_collections.rebootless.splice.tests.support.objects import unit_change
 
-KERNEL = kernels.kernel_of("6.1.176-1")
+KERNEL = X86_64.kernel_of("6.1.176-1")
 
 
 @functools.cache

@@ -8,18 +8,18 @@ import functools
 
 import pytest
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.record import X86_64
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import handed_out
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings import unit as findings
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.exports import (
     export_checksums,
     read_symvers,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching import kernels
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.dwarf_types import DebugTypes
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.tests.support.objects import compile_fixture, unit_change
 
-KERNEL = kernels.kernel_of("6.1.176-1")
+KERNEL = X86_64.kernel_of("6.1.176-1")
 
 
 @functools.cache

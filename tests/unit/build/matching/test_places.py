@@ -9,19 +9,21 @@ import struct
 
 import pytest
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching import contents, kernels, rewrites
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.opcodes import (
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.instructions import (
     add_nops,
     optimize_nops,
     optimize_nops_6_12,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.record import X86_64
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code import contents
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code import rewriting as rewrites
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.sections import Section
 from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.places import Places
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import Section
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.tests.support.matching.staged import compiled
 
-KERNEL = kernels.kernel_of("6.1.176-1")
-KERNEL_6_12 = kernels.kernel_of("6.12.107+deb12-cloud-amd64")
+KERNEL = X86_64.kernel_of("6.1.176-1")
+KERNEL_6_12 = X86_64.kernel_of("6.12.107+deb12-cloud-amd64")
 TYPES = {
     contents.PC32: "to",
     contents.PC8: "near",
@@ -277,7 +279,7 @@ def test_code_that_is_not_what_its_table_says_is_refused(tmp_path, name, table):
 
 def test_kernel_whose_rules_are_unknown_is_refused():
     with pytest.raises(RebootlessError) as refused:
-        kernels.kernel_of("5.10.0-30-amd64")
+        X86_64.kernel_of("5.10.0-30-amd64")
     assert refused.value.code == "unsupported_kernel"
     assert "5.10" in refused.value.sentence
 

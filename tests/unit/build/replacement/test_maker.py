@@ -11,17 +11,17 @@ import types
 
 import pytest
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.instructions import NOPS
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.record import X86_64
 from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts.assembler import Listing
 from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts.module import (
     Identity,
     build_update_module,
     write_update_module,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.contents import COPY8, COPY64
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.unit import findings_of, take_init
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.exports import Export
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.contents import COPY8, COPY64
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.kernels import kernel_of
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.opcodes import NOPS
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.maker import make_replacement
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
@@ -42,9 +42,12 @@ EXPORTS["use"] = Export("use", 1, "vmlinux", "EXPORT_SYMBOL_GPL", "USERS")
 EXPORTS["pv_ops"] = Export("pv_ops", 1, "vmlinux", "EXPORT_SYMBOL", "")
 
 
-def made(*constructs, exports=None, version="6.1.176-1"):
+KERNEL = X86_64.kernel_of("6.1.176-1")
+
+
+def made(*constructs, exports=None, kernel=KERNEL):
     changes = [unit_change(construct) for construct in constructs]
-    replacement = make_replacement(changes, version, EXPORTS if exports is None else exports)
+    replacement = make_replacement(changes, kernel, EXPORTS if exports is None else exports)
     return types.SimpleNamespace(changes=changes, builder=replacement.parts[0].builder, replacement=replacement)
 
 
@@ -312,7 +315,7 @@ def test_an_fentry_call_that_no_module_can_make_is_refused():
 
 
 def test_constants_that_the_boot_wrote_are_written_by_the_helper(tmp_path):
-    found = made("runtime_constant", version="6.12.107-1")
+    found = made("runtime_constant", kernel=X86_64.kernel_of("6.12.107-1"))
     program = Program(found.replacement.parts[0].program)
     written_by_helper = {
         (where.label, field.target, field.fixup_type, where.data[field.offset : field.offset + size])
@@ -341,7 +344,7 @@ def test_constants_that_the_boot_wrote_are_written_by_the_helper(tmp_path):
 
 def test_a_constant_that_no_boot_wrote_is_refused():
     with pytest.raises(RebootlessError) as refused:
-        made("new_runtime_constant", version="6.12.107-1")
+        made("new_runtime_constant", kernel=X86_64.kernel_of("6.12.107-1"))
     assert (refused.value.code, refused.value.details["target"]) == ("unsupported_reference", "table")
 
 
@@ -358,7 +361,7 @@ def test_an_exact_object_without_the_function_is_refused():
     change = unit_change("changed_function")
     change.pre = object_file("strings", "exact")
     with pytest.raises(RebootlessError) as error:
-        make_replacement([change], "6.1", EXPORTS)
+        make_replacement([change], KERNEL, EXPORTS)
     assert (error.value.code, error.value.details["symbol"]) == ("pre_mismatch", "changed")
 
 
@@ -496,7 +499,7 @@ def test_the_sources_compile_without_a_kernel(tmp_path, made_of):
     found = {
         "clones": lambda: made("clones").replacement,
         "loadable": loadable,
-        "exchanged": lambda: make_replacement([with_how("exchanged", operations="exchange")], "6.1.176-1", EXPORTS),
+        "exchanged": lambda: make_replacement([with_how("exchanged", operations="exchange")], KERNEL, EXPORTS),
         "hooks": lambda: made("hooks").replacement,
     }[made_of]()
     directory = tmp_path / "module"
@@ -527,7 +530,7 @@ def test_the_sources_compile_without_a_kernel(tmp_path, made_of):
 
 
 def test_a_modules_exit_is_replaced_under_names_that_no_module_has_itself():
-    found = make_replacement([unit_change("module", "loadable")], "6.1.176-1", EXPORTS)
+    found = make_replacement([unit_change("module", "loadable")], KERNEL, EXPORTS)
     assert [c.label for c in found.carried] == ["functions.rbl", "own_exit.rbl"]
     assert [row.name for row in found.functions] == ["functions", "own_exit"]
 
@@ -545,7 +548,7 @@ MODULE_EXPORTS = {
 
 
 def loadable():
-    return make_replacement([unit_change("loadable", "own_module")], "6.1.176-1", MODULE_EXPORTS)
+    return make_replacement([unit_change("loadable", "own_module")], KERNEL, MODULE_EXPORTS)
 
 
 def symbol_names(part):
@@ -556,7 +559,7 @@ def symbol_names(part):
 
 def test_each_object_has_a_part_and_a_program_of_its_own(tmp_path):
     changes = [unit_change("loadable", "own_module"), unit_change("changed_function")]
-    found = make_replacement(changes, "6.1.176-1", MODULE_EXPORTS)
+    found = make_replacement(changes, KERNEL, MODULE_EXPORTS)
     assert [part.object_name for part in found.parts] == ["vmlinux", "own_module"]
     assert [[row.name for row in part.functions] for part in found.parts] == [["changed"], ["uses_keys"]]
     units = [{section.unit for section in Program(part.program).sections} - {""} for part in found.parts]
@@ -571,8 +574,8 @@ def test_each_object_has_a_part_and_a_program_of_its_own(tmp_path):
 
 def with_init_replaced():
     change = unit_change("module_init", "loadable")
-    assert take_init(change, findings_of(change, kernel_of("6.1.176-1"))) == []
-    return change, make_replacement([change], "6.1.176-1", EXPORTS)
+    assert take_init(change, findings_of(change, KERNEL)) == []
+    return change, make_replacement([change], KERNEL, EXPORTS)
 
 
 def test_a_modules_init_code_has_a_part_of_its_own(tmp_path):
@@ -601,7 +604,7 @@ def test_a_modules_init_code_has_a_part_of_its_own(tmp_path):
 
 
 def test_what_was_init_code_is_carried_and_not_looked_for():
-    found = make_replacement([unit_change("no_longer_init")], "6.1.176-1", EXPORTS)
+    found = make_replacement([unit_change("no_longer_init")], KERNEL, EXPORTS)
     assert [row.name for row in found.functions] == ["caller"]
     assert targets(chunk(found, "caller.rbl")) == ["__fentry__", "was_init.rbl", "own.rbl", "__x86_return_thunk"]
 
@@ -619,7 +622,7 @@ def test_what_a_module_does_not_define_is_looked_up_where_it_is():
 def test_what_a_patch_exports_to_modules_is_found_where_it_is():
     """A new function of the kernel is carried, an old one that is exported now is looked up in it."""
     changes = [unit_change("newly_exported"), unit_change("uses_new_exports", "own_module")]
-    found = make_replacement(changes, "6.1.176-1", MODULE_EXPORTS)
+    found = make_replacement(changes, KERNEL, MODULE_EXPORTS)
     fields = {f.target if isinstance(f.target, str) else f.target.label: f for f in chunk(found, "user.rbl").fields}
     assert fields["new_export.rbl"].target.part == "vmlinux"
     symbols = Program(found.parts[1].program).symbols
@@ -630,7 +633,7 @@ def test_what_a_patch_exports_to_modules_is_found_where_it_is():
 def test_new_code_that_only_another_object_calls_has_a_part_that_replaces_nothing():
     """What it is compiled from is proved there; what it uses may be the module loader's to fill in."""
     changes = [unit_change("newly_exported"), unit_change("uses_new_exports", "own_module")]
-    kernel, module = make_replacement(changes, "6.1.176-1", MODULE_EXPORTS).parts
+    kernel, module = make_replacement(changes, KERNEL, MODULE_EXPORTS).parts
     assert (kernel.object_name, kernel.functions, kernel.data, kernel.is_effective) == ("vmlinux", [], [], False)
     assert module.is_effective
     compared = {s.name for s in Program(kernel.program).sections if s.compared}
@@ -642,12 +645,12 @@ def test_a_module_gets_no_new_dependency():
     """The module with the symbol need not be loaded; one that another unit or the module itself needs is."""
     change = unit_change("new_dependency", "own_module")
     with pytest.raises(RebootlessError) as error:
-        make_replacement([change], "6.1.176-1", MODULE_EXPORTS)
+        make_replacement([change], KERNEL, MODULE_EXPORTS)
     details = error.value.details
     assert (error.value.code, details["target"], details["module"]) == (
         "missing_dependency", "their_function", "their_module",
     )  # fmt: skip
-    found = make_replacement([change], "6.1.176-1", MODULE_EXPORTS, {"own_module": {"their_module"}}.__getitem__)
+    found = make_replacement([change], KERNEL, MODULE_EXPORTS, {"own_module": {"their_module"}}.__getitem__)
     assert ("their_function", "their_module") in symbol_names(found.parts[0])
 
 
@@ -700,7 +703,7 @@ def with_how(construct, **how):
 
 
 def test_constant_data_is_exchanged_where_it_runs():
-    found = make_replacement([with_how("exchanged", operations="exchange")], "6.1.176-1", EXPORTS)
+    found = make_replacement([with_how("exchanged", operations="exchange")], KERNEL, EXPORTS)
     (part,) = found.parts
     (row,) = part.data
     assert (row.name, row.size, row.chunk.section) == ("operations", 24, ".rodata.operations")
@@ -713,7 +716,7 @@ def test_constant_data_is_exchanged_where_it_runs():
 
 
 def test_new_functions_that_objects_may_call_keep_the_update_loaded(tmp_path):
-    found = make_replacement([with_how("exchanged", operations="exchange")], "6.1.176-1", EXPORTS)
+    found = make_replacement([with_how("exchanged", operations="exchange")], KERNEL, EXPORTS)
     assert found.parts[0].handed_out == ["new_operation"]
     write_update_module(tmp_path, IDENTITY, found, KMOD)
     assert ".flags = RBL_OBJECT_KEPT /* new_operation */," in (tmp_path / "update.c").read_text()
@@ -727,12 +730,12 @@ def test_data_that_the_match_does_not_prove_is_not_exchanged():
     )
     datum.how = "exchange"
     with pytest.raises(RebootlessError) as error:
-        make_replacement([change], "6.1.176-1", EXPORTS)
+        make_replacement([change], KERNEL, EXPORTS)
     assert (error.value.code, error.value.details["data"]) == ("datum_not_matched", datum.name)
 
 
 def test_hooks_of_custom_code_are_carried(tmp_path):
-    found = make_replacement([unit_change("hooks")], "6.1.176-1", EXPORTS)
+    found = make_replacement([unit_change("hooks")], KERNEL, EXPORTS)
     (part,) = found.parts
     assert [(row.stage, row.chunk.label) for row in part.hooks] == [(0, "prepare.rbl"), (6, "check.rbl")]
     write_update_module(tmp_path, IDENTITY, found, KMOD)
