@@ -16,7 +16,7 @@ import types
 import pytest
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts.package import make_package
-from ansible_collections.rebootless.splice.plugins.module_utils._common import package
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, package
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._target import inventory, metrics
 from ansible_collections.rebootless.splice.plugins.module_utils._target.boot import archive as boot_archive
@@ -24,7 +24,6 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.boot imp
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, sysfs
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import (
     armed_record,
-    durable,
     lock,
     prospects,
     store,
@@ -316,7 +315,7 @@ def no_room(*_arguments, **_options):
 
 
 def test_a_disk_that_is_full(host, monkeypatch):
-    monkeypatch.setattr(durable, "replace", no_room)
+    monkeypatch.setattr(disk, "replace_durably", no_room)
     with refusal("armed_record_unwritable"):
         host.arm()
     monkeypatch.undo()
@@ -324,7 +323,7 @@ def test_a_disk_that_is_full(host, monkeypatch):
     host.keep()
     host.live("confirmed")
     host.arm()
-    host.patch.setattr(durable, "replace", no_room)
+    host.patch.setattr(disk, "replace_durably", no_room)
     for outcome in ("stopped", "stopped", "settled"):
         host.reboot()
         host.run("apply")
@@ -345,7 +344,7 @@ def test_nothing_is_applied_that_could_not_be_noted(host, monkeypatch):
     def read_only(*_arguments, **_options):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr(durable, "replace", read_only)
+    monkeypatch.setattr(disk, "replace_durably", read_only)
     host.run("apply")
     assert not host.applied
 
