@@ -15,7 +15,7 @@ import json
 import os
 import typing as t
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import locks
+from ansible_collections.rebootless.splice.plugins.module_utils._common import locks, processes
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 PROC = "/proc"
@@ -145,9 +145,7 @@ def _read(file: t.IO[str]) -> Holder | None:
 
 
 def _start(pid: int) -> int:
-    with open(f"{PROC}/{pid}/stat", encoding="utf-8", errors="replace") as file:
-        # the second field, the program's name, may hold spaces and parentheses
-        return int(file.read().rpartition(")")[2].split()[19])
+    return processes.process(pid, PROC).start
 
 
 def _namespace() -> str:

@@ -16,7 +16,7 @@ import types
 import pytest
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts.package import make_package
-from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, package
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, imports, package
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._target import inventory, metrics
 from ansible_collections.rebootless.splice.plugins.module_utils._target.boot import archive as boot_archive
@@ -444,11 +444,11 @@ def test_ansible_sends_all_of_the_program_to_hosts(module):
     sent: set[str] = set()
     waiting = [path.read_text()]
     while waiting:
-        for name in boot_archive._imports(waiting.pop()):
+        for name in imports.imported(waiting.pop()):
             if name not in sent:
                 sent.add(name)
-                waiting.append(boot_archive._source(name) or "")
-    assert set(boot_archive._closure(boot_archive.ENTRY)) <= sent
+                waiting.append(imports._source(name) or "")
+    assert set(imports.sources(boot_archive.ENTRY)) <= sent
 
 
 def test_metrics(host, tmp_path):
