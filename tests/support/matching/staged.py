@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
 from ansible_collections.rebootless.splice.plugins.module_utils._common import match_program as layout
+from ansible_collections.rebootless.splice.tests.support.compiler import KERNEL_FLAGS
 from ansible_collections.rebootless.splice.tests.support.matching.harness import (
     PC8,
     THROUGH_MEMORY,
@@ -19,11 +20,6 @@ from ansible_collections.rebootless.splice.tests.support.matching.harness import
     field_through,
 )
 from ansible_collections.rebootless.splice.tests.support.places import FIXTURES
-
-KERNEL_FLAGS = (
-    *("-O2", "-mcmodel=kernel", "-fno-pic", "-mno-red-zone", "-fno-asynchronous-unwind-tables", "-fcf-protection=none"),
-    *("-pg", "-mfentry", "-mrecord-mcount"),
-)
 
 
 def compiled(directory, name, *flags):
