@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import tarfile
+import typing as t
 
 FILES = {
     "update.ko": b"\x7fELF update" + bytes(range(256)),
@@ -17,7 +18,7 @@ FILES = {
     "match/vmlinux.bin": b"RBLMATCH" + bytes(200),
     "libmatch.so": b"\x7fELF library",
 }
-MANIFEST = {
+MANIFEST: dict[str, t.Any] = {
     "format": 2,
     "name": "cve-2026-52928",
     "version": "1.0",

@@ -91,7 +91,7 @@ class Stage:
         """The target's memory; contents are the object's own, or with a seed any."""
         generator = random.Random(seed)
         choose = (lambda place, count: 0) if seed is None else (lambda place, count: generator.randrange(count))
-        regions = {
+        regions: dict[int, bytes | bytearray] = {
             self.bases[index]: bytearray(self.section_bytes(index, choose))
             for index, section in enumerate(self.program.sections)
             if section.compared
