@@ -9,10 +9,13 @@ import pathlib
 import subprocess
 import tempfile
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.decide import Decision, decide
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import UnitChange, compare
+from ansible_collections.rebootless.splice.plugins.module_utils._build.matching import kernels
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
 from ansible_collections.rebootless.splice.tests.support.places import FIXTURES
 
+KERNEL = kernels.kernel_of("6.1.176-1")
 FLAGS = [
     *("-std=gnu11", "-O2", "-g", "-Wall", "-Wno-unused", "-mcmodel=kernel", "-fno-PIE", "-mno-red-zone", "-mno-80387"),
     *("-fno-common", "-fno-strict-aliasing", "-fno-asynchronous-unwind-tables", "-fcf-protection=none"),
@@ -52,3 +55,8 @@ def difference(construct: str):
 def unit_change(construct: str, object_name: str = "vmlinux") -> UnitChange:
     """The fixture's three compiles, compared."""
     return UnitChange(object_name, f"fixtures/{construct}.o", object_file(construct, "exact"), difference(construct))
+
+
+def decision(construct: str, object_name: str = "vmlinux") -> Decision:
+    """What is decided about the fixture's change."""
+    return decide(unit_change(construct, object_name), KERNEL)
