@@ -9,11 +9,14 @@ import pathlib
 import subprocess
 import tempfile
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.decide import Decision, decide
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import UnitChange, compare
+from ansible_collections.rebootless.splice.plugins.module_utils._build.matching import kernels
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
 from ansible_collections.rebootless.splice.tests.support.compiler import KERNEL_FLAGS
 from ansible_collections.rebootless.splice.tests.support.places import FIXTURES
 
+KERNEL = kernels.kernel_of("6.1.176-1")
 SECTIONED = ["-ffunction-sections", "-fdata-sections"]
 OBJECTS = {"exact": [], "pre": SECTIONED, "post": [*SECTIONED, "-DPOST"]}
 
@@ -46,3 +49,8 @@ def difference(construct: str):
 def unit_change(construct: str, object_name: str = "vmlinux") -> UnitChange:
     """The fixture's three compiles, compared."""
     return UnitChange(object_name, f"fixtures/{construct}.o", object_file(construct, "exact"), difference(construct))
+
+
+def decision(construct: str, object_name: str = "vmlinux") -> Decision:
+    """What is decided about the fixture's change."""
+    return decide(unit_change(construct, object_name), KERNEL)
