@@ -153,7 +153,7 @@ def test_a_tree_of_directories(controller, tree50, tmp_path):
 
 def test_a_killed_run_leaves_no_half_tree(tree50, tmp_path):
     script = (
-        "from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.sources import *\n"
+        "from ansible_collections.rebootless.splice.plugins.module_utils._build.distribution.sources import *\n"
         "import sys\n"
         "cache = Cache(sys.argv[1])\n"
         "source = DirectorySource(Directories(*sys.argv[2:]))\n"

@@ -1,12 +1,12 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the build host has to know of an architecture: one record, and nobody else names an instruction of it."""
+"""What the build host has to know of an architecture: one record, outside of which no instruction of it is named."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.code.sections import (
     RelocationType,
@@ -106,12 +106,16 @@ class Architecture:
     fields that an instruction uses as the address of its operand; ``direct_branches(code, start)`` are ``(offset of the
     distance, its size, destination)``; ``ends_with_call(code)`` and ``ends_with_branch(code)`` tell opcodes in front of
     a distance of 4 bytes; ``nop_for_jump(code)`` is the nop that takes the place of the jump at its start, or empty.
+    ``lets_out(code, offset, leaving, side_entrances)`` says whether the address at the field at ``offset`` may get
+    out of a function (``x86/escapes.py``).
 
     Patching: a jump has ``jump_size`` bytes; ``jump`` are its bytes, of which ``branch_types[4]`` relocates the last
     four.  ``landing_mark`` stands at a function's entry where indirect calls need one, ``tracing_call_size`` is that of
     the call behind it, of ``tracing_call``.  ``rewritten_calls`` are beginnings of names of what is called in code
     that the kernel rewrites when it loads a module; ``rewritten_at_load`` says, for a special section, how many bytes
-    of code an entry of that content covers.  ``return_thunk`` is where functions jump to return.
+    of code an entry of that content covers.  Of the kinds of places (``enum rbl_place_kind``), ``relocation_kind`` is a
+    relocated field alone, ``static_branch_kind`` a static branch, ``mixed_kind`` what several mechanisms rewrite;
+    ``rewritten_later`` are those that the kernel writes at any time after it has compared what stands there.
 
     Images: ``payload(image)`` is the compressed kernel in a boot image; it raises ``ValueError`` if it is none.
     ``modules_base`` is the address of the first module in a kernel without KASLR.
@@ -134,13 +138,17 @@ class Architecture:
     ends_with_call: Callable[[bytes], bool]
     ends_with_branch: Callable[[bytes], bool]
     nop_for_jump: Callable[[bytes], bytes]
+    lets_out: Callable[[bytes, int, Mapping[int, str], Set[int]], bool]
     jump: bytes
     landing_mark: bytes
     tracing_call: str
     tracing_call_size: int
     rewritten_calls: tuple[str, ...]
     rewritten_at_load: Mapping[str, Callable[[bytes], int]]
-    return_thunk: str
+    relocation_kind: int
+    static_branch_kind: int
+    mixed_kind: int
+    rewritten_later: Mapping[int, str]
     payload: Callable[[bytes], bytes]
     modules_base: int
     paths: SourcePaths

@@ -19,12 +19,6 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.code.sect
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
-# enum rbl_place_kind of kmod/match.h.
-(
-    RELOCATION, FENTRY, RETURN, RETPOLINE, STATIC_CALL, STATIC_BRANCH, ALTERNATIVE, PARAVIRT, LOCK, ENDBR, CALL_THUNK,
-    MIXED,
-) = range(12)  # fmt: skip
-
 TRAMPOLINE, KEY = "__SCT__", "__SCK__"  # of static calls, include/linux/static_call_types.h
 
 # A content, and the (CPU feature, present) under which it is written; None: under any.

@@ -19,7 +19,7 @@ class RelocationType:
 
     ``size`` is the field's in bytes, 0 for a type that relocates nothing; ``relative`` says that the field holds a
     distance from itself.  ``field`` is the matcher's word for the same field (``enum rbl_reloc_type`` of
-    ``kmod/match.h``), None if it has none.  ``expression`` is what the assembler makes this relocation of (a 4-byte
+    ``kmod/relocs.h``), None if it has none.  ``expression`` is what the assembler makes this relocation of (a 4-byte
     distance of ``.long {} - .``), "" if only ``.reloc`` does.
     """
 

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One QEMU machine of a lab: started, waited for, stopped.  Private to rebootless.splice.
+"""One QEMU machine of a lab: started, waited for, stopped.
 
 Everything of a machine is in its directory:
 
@@ -20,10 +20,10 @@ A machine is only ever signalled after its process was found to carry its UUID, 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import glob
 import json
 import os
+import platform
 import shutil
 import signal
 import socket
@@ -32,6 +32,7 @@ import uuid
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.table import architecture
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.console import (
     lost_timer,
     panic_reason,
@@ -40,7 +41,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.conso
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.initramfs import machine_archive
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.tools import run
-from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, locks
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 LOOPBACK = "127.0.0.1"
@@ -167,8 +168,7 @@ class Machine:
         `ssh_port` 0 keeps the port of the last start if it is free, else takes any free one.
         """
         os.makedirs(self.directory, exist_ok=True)
-        with open(self._path(".lock"), "w", encoding="ascii") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # two starts at the same time would share a disk
+        with locks.locked(self._path(".lock")):  # two starts at the same time would share a disk
             self.stop()
             before = self.record()
             facts = before.get("spec", {})
@@ -207,11 +207,13 @@ class Machine:
             return ""
 
     def _command(self, spec: MachineSpec, identity: str, port: int) -> list[str]:
+        # Kernels come from this host's package sources, so that they are for its architecture.
+        emulator = architecture(platform.machine()).emulator
         panic_action, panic_arguments = PANIC_ACTIONS[spec.on_panic]
-        arguments = ["console=ttyS0", "root=/dev/vda", "rw", "net.ifnames=0", "systemd.show_status=0"]
+        arguments = [f"console={emulator.console}", "root=/dev/vda", "rw", "net.ifnames=0", "systemd.show_status=0"]
         arguments += [*panic_arguments, *spec.kernel_arguments]
-        command = ["qemu-system-x86_64", "-name", self.name, "-uuid", identity]
-        command += ["-no-user-config", "-nodefaults", "-display", "none", "-machine", "q35"]
+        command = [emulator.program, "-name", self.name, "-uuid", identity]
+        command += ["-no-user-config", "-nodefaults", "-display", "none", "-machine", emulator.machine]
         command += ["-accel", ACCELERATORS[spec.accelerator], "-cpu", "max"]
         command += ["-smp", str(spec.cpus), "-m", str(spec.memory_mib)]
         command += ["-kernel", spec.vmlinuz, "-initrd", "initrd.cpio", "-append", " ".join(arguments)]

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""QEMU's machine protocol (docs/interop/qmp-spec of QEMU) over a Unix socket.  Private to rebootless.splice."""
+"""QEMU's machine protocol (docs/interop/qmp-spec of QEMU) over a Unix socket."""
 
 from __future__ import annotations
 

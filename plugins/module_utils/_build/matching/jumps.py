@@ -8,20 +8,10 @@ its entry (behind the landing mark that indirect calls need, if it has one).
 
 from __future__ import annotations
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.code import rewriting
 from ansible_collections.rebootless.splice.plugins.module_utils._build.code.sections import Section
 from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.places import Places
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import Piece, Pieces, family
-
-STATIC_BRANCH = "a static branch"
-REWRITTEN_LATER = {
-    rewriting.FENTRY: "an fentry site",
-    rewriting.STATIC_CALL: "a static call",
-    rewriting.STATIC_BRANCH: STATIC_BRANCH,
-    rewriting.LOCK: "a lock prefix",
-    rewriting.MIXED: "code that several mechanisms rewrite",
-}
 
 
 def jump_offset(pre: ObjectFile, section: Section, start: int) -> int:
@@ -47,25 +37,26 @@ class LatePlaces:
 
     def __init__(self, places: Places):
         self._places = places
-        self._of: dict[Section, list[tuple[range, str]]] = {}
+        self._of: dict[Section, list[tuple[range, int]]] = {}
 
     def under_jump(self, section: Section, start: int) -> str | None:
         """What the kernel would find overwritten by a jump at ``start``; None if nothing.
 
         One static branch may begin under it: the helper module has the kernel switch a stand-in (kmod/stand_ins.c).
         """
+        arch = self._places.pre.arch
         if section not in self._of:
             self._of[section] = [
-                (range(place.offset, place.offset + place.length), REWRITTEN_LATER[place.kind])
+                (range(place.offset, place.offset + place.length), place.kind)
                 for place in self._places.of(section)
-                if place.kind in REWRITTEN_LATER
+                if place.kind in arch.rewritten_later
             ]
-        jump = range(start, start + self._places.pre.arch.jump_size)
+        jump = range(start, start + arch.jump_size)
         under = [row for row in self._of[section] if row[0][0] in jump or start in row[0]]
-        branches = [what for site, what in under if what == STATIC_BRANCH and site[0] in jump]
+        branches = [site for site, kind in under if kind == arch.static_branch_kind and site[0] in jump]
         if len(branches) == len(under) == 1:
             return None
-        return next((what for _site, what in under), None)
+        return next((arch.rewritten_later[kind] for _site, kind in under), None)
 
 
 def side_entrance(pre: Pieces, function: Piece) -> str | None:

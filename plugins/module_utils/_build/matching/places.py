@@ -112,13 +112,13 @@ class Places:
         if end - start > MAX_LENGTH:
             raise rewriting.broken(self.pre, section, start, f"a place of {end - start} bytes, more than {MAX_LENGTH}")
         if not writes:
-            return Place(start, end - start, rewriting.RELOCATION, (content_of(section, start, end),))
+            return Place(start, end - start, self.pre.arch.relocation_kind, (content_of(section, start, end),))
         kinds = {write.kind for phase, write in writes}
         try:
             contents = self._simulate(section, start, end, writes)
         except ValueError as error:
             raise rewriting.broken(self.pre, section, start, str(error)) from error
-        return Place(start, end - start, kinds.pop() if len(kinds) == 1 else rewriting.MIXED, tuple(contents))
+        return Place(start, end - start, kinds.pop() if len(kinds) == 1 else self.pre.arch.mixed_kind, tuple(contents))
 
 
 def overlapping(spans: list[tuple]) -> list[tuple[int, int, list]]:

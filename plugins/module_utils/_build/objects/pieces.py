@@ -103,7 +103,7 @@ class Reference:
 
     ``offset`` counts from the start of its owner.  ``target`` is a ``Piece``, a ``MergedConstant`` or a symbol's name
     that the object does not define; ``addend`` is the ABI's, relative to the target's first byte; ``meaning`` is the
-    offset in the target that is meant (see ``objects.Relocation``).
+    offset in the target that is meant (see ``Relocation``).
     """
 
     offset: int
@@ -173,7 +173,7 @@ class Pieces:
         for index, offsets in referred.items():
             section, pieces = self.object.sections[index], self.by_section[index]
             if len(pieces) == 1 and (section.name.endswith("." + pieces[0].name) or pieces[0].end == section.size):
-                continue  # a section of its own: whatever is referred to belongs to its one symbol
+                continue  # a section of its own: all of it belongs to its one symbol
             covered = [(p.start, p.end) for p in pieces]
             ends = sorted({start for start, end in covered} | {section.size} | offsets)
             for offset in sorted(offsets):
@@ -279,7 +279,7 @@ class Pieces:
                 )
             data = _masked(section.data[start : start + size], references)
             if section.name == ".altinstructions" and data[-1] == 0:
-                # Without replacement bytes the field points to whatever comes next.
+                # Without replacement bytes the field points to what happens to lie behind.
                 for r in references:
                     if r is not code:
                         r.target, r.addend, r.meaning = code.target, code.meaning, code.meaning

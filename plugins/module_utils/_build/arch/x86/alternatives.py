@@ -18,6 +18,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.
     optimize_nops,
     optimize_nops_6_12,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.kinds import ALTERNATIVE
 from ansible_collections.rebootless.splice.plugins.module_utils._build.code.contents import (
     INDIRECT_PC32,
     PC8,
@@ -29,7 +30,6 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.code.cont
     relative,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.code.rewriting import (
-    ALTERNATIVE,
     Rewrite,
     TableEntry,
     Variant,

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86 import (
     boot_image,
+    escapes,
     instructions,
+    kinds,
     relocations,
     sections,
 )
@@ -36,6 +38,7 @@ X86_64 = Architecture(
     ends_with_call=instructions.ends_with_call,
     ends_with_branch=instructions.ends_with_branch,
     nop_for_jump=instructions.nop_for_jump,
+    lets_out=escapes.lets_out,
     jump=bytes([instructions.JMP32, 0, 0, 0, 0]),
     landing_mark=instructions.ENDBR64,
     tracing_call="__fentry__",
@@ -45,7 +48,16 @@ X86_64 = Architecture(
         ".altinstructions": lambda entry: entry[-2],  # instrlen, before replacementlen
         ".parainstructions": lambda entry: entry[9],  # instr, type, len
     },
-    return_thunk=RETURN_THUNK,
+    relocation_kind=kinds.RELOCATION,
+    static_branch_kind=kinds.STATIC_BRANCH,
+    mixed_kind=kinds.MIXED,
+    rewritten_later={
+        kinds.FENTRY: "an fentry site",
+        kinds.STATIC_CALL: "a static call",
+        kinds.STATIC_BRANCH: "a static branch",
+        kinds.LOCK: "a lock prefix",
+        kinds.MIXED: "code that several mechanisms rewrite",
+    },
     payload=boot_image.payload,
     modules_base=0xFFFFFFFFC0000000,  # MODULES_VADDR
     paths=SourcePaths(

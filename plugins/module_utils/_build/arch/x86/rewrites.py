@@ -27,6 +27,16 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.
     is_conditional_jump,
     optimize_nops,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.kinds import (
+    ALTERNATIVE,
+    FENTRY,
+    LOCK,
+    PARAVIRT,
+    RETPOLINE,
+    RETURN,
+    STATIC_BRANCH,
+    STATIC_CALL,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.sections import RUNTIME_CONSTANTS
 from ansible_collections.rebootless.splice.plugins.module_utils._build.code.contents import (
     INDIRECT_PC32,
@@ -41,15 +51,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.code.cont
     relative,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.code.rewriting import (
-    ALTERNATIVE,
-    FENTRY,
     KEY,
-    LOCK,
-    PARAVIRT,
-    RETPOLINE,
-    RETURN,
-    STATIC_BRANCH,
-    STATIC_CALL,
     TRAMPOLINE,
     Rewrite,
     TableEntry,

@@ -20,6 +20,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.
     instructions,
     is_conditional_jump,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.kinds import ENDBR
 from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.rewrites import (
     RETURN_THUNK,
     THUNK_PREFIX,
@@ -32,7 +33,6 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.code.cont
     Content,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.code.rewriting import (
-    ENDBR,
     KEY,
     TRAMPOLINE,
     Rewrite,
