@@ -57,7 +57,7 @@ def test_names_of_modules_in_the_kernel():
     assert module_name("arch/x86/kvm/kvm-intel") == "kvm_intel"
 
 
-def test_a_source_of_this_kernel(units, tmp_path, X86_64):
+def test_a_source_of_this_kernel(units, tmp_path):
     assert [unit.name for unit in judge("net/unix/af_unix.c", units, tmp_path, X86_64)] == ["net/unix/af_unix.o"]
     assert judge("arch/x86/entry/entry_64.S", units, tmp_path, X86_64)[0].objects == ("vmlinux",)
     assert judge("drivers/shared.c", units, tmp_path, X86_64)[0].objects == ("a", "b")
@@ -127,7 +127,7 @@ def test_what_is_refused_by_name(units, tmp_path, path, code):
     assert path in caught.value.sentence
 
 
-def test_the_options_that_would_build_a_file_are_named(units, tmp_path, X86_64):
+def test_the_options_that_would_build_a_file_are_named(units, tmp_path):
     directory = tmp_path / "drivers" / "net" / "sub"
     directory.mkdir(parents=True)
     (directory.parent / "Makefile").write_text(
@@ -138,7 +138,7 @@ def test_the_options_that_would_build_a_file_are_named(units, tmp_path, X86_64):
     assert verdict.reason.endswith("does not build drivers/net/sub/card.c; it would need CONFIG_FOO or CONFIG_FOO_PTP.")
 
 
-def test_the_option_of_what_a_file_is_a_part_of_is_named(units, tmp_path, X86_64):
+def test_the_option_of_what_a_file_is_a_part_of_is_named(units, tmp_path):
     (tmp_path / "drivers").mkdir()
     (tmp_path / "drivers" / "Makefile").write_text("card-y += bus.o \\\n\tcore.o\nobj-$(CONFIG_CARD) += card.o\n")
     assert judge("drivers/core.c", units, tmp_path, X86_64).reason.endswith("it would need CONFIG_CARD.")
