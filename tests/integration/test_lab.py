@@ -70,8 +70,8 @@ def test_debugger_changes_the_running_kernel_and_lets_it_go_on(host50):
     assert host50.out("cat /proc/version").startswith("Linux version 6.1.0-50-cloud-amd64 ")
 
 
-def test_panic_is_reported_with_its_reason(throwaway, controller):
-    host = throwaway("6.1.0-50-cloud-amd64")
+def test_panic_is_reported_with_its_reason(booted, controller):
+    host = booted("6.1.0-50-cloud-amd64")
     with pytest.raises(subprocess.TimeoutExpired):
         host.run("echo c > /proc/sysrq-trigger", timeout=5)
     assert host.wait_for_panic() == "sysrq triggered crash"
@@ -97,9 +97,9 @@ def test_panic_is_reported_with_its_reason(throwaway, controller):
     assert run.status != 0 and "panicked: sysrq triggered crash" in run.output
 
 
-def test_machine_changes_only_when_asked_to(throwaway, controller):
+def test_machine_changes_only_when_asked_to(booted, controller):
     """Every state four times: in check mode, for real, again, and again in check mode."""
-    host = throwaway("6.1.0-47-cloud-amd64")
+    host = booted("6.1.0-47-cloud-amd64")
     spec = host.machine.record()["spec"]
     started = {
         "kernel": {key: spec[key] for key in ("release", "vmlinuz", "initramfs", "modules")} | {"version": "-"},
@@ -152,9 +152,9 @@ def test_unknown_kernel_is_refused_by_name(controller, tmp_path):
     assert "linux-image-6.1.0-0-none-amd64" in result["msg"]
 
 
-def test_kernel_image_is_made_once(controller, lab, tmp_path):
+def test_kernel_image_is_made_once(controller, snapshots, tmp_path):
     """In check mode, for real, again, and again in check mode; with the root image and the package that the lab has."""
-    root = pathlib.Path(lab["host50"].machine.record()["spec"]["root_image"])
+    root = pathlib.Path(snapshots.spec("6.1.0-50-cloud-amd64").root_image)
     cache = root.parents[2]
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / root.parent.name).symlink_to(root.parent)
