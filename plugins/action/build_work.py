@@ -10,8 +10,9 @@ import dataclasses
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet import answers, spread, words
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.manifest import parse_manifest
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan import answers, spread
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan import display as words
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.manifest import parse_manifest
 
 SPEC = {
     "manifest": {"type": "dict", "required": True},

@@ -17,9 +17,9 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet import lock
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.report import model, render, sources
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.report.fields import mapping, rows, text
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report import model, render, sources
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.values import mapping, rows, text
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import lock
 
 MODULE = "rebootless.splice.fleet_report"
 OPTIONS = {

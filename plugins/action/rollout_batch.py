@@ -14,9 +14,9 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet import lock
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.batch import Batch
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.progress import RunFiles
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import lock
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.batch import Batch
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles
 
 
 class ActionModule(ActionBase):

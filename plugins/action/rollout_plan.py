@@ -14,10 +14,12 @@ import socket
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet import answers, canonical, planning, words
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.plan import Plan, read_plan
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.store import Store
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.windows import UTC
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan import answers, planning
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan import display as words
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import Plan, read_plan
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.store import Store
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.times import UTC
 
 TEXT = {"type": "str"}
 ROWS = {"type": "list", "elements": "dict", "default": []}

@@ -12,9 +12,9 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet import finish, lock, parts, start
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.progress import RunFiles
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.request import Request
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import finish, lock, slices, start
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.request import Request
 
 ARGUMENTS = {
     "step": {"type": "str", "required": True, "choices": ["rollout", "revert", "preflight", "finish"]},
@@ -77,7 +77,7 @@ class ActionModule(ActionBase):
         settings = {
             **{name: given[name] for name in ("checks", "task_timeout", "concurrency", "remove")},
             "failure_budget": {name: int(value) for name, value in budget.items()},
-            "batches": parts.batches_of(given["hosts"], given["batches"]),
+            "batches": slices.batches_of(given["hosts"], given["batches"]),
         }
         return start.revert_hosts(request, given["name"], given["hosts"], settings)
 

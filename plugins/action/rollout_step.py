@@ -17,9 +17,10 @@ from ansible.utils.display import Display
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet import evidence, guards, lines, step
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.packages import package_of
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.progress import RunFiles
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import display as lines
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import evidence, guards, step
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.packages import package_of
 
 MODULE = "rebootless.splice.rollout_host"
 KERNEL_INFO = "rebootless.splice.kernel_info"
@@ -196,7 +197,7 @@ class ActionModule(ActionBase):
 
         Only preflights without a plan come here, and only they need what it imports.
         """
-        from ansible_collections.rebootless.splice.plugins.module_utils._fleet.survey import place
+        from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.survey import place
 
         answer = self._execute_module(module_name=KERNEL_INFO, module_args={}, task_vars=variables)
         piece, reason = place(begun["slice"], answer)

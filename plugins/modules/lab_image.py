@@ -109,7 +109,7 @@ from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab import kernel_image, machine, root_image
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 

@@ -163,7 +163,8 @@ details:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._target import persist, persist_request, store
+from ansible_collections.rebootless.splice.plugins.module_utils._target.boot import persist, persist_request
+from ansible_collections.rebootless.splice.plugins.module_utils._target.state import store
 
 
 def main() -> None:

@@ -17,18 +17,14 @@ import itertools
 import os
 import pathlib
 import shutil
-import sys
 import typing as t
 
 import pytest
 
-sys.path.insert(0, os.path.dirname(__file__))
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "integration"))
-
-from scene import service
-from scene.pair import Pair
-from support.builds import Builds
-from support.runner import Runner
+from ansible_collections.rebootless.splice.tests.fleet.scene import service
+from ansible_collections.rebootless.splice.tests.fleet.scene.pair import Pair
+from ansible_collections.rebootless.splice.tests.support.builds import Builds
+from ansible_collections.rebootless.splice.tests.support.runner import Runner
 
 CACHE = pathlib.Path(os.environ.get("REBOOTLESS_CACHE", "~/.cache/rebootless")).expanduser()
 NAME = os.environ.get("REBOOTLESS_LAB", "fleet")

@@ -2,20 +2,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Machines with stock kernels for the integration tests, and builds for their kernels.
 
-A machine that a test gets has just booted, and no other test sees it: it is restored from a snapshot (support/snapshots.py)
-and removed after the test.  A test that wants one asks for
+A machine that a test gets has just booted, and no other test sees it: it is restored from a snapshot
+(tests/support/snapshots.py) and removed after the test.  A test that wants one asks for
 
 =================  =====================================================================================================
-``host47``         a machine with kernel 6.1.0-47-cloud-amd64 (see support/host.py for what it can do)
+``host47``         a machine with kernel 6.1.0-47-cloud-amd64 (see tests/support/host.py for what it can do)
 ``host50``         the same with 6.1.0-50-cloud-amd64
 ``hosts``          both
 ``throwaway``      restores more: ``throwaway("6.1.0-50-cloud-amd64")``
 ``booted``         has the lab's role boot machines, also with other options: ``booted(RELEASE, lab_on_panic="reboot")``
-``builds``         makes kernel trees, updates and test modules for these kernels (see support/builds.py)
+``builds``         makes kernel trees, updates and test modules for these kernels (see tests/support/builds.py)
 ``controller``     runs modules on this machine: ``controller.module("localhost", "kernel_tree", release=…)``
 =================  =====================================================================================================
 
-A run that is killed leaves no machine (support/reaper.py).  REBOOTLESS_LAB names another lab than ``integration``.
+A run that is killed leaves no machine (tests/support/reaper.py).  REBOOTLESS_LAB names another lab than ``integration``.
 """
 
 from __future__ import annotations
@@ -24,18 +24,15 @@ import contextlib
 import itertools
 import os
 import pathlib
-import sys
 import typing as t
 
 import pytest
 
-sys.path.insert(0, os.path.dirname(__file__))
-
-from support.builds import Builds
-from support.host import Host
-from support.reaper import watch
-from support.runner import Runner
-from support.snapshots import Lab, Snapshots
+from ansible_collections.rebootless.splice.tests.support.builds import Builds
+from ansible_collections.rebootless.splice.tests.support.host import Host
+from ansible_collections.rebootless.splice.tests.support.reaper import watch
+from ansible_collections.rebootless.splice.tests.support.runner import Runner
+from ansible_collections.rebootless.splice.tests.support.snapshots import Lab, Snapshots
 
 CACHE = pathlib.Path(os.environ.get("REBOOTLESS_CACHE", "~/.cache/rebootless")).expanduser()
 KERNELS = {"host47": "6.1.0-47-cloud-amd64", "host50": "6.1.0-50-cloud-amd64"}

@@ -12,8 +12,10 @@ import time
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._target import durable, inventory, sysfs
-from ansible_collections.rebootless.splice.plugins.module_utils._target.store import Store
+from ansible_collections.rebootless.splice.plugins.module_utils._target import inventory
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import sysfs
+from ansible_collections.rebootless.splice.plugins.module_utils._target.state import durable
+from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
 
 FILE = "rebootless.prom"  # the collector reads *.prom
 NS = 1e9

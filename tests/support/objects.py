@@ -1,0 +1,54 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compiles the fixtures ``diff_<construct>.c`` as the kernel compiles its units, before and after (``-DPOST``)."""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+import subprocess
+import tempfile
+
+from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import UnitChange, compare
+from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
+from ansible_collections.rebootless.splice.tests.support.places import FIXTURES
+
+FLAGS = [
+    *("-std=gnu11", "-O2", "-g", "-Wall", "-Wno-unused", "-mcmodel=kernel", "-fno-PIE", "-mno-red-zone", "-mno-80387"),
+    *("-fno-common", "-fno-strict-aliasing", "-fno-asynchronous-unwind-tables", "-fcf-protection=none"),
+    *("-fno-stack-protector", "-fno-jump-tables", "-fno-delete-null-pointer-checks", "-fconserve-stack", "-pg"),
+    *("-mfentry", "-mrecord-mcount", "-mindirect-branch=thunk-extern", "-mindirect-branch-register"),
+    "-mfunction-return=thunk-extern",
+]
+SECTIONED = ["-ffunction-sections", "-fdata-sections"]
+OBJECTS = {"exact": [], "pre": SECTIONED, "post": [*SECTIONED, "-DPOST"]}
+
+
+def compile_fixture(construct: str, output: pathlib.Path, *flags: str) -> pathlib.Path:
+    """``output``, compiled from ``diff_<construct>.c``."""
+    source = FIXTURES / f"diff_{construct}.c"
+    subprocess.run(["gcc", *FLAGS, *flags, "-c", str(source), "-o", str(output)], check=True)
+    return output
+
+
+@functools.cache
+def _directory() -> tempfile.TemporaryDirectory:
+    return tempfile.TemporaryDirectory(prefix="differencing")
+
+
+@functools.cache
+def object_file(construct: str, which: str) -> ObjectFile:
+    """One of the fixture's objects: ``exact``, ``pre`` or ``post``."""
+    path = pathlib.Path(_directory().name) / f"{construct}.{which}.o"
+    return ObjectFile(compile_fixture(construct, path, *OBJECTS[which]))
+
+
+@functools.cache
+def difference(construct: str):
+    """The fixture's two objects with a section for each symbol, compared."""
+    return compare(object_file(construct, "pre"), object_file(construct, "post"))
+
+
+def unit_change(construct: str, object_name: str = "vmlinux") -> UnitChange:
+    """The fixture's three compiles, compared."""
+    return UnitChange(object_name, f"fixtures/{construct}.o", object_file(construct, "exact"), difference(construct))
