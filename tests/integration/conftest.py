@@ -11,11 +11,11 @@ A machine that a test gets has just booted, and no other test sees it: it is res
 ``hosts``          both
 ``throwaway``      restores more: ``throwaway("6.1.0-50-cloud-amd64")``
 ``booted``         has the lab's role boot machines, also with other options: ``booted(RELEASE, lab_on_panic="reboot")``
-``builds``         makes kernel trees, updates and test modules for these kernels (see tests/support/builds.py)
+``builds``         makes kernel trees, updates and test modules for these kernels (tests/support/builds.py)
 ``controller``     runs modules on this machine: ``controller.module("localhost", "kernel_tree", release=…)``
 =================  =====================================================================================================
 
-A run that is killed leaves no machine (tests/support/reaper.py).  REBOOTLESS_LAB names another lab than ``integration``.
+``builds``         makes kernel trees, updates and test modules for these kernels (tests/support/builds.py)
 """
 
 from __future__ import annotations
@@ -51,6 +51,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
+def shared(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A directory that the workers of a run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
 @pytest.fixture(scope="session")
 def controller() -> Runner:
     """Ansible without an inventory: modules and playbooks on this machine."""
@@ -58,9 +64,9 @@ def controller() -> Runner:
 
 
 @pytest.fixture(scope="session")
-def builds(controller: Runner) -> Builds:
+def builds(controller: Runner, tmp_path_factory: pytest.TempPathFactory) -> Builds:
     """What the build host makes for the lab's kernels."""
-    return Builds(controller, CACHE)
+    return Builds(controller, CACHE, shared(tmp_path_factory))
 
 
 @pytest.fixture(scope="session")

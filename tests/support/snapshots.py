@@ -13,8 +13,8 @@ A snapshot is a directory of the cache, named by a digest of everything that wen
 ``spec.json``      what the machine was made of, so that a restored one can be restarted as any other
 =================  =====================================================================================
 
-Restored machines have the snapshot's host name, machine ID and boot ID.  Their clock is set, and their entropy pool gets
-bytes of this machine.  What cannot be restored is booted instead, with a warning that pytest shows at the end of the run.
+Restored machines have the snapshot's host name, machine ID and boot ID.  Their clock is set, and their entropy pool
+gets bytes of this machine.  What cannot be restored is booted instead, with a warning that pytest shows at the end.
 """
 
 from __future__ import annotations
@@ -215,7 +215,7 @@ class Lab:
 
 
 def digest(spec: MachineSpec) -> str:
-    """Names a snapshot by what it was made of: the images, QEMU and its arguments, the code of the lab and this file."""
+    """Names a snapshot by what it was made of: the images, QEMU and its arguments, the lab's code, and this file."""
     version = subprocess.run(["qemu-system-x86_64", "--version"], capture_output=True, check=True).stdout
     files = [spec.vmlinuz, spec.initramfs, spec.modules, spec.root_image]
     made_of = [
