@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
-import fcntl
 import functools
 import hashlib
 import json
@@ -19,6 +18,7 @@ import subprocess
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts.package import make_package
+from ansible_collections.rebootless.splice.plugins.module_utils._common import locks
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import parse_package
 from ansible_collections.rebootless.splice.tests.support.places import COLLECTION, KMOD
 from ansible_collections.rebootless.splice.tests.support.runner import Runner
@@ -77,8 +77,7 @@ class BuiltUpdate:
 def _locked(path: pathlib.Path) -> t.Iterator[None]:
     """A lock on what is about to be made, between the workers of a run."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.parent / f"{path.name}.lock", "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locks.locked(path.parent / f"{path.name}.lock"):
         yield
 
 

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import functools
 import hashlib
 import json
@@ -45,6 +44,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.machi
     machines_of,
     usable_accelerator,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._common import locks
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.tests.support.host import CONNECTIONS, Host
 from ansible_collections.rebootless.splice.tests.support.monitor import Monitor
@@ -319,6 +319,5 @@ def _variables(machine: dict[str, t.Any], key: pathlib.Path, known: pathlib.Path
 @contextlib.contextmanager
 def _locked(path: pathlib.Path) -> t.Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.parent / f"{path.name}.lock", "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locks.locked(path.parent / f"{path.name}.lock"):
         yield

@@ -9,12 +9,11 @@ Whatever becomes of a host is an answer here: also that there is none.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import time
 import typing as t
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
+from ansible_collections.rebootless.splice.plugins.module_utils._common import locks, outcomes
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import REVERT, RunFiles
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.gate import (
     APPLY,
@@ -229,11 +228,5 @@ def line(row: Row, step: str, answer: Row, seconds: float) -> Row:
     }
 
 
-@contextlib.contextmanager
-def _locked(files: RunFiles) -> t.Iterator[None]:
-    descriptor = os.open(os.path.join(files.path, "hosts.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+def _locked(files: RunFiles) -> contextlib.AbstractContextManager[int]:
+    return locks.locked(os.path.join(files.path, "hosts.lock"))
