@@ -145,7 +145,7 @@ test-gates: $(VENV)/dev.stamp  ## sanity, lint, types, documentation, licences
 .PHONY: test-integration
 test-integration: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## tests in stock kernels
 	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) \
-	    pytest -v -n 2 --dist worksteal --junitxml=$(DURATIONS)/integration.xml tests/integration $(ARGS)
+	    pytest -v -n 2 --dist loadgroup --no-loadscope-reorder --junitxml=$(DURATIONS)/integration.xml tests/integration $(ARGS)
 
 # Kernels to try, of the series that are known.
 RELEASES ?= 6.12.117+deb12-cloud-amd64

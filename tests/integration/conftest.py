@@ -49,6 +49,15 @@ def lab_variables(name: str, **more: t.Any) -> dict[str, t.Any]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {f"test_{name}": place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+    for item in items:
+        if _shares(item):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+def _shares(item: pytest.Item) -> bool:
+    """Whether it uses what its file makes once, so that the file's tests have to be one worker's."""
+    fixtures = t.cast(pytest.Function, item)._fixtureinfo.name2fixturedefs.values()
+    return any(fixture.scope == "module" for found in fixtures for fixture in found)
 
 
 def shared(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import typing as t
 
 from qemu.qmp.legacy import QEMUMonitorProtocol
 
@@ -27,6 +28,10 @@ class Monitor(QEMUMonitorProtocol):
         finally:
             os.close(self._directory)
         return self
+
+    def cmd(self, cmd: str, **kwds: object) -> t.Any:
+        """Executes one command and returns what QEMU answers; raises ``ExecuteError`` for what it refuses."""
+        return super().cmd(cmd, **kwds)
 
     def human(self, line: str) -> str:
         """Executes a line of the human monitor, such as ``gdbserver unix:…``, and returns what it printed."""
