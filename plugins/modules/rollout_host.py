@@ -333,7 +333,7 @@ details:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import step as rollout_step
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.step import STATE_DIRECTORY, Request
 
 
 def main() -> None:
@@ -363,12 +363,12 @@ def main() -> None:
             "remove": {"type": "bool", "default": False},
             "reason": {"type": "str"},
             "lock_timeout": {"type": "int", "default": 60},
-            "state_directory": {"type": "path", "default": rollout_step.STATE_DIRECTORY},
+            "state_directory": {"type": "path", "default": STATE_DIRECTORY},
             "metrics_directory": {"type": "path"},
         },
         supports_check_mode=True,
     )
-    request = rollout_step.Request(**module.params)
+    request = Request(**module.params)
     if module.check_mode:
         request = request._replace(step={"apply": "preflight", "preflight": "preflight"}.get(request.step, "status"))
     result = run.run(request)

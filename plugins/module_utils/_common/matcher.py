@@ -136,7 +136,7 @@ class MatchResult:
 class Matcher:
     """The matcher of the library at ``path`` (``_build.matcher_library`` makes it; packages hold it as libmatch.so).
 
-    To load one from bytes, give it the path of a ``_target.memory_file``.  Raises ``RebootlessError``
+    To load one from bytes, give it the path of a ``_target.kernel.memory_file``.  Raises ``RebootlessError``
     (``library_unusable``) if this host cannot load it.
     """
 

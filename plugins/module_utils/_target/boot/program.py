@@ -3,7 +3,7 @@
 """What a host does by itself about its armed updates: at boot, when the boot has gone well, when it goes down.  Private
 to rebootless.splice.
 
-``_target.persist`` installs it as a program; units of systemd run it (docs/persist.md).  A boot never fails because of
+``_target.boot.persist`` installs it as a program; units of systemd run it (docs/persist.md).  A boot never fails because of
 it: whatever goes wrong is said in the journal, noted in the update's record, and the boot goes on without the update.
 """
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ansible_collections.rebootless.splice.plugins.module_utils._target.health import log as health_log
+from ansible_collections.rebootless.splice.plugins.module_utils._target.health import health_log
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, sysfs
 
 # What loading and applying an update adds by itself.

@@ -36,7 +36,7 @@ def image_banner(head: bytes) -> str:
     return head[pointer + POINTER_BASE :].partition(b"\0")[0].decode("ascii", "replace") if pointer else ""
 
 
-def installed(directory: str = DIRECTORY) -> list[dict]:
+def kernels(directory: str = DIRECTORY) -> list[dict]:
     """``release`` and ``version`` of each kernel image in ``directory``, by file name.
 
     What cannot be read or is no image is left out; ``version`` is "" where the image does not say one.

@@ -12,8 +12,8 @@ import typing as t
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, sysfs
-from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import record as rollout_record
-from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.record import Records, since_boot
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import records
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.records import Records, since_boot
 
 MODULE, WATCHER, HELPER, REBOOT = "module", "watcher", "helper", "reboot"  # who took an update back
 LOCK_S = 30  # for another task that changes the host's updates
@@ -22,7 +22,7 @@ SOON_S = 1
 
 def check_failed(record: dict[str, t.Any]) -> RebootlessError:
     """The refusal that failed health checks of a record amount to."""
-    bad = rollout_record.bad_results(record)
+    bad = records.bad_results(record)
     first = bad[0]
     when = {"soak": f"{first['at']} s after the apply", "watch": f"{first['at']} s after the apply"}
     others = f" {len(bad) - 1} other checks failed, too." if len(bad) > 1 else ""
@@ -70,7 +70,7 @@ def back(name: str, who: str, request: t.Any) -> dict[str, t.Any]:
     return {"reversed_by": who if result["state_before"] in sysfs.LIVE else HELPER}
 
 
-def keep_previous(name: str, request: t.Any, records: Records) -> dict[str, t.Any] | None:
+def keep_previous(name: str, request: t.Any, kept: Records) -> dict[str, t.Any] | None:
     """Remembers the confirmed version that is live now and is about to be replaced, None if there is no way to.
 
     Going back from the new version must not take away the old fix.  Returns what the record says of it; raises
@@ -87,7 +87,7 @@ def keep_previous(name: str, request: t.Any, records: Records) -> dict[str, t.An
         return None
     if package is None or package.digest != sysfs.digest(name):
         return None
-    records.keep(name, package.content)
+    kept.keep(name, package.content)
     armed_too = armed is not None and armed.build_digest == package.digest
     return {
         "version": package.version,
@@ -138,7 +138,7 @@ def restore(record: dict[str, t.Any], request: t.Any) -> dict[str, t.Any]:
 def remember(record: dict[str, t.Any], error: RebootlessError) -> None:
     """Makes a refusal the outcome of a record."""
     outcome = error.result()
-    record["step"] = rollout_record.FAILED
+    record["step"] = records.FAILED
     record["outcome"] = {"state": "failed", **{key: outcome[key] for key in outcome if key != "msg"}}
 
 

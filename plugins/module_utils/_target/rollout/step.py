@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.record import Records
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.records import Records
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.lock import host_lock
 
 STATE_DIRECTORY = "/var/lib/rebootless"  # the default of all modules

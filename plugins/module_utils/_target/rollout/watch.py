@@ -20,12 +20,11 @@ import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import processes
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._target.health import log as health_log
-from ansible_collections.rebootless.splice.plugins.module_utils._target.health import runner
+from ansible_collections.rebootless.splice.plugins.module_utils._target.health import health_log, runner
 from ansible_collections.rebootless.splice.plugins.module_utils._target.health.checks import Subject, kernel_log
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, sysfs
-from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import record as rollout_record
-from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.record import Records, since_boot
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import records
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.records import Records, since_boot
 
 POLL_S = 5.0  # between looks at the update's state while the kernel logs nothing
 GATHER_S = 0.1  # lines that come at once are looked at once
@@ -50,19 +49,19 @@ class Watch:
     def register(self) -> None:
         """Writes this process into the record; raises ``RebootlessError``."""
         pid = os.getpid()
-        self.record["watcher"] = {"pid": pid, "start": start_time(pid), "state": rollout_record.WATCHING}
+        self.record["watcher"] = {"pid": pid, "start": start_time(pid), "state": records.WATCHING}
         self.records.write(self.record)
 
     def run(self) -> None:
         """The whole soak."""
         applied_at = self.record["applied_at"]
-        for at in rollout_record.missing_times(self.record):
+        for at in records.missing_times(self.record):
             if not self._wait(applied_at + at):
                 return
             results = runner.run(self.record["checks"], self.subject, "soak", at)
             if not self._good(results):
                 return
-        self.record["watcher"]["state"] = rollout_record.DONE
+        self.record["watcher"]["state"] = records.DONE
         self._save_at_last()
 
     def _wait(self, until: float) -> bool:
@@ -79,7 +78,7 @@ class Watch:
             if sentence and not self._good([runner.result(check, "watch", elapsed, sentence)]):
                 return False
             if sysfs.state(self.subject.name) not in sysfs.LIVE:  # at its deadline, or by someone: who asks will see
-                self.record["watcher"]["state"] = rollout_record.DONE
+                self.record["watcher"]["state"] = records.DONE
                 self._save_at_last()
                 return False
             if not self.saved:
@@ -93,7 +92,7 @@ class Watch:
             return True
         # A record that cannot be written must not keep a bad update in the kernel.
         self.go_back(self.record)
-        self.record["watcher"]["state"] = rollout_record.DONE
+        self.record["watcher"]["state"] = records.DONE
         self._save_at_last()
         return False
 

@@ -19,8 +19,8 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, imports, package
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._target import inventory, metrics
-from ansible_collections.rebootless.splice.plugins.module_utils._target.boot import archive as boot_archive
 from ansible_collections.rebootless.splice.plugins.module_utils._target.boot import armed, persist, program
+from ansible_collections.rebootless.splice.plugins.module_utils._target.boot.archive import ENTRY, make_archive
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, sysfs
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import (
     armed_record,
@@ -413,8 +413,8 @@ def test_installed_once_and_taken_away(host, monkeypatch):
 
 def test_the_program_needs_nothing_but_python(tmp_path):
     archive = tmp_path / "rebootless.pyz"
-    archive.write_bytes(boot_archive.make_archive())
-    assert boot_archive.make_archive() == archive.read_bytes()
+    archive.write_bytes(make_archive())
+    assert make_archive() == archive.read_bytes()
     command = [sys.executable, "-I", "-S", str(archive), "--state-directory", str(tmp_path / "none")]
     done = subprocess.run([*command, "facts"], capture_output=True, text=True, cwd="/", env={}, check=True)
     assert json.loads(done.stdout)["release"] == os.uname().release
@@ -425,7 +425,7 @@ def test_the_program_needs_nothing_but_python(tmp_path):
 
 
 def test_equal_sources_make_equal_programs_in_every_process():
-    script = f"import sys, hashlib; from {boot_archive.__name__} import make_archive as make;"
+    script = f"import sys, hashlib; from {make_archive.__module__} import make_archive as make;"
     script += " print(hashlib.sha256(make()).hexdigest())"
     made = set()
     for seed in ("1", "2"):
@@ -448,7 +448,7 @@ def test_ansible_sends_all_of_the_program_to_hosts(module):
             if name not in sent:
                 sent.add(name)
                 waiting.append(imports._source(name) or "")
-    assert set(imports.sources(boot_archive.ENTRY)) <= sent
+    assert set(imports.sources(ENTRY)) <= sent
 
 
 def test_metrics(host, tmp_path):
