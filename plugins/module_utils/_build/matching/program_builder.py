@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From exact pre objects to a match program (``kmod/match.h``).  Private to rebootless.splice."""
+"""From exact pre objects to a match program (``kmod/matcher/match.h``).  Private to rebootless.splice."""
 
 from __future__ import annotations
 

@@ -44,10 +44,10 @@ class Request:
 
 
 def demand_valid(plan: plans.Plan, request: Request) -> None:
-    if plan.approvals["required"]:
+    if plan.approvals.required:
         raise RebootlessError(
             "approvals_unknown",
-            f"The plan wants {plan.approvals['required']} approvals, and this release knows none.",
+            f"The plan wants {plan.approvals.required} approvals, and this release knows none.",
             "Make a plan without approvals, or roll it out with a release that checks them.",
         )
     now = datetime.datetime.now(UTC)
@@ -56,7 +56,7 @@ def demand_valid(plan: plans.Plan, request: Request) -> None:
             "plan_expired", f"The plan has expired at {plan.expires}.", "Make a new plan.", expires=plan.expires
         )
     uncovered = sorted(host for host, row in plan.left_out.items() if row.state == outcomes.UNCOVERED)
-    if uncovered and plan.policy["uncovered"] == "stop":
+    if uncovered and plan.policy.uncovered == "stop":
         raise RebootlessError(
             "uncovered_hosts",
             f"The plan has no build for {_named(uncovered)}, and its policy is to stop then.",
