@@ -17,8 +17,8 @@ description:
   - V(apply) applies the update with a deadline, runs the health checks, and leaves a process on the host that runs them
     again at the other times of the soak, watches the kernel log meanwhile, and reverses the update at once if one of
     them fails. V(confirm) lets the update stay only if all of that was good, and the host has not been rebooted since.
-  - If nobody comes to confirm, whatever the reason is, the helper module reverses the update when its deadline has
-    passed.
+  - If no V(confirm) comes, because the network is down for example, the helper module reverses the update when its
+    deadline has passed.
   - Each step can be interrupted at any moment and run again. It changes nothing that is done already.
   - What is refused is a result with RV(state), RV(code), RV(sentence) and RV(next_step).
 author:

@@ -142,7 +142,7 @@ options:
     default: UTC
   freezes:
     description:
-      - When nothing may be done, whatever the windows say. Each has C(start) and C(end), ISO 8601 times with their
+      - When nothing may be done, within a window either. Each has C(start) and C(end), ISO 8601 times with their
         offset, and C(reason).
     type: list
     elements: dict

@@ -192,7 +192,7 @@ updates:
           description:
             - The last boots since then, the latest last, each with C(boot_id), C(time), C(outcome), and for a refusal
               C(code) and C(sentence).
-            - The outcome is V(trying) while nobody knows how the boot ends, then V(settled), V(stopped) if the host
+            - The outcome is V(trying) while it is not known how the boot ends, then V(settled), V(stopped) if the host
               went down in order before that, V(reversed) if the update went out before that, V(refused), V(crashed),
               V(not needed) or V(other kernel).
           returned: unless unarmed or damaged

@@ -96,7 +96,7 @@ class World:
         for key, value in values.items():
             new = self.directory / "attribute"
             new.write_text(f"{value}\n")
-            new.rename(self.sysfs / name / key)  # nobody sees an empty file, as in sysfs
+            new.rename(self.sysfs / name / key)  # no reader sees an empty file, as in sysfs
 
     def control(self, name: str, command: str) -> None:
         word, _space, seconds = command.partition(" ")

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The health checks that a plan can ask for: one table of kinds with their options.  Private to rebootless.splice.
+"""The health checks that a plan can ask for: one table of kinds with their options.
 
 The controller reads it to refuse a wrong plan early, the target to run the checks; ``_target.health.checks`` has what
 each kind does.

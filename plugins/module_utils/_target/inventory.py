@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a host runs: its kernel, its helper module, its updates.  Private to rebootless.splice."""
+"""What a host runs: its kernel, its helper module, its updates."""
 
 from __future__ import annotations
 

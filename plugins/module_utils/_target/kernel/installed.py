@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The kernels that a host could boot, by what their images say.  Private to rebootless.splice.
+"""The kernels that a host could boot, by what their images say.
 
 Source: Documentation/arch/x86/boot.rst, fields ``header`` and ``kernel_version``.
 """

@@ -1,12 +1,13 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The steps ``preflight`` and ``apply`` of a rollout.  Private to rebootless.splice."""
+"""The steps ``preflight`` and ``apply`` of a rollout."""
 
 from __future__ import annotations
 
 import os
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.checks import normalise, normalise_times
+from ansible_collections.rebootless.splice.plugins.module_utils._common.debian_version import fixed
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import (
     MAX_FILE,
@@ -16,7 +17,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.package 
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._target.health import health_log, runner
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, sysfs
-from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import back, records, watch
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import back, fetch, records, watch
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.records import since_boot
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.step import (
     APPLIED,
@@ -85,12 +86,9 @@ def _check_kernel(step: Step) -> None:
     if wanted is None or wanted == running:
         return
     details = {"expected": wanted, "found": running, "release": facts.release()}
-    if step.request.fixed_in:
-        from ansible_collections.rebootless.splice.plugins.module_utils._common.debian_version import fixed
-
-        if fixed(facts.version(), list(step.request.fixed_in)):
-            sentence = f"The host runs the kernel {facts.version()} now, which has the fix."
-            raise Stopped(NOT_NEEDED, RebootlessError("kernel_has_fix", sentence, "", **details))
+    if step.request.fixed_in and fixed(facts.version(), list(step.request.fixed_in)):
+        sentence = f"The host runs the kernel {facts.version()} now, which has the fix."
+        raise Stopped(NOT_NEEDED, RebootlessError("kernel_has_fix", sentence, "", **details))
     raise Stopped(
         UNCOVERED,
         RebootlessError(
@@ -117,10 +115,8 @@ def _package(step: Step) -> Package:
     if package is None and request.package:
         package = read_package(request.package, request.digest)
     if package is None and request.url:
-        from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.fetch import fetch
-
         limit = request.size or MAX_FILE
-        package = parse_package(request.url, fetch(request.url, limit, request.ca_path), request.digest)
+        package = parse_package(request.url, fetch.fetch(request.url, limit, request.ca_path), request.digest)
     if package is None:
         raise RebootlessError(
             "package_missing",
@@ -235,7 +231,7 @@ def _soak(step: Step, record: dict) -> str:
 
 
 def _take_back(step: Step, record: dict) -> None:
-    """What the watcher does when a check has failed."""
+    """What the watcher does when a check has failed: the update goes back."""
     back.go_back(record, back.check_failed(record), back.WATCHER, step.request)
 
 
@@ -254,7 +250,7 @@ def _fail(step: Step, record: dict, error: OSError | RebootlessError) -> Rebootl
 
 
 def _go_on(step: Step, record: dict) -> str:
-    """The update is live by this plan, and not confirmed: someone was interrupted."""
+    """The update is live by this plan, and not confirmed: an earlier task was interrupted."""
     seconds, left = step.request.deadline, sysfs.numbers(step.name, ("deadline",))["deadline"]
     try:
         sysfs.control(step.name, f"extend {seconds}")
@@ -289,12 +285,12 @@ def _leave(step: Step, record: dict) -> None:
 
 
 def _refuse_again(record: dict) -> None:
-    """What failed on this host under this plan is not tried again unless someone asks for it."""
+    """What failed on this host under this plan is tried again only with the option ``retry``."""
     if record["outcome"] and record["outcome"]["state"] == FAILED:
         raise back.recorded(record)
     begun = record["step"] in (records.APPLYING, records.APPLIED, records.CONFIRMING)
     if begun and record["boot_id"] != facts.boot_id():
         raise back.gone(record)
-    # One that was well to the end of its soak, and that nobody came to confirm, may be tried again.
+    # One that was well to the end of its soak, but was not confirmed in time, may be tried again.
     if record["step"] == records.APPLIED and records.missing_times(record):
         raise back.gone(record)

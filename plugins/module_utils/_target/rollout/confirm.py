@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The steps ``confirm``, ``reverse`` and ``status`` of a rollout.  Private to rebootless.splice."""
+"""The steps ``confirm``, ``reverse`` and ``status`` of a rollout."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _strange(step: Step, record: dict | None, state: str) -> RebootlessError:
         return back.other_rollout(step.request, record)
     error = RebootlessError(
         "record_missing",
-        "The host's record of the rollout is gone, so that nobody knows how the soak went.",
+        "The host's record of the rollout is gone, and with it what the soak has shown.",
         "Find out who removed files below the state directory, or which disk lost them; then try the host again.",
     )
     if state == sysfs.APPLIED:

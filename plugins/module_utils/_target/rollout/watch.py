@@ -3,18 +3,19 @@
 """The watcher: a process that stays on the host during the soak, and takes a bad update back at once.
 
 It runs the health checks at their times after the apply, and looks at the kernel log all the time in between.  Its
-clock is the time since boot, so nobody can set it back.  It owns the host's record while it lives.  If it dies, the
-record says less than a confirmation asks for, and the helper module's own deadline reverses the update.  Private to
-rebootless.splice.
+clock is the time since boot, which cannot be set back.  It owns the host's record while it lives.  If it dies, the
+record says less than a confirmation asks for, and the helper module's own deadline reverses the update.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import select
 import signal
+import subprocess
 import time
 import typing as t
 
@@ -77,7 +78,9 @@ class Watch:
             elapsed = int(since_boot() - self.record["applied_at"])
             if sentence and not self._good([runner.result(check, "watch", elapsed, sentence)]):
                 return False
-            if sysfs.state(self.subject.name) not in sysfs.LIVE:  # at its deadline, or by someone: who asks will see
+            if (
+                sysfs.state(self.subject.name) not in sysfs.LIVE
+            ):  # by its deadline, or another task: ``confirm`` says why
                 self.record["watcher"]["state"] = records.DONE
                 self._save_at_last()
                 return False
@@ -166,13 +169,13 @@ def _watch(make: t.Callable[[], Watch], writer: int) -> None:
         _leave_session(watch.subject.name)
     try:
         watch.run()
-    except Exception as error:  # pylint: disable=broad-except  # whatever it is, the record may say it
+    except Exception as error:  # pylint: disable=broad-except  # the record shows it
         watch.record["watcher"]["error"] = repr(error)
         watch.records.write(watch.record)
 
 
 def _detach(keep: int) -> None:
-    """Cuts all that ties this process to the one that it comes from; its connection ends when nobody holds it."""
+    """Leaves the terminal, the session and the open files of the parent: ssh waits until no process holds its pipes."""
     os.setsid()
     os.chdir("/")
     os.umask(0o077)
@@ -187,8 +190,6 @@ def _detach(keep: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     with contextlib.suppress(Exception):
-        import ctypes
-
         ctypes.CDLL(None).prctl(PR_SET_NAME, PROCESS_NAME, 0, 0, 0)
 
 
@@ -197,8 +198,6 @@ def _leave_session(name: str) -> None:
     where a host kills what sessions leave behind (KillUserProcesses)."""
     if not os.path.isdir("/run/systemd/system"):
         return
-    import subprocess
-
     pid = os.getpid()
     subprocess.run(
         ["busctl", "call", "--quiet", "org.freedesktop.systemd1", "/org/freedesktop/systemd1"]
@@ -221,7 +220,7 @@ def alive(record: dict[str, t.Any]) -> bool:
 
 
 def stop(record: dict[str, t.Any]) -> None:
-    """Kills the watcher, if it runs, so that its record can be written by someone else.
+    """Kills the watcher, if it runs, so that this process can write its record.
 
     Raises ``RebootlessError`` code ``watcher_hangs`` if it cannot be killed, since it hangs in the kernel.
     """

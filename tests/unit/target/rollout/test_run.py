@@ -70,7 +70,7 @@ def test_a_check_that_fails_at_once_reverses(world):
     assert result["details"]["reversed_by"] == "module"
     assert "never" in result["sentence"] and result["next_step"]
     assert world.record()["outcome"]["code"] == "check_failed"
-    # Nothing of it is tried again unless someone asks.
+    # Nothing of it is tried again unless the operator asks for it.
     for step in ("apply", "confirm"):
         again = world.run(step)
         assert (again["state"], again["code"], again["changed"]) == ("failed", "check_failed", False)
