@@ -23,6 +23,8 @@ author:
 extends_documentation_fragment:
   - rebootless.splice.attributes
   - rebootless.splice.attributes.target
+  - rebootless.splice.target
+  - rebootless.splice.target.lock
 attributes:
   check_mode:
     support: full
@@ -90,14 +92,6 @@ options:
       - With V(true), nothing that is armed is applied at boot; C(/etc/rebootless/off) is there.
       - With V(false), that file is removed. If this is not given, it stays as it is.
     type: bool
-  lock_timeout:
-    description: Seconds to wait for another task that is changing this host's updates.
-    type: int
-    default: 60
-  state_directory:
-    description: Where the host keeps the packages of its updates.
-    type: path
-    default: /var/lib/rebootless
 seealso:
   - module: rebootless.splice.update
   - module: rebootless.splice.update_info

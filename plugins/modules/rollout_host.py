@@ -26,6 +26,8 @@ author:
 extends_documentation_fragment:
   - rebootless.splice.attributes
   - rebootless.splice.attributes.target
+  - rebootless.splice.target
+  - rebootless.splice.target.lock
 attributes:
   check_mode:
     support: partial
@@ -143,14 +145,6 @@ options:
   reason:
     description: Why the update is reversed, for the record.
     type: str
-  lock_timeout:
-    description: Seconds to wait for another task that changes this host's updates at the same time.
-    type: int
-    default: 60
-  state_directory:
-    description: Where the host keeps packages and records.
-    type: path
-    default: /var/lib/rebootless
   metrics_directory:
     description: Directory of the node exporter's textfile collector, to write metrics of the host's updates to.
     type: path

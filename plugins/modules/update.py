@@ -21,6 +21,8 @@ author:
 extends_documentation_fragment:
   - rebootless.splice.attributes
   - rebootless.splice.attributes.target
+  - rebootless.splice.target
+  - rebootless.splice.target.lock
 attributes:
   check_mode:
     support: full
@@ -85,14 +87,6 @@ options:
       - Without it, the helper module's own setting holds. It is 11 unless it was changed on the host, which takes 10
         seconds in all.
     type: int
-  lock_timeout:
-    description: Seconds to wait for another task that changes this host's updates at the same time.
-    type: int
-    default: 60
-  state_directory:
-    description: Where the host keeps the packages of its updates.
-    type: path
-    default: /var/lib/rebootless
 seealso:
   - module: rebootless.splice.update_build
   - module: rebootless.splice.update_info

@@ -18,14 +18,11 @@ extends_documentation_fragment:
   - rebootless.splice.attributes
   - rebootless.splice.attributes.info
   - rebootless.splice.attributes.target
+  - rebootless.splice.target
 options:
   name:
     description: Show only the update of this name.
     type: str
-  state_directory:
-    description: Where the host keeps the packages of its updates.
-    type: path
-    default: /var/lib/rebootless
 seealso:
   - module: rebootless.splice.update
   - module: rebootless.splice.kernel_info
