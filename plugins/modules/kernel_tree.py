@@ -264,7 +264,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.so
     get_tree,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import summary
-from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._common.module_result import finish
 
 
 def prepare(module: AnsibleModule) -> dict:
@@ -310,11 +310,7 @@ def main() -> None:
         ],
         supports_check_mode=True,
     )
-    try:
-        result = prepare(module)
-    except RebootlessError as error:
-        module.fail_json(**error.result())
-    module.exit_json(**result)
+    finish(module, lambda: prepare(module))
 
 
 if __name__ == "__main__":

@@ -394,6 +394,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.outcome i
 from ansible_collections.rebootless.splice.plugins.module_utils._build.update import Builder, Update
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._common.module_result import finish
 
 
 def build(module: AnsibleModule) -> dict:
@@ -472,11 +473,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    try:
-        result = build(module)
-    except RebootlessError as error:
-        module.fail_json(**error.result())
-    module.exit_json(**result)
+    finish(module, lambda: build(module))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ A test leaves a shared machine as it found it, or calls ``host.restart()``.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import itertools
 import os
 import pathlib
@@ -29,6 +28,7 @@ import typing as t
 
 import pytest
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import locks
 from ansible_collections.rebootless.splice.tests.support.builds import Builds
 from ansible_collections.rebootless.splice.tests.support.host import Host
 from ansible_collections.rebootless.splice.tests.support.runner import Runner
@@ -61,8 +61,7 @@ def locked(name: str) -> t.Iterator[None]:
     """A lock between the workers of a run."""
     path = CACHE / "locks" / f"integration-{name}"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locks.locked(path):
         yield
 
 

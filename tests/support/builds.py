@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
-import fcntl
 import functools
 import hashlib
 import os
@@ -18,6 +17,7 @@ import subprocess
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts.package import make_package
+from ansible_collections.rebootless.splice.plugins.module_utils._common import locks
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import parse_package
 from ansible_collections.rebootless.splice.tests.support.places import COLLECTION, KMOD
 from ansible_collections.rebootless.splice.tests.support.runner import Runner
@@ -76,8 +76,7 @@ class BuiltUpdate:
 def _locked(directory: pathlib.Path) -> t.Iterator[None]:
     """A lock on a directory that is about to be made, between the workers of a run."""
     directory.parent.mkdir(parents=True, exist_ok=True)
-    with open(directory.with_suffix(".lock"), "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locks.locked(directory.with_suffix(".lock")):
         yield
 
 

@@ -14,7 +14,7 @@ import json
 import shutil
 from pathlib import Path
 from typing import AbstractSet as Set
-from typing import Any, Iterator
+from typing import Any, Iterator, Sequence
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected import embedded
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.generated import check_offsets
@@ -42,13 +42,11 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.compiler import Compiler
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.overlay import PatchedSource
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.patches import Patch
-from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import (
-    UnitChange,
-    compare,
-    is_living,
-)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.decide import Decision, decide
+from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import UnitChange, compare
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings import custom_code
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings import unit as findings
+from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.finding import Finding
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.moved_calls import moved_work
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache, sha256_of
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.code_digest import source_digest
@@ -172,17 +170,18 @@ class Builder:
                 helper, _built = build_helper(self._tree, self._kmod, self._cache)
             changes, unchanged, asked = self._compile_and_compare(touched, directory)
             with self._phases.phase("look for findings"):
-                idle = self._judge_changes(touched, changes)
+                decisions, idle = self._judge(touched, changes)
             skipped = (*touched.not_applicable, *unchanged, *idle)
-            if not changes:
+            if not decisions:
                 return Build(digest, None, {**_facts([], skipped), "asked": asked}, built=False)
-            files, programs = self._make_module(update, digest, changes, helper, target.result(), directory)
+            files, programs = self._make_module(update, digest, decisions, helper, target.result(), directory)
             with self._phases.phase("offline match"):
                 for program in programs.values():
                     self._match(helper, program, target.result())
         with self._phases.phase("package"):
-            facts = {**_facts(changes, skipped), "custom": custom_code.facts(changes, update.custom), "asked": asked}
-            facts["remarks"] = [row.as_dict() for change in changes for row in findings.remarks(change)]
+            custom = custom_code.facts([decision.change for decision in decisions], update.custom)
+            facts = {**_facts(decisions, skipped), "custom": custom, "asked": asked}
+            facts["remarks"] = [row.as_dict() for decision in decisions for row in findings.remarks(decision)]
             return self._package(update, digest, facts, files, programs, directory)
 
     def _compile_and_compare(
@@ -220,26 +219,26 @@ class Builder:
             embedded.check(self._tree, narrower, touched.embedded, touched.files, self._jobs)
             return narrower.changed(touched.through), dict(narrower.counts)
 
-    def _judge_changes(self, touched: Touched, changes: list[UnitChange]) -> tuple[NotApplicable, ...]:
-        """Raises if a change cannot be made live; takes those without effect in a running kernel out of ``changes``."""
+    def _judge(
+        self, touched: Touched, changes: Sequence[UnitChange]
+    ) -> tuple[list[Decision], tuple[NotApplicable, ...]]:
+        """What is decided about ``changes``, and which of them have no effect in a running kernel.
+
+        Raises ``RebootlessError`` (``unsafe_change``, ``handles_nothing``) if a change cannot be made live.
+        """
         kernel = kernels.kernel_of(self._tree.version or self._tree.release)
         moved = moved_work(changes)
-        found = {}
-        for change in changes:
-            rows = custom_code.excuse(change, [*findings.findings_of(change, kernel), *moved.get(id(change), ())])
-            found[id(change)] = findings.take_init(change, rows)
-        idle = []
-        for change in list(changes):
-            rows = found[id(change)]
-            living = [function for function in change.difference.functions if is_living(change, function)]
-            exchanged = [datum for datum in change.difference.data if datum.how]
-            replaced = living or exchanged or change.init_functions
-            if not replaced and all(row.code in _WITHOUT_EFFECT for row in rows):
-                changes.remove(change)
-                found.pop(id(change))
-                why = " ".join(row.sentence for row in rows) or "Only what the kernel does not use any more changes."
-                idle.append(NotApplicable(touched.reason_file(change.unit), "no_effect", why))
-        rows = [row for unit_rows in found.values() for row in unit_rows]
+        decisions: list[Decision] = []
+        idle: list[NotApplicable] = []
+        rows: list[Finding] = []
+        for decision in [decide(change, kernel) for change in changes]:
+            found = findings.refusals(decision, moved.get(id(decision.change), ()))
+            if not decision.is_effective and all(row.code in _WITHOUT_EFFECT for row in found):
+                why = " ".join(row.sentence for row in found) or "Only what the kernel does not use any more changes."
+                idle.append(NotApplicable(touched.reason_file(decision.change.unit), "no_effect", why))
+            else:
+                decisions.append(decision)
+                rows += found
         if rows:
             # Units that share a header find the same of it.
             sentences = list(dict.fromkeys(row.sentence.rstrip(".") for row in rows))
@@ -250,15 +249,15 @@ class Builder:
                 "Change the patch so that it does without, add custom code for it (docs/custom-code.md), or reboot "
                 "into a fixed kernel for this fix.",
                 findings=[row.as_dict() for row in rows],
-                **_facts(changes, ()),
+                **_facts(decisions, ()),
             )
-        return tuple(idle)
+        return decisions, tuple(idle)
 
     def _make_module(
         self,
         update: Update,
         digest: str,
-        changes: list[UnitChange],
+        decisions: list[Decision],
         helper: Helper,
         target: DistributionTarget,
         directory: Path,
@@ -268,7 +267,7 @@ class Builder:
         identity = Identity(update.name, update.version, digest, tree.build_id)
         with self._phases.phase("make replacement"):
             exports = read_symvers(Path(tree.headers, "Module.symvers"))
-            replacement = make_replacement(changes, tree.version or tree.release, exports, target.needs)
+            replacement = make_replacement(decisions, tree.version or tree.release, exports, target.needs)
         with self._phases.phase("build module"):
             work = directory / _WORK / "module"
             write_update_module(work, identity, replacement, self._kmod)

@@ -16,9 +16,10 @@ import subprocess
 import sys
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._target.boot.archive import make_archive
-from ansible_collections.rebootless.splice.plugins.module_utils._target.state import durable, store
+from ansible_collections.rebootless.splice.plugins.module_utils._target.state import store
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.prospects import OFF_ARGUMENT, OFF_FILE
 
 ARCHIVE = "boot/rebootless.pyz"  # below the state directory
@@ -171,7 +172,7 @@ class Persistence:
         changed = self._remove(self._all_paths(), check_mode)
         if changed and not check_mode:
             directories = (os.path.dirname(self.archive), self.settings.state_directory, os.path.dirname(OFF_FILE))
-            durable.drop_empty(*map(self._at, directories))
+            disk.drop_empty(*map(self._at, directories))
             self._reload()
         return changed
 
@@ -219,7 +220,7 @@ class Persistence:
             content, mode = files[path]
             with _explained(path):
                 self._make_parent(path)
-                durable.replace(self._at(path), content, mode)
+                disk.replace_durably(self._at(path), content, mode)
         return changed
 
     def _link(self, check_mode: bool) -> list[str]:
@@ -230,19 +231,19 @@ class Persistence:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(self._at(path))
                 os.symlink(self._links()[path], self._at(path))
-                durable.sync_directory(os.path.dirname(self._at(path)))
+                disk.sync_directory(os.path.dirname(self._at(path)))
         return changed
 
     def _make_parent(self, path: str) -> None:
         """Directories of the system are for everyone to read, the state directory is not."""
         private = path.startswith(self.settings.state_directory + os.sep)
-        durable.make_directory(os.path.dirname(self._at(path)), 0o700 if private else 0o755)
+        disk.make_directory(os.path.dirname(self._at(path)), 0o700 if private else 0o755)
 
     def _remove(self, paths: list[str], check_mode: bool) -> list[str]:
         changed = [path for path in paths if os.path.lexists(self._at(path))]
         for path in [] if check_mode else changed:
             with _explained(path):
-                durable.remove(self._at(path))
+                disk.remove(self._at(path))
         return changed
 
     def _reload(self) -> None:
@@ -292,7 +293,7 @@ def _explained(path: str) -> t.Iterator[None]:
             "persist_failed",
             f"{path} cannot be changed: {error.strerror}.",
             "Free space there, then try again."
-            if error.errno in durable.FULL
+            if error.errno in disk.FULL
             else "Make its directory one that root can write to.",
             path=path,
         ) from error

@@ -15,9 +15,8 @@ import time
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.log import DEVICE, open_log, records
 
-DEVICE = "/dev/kmsg"
-RECORD_SIZE = 8192  # bytes; no record is larger (PRINTKRB_RECORD_MAX)
 MARK_WAIT_S = 1.0
 WARNING_LEVEL = 4  # KERN_WARNING; smaller is worse
 
@@ -53,7 +52,7 @@ class HealthLog:
         self.seen = after
         self.lost = 0
         try:
-            self._descriptor = os.open(device, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            self._descriptor = open_log(device)
         except OSError as error:
             raise _unreadable(error) from error
 
@@ -67,15 +66,13 @@ class HealthLog:
     def lines(self) -> list[Line]:
         """The lines since the last call, oldest first."""
         found = []
-        for record in _records(self._descriptor):
-            number = _number(record)
-            if number <= self.seen:
+        for record in records(self._descriptor):
+            if record.number <= self.seen:
                 continue
-            self.lost += number - self.seen - 1
-            self.seen = number
-            line = parse_record(record)
-            if line is not None:
-                found.append(line)
+            self.lost += record.number - self.seen - 1
+            self.seen = record.number
+            if record.facility == 0:
+                found.append(Line(record.number, record.level, record.text))
         return found
 
 
@@ -85,7 +82,7 @@ def last_number(mark: str, device: str = DEVICE) -> int:
     Raises ``RebootlessError`` code ``log_unreadable``.
     """
     try:
-        descriptor = os.open(device, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = open_log(device)
     except OSError as error:
         raise _unreadable(error) from error
     try:
@@ -93,13 +90,13 @@ def last_number(mark: str, device: str = DEVICE) -> int:
         _write(device, mark)
         end = time.monotonic() + MARK_WAIT_S
         while time.monotonic() < end:
-            numbers = [_number(record) for record in _records(descriptor)]
+            numbers = [record.number for record in records(descriptor)]
             if numbers:
                 return numbers[-1]
             select.select([descriptor], [], [], 0.05)
         # The kernel takes no lines from programs (printk.devkmsg=off): the last that is there will do.
         os.lseek(descriptor, 0, os.SEEK_SET)
-        return max((_number(record) for record in _records(descriptor)), default=-1)
+        return max((record.number for record in records(descriptor)), default=-1)
     except OSError as error:
         raise _unreadable(error) from error
     finally:
@@ -124,35 +121,6 @@ def _sign(line: Line, more: list[re.Pattern]) -> str:
     if OWN.search(line.text) and line.level <= WARNING_LEVEL:
         return "refusal"
     return "line that the plan calls bad" if any(pattern.search(line.text) for pattern in more) else ""
-
-
-def parse_record(record: bytes) -> Line | None:
-    """A record as a line, None if it is not the kernel's own."""
-    prefix, _semicolon, rest = record.partition(b";")
-    try:
-        priority, number = (int(field) for field in prefix.split(b",")[:2])
-    except ValueError:
-        return None
-    if priority >> 3:  # the facility; 0 is the kernel's, which no program can take
-        return None
-    return Line(number, priority & 7, rest.partition(b"\n")[0].decode("utf-8", "replace"))
-
-
-def _number(record: bytes) -> int:
-    return int(record.split(b",", 2)[1])
-
-
-def _records(descriptor: int) -> t.Iterator[bytes]:
-    while True:
-        try:
-            record = os.read(descriptor, RECORD_SIZE)
-        except BlockingIOError:
-            return
-        except BrokenPipeError:  # the next one was overwritten; reading goes on behind it
-            continue
-        if not record:
-            return
-        yield record
 
 
 def _write(device: str, mark: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, sysfs
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import record as rollout_record
@@ -105,7 +106,7 @@ def restore(record: dict[str, t.Any], request: t.Any) -> dict[str, t.Any]:
     previous = record.get("previous")
     if not previous:
         return {}
-    from ansible_collections.rebootless.splice.plugins.module_utils._target.state import armed_record, durable
+    from ansible_collections.rebootless.splice.plugins.module_utils._target.state import armed_record
     from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
     from ansible_collections.rebootless.splice.plugins.module_utils._target.update import Request, Update
 
@@ -125,7 +126,7 @@ def restore(record: dict[str, t.Any], request: t.Any) -> dict[str, t.Any]:
         operation.run()
         if previous["armed"] and operation.package is not None:
             path = armed_record.package_path(store, name, previous["sha256"])
-            durable.replace(path, operation.package.content)
+            disk.replace_durably(path, operation.package.content)
             boots = tuple(previous["armed"]["boots"])
             armed_record.write(store, armed_record.Record(**{**previous["armed"], "boots": boots}))
     except (OSError, RebootlessError) as error:

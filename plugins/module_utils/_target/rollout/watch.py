@@ -18,6 +18,7 @@ import signal
 import time
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import processes
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._target.health import log as health_log
 from ansible_collections.rebootless.splice.plugins.module_utils._target.health import runner
@@ -240,10 +241,9 @@ def stop(record: dict[str, t.Any]) -> None:
 
 
 def start_time(pid: int) -> int:
-    """When a process was started, in ticks since boot (proc(5), field 22 of ``stat``); 0 if there is none."""
+    """When a process was started, in ticks since boot; 0 if there is none, or it has ended."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as stream:
-            fields = stream.read().rpartition(b")")[2].split()
+        found = processes.process(pid)
     except OSError:
         return 0
-    return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
+    return 0 if found.state in ("Z", "X") else found.start

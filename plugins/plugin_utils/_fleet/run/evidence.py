@@ -8,13 +8,13 @@ later shows, unless all lines after it were written anew; the digest of the last
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import time
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import locks
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
 
@@ -89,9 +89,7 @@ def append(path: str, lines: t.Iterable[dict[str, t.Any]], sync: bool = False) -
 
 
 def _append(path: str, lines: t.Iterable[dict[str, t.Any]], sync: bool) -> str:
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with locks.locked(path, flags=os.O_APPEND) as descriptor:
         last, ended = _last_line(descriptor)
         previous = FIRST if last is None else _digest(last)
         text = b"" if ended else b"\n"
@@ -105,8 +103,6 @@ def _append(path: str, lines: t.Iterable[dict[str, t.Any]], sync: bool) -> str:
         if sync:
             os.fsync(descriptor)
         return previous
-    finally:
-        os.close(descriptor)
 
 
 def read(path: str) -> t.Iterator[dict[str, t.Any]]:

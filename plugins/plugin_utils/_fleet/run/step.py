@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import os
 import time
 import typing as t
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
+from ansible_collections.rebootless.splice.plugins.module_utils._common import locks, outcomes
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import evidence
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles
@@ -246,11 +245,5 @@ def line(record: HostRecord, step: str, answer: Row, seconds: float) -> Row:
     )
 
 
-@contextlib.contextmanager
-def _locked(files: RunFiles) -> t.Iterator[None]:
-    descriptor = os.open(os.path.join(files.path, "hosts.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+def _locked(files: RunFiles) -> contextlib.AbstractContextManager[int]:
+    return locks.locked(os.path.join(files.path, "hosts.lock"))

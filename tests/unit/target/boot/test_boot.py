@@ -16,7 +16,7 @@ import types
 import pytest
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts.package import make_package
-from ansible_collections.rebootless.splice.plugins.module_utils._common import package
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, imports, package
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._target import inventory, metrics
 from ansible_collections.rebootless.splice.plugins.module_utils._target.boot import archive as boot_archive
@@ -24,7 +24,6 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.boot imp
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, sysfs
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import (
     armed_record,
-    durable,
     lock,
     prospects,
     store,
@@ -316,7 +315,7 @@ def no_room(*_arguments, **_options):
 
 
 def test_a_disk_that_is_full(host, monkeypatch):
-    monkeypatch.setattr(durable, "replace", no_room)
+    monkeypatch.setattr(disk, "replace_durably", no_room)
     with refusal("armed_record_unwritable"):
         host.arm()
     monkeypatch.undo()
@@ -324,7 +323,7 @@ def test_a_disk_that_is_full(host, monkeypatch):
     host.keep()
     host.live("confirmed")
     host.arm()
-    host.patch.setattr(durable, "replace", no_room)
+    host.patch.setattr(disk, "replace_durably", no_room)
     for outcome in ("stopped", "stopped", "settled"):
         host.reboot()
         host.run("apply")
@@ -345,7 +344,7 @@ def test_nothing_is_applied_that_could_not_be_noted(host, monkeypatch):
     def read_only(*_arguments, **_options):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr(durable, "replace", read_only)
+    monkeypatch.setattr(disk, "replace_durably", read_only)
     host.run("apply")
     assert not host.applied
 
@@ -445,11 +444,11 @@ def test_ansible_sends_all_of_the_program_to_hosts(module):
     sent: set[str] = set()
     waiting = [path.read_text()]
     while waiting:
-        for name in boot_archive._imports(waiting.pop()):
+        for name in imports.imported(waiting.pop()):
             if name not in sent:
                 sent.add(name)
-                waiting.append(boot_archive._source(name) or "")
-    assert set(boot_archive._closure(boot_archive.ENTRY)) <= sent
+                waiting.append(imports._source(name) or "")
+    assert set(imports.sources(boot_archive.ENTRY)) <= sent
 
 
 def test_metrics(host, tmp_path):
