@@ -77,7 +77,7 @@ class Host:
         self.patch.setattr(facts, "version", lambda: version)
 
     def reboot(self) -> None:
-        """Another boot begins; nobody was told that the one before ends."""
+        """Another boot begins; the one before ended without a word."""
         self.number += 1
         boot_id = f"00000000-0000-4000-8000-{self.number:012}"
         self.patch.setattr(facts, "boot_id", lambda: boot_id)
@@ -288,7 +288,7 @@ def test_a_refusal_is_noted_and_is_no_crash(host):
         "time": "",
         "boot_id": "",
     }
-    host.refusals = [RuntimeError("nobody thought of this")]
+    host.refusals = [RuntimeError("unforeseen")]
     host.reboot()
     host.run("apply")
     assert host.prospect()["state"] == "armed" and len(host.applied) == 2
