@@ -32,7 +32,7 @@ def compile_text(text: str, directory: pathlib.Path, *flags: str) -> ObjectFile:
     """The object of C source, compiled in ``directory`` like the fixtures; it can include ``diff_kernel.h``."""
     source, output = directory / "text.c", directory / "text.o"
     source.write_text(text, encoding="utf-8")
-    subprocess.run(["gcc", *FLAGS, f"-I{FIXTURES}", *flags, "-c", str(source), "-o", str(output)], check=True)
+    subprocess.run(["gcc", *KERNEL_FLAGS, f"-I{FIXTURES}", *flags, "-c", str(source), "-o", str(output)], check=True)
     return ObjectFile(output)
 
 
