@@ -11,8 +11,6 @@ import sys
 import tokenize
 import typing as t
 
-DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-
 
 def files(root: pathlib.Path) -> list[pathlib.Path]:
     """The collection's own files, as paths below ``root``."""
@@ -30,9 +28,10 @@ def finish(problems: t.Iterable[str]) -> t.NoReturn:
 def said(source: str, tree: ast.Module) -> t.Iterator[tuple[int, str]]:
     """Docstrings and comments, each with the line where it begins."""
     for node in ast.walk(tree):
-        docstring = ast.get_docstring(node, clean=False) if isinstance(node, DOCUMENTED) else None
-        if docstring is not None:
-            yield node.body[0].lineno, docstring
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            docstring = ast.get_docstring(node, clean=False)
+            if docstring is not None:
+                yield node.body[0].lineno, docstring
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             yield token.start[0], token.string

@@ -18,7 +18,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout 
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.records import Records
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.step import Request
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import lock
-from ansible_collections.rebootless.splice.tests.unit.common.test_package import MANIFEST, build
+from ansible_collections.rebootless.splice.tests.support.package import MANIFEST, build
 
 NAME, PLAN, OTHER_PLAN = "cve-2026-52928", "aa" * 32, "bb" * 32
 
@@ -46,7 +46,7 @@ class FakeLog:
         return found
 
 
-class World:
+class FakeHost:
     """The host.  ``refuse`` maps a command of the helper module to the code with which it refuses it."""
 
     def __init__(self, directory: pathlib.Path, monkeypatch) -> None:

@@ -146,11 +146,13 @@ class Sanitized:
         self._process = subprocess.Popen(
             [self._binary], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log.open("w")
         )
+        assert self._process.stdin and self._process.stdout
+        self._input, self._output = self._process.stdin, self._process.stdout
 
     def close(self):
-        self._process.stdin.close()
+        self._input.close()
         assert self._process.wait() == 0, self._log.read_text()
-        self._process.stdout.close()
+        self._output.close()
 
     def match(self, program, memory):
         """A ``MatchResult``, as ``Matcher.match`` gives; asserts that no sanitizer complained."""
@@ -162,12 +164,12 @@ class Sanitized:
         for symbol, found in names:
             case.append(struct.pack(f"<II{len(found)}Q", symbol, len(found), *found))
         try:
-            self._process.stdin.write(b"".join(case))
-            self._process.stdin.flush()
+            self._input.write(b"".join(case))
+            self._input.flush()
             code, sections, symbols = struct.unpack("<III", self._take(12))
             report = binding._Report.from_buffer_copy(self._take(ctypes.sizeof(binding._Report)))
-            bases = struct.unpack(f"<{sections}Q", self._take(8 * sections))
-            values = struct.unpack(f"<{symbols}Q", self._take(8 * symbols))
+            bases = list(struct.unpack(f"<{sections}Q", self._take(8 * sections)))
+            values = list(struct.unpack(f"<{symbols}Q", self._take(8 * symbols)))
             known = self._take(symbols)
         except (BrokenPipeError, EOFError):
             self._process.wait()
@@ -177,7 +179,7 @@ class Sanitized:
         return binding.make_result((CODES[code], "", ""), report, bases, values, known)
 
     def _take(self, size):
-        data = self._process.stdout.read(size)
+        data = self._output.read(size)
         if len(data) != size:
             raise EOFError
         return data

@@ -292,6 +292,6 @@ def parse_conflicts(text: str) -> list[dict]:
     conflicts = []
     for line in text.splitlines():
         row = line.split()
-        if len(row) >= len(CONFLICT_FIELDS) and row[0].isdigit():
+        if len(row) >= len(CONFLICT_FIELDS) and row[0].isdecimal():
             conflicts.append({"pid": int(row[0]), "comm": " ".join(row[1:-2]), "function": row[-2], "address": row[-1]})
     return conflicts

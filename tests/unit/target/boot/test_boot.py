@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import json
 import os
 import pathlib
@@ -50,6 +51,10 @@ FILES = {
 }
 
 
+# Made once, since it takes most of a second: equal sources make equal programs, as tests below show.
+ARCHIVE = functools.cache(boot_archive.make_archive)
+
+
 class Host:
     """A host below a directory: its kernel's sysfs, its packages, its boots."""
 
@@ -66,6 +71,7 @@ class Host:
         patch.setattr(prospects, "OFF_FILE", str(root / "off"))
         patch.setattr(program, "Update", self._update)
         patch.setattr(program, "RETRY_PAUSE", 0)
+        patch.setattr(persist, "make_archive", ARCHIVE)
         patch.setattr(program, "host_lock", lambda timeout: lock.host_lock(timeout, str(root / "lock")))
         patch.setattr(facts, "release", lambda: KERNEL["release"])
         self.kernel(KERNEL["build_id"], KERNEL["version"])

@@ -19,7 +19,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.step import Request
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import armed_record
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
-from ansible_collections.rebootless.splice.tests.support.target_host import NAME, OTHER_PLAN, PLAN, World
+from ansible_collections.rebootless.splice.tests.support.target_host import NAME, OTHER_PLAN, PLAN, FakeHost
 
 ALWAYS = {"state", "failed", "changed", "kernel_state", "boot_id", "release", "effective_release", "build_id", "checks"}
 FAILING = [{"kind": "command", "name": "never", "argv": ["false"], "retries": 0}]
@@ -27,7 +27,7 @@ FAILING = [{"kind": "command", "name": "never", "argv": ["false"], "retries": 0}
 
 @pytest.fixture
 def world(tmp_path, monkeypatch):
-    made = World(tmp_path, monkeypatch)
+    made = FakeHost(tmp_path, monkeypatch)
     yield made
     record = Records(str(made.state_directory)).read(NAME)
     if record is not None:
