@@ -52,7 +52,7 @@ FILES = {
 
 
 # Made once, since it takes most of a second: equal sources make equal programs, as tests below show.
-ARCHIVE = functools.cache(boot_archive.make_archive)
+ARCHIVE = functools.cache(make_archive)
 
 
 class Host:
