@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From times to places on a chart, with long pauses cut out.  Private to rebootless.splice."""
+"""From times to places on a chart, with long pauses cut out."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ def _pieces(spans: list[Span]) -> list[Span]:
     if not joined:
         return [(0.0, 1.0)]
     longest = max(LEAST_PAUSE_S, PAUSE_SHARE * sum(end - begin for begin, end in joined))
-    pieces = joined[:1]
+    spans = joined[:1]
     for begin, end in joined[1:]:
-        if begin - pieces[-1][1] > longest:
-            pieces.append([begin, end])
+        if begin - spans[-1][1] > longest:
+            spans.append([begin, end])
         else:
-            pieces[-1][1] = end
-    # A piece of a moment would be invisible.
-    least = max(sum(end - begin for begin, end in pieces) / 50, 1.0)
-    return [(begin, max(end, begin + least)) for begin, end in pieces]
+            spans[-1][1] = end
+    # A span of a moment would be invisible.
+    least = max(sum(end - begin for begin, end in spans) / 50, 1.0)
+    return [(begin, max(end, begin + least)) for begin, end in spans]

@@ -252,9 +252,9 @@ class HostRecord(Record):
     updated: float | None = field(default=None, metadata=MAYBE_TIME)
 
 
-def new_host(host: str, batch: int | None, piece: Slice, run: Run) -> HostRecord:
+def new_host(host: str, batch: int | None, planned: Slice, run: Run) -> HostRecord:
     """The record of a host that ``run`` has not come to."""
-    return HostRecord(host, piece, batch, goal=run.goal, by=run.by, plan=run.plan)
+    return HostRecord(host, planned, batch, goal=run.goal, by=run.by, plan=run.plan)
 
 
 # ---- how far the run came

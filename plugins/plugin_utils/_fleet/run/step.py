@@ -3,7 +3,7 @@
 """One step of a rollout on one host, but for the connection: what to ask the module, what its answer means, and the
 record of both.
 
-Whatever becomes of a host is an answer here: also that there is none.
+A host always has an answer here: one that is silent is ``lost``, one with a full disk ``failed`` with ``no_room``.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report im
     timescale,
     values,
 )
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report import states as words
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.states import APPEARANCES, worst
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import evidence
 from ansible_collections.rebootless.splice.tests.support.fleet import sample
 
@@ -547,7 +547,7 @@ def test_numbers_are_finite(given: object) -> None:
 
 
 def test_words_are_those_of_the_project() -> None:
-    assert set(words.WORDS) == {
+    assert set(APPEARANCES) == {
         "applied",
         "confirmed",
         "pending",
@@ -557,5 +557,5 @@ def test_words_are_those_of_the_project() -> None:
         "reboot needed",
         "unknown",
     }
-    assert words.worst(["confirmed", "failed", "applied"]) == "failed"
-    assert words.worst([]) == "not needed"
+    assert worst(["confirmed", "failed", "applied"]) == "failed"
+    assert worst([]) == "not needed"

@@ -150,7 +150,7 @@ def test_a_damaged_record_counts_as_begun_and_never_heard_of(files):
 
 
 @pytest.mark.parametrize(
-    "piece",
+    "planned",
     [
         SLICE,
         dataclasses.replace(SLICE, retry=True),
@@ -158,12 +158,12 @@ def test_a_damaged_record_counts_as_begun_and_never_heard_of(files):
         SurveySlice("x", "1", 300, manifest="/srv/manifest.json", place="/srv", fixed_in=[]),
     ],
 )
-def test_a_record_is_read_as_it_was_written(files, piece):
-    record = host(slice=piece, state="failed", code="check_failed", attempt="1.2", applied_at=1.5)
+def test_a_record_is_read_as_it_was_written(files, planned):
+    record = host(slice=planned, state="failed", code="check_failed", attempt="1.2", applied_at=1.5)
     files.write_host(record)
     read = RunFiles(files.path).host("web/1")
     assert dataclasses.replace(read, updated=None) == record
-    assert "retry" in read.to_json()["slice"] or not getattr(piece, "retry", False)
+    assert "retry" in read.to_json()["slice"] or not getattr(planned, "retry", False)
 
 
 @pytest.mark.parametrize(
