@@ -20,7 +20,8 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.action import FleetAction
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import display, evidence, guards, step
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import HostRecord, SurveySlice
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.host_slice import SurveySlice
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import HostRecord
 
 MODULE = "rebootless.splice.rollout_host"
 KERNEL_INFO = "rebootless.splice.kernel_info"

@@ -19,16 +19,18 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan impo
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import evidence, gate, guards, lock
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.pace import Pace, at_once
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import (
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.host_slice import (
     APPLY,
     CONFIRM,
     PREFLIGHT,
+    PlanSlice,
+)
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.pace import Pace, at_once
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import (
     REVERT,
     STOPPED,
     WAITING,
     HostRecord,
-    PlanSlice,
     Stop,
     Waiting,
 )

@@ -9,13 +9,13 @@ import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import (
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.host_slice import (
     APPLY,
     CONFIRM,
     PREFLIGHT,
     REVERSE,
-    HostRecord,
 )
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import HostRecord
 
 # Which states a host may be in when a phase has ended.  Any other one, a good one of an earlier phase too, means that
 # the host gave no answer in the phase.

@@ -22,12 +22,11 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records i
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import evidence, guards, lock, resume, slices
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles, directory_of, lock_of
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.gate import to_reverse
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.host_slice import Slice, SurveySlice
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import (
     HostRecord,
     RevertPlan,
     Run,
-    Slice,
-    SurveySlice,
     new_host,
 )
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.request import (

@@ -18,16 +18,15 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common import l
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import evidence
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import (
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.host_slice import (
     APPLY,
     CONFIRM,
     PREFLIGHT,
     REVERSE,
-    REVERT,
-    HostRecord,
     PlacedSlice,
     PlanSlice,
 )
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import REVERT, HostRecord
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.packages import demand_file
 
 NEEDS_PACKAGE = (PREFLIGHT, APPLY)

@@ -18,15 +18,17 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import evidence, gate, lock, step
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.batch import Batch
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.host_slice import (
+    PlanSlice,
+    RevertSlice,
+    SurveySlice,
+)
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.pace import Pace, at_once
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import (
     HostRecord,
-    PlanSlice,
-    RevertSlice,
     Run,
     RunBatch,
     Status,
-    SurveySlice,
     UpdateName,
     new_host,
 )
