@@ -518,7 +518,7 @@ def test_a_rollout_that_was_never_begun_has_no_chart(tmp_path: pathlib.Path) -> 
     report = made(rollout, None)
     assert timeline.draw(report["rollouts"][0]) is None
     assert states(report) == {"web1": "pending"}
-    assert "nobody yet" in render.as_html(report)
+    assert "not begun" in render.as_html(report)
 
 
 def test_answers_are_kept_and_outlive_a_silence(tmp_path: pathlib.Path) -> None:
