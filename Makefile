@@ -38,7 +38,9 @@ export ANSIBLE_LOCALHOST_WARNING := False
 export ANSIBLE_INVENTORY_UNPARSED_WARNING := False
 export ANSIBLE_CALLBACK_RESULT_FORMAT := yaml
 export REBOOTLESS_CACHE := $(CACHE)
-export PYTHONDONTWRITEBYTECODE := 1
+# What Python compiles is kept, and not among the sources.
+export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
+unexport PYTHONDONTWRITEBYTECODE
 # Its own place is named after the last part of the checkout's path, so two checkouts would share it.
 export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/build/molecule
 PLAYBOOK = ansible-playbook -e lab_cache=$(CACHE) -e lab_name=$(LAB)
@@ -118,16 +120,25 @@ demo: $(COLLECTION)  ## fix a real CVE in running stock kernels, and take the fi
 
 # ---- tests -----------------------------------------------------------------------------------------------------------
 
+# Two processors: while the machines of one half are waited for, the other half computes.
 .PHONY: test
-test:  ## all tests
+test: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## all tests, and the ten slowest of them
+	rm -rf $(DURATIONS)
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-alone test-integration
+	python tests/slowest.py $(DURATIONS)
+
+.PHONY: test-alone
+test-alone:
 	$(MAKE) --no-print-directory test-unit
 	$(MAKE) --no-print-directory test-gates
-	$(MAKE) --no-print-directory test-integration
 	$(MAKE) --no-print-directory test-fleet FAULTS="-m quick"
+
+# Where each run of pytest leaves how long its tests took.
+DURATIONS := build/durations
 
 .PHONY: test-unit
 test-unit: $(VENV)/dev.stamp | $(TREE)  ## unit tests, with objects that gcc makes
-	PYTHONPATH=$(TREE) pytest -q -n auto tests/unit $(ARGS)
+	PYTHONPATH=$(TREE) pytest -q -n auto --junitxml=$(DURATIONS)/unit.xml tests/unit $(ARGS)
 
 .PHONY: test-gates
 test-gates: $(VENV)/dev.stamp  ## sanity, lint, types, documentation, licences
@@ -135,7 +146,8 @@ test-gates: $(VENV)/dev.stamp  ## sanity, lint, types, documentation, licences
 
 .PHONY: test-integration
 test-integration: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## tests in stock kernels
-	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) pytest -v -n 2 --dist loadfile --no-loadscope-reorder tests/integration $(ARGS)
+	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) \
+	    pytest -v -n 2 --dist loadgroup --no-loadscope-reorder --junitxml=$(DURATIONS)/integration.xml tests/integration $(ARGS)
 
 # Kernels to try, of the series that are known.
 RELEASES ?= 6.12.117+deb12-cloud-amd64
@@ -154,7 +166,8 @@ test-fleet: $(VENV)/dev.stamp | $(TREE)  ## a rollout over six stock hosts (Mole
 	rm -rf $(MOLECULE_EPHEMERAL_DIRECTORY)
 	export PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE); molecule test -s fleet --destroy never || \
 	    { test -n "$${REBOOTLESS_KEEP_LAB:-}" || molecule destroy -s fleet; false; }
-	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) pytest -v -n 3 --dist worksteal tests/fleet $(FAULTS) $(ARGS)
+	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) \
+	    pytest -v -n 3 --dist worksteal --junitxml=$(DURATIONS)/fleet.xml tests/fleet $(FAULTS) $(ARGS)
 
 # A manifest of fixes (tests/corpus/manifests); CVEs to try, all if empty; builders; machines; 1 takes results that still hold.
 CORPUS ?= tests/corpus/manifests/manifest-6.1.176.json

@@ -23,6 +23,7 @@ extends_documentation_fragment:
   - rebootless.splice.attributes
   - rebootless.splice.attributes.build_host
   - rebootless.splice.build
+  - rebootless.splice.build.jobs
 attributes:
   check_mode:
     support: full
@@ -102,9 +103,6 @@ options:
     description: How many image packages may be downloaded to search for O(build_id).
     type: int
     default: 8
-  jobs:
-    description: How many compilers run at the same time. Without it, one for each processor.
-    type: int
 notes:
   - What is done at the moment is written to C(progress.log) in O(cache).
 seealso:
@@ -264,7 +262,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.so
     get_tree,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import summary
-from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._common.module_result import finish
 
 
 def prepare(module: AnsibleModule) -> dict:
@@ -310,11 +308,7 @@ def main() -> None:
         ],
         supports_check_mode=True,
     )
-    try:
-        result = prepare(module)
-    except RebootlessError as error:
-        module.fail_json(**error.result())
-    module.exit_json(**result)
+    finish(module, lambda: prepare(module))
 
 
 if __name__ == "__main__":

@@ -9,10 +9,7 @@ from pathlib import Path
 from typing import Any, Sequence
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.paths import NotApplicable
-from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.constants import EXCHANGE
-from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import (
-    UnitChange,
-)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.decide import EXCHANGE, Decision
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,8 +38,8 @@ def describe(build: Build) -> str:
     return "".join(f"{row}\n" for row in rows)
 
 
-def _facts(
-    changes: Sequence[UnitChange],
+def changed_facts(
+    decisions: Sequence[Decision],
     not_applicable: Sequence[NotApplicable],
     units: Sequence[str] | None = None,
 ) -> dict[str, Any]:
@@ -50,28 +47,28 @@ def _facts(
     functions = [
         {
             "name": function.name,
-            "unit": change.unit,
-            "object": change.object_name,
+            "unit": decision.change.unit,
+            "object": decision.change.object_name,
             "change": function.change,
             "pre_size": function.pre_size,
             "post_size": function.post_size,
         }
-        for change in changes
-        for function in change.difference.functions
+        for decision in decisions
+        for function in decision.functions
     ]
     data = [
         {
             "name": datum.name,
-            "unit": change.unit,
-            "object": change.object_name,
-            "change": "exchanged" if datum.how == EXCHANGE else datum.change,
+            "unit": decision.change.unit,
+            "object": decision.change.object_name,
+            "change": "exchanged" if fate.how == EXCHANGE else datum.change,
             "size": datum.post_size or datum.pre_size,
         }
-        for change in changes
-        for datum in change.difference.data
+        for decision in decisions
+        for datum, fate in decision.data.items()
     ]
     return {
-        "units": list(dict.fromkeys(change.unit for change in changes)) if units is None else list(units),
+        "units": list(dict.fromkeys(decision.change.unit for decision in decisions)) if units is None else list(units),
         "functions": functions,
         "data": data,
         "not_applicable": [dataclasses.asdict(row) for row in not_applicable],

@@ -35,7 +35,6 @@ def write(path: str | os.PathLike[str], content: bytes, mode: int = 0o644) -> No
     final = os.fspath(path)
     try:
         disk.replace(final, content, mode, sync=True)
-        _sync_directory(os.path.dirname(final) or ".")
     except OSError as error:
         raise RebootlessError(
             "not_writable",
@@ -43,14 +42,6 @@ def write(path: str | os.PathLike[str], content: bytes, mode: int = 0o644) -> No
             "Make room there, or name a place that this user can write to.",
             path=final,
         ) from error
-
-
-def _sync_directory(directory: str) -> None:
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def read(path: str | os.PathLike[str], what: str) -> tuple[dict[str, t.Any], str]:

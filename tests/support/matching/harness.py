@@ -16,6 +16,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common import m
 from ansible_collections.rebootless.splice.plugins.module_utils._common import matcher as binding
 from ansible_collections.rebootless.splice.tests.support.places import KMOD
 
+MATCHER = ("matcher/match.c", "matcher/check.c", "arch/x86/forms.c")
 ABS64, PC32, ABS32, ABS32S, PC8, PC64, INDIRECT_PC32, COPY64, COPY8 = range(1, 10)
 WIDTH = {ABS64: 8, PC32: 4, ABS32: 4, ABS32S: 4, PC8: 1, PC64: 8, INDIRECT_PC32: 4, COPY64: 8, COPY8: 1}
 RELATIVE = (PC32, PC8, PC64)
@@ -136,8 +137,8 @@ class Sanitized:
 
     def __init__(self, directory):
         self._binary = Path(directory) / "driver"
-        sources = [Path(__file__).with_name("driver.c"), KMOD / "match.c", KMOD / "match_check.c"]
-        subprocess.run(["gcc", *self.FLAGS, f"-I{KMOD}", *sources, "-o", self._binary], check=True)
+        sources = [Path(__file__).with_name("driver.c"), *(KMOD / name for name in MATCHER)]
+        subprocess.run(["gcc", *self.FLAGS, f"-I{KMOD / 'matcher'}", *sources, "-o", self._binary], check=True)
         self._log = Path(directory) / "driver.log"
         self._start()
 

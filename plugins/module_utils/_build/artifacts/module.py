@@ -21,8 +21,8 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.replaceme
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import program_member
 
-HEADERS = ("rebootless.h", "match.h", "codes.h")
-# enum rbl_reloc_type of kmod/match.h.
+HEADERS = ("rebootless.h", "relocs.h")
+# enum rbl_reloc_type of kmod/relocs.h.
 RELOC_NAMES = (
     "", "RBL_ABS64", "RBL_PC32", "RBL_ABS32", "RBL_ABS32S", "RBL_PC8", "RBL_PC64", "", "RBL_COPY64", "RBL_COPY8",
 )  # fmt: skip

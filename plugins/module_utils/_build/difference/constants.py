@@ -1,11 +1,9 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What becomes of a constant that a patch changes.  Private to rebootless.splice.
+"""Resized and moved constants that can be two objects: the old one for code that runs, the new one for replaced code.
 
-Of unchanged size, its bytes in the running kernel are exchanged during the stop: everyone who has its address sees the
-new ones.  That takes a constant whose running bytes the match program compares, and of which nobody has a copy
-(``copies``).  A resized or moved one needs another
-object, which only replaced code would see: that is safe only if nobody can have kept the address of the old one.
+That is safe only if no pointer to the old one can have been kept.  A constant of unchanged size needs no second object:
+its bytes in the running kernel are exchanged during the stop (``decision/decide.py``).
 """
 
 from __future__ import annotations
@@ -14,15 +12,12 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.differenc
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import Piece, Pieces
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.uses import reads_in_place, uses
 
-EXCHANGE, COPY = "exchange", "copy"
-# Structs that the kernel copies out of a constant into its own objects, which would keep the old contents; and where.
-
 
 def split_copies(correlation: Correlation) -> list[tuple[Piece, Piece]]:
     """Parts the pairs of constants that can be two objects, and returns them: ``(pre, post)``.
 
     Those are resized or moved constants without pointers, of one unit, of which code only ever reads single values at
-    an address that is part of the instruction: nobody holds the address of the old one.
+    an address that is part of the instruction, so that no register or memory ever holds the address of the old one.
     """
     copies = []
     for piece in list(correlation.pre.all):

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.constants import COPY, split_copies
+from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.constants import split_copies
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.correlation import Correlation
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.dwarf_types import DebugTypes
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.dwarf_variables import DebugVariables
@@ -28,41 +27,24 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.p
     Pieces,
     Reference,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.uses import (
-    is_branch,
-    reads_in_place,
-    takers,
-    uses,
-)
-
-# New data that living objects may point to when the update has been reversed.
-_POINTED_TO = ("constant", "writable", "ro_after_init")
-# Structs that nobody points to while no code of the update runs: locks and counters.
-_IN_THEMSELVES = frozenset(
-    (
-        *("spinlock", "raw_spinlock", "mutex", "rw_semaphore", "seqcount", "seqcount_spinlock", "ratelimit_state"),
-        *("static_key", "static_key_true", "static_key_false", "lock_class_key", ""),
-    )
-)
 
 
-@dataclasses.dataclass(eq=False)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Change:
     """One function or one piece of data; ``change`` is ``changed``, ``new`` or ``removed``.
 
     A changed function's ``pre`` and ``post`` are its main parts; the parts that gcc split off for cold paths are in
-    ``pre_parts`` and ``post_parts``.  ``how`` says how changed data is brought about: ``copy`` (only replaced code
-    sees it, so that it can be another object), ``exchange`` (its bytes in the running kernel are exchanged;
-    ``data_changes.decide`` finds that out), or "" (exchanging code does not bring it about).
+    ``pre_parts`` and ``post_parts``.  ``is_parted``: a constant of which ``pre`` and ``post`` can be two objects
+    (``split_copies``), so that the correlation does not pair them any more.
     """
 
     name: str
     change: str
     pre: Piece | None
     post: Piece | None
-    pre_parts: list[Piece] = dataclasses.field(default_factory=list)
-    post_parts: list[Piece] = dataclasses.field(default_factory=list)
-    how: str = ""
+    pre_parts: tuple[Piece, ...] = ()
+    post_parts: tuple[Piece, ...] = ()
+    is_parted: bool = False
 
     pre_size = property(lambda self: self.pre.size if self.pre else 0)
     post_size = property(lambda self: self.post.size if self.post else 0)
@@ -80,13 +62,20 @@ class Change:
             raise ValueError("a pair of no pieces")
         return piece
 
+    @property
+    def is_constant_of_one_size(self) -> bool:
+        """Whether it is a changed constant that takes as much room as before."""
+        if self.pre is None or self.post is None or self.is_parted:
+            return False
+        return self.pre.lifetime == self.post.lifetime == "constant" and self.pre_size == self.post_size
 
-@dataclasses.dataclass(eq=False)
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Difference:
-    """What differs between two compilations of a unit, in the order of the objects; empty lists if nothing does."""
+    """What differs between two compilations of a unit, in the order of the objects; empty if nothing does."""
 
-    functions: list[Change]
-    data: list[Change]
+    functions: tuple[Change, ...]
+    data: tuple[Change, ...]
     correlation: Correlation
 
     def __bool__(self) -> bool:
@@ -103,21 +92,18 @@ class Difference:
         return DebugVariables(self.correlation.pre.object.path), DebugVariables(self.correlation.post.object.path)
 
 
-@dataclasses.dataclass(eq=False)
+@dataclasses.dataclass(frozen=True, eq=False)
 class UnitChange:
     """A unit that an update changes.
 
     ``object_name`` is ``vmlinux`` or the module's name, ``unit`` the object's path in the kernel build, ``pre`` the
     object compiled with the exact flags, ``difference`` what ``compare`` found between the two others.
-    ``init_functions`` names those of a module's init code that are to be replaced whenever it is loaded
-    (``findings.take_init``).
     """
 
     object_name: str
     unit: str
     pre: ObjectFile
     difference: Difference
-    init_functions: frozenset[str] = frozenset()
 
 
 def is_living(unit: UnitChange, function: Change) -> bool:
@@ -128,46 +114,6 @@ def is_living(unit: UnitChange, function: Change) -> bool:
 def is_gone(unit: UnitChange, function: Change) -> bool:
     """Whether what runs again and again from now on was init code, which is not in memory any more."""
     return is_living(unit, function) and function.pre is not None and function.pre.lifetime == "init"
-
-
-def handed_out(unit: UnitChange, units: Iterable[UnitChange] = ()) -> list[str]:
-    """The new functions and data of ``unit`` that objects may point to, and use, after the update is gone.
-
-    Their address is computed or stored by code or data, of the unit itself or of the others in ``units``.  Locks and
-    counters do not count: nobody points to them when no code of the update runs.
-    """
-    post = unit.difference.correlation.post
-    found = []
-    for change in (*unit.difference.functions, *unit.difference.data):
-        if change.change != "new" or change.post is None:
-            continue
-        if change.post.kind == "function":
-            owners = takers(post, change.post) if is_living(unit, change) else []
-        elif change.lifetime in _POINTED_TO and not _is_in_itself(unit, change.post):
-            owners = [p for p, r in uses(post, change.post) if p.kind != "function" or not reads_in_place(p, r)]
-        else:
-            continue
-        owners = [p for p in owners if p.lifetime != "custom" and (p.lifetime != "init" or unit.init_functions)]
-        if owners or (change.post.is_global and _is_taken_elsewhere(change.post, unit, units)):
-            found.append(change.name)
-    return found
-
-
-def _is_in_itself(unit: UnitChange, piece: Piece) -> bool:
-    return unit.difference.variables[1].type_name(piece) in _IN_THEMSELVES
-
-
-def _is_taken_elsewhere(piece: Piece, unit: UnitChange, units: Iterable[UnitChange]) -> bool:
-    for post in (other.difference.correlation.post for other in units if other is not unit):
-        for owner in post.all:
-            for r in post.references(owner):
-                if (
-                    r.target == piece.name
-                    and not is_branch(owner, r)
-                    and not (piece.kind == "data" and owner.kind == "function" and reads_in_place(owner, r))
-                ):
-                    return True
-    return False
 
 
 def compare(pre: ObjectFile, post: ObjectFile) -> Difference:
@@ -185,10 +131,10 @@ class _Comparison:
         self.pre, self.post = correlation.pre, correlation.post
         self.known: dict[tuple[int, int], bool] = {}
 
-    def changes(self) -> tuple[list[Change], list[Change]]:
+    def changes(self) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
         functions: dict[str, Change] = {}
         data: list[Change] = [
-            Change(post.name, "changed", pre, post, how=COPY) for pre, post in split_copies(self.correlation)
+            Change(post.name, "changed", pre, post, is_parted=True) for pre, post in split_copies(self.correlation)
         ]
         copies = {id(piece) for change in data for piece in (change.pre, change.post)}
         for piece in self.pre.all:
@@ -200,10 +146,8 @@ class _Comparison:
                 self._note(piece, other, functions, data)
         for piece in [p for p in self.correlation.unpaired(self.post) if id(p) not in copies]:
             self._note(None, piece, functions, data)
-        for change in functions.values():
-            self._complete(change)
         used = _Use(self.pre), _Use(self.post)
-        return list(functions.values()), [d for d in data if _matters(d, used)]
+        return tuple(map(self._with_parts, functions.values())), tuple(d for d in data if _matters(d, used))
 
     def _note(self, pre: Piece | None, post: Piece | None, functions: dict[str, Change], data: list[Change]) -> None:
         """Adds the change of one piece; a cold part that changed, came or went changes the function it belongs to."""
@@ -221,13 +165,13 @@ class _Comparison:
         else:
             data.append(change)
 
-    def _complete(self, change: Change) -> None:
-        for pieces, main, parts in (
-            (self.pre, change.pre, change.pre_parts),
-            (self.post, change.post, change.post_parts),
-        ):
-            if main is not None:
-                parts += [p for p in pieces.all if p.kind == "function" and main_part(p.name) == (main.name, True)]
+    def _with_parts(self, change: Change) -> Change:
+        """A function's change with the parts that gcc split off: ``foo.cold`` of ``foo``."""
+        pre, post = (
+            tuple(p for p in pieces.all if main and p.kind == "function" and main_part(p.name) == (main.name, True))
+            for pieces, main in ((self.pre, change.pre), (self.post, change.post))
+        )
+        return dataclasses.replace(change, pre_parts=pre, post_parts=post)
 
     def same(self, a: Piece, b: Piece) -> bool:
         """Whether two pieces say the same; pieces that refer to each other in a circle do unless something differs."""

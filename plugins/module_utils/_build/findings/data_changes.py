@@ -10,20 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.constants import EXCHANGE
+from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.decide import (
+    CONSTANT_CHANGED,
+    COPY,
+    Decision,
+    Fate,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import Change, UnitChange
-from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.copied_constants import why_copied
-from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.custom_code import handled
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.finding import Finding, finding
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.initial_values import (
     ValueChange,
     value_changes,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.running_constants import (
-    RunningConstants,
-    only_boot_reads,
-)
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching import kernels
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.lifetimes import PER_SITE
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import Piece, counterless
 
@@ -32,16 +30,13 @@ _FORGETTABLE = ("__key", "_rs", "__already_done", "__print_once", "__warned", "d
 _SHOWN = 3  # members of one variable in a sentence; the details have all
 
 
-def data_findings(change: UnitChange, kernel: kernels.Kernel) -> Iterator[Finding]:
-    """The findings about the data of one unit.
-
-    Sets ``how`` of the changes that are brought about without custom code.
-    """
-    running: RunningConstants | None = None
-    for datum in change.difference.data:
+def data_findings(decision: Decision) -> Iterator[Finding]:
+    """The findings about the data of one unit."""
+    change = decision.change
+    for datum, fate in decision.data.items():
         piece = datum.piece
         common = {"data": counterless(datum.name) or datum.name, "section": piece.section.name}
-        if datum.how:
+        if fate.how == COPY:
             continue
         if datum.lifetime == "registered":
             yield from _registered(change, datum, common)
@@ -63,9 +58,8 @@ def data_findings(change: UnitChange, kernel: kernels.Kernel) -> Iterator[Findin
                     **common,
                 )
         elif datum.pre is not None and datum.post is not None:
-            if datum.pre.lifetime == datum.post.lifetime == "constant" and datum.pre_size == datum.post_size:
-                running = running or RunningConstants(change.pre, kernel, change.object_name == "vmlinux")
-                yield from _changed_constant(change, datum, running, common)
+            if datum.is_constant_of_one_size:
+                yield from _changed_constant(change, datum, fate, common)
             else:
                 yield _changed_data(change, datum, datum.pre, datum.post, common)
         elif datum.lifetime == "unknown":
@@ -98,29 +92,18 @@ def _is_forgettable(piece: Piece) -> bool:
     return (counterless(piece.name) or piece.name) in _FORGETTABLE
 
 
-def _changed_constant(change: UnitChange, datum: Change, running: RunningConstants, common: dict) -> Iterator[Finding]:
-    """A constant of unchanged size: exchanged in place, unless that would not reach who uses it."""
-    pieces, piece = change.difference.correlation.pre, datum.pre
-    if piece is None:
-        raise ValueError("a changed constant without its old self")
-    fixed = running.why_not(pieces, piece)
-    if only_boot_reads(pieces, piece):
-        why = "only code that has run at start read it"
-    else:
-        why = fixed or why_copied(pieces, piece, change.difference.variables[0].type_name(piece))
-    name = counterless(datum.name) or datum.name
-    if not why or (not fixed and ("constant_changed", name) in handled(change.difference.correlation.post.object)):
-        datum.how = EXCHANGE  # custom code that claims it sees to the copies
-    if not why:
+def _changed_constant(change: UnitChange, datum: Change, fate: Fate, common: dict) -> Iterator[Finding]:
+    """A constant of unchanged size, if exchanging its bytes would not reach all code that uses it."""
+    if not fate.why:
         return
     values = _values(change, datum)
     yield finding(
         change,
-        "constant_changed",
-        f"The constant {datum.name} changes ({_shown(values)}), and its bytes cannot be exchanged: {why}.",
+        CONSTANT_CHANGED,
+        f"The constant {datum.name} changes ({_shown(values)}), and its bytes cannot be exchanged: {fate.why}.",
         changes=[str(value) for value in values],
-        size=piece.size,
-        why=why,
+        size=datum.pre_size,
+        why=fate.why,
         **common,
     )
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import Tuple
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.decide import INIT_CODE_CHANGED
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import (
     Change,
     UnitChange,
@@ -38,12 +39,11 @@ _SLOTS = tuple(
 )
 _INITCALLS = (".initcall", ".con_initcall")
 REMARK = "existing_objects"
-INIT_CODE_CHANGED = "init_code_changed"
 _FILLS = "fill_super"  # given to mount_bdev() and its like, which call it at once
 _When = Tuple[str, str]
 
 
-def existing_objects(change: UnitChange) -> Iterator[Finding]:
+def setup_code(change: UnitChange) -> Iterator[Finding]:
     """A row for each changed function that runs only while something is set up.
 
     Of boot code in the kernel itself it is a finding (``init_code_changed``): it brings nothing about.  Else it is a

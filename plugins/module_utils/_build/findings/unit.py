@@ -8,74 +8,63 @@ types are no findings.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import (
-    Change,
-    UnitChange,
-    is_gone,
-    is_living,
+from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.decide import (
+    CARRY,
+    IDLE,
+    INIT_CODE_CHANGED,
+    REPLACE,
+    Decision,
+    runs_when_loaded,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import Change, UnitChange
+from ansible_collections.rebootless.splice.plugins.module_utils._build.findings import custom_code
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.data_changes import data_findings
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.finding import Finding, finding
-from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.setup_code import (
-    INIT_CODE_CHANGED,
-    REMARK,
-    existing_objects,
-)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.setup_code import REMARK, setup_code
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.type_changes import type_findings
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.exports import export_checksums
-from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import VMLINUX
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching import jumps, kernels
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.places import Places
+from ansible_collections.rebootless.splice.plugins.module_utils._build.matching import jumps
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.dwarf_types import DebugTypes
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import Pieces
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.uses import takers, uses
+from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.uses import takers
 
 INIT_HAS_RUN = "init_has_run"  # what a host says that has loaded the module: kmod/codes.h
 EXPORT_PREFIX = ("___ksymtab_gpl+", "___ksymtab+", ".export_symbol")
 
 
-def findings_of(change: UnitChange, kernel: kernels.Kernel) -> list[Finding]:
-    """All findings of one unit; ``kernel`` says how it rewrites its code (``special.kernel_of``).
+def findings_of(decision: Decision) -> list[Finding]:
+    """All findings of one unit.
 
     The DWARF of the two differenced objects is read from their files; exported symbols' checksums from the ``.cmd``
     files beside them, where Kbuild left some.
     """
+    change = decision.change
     of_types = list(type_findings(change))
-    of_data = list(data_findings(change, kernel))  # says which data is exchanged
-    found = [*_init_and_exit(change), *_kept(change), *of_data]
+    found = [*_init_and_exit(decision), *_kept(decision), *data_findings(decision)]
     found += [*_exports(change, bool(of_types)), *of_types]
-    found += [row for row in existing_objects(change) if row.code != REMARK]
-    if any(_gets_jump(change, f) for f in change.difference.functions):
-        found += _jumps(change, kernel)
+    found += [row for row in setup_code(change) if row.code != REMARK]
+    if any(_gets_jump(decision, f) for f in decision.functions):
+        found += _jumps(decision)
     return found
 
 
-def take_init(change: UnitChange, rows: list[Finding]) -> list[Finding]:
-    """The findings that are left when a loadable module's init code is replaced each time that it is loaded.
+def refusals(decision: Decision, more: Iterable[Finding] = ()) -> list[Finding]:
+    """The findings of one unit, with ``more`` about it, that stop the build.
 
-    ``change.init_functions`` becomes what is to be replaced: nothing, unless the findings are about changed init code
-    and what is new or gone beside it.  Where the module is loaded already, the target refuses.
+    Not those that its custom code takes care of, and not those about a module's init code, if that is replaced each
+    time that the module is loaded: the target refuses where it is loaded already.  Raises ``RebootlessError``
+    (``handles_nothing``, ``bad_custom_code``).
     """
-    of_init = [row for row in rows if row.code == INIT_CODE_CHANGED]
-    possible = {f.name for f in change.difference.functions if _runs_when_loaded(change, f)}
-    changed = {row.details["function"] for row in of_init if row.details["change"] == "changed"}
-    if not changed or not changed <= possible:
-        return rows
-    change.init_functions = frozenset(changed)
-    return [row for row in rows if row not in of_init]
+    rows = custom_code.excuse(decision.change, [*findings_of(decision), *more])
+    return [row for row in rows if row.code != INIT_CODE_CHANGED or not decision.init_functions]
 
 
-def _runs_when_loaded(change: UnitChange, function: Change) -> bool:
-    """Whether a changed function is, and was, init code of a loadable module."""
-    return change.object_name != VMLINUX and all(p and p.lifetime == "init" for p in (function.pre, function.post))
-
-
-def remarks(change: UnitChange) -> list[Finding]:
+def remarks(decision: Decision) -> list[Finding]:
     """What an operator should know of one unit's change, though it is made live."""
-    found = [row for row in existing_objects(change) if row.code == REMARK]
-    for name in sorted(change.init_functions):
+    change = decision.change
+    found = [row for row in setup_code(change) if row.code == REMARK]
+    for name in sorted(decision.init_functions):
         found.append(
             finding(
                 change,
@@ -91,9 +80,10 @@ def remarks(change: UnitChange) -> list[Finding]:
 # ---- code that does not run again, or not where modules are
 
 
-def _init_and_exit(change: UnitChange) -> Iterator[Finding]:
-    living = [f for f in change.difference.functions if is_living(change, f)]
-    for function in change.difference.functions:
+def _init_and_exit(decision: Decision) -> Iterator[Finding]:
+    change = decision.change
+    replaced = [fate for fate in decision.functions.values() if fate.how in (REPLACE, CARRY)]
+    for function, fate in decision.functions.items():
         name, verb = function.name, {"changed": "changes", "new": "is new", "removed": "is gone"}[function.change]
         if function.lifetime == "init":
             yield finding(
@@ -103,15 +93,16 @@ def _init_and_exit(change: UnitChange) -> Iterator[Finding]:
                 function=name,
                 change=function.change,
             )
-        elif is_gone(change, function) and (by := _unchanged_user(change, function)):
+        elif fate.why:
             yield finding(
                 change,
                 INIT_CODE_CHANGED,
-                f"The function {name} was init code, which is not in memory any more; {by} would go on using it there.",
+                f"The function {name} was init code, which is not in memory any more; {fate.why} would go on "
+                "using it there.",
                 function=name,
                 change=function.change,
             )
-        elif function.lifetime == "exit" and not is_living(change, function) and not living:
+        elif function.lifetime == "exit" and fate.how == IDLE and not replaced:
             yield finding(
                 change,
                 "exit_code_changed",
@@ -130,21 +121,12 @@ def _init_and_exit(change: UnitChange) -> Iterator[Finding]:
             )
 
 
-def _unchanged_user(change: UnitChange, function: Change) -> str:
-    """Living code or data that may use a function of pre, and that is not replaced itself; "" if there is none."""
-    if function.pre is None or function.pre.is_global:
-        return "other code"
-    replaced = {id(f.pre) for f in change.difference.functions if is_living(change, f)}
-    users = (p for p, _r in uses(change.difference.correlation.pre, function.pre) if id(p) not in replaced)
-    return next((p.name or p.section.name for p in users if p.lifetime not in ("init", "init data")), "")
-
-
-def _kept(change: UnitChange) -> Iterator[Finding]:
+def _kept(decision: Decision) -> Iterator[Finding]:
     """Functions that are gone, and that objects may go on calling by their address; exchanged constants do not."""
-    pre = change.difference.correlation.pre
-    exchanged = {id(datum.pre) for datum in change.difference.data if datum.how}
-    for function in change.difference.functions:
-        if function.change != "removed" or function.pre is None or not is_living(change, function):
+    change, pre = decision.change, decision.change.difference.correlation.pre
+    exchanged = {id(datum.pre) for datum, fate in decision.data.items() if fate.how != IDLE}
+    for function, fate in decision.functions.items():
+        if function.change != "removed" or function.pre is None or fate.how == IDLE:
             continue
         by = [piece for piece in takers(pre, function.pre) if id(piece) not in exchanged]
         if by:
@@ -206,16 +188,16 @@ def _exported_names(object_file) -> set[str]:
 # ---- jumps
 
 
-def _gets_jump(change: UnitChange, function: Change) -> bool:
-    if function.change != "changed" or is_gone(change, function):
-        return False
-    return is_living(change, function) or _runs_when_loaded(change, function)
+def _gets_jump(decision: Decision, function: Change) -> bool:
+    replaced = decision.functions[function].how == REPLACE or runs_when_loaded(decision.change, function)
+    return function.change == "changed" and replaced
 
 
-def _jumps(change: UnitChange, kernel: kernels.Kernel) -> Iterator[Finding]:
-    exact, places = Pieces(change.pre), jumps.LatePlaces(Places(change.pre, kernel))
-    for function in change.difference.functions:
-        if not _gets_jump(change, function):
+def _jumps(decision: Decision) -> Iterator[Finding]:
+    change, exact = decision.change, decision.running.pieces
+    places = jumps.LatePlaces(decision.running.places)
+    for function in decision.functions:
+        if not _gets_jump(decision, function):
             continue
         piece = exact.by_name.get(function.name)
         if piece is None:

@@ -17,13 +17,13 @@ maker finds was left by one that was killed.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import shutil
 from pathlib import Path
 from typing import Any, Iterator
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import locks
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 DEFAULT_ROOT = "~/.cache/rebootless"
@@ -60,8 +60,7 @@ class Cache:
     def lock(self, name: str) -> Iterator[None]:
         """Holds the lock ``name``, waiting for whoever holds it.  Not reentrant."""
         path = self.directory("locks") / name.replace("/", "@")
-        with path.open("w") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
+        with locks.locked(path):
             yield
 
     @contextlib.contextmanager

@@ -9,7 +9,7 @@ import dataclasses
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import Relocation, Section
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
-# enum rbl_reloc_type of kmod/match.h.
+# enum rbl_reloc_type of kmod/relocs.h.
 ABS64, PC32, ABS32, ABS32S, PC8, PC64, INDIRECT_PC32, COPY64, COPY8 = range(1, 10)
 FIELD_SIZES = {ABS64: 8, PC32: 4, ABS32: 4, ABS32S: 4, PC8: 1, PC64: 8, INDIRECT_PC32: 4, COPY64: 8, COPY8: 1}
 FIELD_TYPES = {1: ABS64, 2: PC32, 4: PC32, 10: ABS32, 11: ABS32S, 24: PC64}  # R_X86_64_* -> RBL_*

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From exact pre objects to a match program (``kmod/match.h``).  Private to rebootless.splice."""
+"""From exact pre objects to a match program (``kmod/matcher/match.h``).  Private to rebootless.splice."""
 
 from __future__ import annotations
 
@@ -55,20 +55,22 @@ class ProgramBuilder:
         self.units: list[ProgramUnit] = []
         self._symbols: dict[tuple, int] = {}
 
-    def add_unit(self, object_name: str, unit: str, pre: ObjectFile, init: bool = False) -> int:
+    def add_unit(
+        self, object_name: str, unit: str, pre: ObjectFile, init: bool = False, places: Places | None = None
+    ) -> int:
         """Adds every matchable section of an exact-flags pre object; returns the unit's number.
 
         ``object_name`` is ``vmlinux`` or the module's name, ``unit`` the object's path in the kernel build.  With
         ``init`` the code of a module's initialisation is compared, too: it is there only while the module is loaded,
-        so such a program can only be matched then.
+        so such a program can only be matched then.  ``places`` are those of ``pre``, if the caller has found them.
         """
         added = ProgramUnit(object_name, unit, pre)
-        compared = compared_sections(pre, Places(pre, self.kernel), added.built_in, init)
+        compared = compared_sections(pre, places or Places(pre, self.kernel), added.built_in, init)
         added.compared = frozenset(compared)
         for section in compared:
             self._section(added, section, compared=True)
-        for section, places in compared.items():
-            self._places(added, added.sections[section], places)
+        for section, its_places in compared.items():
+            self._places(added, added.sections[section], its_places)
         self.units.append(added)
         return len(self.units) - 1
 

@@ -54,7 +54,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.s
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
-# enum rbl_place_kind of kmod/match.h.
+# enum rbl_place_kind of kmod/arch/x86/places.h.
 (
     RELOCATION, FENTRY, RETURN, RETPOLINE, STATIC_CALL, STATIC_BRANCH, ALTERNATIVE, PARAVIRT, LOCK, ENDBR, CALL_THUNK,
     MIXED,

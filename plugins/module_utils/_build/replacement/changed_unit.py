@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import Change, UnitChange
+from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.decide import Decision
+from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import Change
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.exports import Export, definer
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import VMLINUX
 from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.opcodes import CALL, JMP8, JMP32, NOPS
@@ -30,14 +31,16 @@ _UNPROBED_TEXT = (".noinstr.text", ".kprobes.text")
 
 
 class ChangedUnit:
-    """A unit's change together with what is looked up in it; ``number`` is that of its part's match program.
+    """What is decided about a unit, and what is looked up in it; ``number`` is that of its part's match program.
 
     A unit of a module whose init code is replaced is looked at twice: for the module's part, and for that of its init.
     """
 
-    def __init__(self, change: UnitChange, part: Part):
-        self.change, self.part = change, part
-        self.number = part.builder.add_unit(change.object_name, change.unit, change.pre, part.init)
+    def __init__(self, decision: Decision, part: Part):
+        change = decision.change
+        self.decision, self.change, self.part = decision, change, part
+        places = decision.running.places
+        self.number = part.builder.add_unit(change.object_name, change.unit, change.pre, part.init, places)
         self.name, self.object_name, self.exact = change.unit, change.object_name, change.pre
         self.correlation = change.difference.correlation
         self.post: Pieces = self.correlation.post

@@ -16,15 +16,13 @@ import functools
 from collections.abc import Iterator
 from typing import Callable, Collection
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.constants import EXCHANGE
-from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import (
-    Change,
-    UnitChange,
-    handed_out,
-    is_gone,
-    is_living,
-    main_part,
+from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.decide import (
+    EXCHANGE,
+    REPLACE,
+    REPLACE_AT_LOAD,
+    Decision,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import Change, main_part
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.exports import (
     Export,
     definer,
@@ -62,6 +60,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.replaceme
     take_out_branch,
     target_name,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.handed_out import handed_out
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.parts import (
     CarriedField,
     Chunk,
@@ -88,9 +87,9 @@ BRANCH, ADDRESS, ENTRY = "branch", "address", "entry"
 
 
 def make_replacement(
-    units: list[UnitChange], version: str, exports: dict[str, Export], needs: Needs | None = None
+    decisions: list[Decision], version: str, exports: dict[str, Export], needs: Needs | None = None
 ) -> Replacement:
-    """Decides what to carry for ``units``, resolves it, and makes the match programs of their objects.
+    """Finds what to carry for what is decided, resolves it, and makes the match programs of their objects.
 
     ``version`` is the kernel's version or release, ``exports`` are the symbols that the kernel and its modules export
     (``exports.read_symvers``), ``needs(module)`` says which modules are loaded whenever that one is.  Raises
@@ -98,26 +97,26 @@ def make_replacement(
     ``unsupported_reference``, ``missing_dependency``, ``pre_mismatch``, ``datum_not_matched``
     with the names of unit, function and target.
     """
-    return _Maker(units, version, exports, needs or (lambda name: frozenset())).make()
+    return _Maker(decisions, version, exports, needs or (lambda name: frozenset())).make()
 
 
 class _Maker:
-    def __init__(self, units: list[UnitChange], version: str, exports: dict[str, Export], needs: Needs):
+    def __init__(self, decisions: list[Decision], version: str, exports: dict[str, Export], needs: Needs):
         self.exports, self.needs = exports, needs
-        with_init = {u.object_name for u in units if u.init_functions}
+        with_init = {d.change.object_name for d in decisions if d.init_functions}
         self.parts: dict[str, Part] = {}
-        for name in sorted({u.object_name for u in units}, key=lambda name: (name != VMLINUX, name)):
+        for name in sorted({d.change.object_name for d in decisions}, key=lambda name: (name != VMLINUX, name)):
             for init in (False, True) if name in with_init else (False,):
                 part = Part(name, ProgramBuilder(version, functools.partial(definer, exports)), init)
                 self.parts[part.name] = part
-        # By part and change: what a part's code refers to is in that part's own match program.
+        # By part and decision: what a part's code refers to is in that part's own match program.
         self.looked_at = {
-            (part.name, id(u)): ChangedUnit(u, part)
+            (part.name, id(d)): ChangedUnit(d, part)
             for part in self.parts.values()
-            for u in units
-            if u.object_name == part.object_name
+            for d in decisions
+            if d.change.object_name == part.object_name
         }
-        self.units = [self.looked_at[u.object_name, id(u)] for u in units]
+        self.units = [self.looked_at[d.change.object_name, id(d)] for d in decisions]
         self.chunks: list[Chunk] = []
         self.of_piece: dict[tuple[str, int], Chunk] = {}
         self.of_literal: dict[MergedConstant, Chunk] = {}
@@ -136,16 +135,16 @@ class _Maker:
 
     def make(self) -> Replacement:
         for unit in self.units:
-            for change in unit.change.difference.functions:
-                if is_living(unit.change, change):
+            for change, fate in unit.decision.functions.items():
+                if fate.how == REPLACE:
                     unit.part.functions += self._replace(unit, change)
-                elif change.name in unit.change.init_functions:
+                elif fate.how == REPLACE_AT_LOAD:
                     of_init = self._in_part(unit, part_name(unit.object_name, init=True))
                     of_init.part.functions += self._replace(of_init, change)
             unit.part.data += [
-                self._exchange(unit, datum) for datum in unit.change.difference.data if datum.how == EXCHANGE
+                self._exchange(unit, datum) for datum, fate in unit.decision.data.items() if fate.how == EXCHANGE
             ]
-            unit.part.handed_out += handed_out(unit.change, [u.change for u in self.units])
+            unit.part.handed_out += handed_out(unit.decision, [u.decision for u in self.units])
             unit.part.hooks += sorted(self._hooks(unit), key=lambda row: row.stage)
         if not any(part.is_effective for part in self.parts.values()):
             raise RebootlessError(
@@ -168,15 +167,13 @@ class _Maker:
 
     def _in_part(self, unit: ChangedUnit, part: str) -> ChangedUnit:
         """The unit as the code of another part of its object sees it."""
-        return self.looked_at[part, id(unit.change)]
+        return self.looked_at[part, id(unit.decision)]
 
     # ---- which functions are replaced
 
     def _replace(self, unit: ChangedUnit, change: Change) -> Iterator[FunctionRow]:
-        """Rows for the running pieces of a changed or removed function; new ones are carried if something uses them."""
+        """Rows for the running pieces of a changed or removed function."""
         chunk = None
-        if is_gone(unit.change, change):
-            return
         if change.pre is not None and change.post is not None:
             chunk = self._carry(unit, change.post)
             for part in change.post_parts:

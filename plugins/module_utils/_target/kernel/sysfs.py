@@ -1,7 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the helper module shows and takes under ``/sys/kernel/rebootless`` (docs/formats.md).  Private to
-rebootless.splice."""
+"""What the helper module shows and takes under ``/sys/kernel/rebootless`` (docs/formats.md)."""
 
 from __future__ import annotations
 

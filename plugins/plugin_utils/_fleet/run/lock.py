@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import getpass
 import json
 import os
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import locks, processes
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 PROC = "/proc"
@@ -132,9 +132,7 @@ def _demand_stale(path: str, before: Holder, holder: Holder, what: str, force: b
 @contextlib.contextmanager
 def _opened(path: str) -> t.Iterator[t.IO[str]]:
     """The file, locked against others who read or write it at this moment."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    with os.fdopen(descriptor, "r+", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with locks.locked(path) as descriptor, open(descriptor, "r+", encoding="utf-8", closefd=False) as file:
         yield file
 
 
@@ -147,9 +145,7 @@ def _read(file: t.IO[str]) -> Holder | None:
 
 
 def _start(pid: int) -> int:
-    with open(f"{PROC}/{pid}/stat", encoding="utf-8", errors="replace") as file:
-        # the second field, the program's name, may hold spaces and parentheses
-        return int(file.read().rpartition(")")[2].split()[19])
+    return processes.process(pid, PROC).start
 
 
 def _namespace() -> str:

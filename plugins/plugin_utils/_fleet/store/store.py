@@ -15,11 +15,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import os
 import typing as t
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, locks
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import SUFFIX
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical
@@ -72,6 +71,18 @@ class Store:
                 f"The manifest {path} is that of {manifest.name} {manifest.version}.",
                 "Put the store back as it was; its directories are named by what is in them.",
                 path=path,
+            )
+        return manifest
+
+    def built(self, name: str, version: str) -> Manifest:
+        """The manifest of a version of an update.  Raises ``RebootlessError`` code ``update_not_built``."""
+        manifest = self.manifest(name, version)
+        if manifest is None:
+            raise RebootlessError(
+                "update_not_built",
+                f"The store {self.root} has no {name} {version}.",
+                "Run the playbook build first, or name the version.",
+                store=self.root,
             )
         return manifest
 
@@ -185,18 +196,17 @@ class Store:
     @contextlib.contextmanager
     def _locked(self) -> t.Iterator[None]:
         """Alone in the store; waits for whoever else writes to it."""
-        try:
-            os.makedirs(self.root, exist_ok=True)
-            stream = open(os.path.join(self.root, LOCK), "w", encoding="ascii")  # noqa: SIM115 - closed below
-        except OSError as error:
-            raise RebootlessError(
-                "not_writable",
-                f"The store {self.root} cannot be written to: {error.strerror}.",
-                "Name a directory that this user can write to.",
-                path=self.root,
-            ) from error
-        with stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
+        with contextlib.ExitStack() as held:
+            try:
+                os.makedirs(self.root, exist_ok=True)
+                held.enter_context(locks.locked(os.path.join(self.root, LOCK)))
+            except OSError as error:
+                raise RebootlessError(
+                    "not_writable",
+                    f"The store {self.root} cannot be written to: {error.strerror}.",
+                    "Name a directory that this user can write to.",
+                    path=self.root,
+                ) from error
             yield
 
 

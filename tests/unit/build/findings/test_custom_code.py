@@ -10,29 +10,31 @@ import pytest
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.line_numbers import Line
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.patches import PatchedFile
+from ansible_collections.rebootless.splice.plugins.module_utils._build.decision import claims
+from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.decide import decide
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import UnitChange, compare
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings import custom_code
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings import unit as findings
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching import kernels
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.tests.support.objects import (
+    KERNEL,
     SECTIONED,
     compile_fixture,
+    decision,
     object_file,
     unit_change,
 )
 from ansible_collections.rebootless.splice.tests.support.places import COLLECTION, CUSTOM
 
-KERNEL = kernels.kernel_of("6.1.176-1")
 KMOD = pathlib.Path("/collection/kmod")
 
 
 def test_what_is_handled_is_no_reason_to_refuse():
-    change = unit_change("custom_code")
-    rows = findings.findings_of(change, KERNEL)
+    decided = decision("custom_code")
+    rows = findings.findings_of(decided)
     assert [(row.code, row.thing) for row in rows] == [("variable_changed", "limit")]
-    assert custom_code.excuse(change, rows) == []
+    assert custom_code.excuse(decided.change, rows) == findings.refusals(decided) == []
 
 
 def test_a_claim_without_a_finding_is_refused(tmp_path):
@@ -40,7 +42,7 @@ def test_a_claim_without_a_finding_is_refused(tmp_path):
     pre = object_file("custom_code", "pre")
     change = UnitChange("vmlinux", "fixtures/custom_code.o", object_file("custom_code", "exact"), compare(pre, post))
     with pytest.raises(RebootlessError) as error:
-        custom_code.excuse(change, findings.findings_of(change, KERNEL))
+        custom_code.excuse(change, findings.findings_of(decide(change, KERNEL)))
     assert error.value.code == "handles_nothing" and "nobody" in error.value.sentence
 
 
@@ -53,14 +55,14 @@ def test_what_no_code_can_take_care_of_cannot_be_claimed():
 
 
 def test_without_custom_code_findings_stay():
-    change = unit_change("static_local_changed")
-    rows = findings.findings_of(change, KERNEL)
-    assert custom_code.excuse(change, rows) == rows != []
+    decided = decision("static_local_changed")
+    rows = findings.findings_of(decided)
+    assert custom_code.excuse(decided.change, rows) == findings.refusals(decided) == rows != []
 
 
 def test_stages_are_told_in_order():
-    assert custom_code.stages(object_file("custom_code", "post")) == ["apply", "reverse"]
-    assert custom_code.stages(object_file("custom_code", "pre")) == []
+    assert claims.stages(object_file("custom_code", "post")) == ["apply", "reverse"]
+    assert claims.stages(object_file("custom_code", "pre")) == []
 
 
 def test_stages_are_those_of_the_helper():
@@ -68,7 +70,7 @@ def test_stages_are_those_of_the_helper():
     _before, found, rest = header.partition("enum rbl_hook_stage {")
     assert found
     words = [word.strip() for word in rest.partition("}")[0].split(",")]
-    assert words[:10] == [f"RBL_{stage.upper()}" for stage in custom_code.STAGES]
+    assert words[:10] == [f"RBL_{stage.upper()}" for stage in claims.STAGES]
 
 
 def test_custom_code_itself_is_carried_and_changes_nothing_else():

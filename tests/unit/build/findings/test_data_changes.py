@@ -9,23 +9,19 @@ import functools
 import pytest
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings import unit as findings
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching import kernels
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import counterless
-from ansible_collections.rebootless.splice.tests.support.objects import unit_change
-
-KERNEL = kernels.kernel_of("6.1.176-1")
+from ansible_collections.rebootless.splice.tests.support.objects import decision
 
 
 @functools.cache
 def judged(construct, object_name="vmlinux"):
-    change = unit_change(construct, object_name)
-    rows = findings.findings_of(change, KERNEL)
-    return change.difference, {row.details.get("data"): row for row in rows}
+    decided = decision(construct, object_name)
+    return decided, {row.details.get("data"): row for row in findings.findings_of(decided)}
 
 
 def how(construct):
-    difference, _rows = judged(construct)
-    return {counterless(d.name) or d.name: d.how for d in difference.data}
+    decided, _rows = judged(construct)
+    return {counterless(datum.name) or datum.name: fate.how for datum, fate in decided.data.items()}
 
 
 def test_constants_of_unchanged_size_are_exchanged():
@@ -37,7 +33,7 @@ def test_constants_of_unchanged_size_are_exchanged():
 
 
 def test_what_cannot_be_exchanged_is_a_finding():
-    _difference, rows = judged("exchange")
+    _decided, rows = judged("exchange")
     assert {name: row.code for name, row in rows.items()} == {
         "kept": "data_resized",
         "shared": "data_resized",
@@ -58,18 +54,18 @@ def test_what_cannot_be_exchanged_is_a_finding():
 
 
 def test_every_user_of_a_copy_is_replaced():
-    difference, _rows = judged("exchange")
-    names = {f.name for f in difference.functions}
+    decided, _rows = judged("exchange")
+    names = {f.name for f in decided.functions}
     assert {"read_one", "read_other"} <= names
     # The exchanged constants change for their users, too, but where they are.
     assert not {"give_away", "own", "make_table"} & names
 
 
 def test_a_copy_is_a_thing_of_its_own():
-    difference, _rows = judged("exchange")
-    (copy,) = [d for d in difference.data if d.how == "copy"]
+    decided, _rows = judged("exchange")
+    (copy,) = [datum for datum, fate in decided.data.items() if fate.how == "copy"]
     assert (copy.change, copy.pre_size, copy.post_size) == ("changed", 12, 16)
-    assert difference.correlation.pre_of(copy.post) is None
+    assert decided.change.difference.correlation.pre_of(copy.post) is None
 
 
 def test_a_pointer_in_an_ops_table_is_exchanged():
@@ -91,19 +87,19 @@ def test_a_pointer_in_an_ops_table_is_exchanged():
     ],
 )
 def test_a_changed_initial_value_names_the_member(name, expected):
-    _difference, rows = judged("initial_values")
+    _decided, rows = judged("initial_values")
     row = rows[name]
     assert (row.code, row.details["changes"]) == ("variable_changed", expected)
     assert expected[0] in row.sentence
 
 
 def test_only_the_first_members_are_in_the_sentence():
-    _difference, rows = judged("initial_values")
+    _decided, rows = judged("initial_values")
     assert len(rows["many"].details["changes"]) == 6
     assert "many[2]: 0 -> 3 and 3 more" in rows["many"].sentence
 
 
 def test_static_locals_of_one_name_are_told_apart():
-    change = unit_change("initial_values")
-    (row,) = [row for row in findings.findings_of(change, KERNEL) if row.details["data"] == "count"]
+    found = findings.findings_of(decision("initial_values"))
+    (row,) = [row for row in found if row.details["data"] == "count"]
     assert row.details["changes"] == ["count: 10 -> 100"]

@@ -8,23 +8,20 @@ import functools
 
 import pytest
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import handed_out
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings import unit as findings
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.exports import (
     export_checksums,
     read_symvers,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching import kernels
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.dwarf_types import DebugTypes
+from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.handed_out import handed_out
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.tests.support.objects import compile_fixture, unit_change
-
-KERNEL = kernels.kernel_of("6.1.176-1")
+from ansible_collections.rebootless.splice.tests.support.objects import compile_fixture, decision
 
 
 @functools.cache
 def found(construct, object_name="vmlinux"):
-    return findings.findings_of(unit_change(construct, object_name), KERNEL)
+    return findings.findings_of(decision(construct, object_name))
 
 
 def sentences(rows, code):
@@ -85,12 +82,12 @@ def test_a_modules_exit_is_living_code():
 
 
 def test_a_loadable_modules_init_code_is_replaced_when_it_is_loaded():
-    change = unit_change("module_init", "loadable")
-    rows = findings.findings_of(change, KERNEL)
+    decided = decision("module_init", "loadable")
+    rows = findings.findings_of(decided)
     assert [row.details["function"] for row in rows] == ["own_init", "new_step"]
-    assert findings.take_init(change, rows) == []
-    assert change.init_functions == {"own_init"}
-    (remark,) = findings.remarks(change)
+    assert findings.refusals(decided) == []
+    assert decided.init_functions == ["own_init"]
+    (remark,) = findings.remarks(decided)
     assert remark.code == "init_has_run"
     assert remark.sentence == (
         "The function own_init runs only when the module loadable is loaded: a host that has loaded it refuses the "
@@ -98,14 +95,11 @@ def test_a_loadable_modules_init_code_is_replaced_when_it_is_loaded():
     )
 
 
-def test_the_kernels_own_init_code_and_what_custom_code_left_stay_findings():
-    change = unit_change("module_init")
-    rows = findings.findings_of(change, KERNEL)
-    assert len(rows) == 2 and findings.take_init(change, rows) == rows
-    of_module = unit_change("module_init", "loadable")
-    only_new = [row for row in findings.findings_of(of_module, KERNEL) if row.details["change"] == "new"]
-    assert findings.take_init(of_module, only_new) == only_new
-    assert not change.init_functions and not of_module.init_functions
+def test_the_kernels_own_init_code_stays_a_finding():
+    decided = decision("module_init")
+    rows = findings.findings_of(decided)
+    assert len(rows) == 2 and findings.refusals(decided) == rows
+    assert decided.init_functions == []
 
 
 def test_init_code_that_is_none_any_more_is_not_in_memory():
@@ -164,18 +158,18 @@ def checksums(monkeypatch):
 
 def test_a_checksum_that_other_words_change_is_no_finding(checksums):
     checksums("renamed")
-    assert findings.findings_of(unit_change("own_constant"), KERNEL) == []
+    assert findings.findings_of(decision("own_constant")) == []
     checksums("table_of")
-    assert findings.findings_of(unit_change("own_constant"), KERNEL) == []
+    assert findings.findings_of(decision("own_constant")) == []
 
 
 def test_a_checksum_of_another_prototype_or_type_is_a_finding(checksums):
     checksums("prototype")
-    (row,) = findings.findings_of(unit_change("kept_function"), KERNEL)[-1:]
+    (row,) = findings.findings_of(decision("kept_function"))[-1:]
     assert row.code == "export_checksum_changed"
     assert "it was int (int) and becomes int (long int)" in row.sentence
     checksums("user")
-    codes = [row.code for row in findings.findings_of(unit_change("layout"), KERNEL)]
+    codes = [row.code for row in findings.findings_of(decision("layout"))]
     assert "export_checksum_changed" in codes and "layout_changed" in codes
 
 
@@ -188,11 +182,11 @@ def test_a_function_whose_address_was_handed_out_is_missed():
 
 
 def test_new_functions_whose_address_is_handed_out():
-    assert handed_out(unit_change("kept_function")) == ["new_callback", "new_method", "new_entry"]
+    assert handed_out(decision("kept_function")) == ["new_callback", "new_method", "new_entry"]
 
 
 def test_new_data_that_objects_may_point_to():
-    here, elsewhere = unit_change("taken_here"), unit_change("taken_elsewhere")
+    here, elsewhere = decision("taken_here"), decision("taken_elsewhere")
     assert set(handed_out(here)) == {"new_call", "new_list", "new_operations"}
     assert set(handed_out(here, [here, elsewhere])) == {
         *("new_call", "taken_elsewhere"),
@@ -257,7 +251,7 @@ def test_other_files_are_no_symvers(tmp_path, text):
 
 
 def test_what_runs_only_when_something_is_set_up_is_remarked():
-    rows = findings.remarks(unit_change("existing_objects"))
+    rows = findings.remarks(decision("existing_objects"))
     assert {row.details["function"]: row.details["where"] for row in rows} == {
         "map_it": "platform_driver.probe of drivers",
         "my_fill_super": "file_system_type.mount of my_type",
@@ -273,5 +267,5 @@ def test_what_only_boot_code_calls_has_run():
         "The function for_boot changes, but only boot calls it, which runs while the kernel starts, and has run."
     ]
     assert found("existing_objects", "a_module") == []
-    rows = findings.remarks(unit_change("existing_objects", "a_module"))
+    rows = findings.remarks(decision("existing_objects", "a_module"))
     assert "for_boot" in {row.details["function"] for row in rows}

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import shutil
 import subprocess
@@ -17,10 +18,14 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts
     build_update_module,
     write_update_module,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.unit import findings_of, take_init
+from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.decide import (
+    EXCHANGE,
+    IDLE,
+    Fate,
+    decide,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.exports import Export
 from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.contents import COPY8, COPY64
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.kernels import kernel_of
 from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.opcodes import NOPS
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.maker import make_replacement
@@ -32,7 +37,13 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.match_pr
     SYMBOL_LOCAL,
     Program,
 )
-from ansible_collections.rebootless.splice.tests.support.objects import FIXTURES, object_file, unit_change
+from ansible_collections.rebootless.splice.tests.support.objects import (
+    FIXTURES,
+    KERNEL,
+    decision,
+    object_file,
+    unit_change,
+)
 from ansible_collections.rebootless.splice.tests.support.places import KMOD
 
 IDENTITY = Identity("cve-2026-1.fix", "1.0", "ab" * 32, "0123456789abcdef")
@@ -43,9 +54,9 @@ EXPORTS["pv_ops"] = Export("pv_ops", 1, "vmlinux", "EXPORT_SYMBOL", "")
 
 
 def made(*constructs, exports=None, version="6.1.176-1"):
-    changes = [unit_change(construct) for construct in constructs]
-    replacement = make_replacement(changes, version, EXPORTS if exports is None else exports)
-    return types.SimpleNamespace(changes=changes, builder=replacement.parts[0].builder, replacement=replacement)
+    decisions = [decision(construct) for construct in constructs]
+    replacement = make_replacement(decisions, version, EXPORTS if exports is None else exports)
+    return types.SimpleNamespace(decisions=decisions, builder=replacement.parts[0].builder, replacement=replacement)
 
 
 def chunk(replacement, label):
@@ -355,10 +366,9 @@ def test_living_code_that_uses_boot_code_is_refused():
 
 
 def test_an_exact_object_without_the_function_is_refused():
-    change = unit_change("changed_function")
-    change.pre = object_file("strings", "exact")
+    change = dataclasses.replace(unit_change("changed_function"), pre=object_file("strings", "exact"))
     with pytest.raises(RebootlessError) as error:
-        make_replacement([change], "6.1", EXPORTS)
+        make_replacement([decide(change, KERNEL)], "6.1", EXPORTS)
     assert (error.value.code, error.value.details["symbol"]) == ("pre_mismatch", "changed")
 
 
@@ -377,7 +387,7 @@ def test_the_sources_are_the_same_every_time(tmp_path):
     (_first, a), (_second, b) = written(tmp_path / "a"), written(tmp_path / "b")
     names = sorted(str(p.relative_to(a)) for p in a.rglob("*") if p.is_file())
     assert names == [
-        "Kbuild", "codes.h", "match.h", "match/vmlinux.bin", "rebootless.h", "replacement.S", "tables.S", "update.c",
+        "Kbuild", "match/vmlinux.bin", "rebootless.h", "relocs.h", "replacement.S", "tables.S", "update.c",
     ]  # fmt: skip
     assert all((a / name).read_bytes() == (b / name).read_bytes() for name in names)
     assert not any(str(tmp_path).encode() in (a / name).read_bytes() for name in names)
@@ -496,7 +506,7 @@ def test_the_sources_compile_without_a_kernel(tmp_path, made_of):
     found = {
         "clones": lambda: made("clones").replacement,
         "loadable": loadable,
-        "exchanged": lambda: make_replacement([with_how("exchanged", operations="exchange")], "6.1.176-1", EXPORTS),
+        "exchanged": lambda: make_replacement([exchanging("exchanged", "operations")], "6.1.176-1", EXPORTS),
         "hooks": lambda: made("hooks").replacement,
     }[made_of]()
     directory = tmp_path / "module"
@@ -527,9 +537,15 @@ def test_the_sources_compile_without_a_kernel(tmp_path, made_of):
 
 
 def test_a_modules_exit_is_replaced_under_names_that_no_module_has_itself():
-    found = make_replacement([unit_change("module", "loadable")], "6.1.176-1", EXPORTS)
-    assert [c.label for c in found.carried] == ["functions.rbl", "own_exit.rbl"]
-    assert [row.name for row in found.functions] == ["functions", "own_exit"]
+    found = make_replacement([decision("module", "loadable")], "6.1.176-1", EXPORTS)
+    assert [(c.label, c.part) for c in found.carried] == [
+        ("functions.rbl", "loadable"),
+        ("own_init.rbl", "loadable:init"),
+        ("own_exit.rbl", "loadable"),
+    ]
+    own, init = found.parts
+    assert [row.name for row in own.functions] == ["functions", "own_exit"]
+    assert [row.name for row in init.functions] == ["own_init"]
 
 
 # ---- loadable modules, data that is exchanged, custom code
@@ -545,7 +561,7 @@ MODULE_EXPORTS = {
 
 
 def loadable():
-    return make_replacement([unit_change("loadable", "own_module")], "6.1.176-1", MODULE_EXPORTS)
+    return make_replacement([decision("loadable", "own_module")], "6.1.176-1", MODULE_EXPORTS)
 
 
 def symbol_names(part):
@@ -555,8 +571,8 @@ def symbol_names(part):
 
 
 def test_each_object_has_a_part_and_a_program_of_its_own(tmp_path):
-    changes = [unit_change("loadable", "own_module"), unit_change("changed_function")]
-    found = make_replacement(changes, "6.1.176-1", MODULE_EXPORTS)
+    decisions = [decision("loadable", "own_module"), decision("changed_function")]
+    found = make_replacement(decisions, "6.1.176-1", MODULE_EXPORTS)
     assert [part.object_name for part in found.parts] == ["vmlinux", "own_module"]
     assert [[row.name for row in part.functions] for part in found.parts] == [["changed"], ["uses_keys"]]
     units = [{section.unit for section in Program(part.program).sections} - {""} for part in found.parts]
@@ -570,14 +586,13 @@ def test_each_object_has_a_part_and_a_program_of_its_own(tmp_path):
 
 
 def with_init_replaced():
-    change = unit_change("module_init", "loadable")
-    assert take_init(change, findings_of(change, kernel_of("6.1.176-1"))) == []
-    return change, make_replacement([change], "6.1.176-1", EXPORTS)
+    decided = decision("module_init", "loadable")
+    return decided, make_replacement([decided], "6.1.176-1", EXPORTS)
 
 
 def test_a_modules_init_code_has_a_part_of_its_own(tmp_path):
-    change, found = with_init_replaced()
-    assert change.init_functions == {"own_init"}
+    decided, found = with_init_replaced()
+    assert decided.init_functions == ["own_init"]
     normal, init = found.parts
     assert (normal.name, init.name) == ("loadable", "loadable:init")
     assert [[row.name for row in part.functions] for part in found.parts] == [["functions"], ["own_init"]]
@@ -601,7 +616,7 @@ def test_a_modules_init_code_has_a_part_of_its_own(tmp_path):
 
 
 def test_what_was_init_code_is_carried_and_not_looked_for():
-    found = make_replacement([unit_change("no_longer_init")], "6.1.176-1", EXPORTS)
+    found = make_replacement([decision("no_longer_init")], "6.1.176-1", EXPORTS)
     assert [row.name for row in found.functions] == ["caller"]
     assert targets(chunk(found, "caller.rbl")) == ["__fentry__", "was_init.rbl", "own.rbl", "__x86_return_thunk"]
 
@@ -618,8 +633,8 @@ def test_what_a_module_does_not_define_is_looked_up_where_it_is():
 
 def test_what_a_patch_exports_to_modules_is_found_where_it_is():
     """A new function of the kernel is carried, an old one that is exported now is looked up in it."""
-    changes = [unit_change("newly_exported"), unit_change("uses_new_exports", "own_module")]
-    found = make_replacement(changes, "6.1.176-1", MODULE_EXPORTS)
+    decisions = [decision("newly_exported"), decision("uses_new_exports", "own_module")]
+    found = make_replacement(decisions, "6.1.176-1", MODULE_EXPORTS)
     fields = {f.target if isinstance(f.target, str) else f.target.label: f for f in chunk(found, "user.rbl").fields}
     assert fields["new_export.rbl"].target.part == "vmlinux"
     symbols = Program(found.parts[1].program).symbols
@@ -629,8 +644,8 @@ def test_what_a_patch_exports_to_modules_is_found_where_it_is():
 
 def test_new_code_that_only_another_object_calls_has_a_part_that_replaces_nothing():
     """What it is compiled from is proved there; what it uses may be the module loader's to fill in."""
-    changes = [unit_change("newly_exported"), unit_change("uses_new_exports", "own_module")]
-    kernel, module = make_replacement(changes, "6.1.176-1", MODULE_EXPORTS).parts
+    decisions = [decision("newly_exported"), decision("uses_new_exports", "own_module")]
+    kernel, module = make_replacement(decisions, "6.1.176-1", MODULE_EXPORTS).parts
     assert (kernel.object_name, kernel.functions, kernel.data, kernel.is_effective) == ("vmlinux", [], [], False)
     assert module.is_effective
     compared = {s.name for s in Program(kernel.program).sections if s.compared}
@@ -640,14 +655,14 @@ def test_new_code_that_only_another_object_calls_has_a_part_that_replaces_nothin
 
 def test_a_module_gets_no_new_dependency():
     """The module with the symbol need not be loaded; one that another unit or the module itself needs is."""
-    change = unit_change("new_dependency", "own_module")
+    decided = decision("new_dependency", "own_module")
     with pytest.raises(RebootlessError) as error:
-        make_replacement([change], "6.1.176-1", MODULE_EXPORTS)
+        make_replacement([decided], "6.1.176-1", MODULE_EXPORTS)
     details = error.value.details
     assert (error.value.code, details["target"], details["module"]) == (
         "missing_dependency", "their_function", "their_module",
     )  # fmt: skip
-    found = make_replacement([change], "6.1.176-1", MODULE_EXPORTS, {"own_module": {"their_module"}}.__getitem__)
+    found = make_replacement([decided], "6.1.176-1", MODULE_EXPORTS, {"own_module": {"their_module"}}.__getitem__)
     assert ("their_function", "their_module") in symbol_names(found.parts[0])
 
 
@@ -691,16 +706,15 @@ def test_static_calls_with_keys_in_modules_go_on_calling_the_trampoline():
     assert [call.symbol is not None for call in calls] == [True]
 
 
-def with_how(construct, **how):
-    """The fixture's change, with what is to be done about its data."""
-    change = unit_change(construct)
-    for datum in change.difference.data:
-        datum.how = how.get(datum.name, "")
-    return change
+def exchanging(construct, *names):
+    """The fixture's decision, if of its data what has these names is exchanged."""
+    decided = decision(construct)
+    data = {datum: Fate(EXCHANGE if datum.name in names else IDLE) for datum in decided.data}
+    return dataclasses.replace(decided, data=data)
 
 
 def test_constant_data_is_exchanged_where_it_runs():
-    found = make_replacement([with_how("exchanged", operations="exchange")], "6.1.176-1", EXPORTS)
+    found = make_replacement([exchanging("exchanged", "operations")], "6.1.176-1", EXPORTS)
     (part,) = found.parts
     (row,) = part.data
     assert (row.name, row.size, row.chunk.section) == ("operations", 24, ".rodata.operations")
@@ -713,7 +727,7 @@ def test_constant_data_is_exchanged_where_it_runs():
 
 
 def test_new_functions_that_objects_may_call_keep_the_update_loaded(tmp_path):
-    found = make_replacement([with_how("exchanged", operations="exchange")], "6.1.176-1", EXPORTS)
+    found = make_replacement([exchanging("exchanged", "operations")], "6.1.176-1", EXPORTS)
     assert found.parts[0].handed_out == ["new_operation"]
     write_update_module(tmp_path, IDENTITY, found, KMOD)
     assert ".flags = RBL_OBJECT_KEPT /* new_operation */," in (tmp_path / "update.c").read_text()
@@ -721,18 +735,16 @@ def test_new_functions_that_objects_may_call_keep_the_update_loaded(tmp_path):
 
 
 def test_data_that_the_match_does_not_prove_is_not_exchanged():
-    change = with_how("data", const_changed="exchange")
     datum = next(
-        d for d in change.difference.data if d.pre is not None and d.post is not None and d.lifetime == "writable"
+        d for d in decision("data").data if d.pre is not None and d.post is not None and d.lifetime == "writable"
     )
-    datum.how = "exchange"
     with pytest.raises(RebootlessError) as error:
-        make_replacement([change], "6.1.176-1", EXPORTS)
+        make_replacement([exchanging("data", datum.name)], "6.1.176-1", EXPORTS)
     assert (error.value.code, error.value.details["data"]) == ("datum_not_matched", datum.name)
 
 
 def test_hooks_of_custom_code_are_carried(tmp_path):
-    found = make_replacement([unit_change("hooks")], "6.1.176-1", EXPORTS)
+    found = make_replacement([decision("hooks")], "6.1.176-1", EXPORTS)
     (part,) = found.parts
     assert [(row.stage, row.chunk.label) for row in part.hooks] == [(0, "prepare.rbl"), (6, "check.rbl")]
     write_update_module(tmp_path, IDENTITY, found, KMOD)

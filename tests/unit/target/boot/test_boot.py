@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import json
 import os
 import pathlib
@@ -16,15 +17,14 @@ import types
 import pytest
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts.package import make_package
-from ansible_collections.rebootless.splice.plugins.module_utils._common import package
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, imports, package
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._target import inventory, metrics
-from ansible_collections.rebootless.splice.plugins.module_utils._target.boot import archive as boot_archive
 from ansible_collections.rebootless.splice.plugins.module_utils._target.boot import armed, persist, program
+from ansible_collections.rebootless.splice.plugins.module_utils._target.boot.archive import ENTRY, make_archive
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, sysfs
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import (
     armed_record,
-    durable,
     lock,
     prospects,
     store,
@@ -51,6 +51,10 @@ FILES = {
 }
 
 
+# Made once, since it takes most of a second: equal sources make equal programs, as tests below show.
+ARCHIVE = functools.cache(make_archive)
+
+
 class Host:
     """A host below a directory: its kernel's sysfs, its packages, its boots."""
 
@@ -67,6 +71,7 @@ class Host:
         patch.setattr(prospects, "OFF_FILE", str(root / "off"))
         patch.setattr(program, "Update", self._update)
         patch.setattr(program, "RETRY_PAUSE", 0)
+        patch.setattr(persist, "make_archive", ARCHIVE)
         patch.setattr(program, "host_lock", lambda timeout: lock.host_lock(timeout, str(root / "lock")))
         patch.setattr(facts, "release", lambda: KERNEL["release"])
         self.kernel(KERNEL["build_id"], KERNEL["version"])
@@ -77,7 +82,7 @@ class Host:
         self.patch.setattr(facts, "version", lambda: version)
 
     def reboot(self) -> None:
-        """Another boot begins; the one before ended without a word."""
+        """Another boot begins; the one before ended without ``stop``."""
         self.number += 1
         boot_id = f"00000000-0000-4000-8000-{self.number:012}"
         self.patch.setattr(facts, "boot_id", lambda: boot_id)
@@ -288,7 +293,7 @@ def test_a_refusal_is_noted_and_is_no_crash(host):
         "time": "",
         "boot_id": "",
     }
-    host.refusals = [RuntimeError("unforeseen")]
+    host.refusals = [RuntimeError("unexpected")]
     host.reboot()
     host.run("apply")
     assert host.prospect()["state"] == "armed" and len(host.applied) == 2
@@ -316,7 +321,7 @@ def no_room(*_arguments, **_options):
 
 
 def test_a_disk_that_is_full(host, monkeypatch):
-    monkeypatch.setattr(durable, "replace", no_room)
+    monkeypatch.setattr(disk, "replace_durably", no_room)
     with refusal("armed_record_unwritable"):
         host.arm()
     monkeypatch.undo()
@@ -324,7 +329,7 @@ def test_a_disk_that_is_full(host, monkeypatch):
     host.keep()
     host.live("confirmed")
     host.arm()
-    host.patch.setattr(durable, "replace", no_room)
+    host.patch.setattr(disk, "replace_durably", no_room)
     for outcome in ("stopped", "stopped", "settled"):
         host.reboot()
         host.run("apply")
@@ -345,7 +350,7 @@ def test_nothing_is_applied_that_could_not_be_noted(host, monkeypatch):
     def read_only(*_arguments, **_options):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr(durable, "replace", read_only)
+    monkeypatch.setattr(disk, "replace_durably", read_only)
     host.run("apply")
     assert not host.applied
 
@@ -414,8 +419,8 @@ def test_installed_once_and_taken_away(host, monkeypatch):
 
 def test_the_program_needs_nothing_but_python(tmp_path):
     archive = tmp_path / "rebootless.pyz"
-    archive.write_bytes(boot_archive.make_archive())
-    assert boot_archive.make_archive() == archive.read_bytes()
+    archive.write_bytes(make_archive())
+    assert make_archive() == archive.read_bytes()
     command = [sys.executable, "-I", "-S", str(archive), "--state-directory", str(tmp_path / "none")]
     done = subprocess.run([*command, "facts"], capture_output=True, text=True, cwd="/", env={}, check=True)
     assert json.loads(done.stdout)["release"] == os.uname().release
@@ -426,7 +431,7 @@ def test_the_program_needs_nothing_but_python(tmp_path):
 
 
 def test_equal_sources_make_equal_programs_in_every_process():
-    script = f"import sys, hashlib; from {boot_archive.__name__} import make_archive as make;"
+    script = f"import sys, hashlib; from {make_archive.__module__} import make_archive as make;"
     script += " print(hashlib.sha256(make()).hexdigest())"
     made = set()
     for seed in ("1", "2"):
@@ -445,11 +450,11 @@ def test_ansible_sends_all_of_the_program_to_hosts(module):
     sent: set[str] = set()
     waiting = [path.read_text()]
     while waiting:
-        for name in boot_archive._imports(waiting.pop()):
+        for name in imports.imported(waiting.pop()):
             if name not in sent:
                 sent.add(name)
-                waiting.append(boot_archive._source(name) or "")
-    assert set(boot_archive._closure(boot_archive.ENTRY)) <= sent
+                waiting.append(imports._source(name) or "")
+    assert set(imports.sources(ENTRY)) <= sent
 
 
 def test_metrics(host, tmp_path):

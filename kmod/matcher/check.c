@@ -125,7 +125,7 @@ static int check_places(const rbl_u8 *program, const struct rbl_header *header,
 	if (!range_is_inside(section->first_place, section->n_places, header->places.count))
 		return 0;
 	for (i = 0, place += section->first_place; i < section->n_places; i++, place++) {
-		if (!place->length || place->length > RBL_MAX_PLACE || place->kind > RBL_PLACE_MIXED)
+		if (!place->length || place->length > RBL_MAX_PLACE || place->kind >= RBL_PLACE_KINDS)
 			return 0;
 		if (place->offset < end || !range_is_inside(place->offset, place->length, section->size))
 			return 0;
@@ -222,12 +222,12 @@ static const struct {
 	LETTER(#name, 12), LETTER(#name, 13), LETTER(#name, 14), LETTER(#name, 15), LETTER(#name, 16), \
 	LETTER(#name, 17), LETTER(#name, 18), LETTER(#name, 19), LETTER(#name, 20), LETTER(#name, 21), \
 	LETTER(#name, 22), 0 }, sentence, next_step },
-#include "codes.h"
+#include "../codes.h"
 #undef RBL_CODE
 };
 
 #define RBL_CODE(name, sentence, next_step) _Static_assert(sizeof(#name) <= NAME_SIZE, #name " is too long");
-#include "codes.h"
+#include "../codes.h"
 #undef RBL_CODE
 
 const char *rbl_code_name(rbl_u32 code)

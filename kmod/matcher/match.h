@@ -4,9 +4,9 @@
  *
  * A match program is the compact form of the pre code of an update's units.
  * The matcher proves that the code in a target equals it, and learns symbol
- * addresses on the way.  match.c (the matcher) and match_check.c (the
- * program's checks, strings and codes) use no kernel API: the same files are
- * compiled into the helper module and into libmatch.so.
+ * addresses on the way.  match.c (the matcher) and check.c (the program's
+ * checks, strings and codes) use no kernel API: the same files are compiled
+ * into the helper module and into libmatch.so.
  *
  * All integers are little-endian and naturally aligned; every offset counts
  * from the start of the program.  docs/formats.md explains the format.
@@ -22,6 +22,9 @@ typedef u8 rbl_u8; typedef u16 rbl_u16; typedef u32 rbl_u32; typedef u64 rbl_u64
 typedef uint8_t rbl_u8; typedef uint16_t rbl_u16; typedef uint32_t rbl_u32; typedef uint64_t rbl_u64; typedef int64_t rbl_s64;
 #endif
 
+#include "../arch/forms.h"
+#include "../relocs.h"
+
 #define RBL_MAGIC "RBLMATCH"
 #define RBL_VERSION 1
 #define RBL_NONE 0xffffffffu	/* no such index */
@@ -30,7 +33,7 @@ typedef uint8_t rbl_u8; typedef uint16_t rbl_u16; typedef uint32_t rbl_u32; type
 
 enum rbl_code {
 #define RBL_CODE(name, sentence, next_step) RBL_##name,
-#include "codes.h"
+#include "../codes.h"
 #undef RBL_CODE
 	RBL_CODE_COUNT
 };
@@ -89,18 +92,11 @@ struct rbl_symbol {
 	rbl_u32 reserved;
 };
 
-/* Why running bytes may differ from the object file's at a place; for messages only. */
-enum rbl_place_kind {
-	RBL_PLACE_RELOCATION, RBL_PLACE_FENTRY, RBL_PLACE_RETURN, RBL_PLACE_RETPOLINE, RBL_PLACE_STATIC_CALL,
-	RBL_PLACE_STATIC_BRANCH, RBL_PLACE_ALTERNATIVE, RBL_PLACE_PARAVIRT, RBL_PLACE_LOCK, RBL_PLACE_ENDBR,
-	RBL_PLACE_CALL_THUNK, RBL_PLACE_MIXED,
-};
-
 /* Bytes of a section that hold one of several contents. */
 struct rbl_place {
 	rbl_u32 offset;		/* in the section */
 	rbl_u16 length;		/* bytes, 1..RBL_MAX_PLACE */
-	rbl_u16 kind;
+	rbl_u16 kind;		/* enum rbl_place_kind of the architecture */
 	rbl_u32 first_content, n_contents;	/* at least one */
 };
 
@@ -110,22 +106,9 @@ struct rbl_content {
 	rbl_u32 reserved;
 };
 
-/* S: the symbol's value, A: the addend, P: the address of the field. */
-enum rbl_reloc_type {
-	RBL_ABS64 = 1,		/* 8 bytes: S + A */
-	RBL_PC32,		/* 4 bytes: S + A - P */
-	RBL_ABS32,		/* 4 bytes: S + A, zero-extended */
-	RBL_ABS32S,		/* 4 bytes: S + A, sign-extended */
-	RBL_PC8,		/* 1 byte: S + A - P */
-	RBL_PC64,		/* 8 bytes: S + A - P */
-	RBL_INDIRECT_PC32,	/* 4 bytes: *(u64 *)(S + A) - (P + 4): call or jump to what a pointer points to */
-	RBL_COPY64,		/* 8 bytes: the 8 bytes at S + A: a variable that the kernel made a constant at boot */
-	RBL_COPY8,		/* 1 byte: the one at S + A */
-};
-
 struct rbl_reloc {
 	rbl_u16 offset;		/* in the content */
-	rbl_u16 type;
+	rbl_u16 type;		/* enum rbl_reloc_type */
 	rbl_u32 symbol;
 	rbl_s64 addend;
 };

@@ -4,23 +4,22 @@
 
 from __future__ import annotations
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching import kernels
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.places import Places
+from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.running_object import RunningObject
 from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.program_builder import compared_sections
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile, Section
+from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import Section
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import Piece, Pieces
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.uses import uses
 
 
 class RunningConstants:
-    """Which constants the match program compares with the running kernel, in an object compiled with the exact flags.
+    """Which constants of a running object the match program compares with the running kernel.
 
     Raises ``RebootlessError`` like ``Places``.
     """
 
-    def __init__(self, exact: ObjectFile, kernel: kernels.Kernel, built_in: bool):
-        self._compared = frozenset(compared_sections(exact, Places(exact, kernel), built_in))
-        self._pieces = Pieces(exact)
+    def __init__(self, running: RunningObject, built_in: bool) -> None:
+        self._compared = frozenset(compared_sections(running.object, running.places, built_in))
+        self._pieces = running.pieces
 
     def why_not(self, pieces: Pieces, constant: Piece) -> str:
         """Why ``constant`` of the pre object in ``pieces`` cannot be exchanged in place; "" if it can."""

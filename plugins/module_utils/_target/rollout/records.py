@@ -1,7 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a host remembers of a rollout: one file for each update (docs/health.md, *The record*).  Private to
-rebootless.splice.
+"""What a host remembers of a rollout: one file for each update (docs/health.md, *The record*).
 
 It says who put the update there, when, and what the health checks found.  What is live only the kernel knows, and a
 record of another boot is history.
@@ -14,8 +13,8 @@ import os
 import time
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._target.state import durable
 
 FORMAT = 1
 DIRECTORY = "rollout"  # in the state directory
@@ -53,18 +52,20 @@ class Records:
         return record if known else None
 
     def write(self, record: dict[str, t.Any]) -> None:
-        """Replaces the record; what is there afterwards is the old one or the new one, whatever happens.
+        """Replaces the record; after a crash the old one or the whole new one is there.
 
         Raises ``RebootlessError`` code ``record_failed``.
         """
         path = self.path(record["name"])
         try:
-            durable.replace(path, (json.dumps({"format": FORMAT, **record}, indent=1, sort_keys=True) + "\n").encode())
+            disk.replace_durably(
+                path, (json.dumps({"format": FORMAT, **record}, indent=1, sort_keys=True) + "\n").encode()
+            )
         except OSError as error:
             raise self._failed(path, error) from error
 
     def _failed(self, path: str, error: OSError) -> RebootlessError:
-        full = error.errno in durable.FULL
+        full = error.errno in disk.FULL
         return RebootlessError(
             "record_failed",
             f"The host's record of the rollout cannot be written to {self.directory}: {error.strerror}.",
@@ -80,23 +81,23 @@ class Records:
         """Keeps that package.  Raises ``RebootlessError`` code ``record_failed``."""
         path = self.previous_path(name)
         try:
-            durable.replace(path, content)
+            disk.replace_durably(path, content)
         except OSError as error:
             raise self._failed(path, error) from error
 
     def drop_previous(self, name: str) -> None:
-        durable.remove(self.previous_path(name))
+        disk.remove(self.previous_path(name))
 
     def remove(self, name: str) -> bool:
         """Drops the record, and the directories that it leaves empty; False if there was none."""
         self.drop_previous(name)
-        known = durable.remove(self.path(name))
-        durable.drop_empty(self.directory, os.path.dirname(self.directory))
+        known = disk.remove(self.path(name))
+        disk.drop_empty(self.directory, os.path.dirname(self.directory))
         return known
 
 
 def since_boot() -> float:
-    """Seconds since boot, sleep included (CLOCK_BOOTTIME): nobody can set this clock."""
+    """Seconds since boot, sleep included (CLOCK_BOOTTIME): settimeofday(2) and NTP do not move this clock."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 

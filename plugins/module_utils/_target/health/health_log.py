@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the kernel has logged since a moment, and which of it is bad.  Private to rebootless.splice.
+"""What the kernel has logged since a moment, and which of it is bad.
 
 Sources: Documentation/ABI/testing/dev-kmsg; the texts are those of Linux 6.1 to 6.12 (arch/x86/kernel/dumpstack.c,
 lib/bug.c, kernel/panic.c, kernel/watchdog.c, kernel/hung_task.c, kernel/rcu/tree_stall.h, lib/ubsan.c).
@@ -15,9 +15,8 @@ import time
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.log import DEVICE, open_log, records
 
-DEVICE = "/dev/kmsg"
-RECORD_SIZE = 8192  # bytes; no record is larger (PRINTKRB_RECORD_MAX)
 MARK_WAIT_S = 1.0
 WARNING_LEVEL = 4  # KERN_WARNING; smaller is worse
 
@@ -53,7 +52,7 @@ class HealthLog:
         self.seen = after
         self.lost = 0
         try:
-            self._descriptor = os.open(device, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            self._descriptor = open_log(device)
         except OSError as error:
             raise _unreadable(error) from error
 
@@ -67,15 +66,13 @@ class HealthLog:
     def lines(self) -> list[Line]:
         """The lines since the last call, oldest first."""
         found = []
-        for record in _records(self._descriptor):
-            number = _number(record)
-            if number <= self.seen:
+        for record in records(self._descriptor):
+            if record.number <= self.seen:
                 continue
-            self.lost += number - self.seen - 1
-            self.seen = number
-            line = parse_record(record)
-            if line is not None:
-                found.append(line)
+            self.lost += record.number - self.seen - 1
+            self.seen = record.number
+            if record.facility == 0:
+                found.append(Line(record.number, record.level, record.text))
         return found
 
 
@@ -85,7 +82,7 @@ def last_number(mark: str, device: str = DEVICE) -> int:
     Raises ``RebootlessError`` code ``log_unreadable``.
     """
     try:
-        descriptor = os.open(device, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = open_log(device)
     except OSError as error:
         raise _unreadable(error) from error
     try:
@@ -93,13 +90,13 @@ def last_number(mark: str, device: str = DEVICE) -> int:
         _write(device, mark)
         end = time.monotonic() + MARK_WAIT_S
         while time.monotonic() < end:
-            numbers = [_number(record) for record in _records(descriptor)]
+            numbers = [record.number for record in records(descriptor)]
             if numbers:
                 return numbers[-1]
             select.select([descriptor], [], [], 0.05)
         # The kernel takes no lines from programs (printk.devkmsg=off): the last that is there will do.
         os.lseek(descriptor, 0, os.SEEK_SET)
-        return max((_number(record) for record in _records(descriptor)), default=-1)
+        return max((record.number for record in records(descriptor)), default=-1)
     except OSError as error:
         raise _unreadable(error) from error
     finally:
@@ -126,35 +123,6 @@ def _sign(line: Line, more: list[re.Pattern]) -> str:
     return "line that the plan calls bad" if any(pattern.search(line.text) for pattern in more) else ""
 
 
-def parse_record(record: bytes) -> Line | None:
-    """A record as a line, None if it is not the kernel's own."""
-    prefix, _semicolon, rest = record.partition(b";")
-    try:
-        priority, number = (int(field) for field in prefix.split(b",")[:2])
-    except ValueError:
-        return None
-    if priority >> 3:  # the facility; 0 is the kernel's, which no program can take
-        return None
-    return Line(number, priority & 7, rest.partition(b"\n")[0].decode("utf-8", "replace"))
-
-
-def _number(record: bytes) -> int:
-    return int(record.split(b",", 2)[1])
-
-
-def _records(descriptor: int) -> t.Iterator[bytes]:
-    while True:
-        try:
-            record = os.read(descriptor, RECORD_SIZE)
-        except BlockingIOError:
-            return
-        except BrokenPipeError:  # the next one was overwritten; reading goes on behind it
-            continue
-        if not record:
-            return
-        yield record
-
-
 def _write(device: str, mark: str) -> None:
     try:
         descriptor = os.open(device, os.O_WRONLY | os.O_CLOEXEC)
@@ -172,6 +140,6 @@ def _unreadable(error: OSError) -> RebootlessError:
     return RebootlessError(
         "log_unreadable",
         f"The kernel's log {DEVICE} cannot be read: {error.strerror}.",
-        "Run the task as root on the host itself; without the log nobody would notice an oops.",
+        "Run the task as root on the host itself; without the log an oops would go unnoticed.",
         errno=error.errno,
     )
