@@ -230,7 +230,7 @@ def test_the_code_digest_covers_all_that_a_build_depends_on():
     prefix = "ansible_collections.rebootless.splice.plugins.module_utils._build"
     digest = source_digest(f"{prefix}.update")
     assert digest == source_digest(f"{prefix}.update")
-    assert digest != source_digest(f"{prefix}.patches")
+    assert digest != source_digest(f"{prefix}.compilation.patches")
     assert len(digest) == 64
     source_digest.cache_clear()
     assert digest == source_digest(f"{prefix}.update")
