@@ -25,6 +25,8 @@ INSTALLED := build/installed
 COLLECTION := $(INSTALLED)/ansible_collections/rebootless/splice/MANIFEST.json
 SOURCES := $(shell find galaxy.yml README.md COPYING LICENSES changelogs docs kmod meta playbooks plugins roles -type f \
 	-not -name '*.pyc' -not -name '*.o' -not -name '*.ko' -not -name '.*' 2>/dev/null)
+# Tools of tests/ are modules of the collection: $(RUN).corpus.run is tests/corpus/run.py.
+RUN = PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python -m ansible_collections.rebootless.splice.tests
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 DEBS := $(shell sed -n 's/^\([a-z0-9][a-z0-9.+-]*\) .*platform:dpkg.*/\1/p' bindep.txt)
 
@@ -176,7 +178,7 @@ REUSE ?=
 
 .PHONY: corpus
 corpus: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## make hundreds of real fixes live (CORPUS=manifest ONLY=cve JOBS=n REUSE=1)
-	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python tests/corpus/run.py $(CORPUS) \
+	$(RUN).corpus.run $(CORPUS) \
 	    --cache $(CACHE) --lab $(patsubst default,corpus,$(LAB)) --only "$(ONLY)" $(if $(JOBS),--jobs $(JOBS)) $(if $(MACHINES),--machines $(MACHINES)) $(if $(REUSE),--reuse) $(ARGS)
 
 # What changed up to this version of a source package is tried on the kernel RELEASE.
@@ -185,29 +187,29 @@ TO ?= 6.1.187-1
 
 .PHONY: changes
 changes: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## build/changes.json for corpus: files that changed, at random (RELEASE= PACKAGE= TO= ARGS="--size 60 --seed 1")
-	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python tests/corpus/changes.py \
+	$(RUN).corpus.changes \
 	    --release $(RELEASE) --package $(PACKAGE) --to '$(TO)' $(ARGS) build/changes.json
 
 .PHONY: match-check
 match-check: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## match every built-in unit that the corpus touches, and 200 more; refuse seeded faults (RELEASE=..., NEXT=...)
-	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python tests/corpus/match_check.py \
+	$(RUN).corpus.match_check \
 	    --release $(RELEASE) --next "$(NEXT)" --corpus --random 200 --flips 5 $(ARGS)
 
 .PHONY: header-check
 header-check: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## edit headers; ask each unit that the text of the sources leaves out whether it changes (RELEASE=...)
-	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python tests/corpus/header_check.py \
+	$(RUN).corpus.header_check \
 	    --release $(RELEASE) $(ARGS)
 
 .PHONY: bench
 bench: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## measure, and print a table
-	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python tests/bench
+	$(RUN).bench
 
 # Numbers of hosts; at least two of them, to see whether costs grow with them.
 HOSTS ?= 200 1000
 
 .PHONY: bench-fleet
 bench-fleet: $(VENV)/dev.stamp | $(TREE)  ## what a rollout costs the controller, on simulated hosts (HOSTS="200 1000")
-	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python tests/bench/fleet $(HOSTS) $(ARGS)
+	$(RUN).bench.fleet $(HOSTS) $(ARGS)
 
 .PHONY: clean
 clean:  ## remove what was built here; the cache ($(CACHE)) and running labs stay

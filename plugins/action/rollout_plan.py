@@ -40,14 +40,7 @@ class ActionModule(FleetAction):
 
     def act(self, given, variables):
         store = Store(given["store"])
-        manifest = store.manifest(given["name"], given["version"])
-        if manifest is None:
-            raise RebootlessError(
-                "update_not_built",
-                f"The store {store.root} has no {given['name']} {given['version']}.",
-                "Run the build playbook first.",
-                store=store.root,
-            )
+        manifest = store.built(given["name"], given["version"])
         store.verify(manifest)
         plan = planning.make_plan(
             self._asked(variables["hostvars"], given), manifest, store.root, given, _user(), datetime.datetime.now(UTC)

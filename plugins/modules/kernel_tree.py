@@ -23,6 +23,7 @@ extends_documentation_fragment:
   - rebootless.splice.attributes
   - rebootless.splice.attributes.build_host
   - rebootless.splice.build
+  - rebootless.splice.build.jobs
 attributes:
   check_mode:
     support: full
@@ -102,9 +103,6 @@ options:
     description: How many image packages may be downloaded to search for O(build_id).
     type: int
     default: 8
-  jobs:
-    description: How many compilers run at the same time. Without it, one for each processor.
-    type: int
 notes:
   - What is done at the moment is written to C(progress.log) in O(cache).
 seealso:

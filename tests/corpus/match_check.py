@@ -6,9 +6,9 @@
     match_check.py --release 6.1.0-50-cloud-amd64 [--next 6.1.0-53-cloud-amd64] [--corpus] [--random 200 --seed 1]
                    [--flips 20] [--boot PROCESSOR[:COUNT[:PARAMETERS]] ...] [--work DIRECTORY] [PATTERN ...]
 
-Units are chosen by name (``net/core/*``), by the manifests of fixes in ``corpus/`` beside this file (``--corpus``), and
-at random from those that are built in; without any of that they are all that are built in.  They are compiled in a copy
-of the tree's build directory, which is kept in DIRECTORY for the next run.
+Units are chosen by name (``net/core/*``), by the manifests of fixes in ``manifests/`` (``--corpus``), and at
+random from those that are built in; without any of that they are all that are built in.  They are compiled in
+a copy of the tree's build directory, which is kept in DIRECTORY for the next run.
 
 They are matched against the distribution's kernel and modules, or, with ``--boot``, against the memory of the same
 kernel booted in QEMU, once for each: ``--boot max:2 --boot qemu64:1 --boot EPYC-Rome:2:retbleed=unret``.

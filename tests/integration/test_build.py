@@ -136,7 +136,7 @@ def test_a_tree_of_directories(controller, tree50, tmp_path):
     other = tmp_path / "config"
     text = pathlib.Path(tree50.config).read_text(encoding="utf-8")
     other.write_text(
-        text.replace('CC_VERSION_TEXT="gcc-12 (Debian', 'CC_VERSION_TEXT="gcc-12 (Nobody'), encoding="utf-8"
+        text.replace('CC_VERSION_TEXT="gcc-12 (Debian', 'CC_VERSION_TEXT="gcc-12 (Unknown'), encoding="utf-8"
     )
     result = controller.module(
         "localhost", "kernel_tree", **{**options, "directory": {**directory, "config": str(other)}}

@@ -28,6 +28,14 @@ def compile_fixture(construct: str, output: pathlib.Path, *flags: str) -> pathli
     return output
 
 
+def compile_text(text: str, directory: pathlib.Path, *flags: str) -> ObjectFile:
+    """The object of C source, compiled in ``directory`` like the fixtures; it can include ``diff_kernel.h``."""
+    source, output = directory / "text.c", directory / "text.o"
+    source.write_text(text, encoding="utf-8")
+    subprocess.run(["gcc", *KERNEL_FLAGS, f"-I{FIXTURES}", *flags, "-c", str(source), "-o", str(output)], check=True)
+    return ObjectFile(output)
+
+
 @functools.cache
 def _directory() -> tempfile.TemporaryDirectory:
     return tempfile.TemporaryDirectory(prefix="differencing")

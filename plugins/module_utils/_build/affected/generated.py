@@ -16,19 +16,9 @@ from pathlib import Path
 from typing import AbstractSet as Set
 from typing import Sequence
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.overlay import PatchedSource
-from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.saved_command import read_assembly
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import clean_environment
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
-# C sources that are compiled to assembler, whose lines "->NAME VALUE" become a header (Kbuild, *filechk offsets*).
-OFFSETS = (
-    "kernel/bounds.c",
-    "kernel/sched/rq-offsets.c",
-    "arch/x86/kernel/asm-offsets.c",
-    "arch/x86/kvm/kvm-asm-offsets.c",
-)
-_OFFSET = re.compile(rb'->\S+[^"\n]*')
 # Programs of the build that include headers of the kernel and write sources.
 _PROGRAMS = ("scripts/selinux/genheaders/genheaders.c", "scripts/asn1_compiler.c")
 _MAKEFILES = ("--include=Makefile*", "--include=Kbuild*")
@@ -44,33 +34,11 @@ def check(source: Path, patched: Sequence[str], includers: Set[str]) -> None:
     """
     programs = set(_PROGRAMS) | _host_programs(source)
     for program in sorted(includers & programs):
-        raise _refused(patched[0], f"the build's program {program} includes it")
+        raise refusal(patched[0], f"the build's program {program} includes it")
     for path in patched:
         makefile = _makefile_reading(source, path)
         if makefile is not None:
-            raise _refused(path, f"{makefile} makes something from it")
-
-
-def check_offsets(build: Path, patched: PatchedSource, reached: Set[str]) -> None:
-    """Raises ``RebootlessError`` (``generated_source_changes``) if offsets that assembler code uses would change."""
-    for path in OFFSETS:
-        assembly = build / f"{path.removesuffix('.c')}.s"
-        if path not in reached or not assembly.is_file():
-            continue
-        command = read_assembly(build, f"{path.removesuffix('.c')}.s")
-        done = subprocess.run(
-            ["sh", "-e", "-c", command.assemble(patched.numbered.place)],
-            cwd=build,
-            env=clean_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            check=False,
-        )
-        before, after = (set(_OFFSET.findall(text)) for text in (assembly.read_bytes(), done.stdout))
-        if done.returncode == 0 and before != after:
-            names = sorted({row[2:].split()[0].decode() for row in before ^ after})
-            raise _refused(next(iter(patched.files)), f"{', '.join(names[:5])} for assembler code would be others")
+            raise refusal(path, f"{makefile} makes something from it")
 
 
 def _host_programs(source: Path) -> set[str]:
@@ -111,7 +79,8 @@ def _grep(source: Path, pattern: str) -> list[tuple[str, str]]:
     return [(makefile, text) for makefile, _colon, text in rows]
 
 
-def _refused(path: str, why: str) -> RebootlessError:
+def refusal(path: str, why: str) -> RebootlessError:
+    """The refusal of a patch for ``path``; ``why`` says what is generated from it."""
     return RebootlessError(
         "generated_source_changes",
         f"The patch changes {path}, from which the kernel's build generates other files: {why}.",

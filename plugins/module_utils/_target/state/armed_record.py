@@ -1,10 +1,10 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a host remembers of updates that are armed: to be applied again at its next boot.  Private to rebootless.splice.
+"""What a host remembers of updates that are armed: to be applied again at its next boot.
 
 Below the state directory, ``armed/<update>.json`` is the record (docs/persist.md) and
 ``armed/<update>-<12 digits>.rbl.tar.gz`` the very package: the one under the update's own name may be a newer one that
-nobody has confirmed yet.
+is not confirmed yet.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MAX_RECORD = 1 << 20  # bytes
 MAX_BOOTS = 10  # that are remembered
 
 ARMED, QUARANTINED = "armed", "quarantined"
-# What became of a boot.  TRYING while nobody knows; another boot that finds it knows that this one crashed.
+# What became of a boot.  TRYING until it is known; a later boot that still finds it says that this one crashed.
 TRYING, SETTLED, STOPPED, REVERSED = "trying", "settled", "stopped", "reversed"
 REFUSED, CRASHED = "refused", "crashed"
 NOT_NEEDED, OTHER_KERNEL = "not needed", "other kernel"
@@ -225,7 +225,7 @@ def _parse(path: str, name: str, content: bytes) -> Record:
             path=path,
         )
     record = Record(**{**fields, "boots": tuple(fields["boots"])})
-    # The checksum says that it is what was written; this says that nobody gave it another name.
+    # The checksum holds for the content; this refuses a file that was copied to another update's name.
     if record.name != name:
         raise _damaged(path, f"it is of the update {record.name}")
     return record

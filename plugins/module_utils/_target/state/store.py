@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The packages that a host keeps: one file for each update, under its state directory.  Private to rebootless.splice.
+"""The packages that a host keeps: one file for each update, under its state directory.
 
 The kept file is the package itself, so it proves its own content; nothing else is remembered, for what is live only
 the kernel knows.

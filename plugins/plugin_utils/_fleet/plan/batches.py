@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""In which order a fleet is worked through: rings by inventory group, batches by size.  Private to rebootless.splice.
+"""In which order a fleet is worked through: rings by inventory group, batches by size.
 
 Sizes are written as Ansible's ``serial``: numbers of hosts and percentages, of which the last holds for all batches
 after it.  A percentage is one of the ring's hosts, and at least one host.
@@ -77,10 +77,10 @@ def make_batches(
         members[_ring(groups, rings)].append(host)
     batches = []
     for ring in rings:
-        pieces = _pieces(members[ring.group], ring.sizes)
-        word = "batch" if ring.group == EVERYBODY else ring.group
-        single = len(pieces) == 1 and ring.group != EVERYBODY
-        batches += [Batch(word if single else f"{word} {number}", piece) for number, piece in enumerate(pieces, 1)]
+        parts = split(members[ring.group], ring.sizes)
+        title = "batch" if ring.group == EVERYBODY else ring.group
+        single = len(parts) == 1 and ring.group != EVERYBODY
+        batches += [Batch(title if single else f"{title} {number}", part) for number, part in enumerate(parts, 1)]
     return batches, {host: group for group, names in members.items() for host in names}
 
 
@@ -91,17 +91,18 @@ def _ring(groups: t.Collection[str], rings: t.Sequence[Ring]) -> str:
     return REST
 
 
-def _pieces(hosts: list[str], sizes: t.Sequence[Size]) -> list[list[str]]:
-    pieces = []
+def split(hosts: list[str], sizes: t.Sequence[Size]) -> list[list[str]]:
+    """Hosts in parts of these sizes, of which the last one is repeated."""
+    parts = []
     start = number = 0
     while start < len(hosts):
         size = sizes[min(number, len(sizes) - 1)]
         found = PERCENT.fullmatch(str(size))
         count = max(len(hosts) * int(found.group(1)) // 100, 1) if found else int(size)
-        pieces.append(hosts[start : start + count])
+        parts.append(hosts[start : start + count])
         start += count
         number += 1
-    return pieces
+    return parts
 
 
 def _is_size(value: t.Any) -> bool:

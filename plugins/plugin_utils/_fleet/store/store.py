@@ -74,6 +74,18 @@ class Store:
             )
         return manifest
 
+    def built(self, name: str, version: str) -> Manifest:
+        """The manifest of a version of an update.  Raises ``RebootlessError`` code ``update_not_built``."""
+        manifest = self.manifest(name, version)
+        if manifest is None:
+            raise RebootlessError(
+                "update_not_built",
+                f"The store {self.root} has no {name} {version}.",
+                "Run the playbook build first, or name the version.",
+                store=self.root,
+            )
+        return manifest
+
     def versions(self) -> list[tuple[str, str]]:
         """Name and version of all that is in the store, sorted."""
         found = []

@@ -74,7 +74,7 @@ def test_what_is_no_tree(tmp_path):
 
 def test_a_compiler_that_changed_since_is_refused(tmp_path):
     config = tmp_path / "config"
-    config.write_text('CONFIG_CC_VERSION_TEXT="gcc-1 (Nobody 0.1) 0.1"\n')
+    config.write_text('CONFIG_CC_VERSION_TEXT="gcc-1 (Unknown 0.1) 0.1"\n')
     tree = put_tree(Cache(tmp_path), "t", config=str(config), compiler="gcc")
     assert code_of(tree.check_compiler) == "compiler_differs"
 

@@ -165,7 +165,7 @@ def test_new_functions_and_their_data_are_carried():
     assert targets(chunk(found, "entry.rbl"))[-1] == "new_helper.rbl"
     assert chunk(found, "new_state.rbl").nobits
     removed = [row for row in found.functions if row.chunk is None]
-    assert [row.name for row in removed] == ["old_helper"]  # nobody may sleep in it
+    assert [row.name for row in removed] == ["old_helper"]  # no task may sleep in it
 
 
 def test_calls_go_to_the_replacement_and_addresses_stay():

@@ -1,7 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a host remembers of a rollout: one file for each update (docs/health.md, *The record*).  Private to
-rebootless.splice.
+"""What a host remembers of a rollout: one file for each update (docs/health.md, *The record*).
 
 It says who put the update there, when, and what the health checks found.  What is live only the kernel knows, and a
 record of another boot is history.
@@ -53,7 +52,7 @@ class Records:
         return record if known else None
 
     def write(self, record: dict[str, t.Any]) -> None:
-        """Replaces the record; what is there afterwards is the old one or the new one, whatever happens.
+        """Replaces the record; after a crash the old one or the whole new one is there.
 
         Raises ``RebootlessError`` code ``record_failed``.
         """
@@ -98,7 +97,7 @@ class Records:
 
 
 def since_boot() -> float:
-    """Seconds since boot, sleep included (CLOCK_BOOTTIME): nobody can set this clock."""
+    """Seconds since boot, sleep included (CLOCK_BOOTTIME): settimeofday(2) and NTP do not move this clock."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
