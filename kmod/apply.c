@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* What operators ask of an update: apply, confirm, reverse; and what its deadline and its unloading do.  All under rbl_lock. */
+/* What operators ask of an update: apply, confirm, reverse; and what its deadline and its unloading do. */
 #define pr_fmt(fmt) "rebootless: " fmt
 
 #include <linux/delay.h>
@@ -11,20 +11,6 @@
 #define DEADLINE_RETRY (HZ / 4)			/* while another operation runs */
 #define DEADLINE_MAX_RETRY (60 * HZ)		/* between tries to reverse after the deadline */
 
-static const char *const state_names[] = {
-	[RBL_MATCHED] = "matched",
-	[RBL_APPLIED] = "applied",
-	[RBL_CONFIRMED] = "confirmed",
-	[RBL_REVERSED] = "reversed",
-	[RBL_REPLACED] = "replaced",
-	[RBL_FAILED] = "failed",
-};
-
-const char *rbl_state_name(const struct rbl_record *record)
-{
-	return state_names[READ_ONCE(record->state)];
-}
-
 static int refuse_state(struct rbl_record *record)
 {
 	rbl_fact(record, "state: %s\n", rbl_state_name(record));
@@ -33,6 +19,7 @@ static int refuse_state(struct rbl_record *record)
 
 static void set_deadline(struct rbl_record *record, unsigned int seconds)
 {
+	lockdep_assert_held(&rbl_lock);
 	record->deadline_at = jiffies + seconds * HZ;
 	record->deadline_tries = 0;
 	record->deadline_set = true;
@@ -41,6 +28,7 @@ static void set_deadline(struct rbl_record *record, unsigned int seconds)
 
 static void clear_deadline(struct rbl_record *record)
 {
+	lockdep_assert_held(&rbl_lock);
 	record->deadline_set = false;
 	cancel_delayed_work(&record->deadline);
 }
@@ -111,27 +99,14 @@ static void succeed_to(struct rbl_record *record, struct rbl_record *other, bool
 	clear_deadline(other);
 	WRITE_ONCE(other->state, RBL_REPLACED);
 	other->number = number;
-	rbl_sysfs_rename(other, RBL_PREVIOUS, number);
-	rbl_sysfs_rename(record, "", 0);
+	rbl_rename(other, RBL_PREVIOUS, number);
+	rbl_rename(record, "", 0);
 	pr_info("%s: %s replaced by %s\n", record->name, other->version, record->version);
 	if (was_live)
 		module_put(other->module);
 }
 
 /* ---- operations ---- */
-
-/* Once it was applied, some updates' code may never go: whoever has one of its addresses may come back to it. */
-void rbl_keep_code(struct rbl_record *record)
-{
-	const struct rbl_part *part;
-
-	rbl_for_each_part(part, record)
-		if (part->present && part->object->flags & RBL_OBJECT_KEPT && !record->kept) {
-			__module_get(record->module);
-			record->kept = true;
-			pr_info("%s: its module stays until the next boot\n", record->name);
-		}
-}
 
 /* What has to hold before anything is switched. */
 static int prepare(struct rbl_record *record)
@@ -157,6 +132,7 @@ int rbl_apply(struct rbl_record *record, unsigned int deadline)
 	bool was_live = other && rbl_is_live(other);
 	int err;
 
+	lockdep_assert_held(&rbl_lock);
 	rbl_begin(record);
 	if (record->state != RBL_MATCHED && record->state != RBL_REVERSED)
 		return refuse_state(record);
@@ -195,11 +171,12 @@ int rbl_apply(struct rbl_record *record, unsigned int deadline)
 }
 
 /*
- * Whoever is to confirm needs longer: a new deadline, counted from now.  One
+ * A new deadline, counted from now, for a confirmation that takes longer.  One
  * that has passed while the helper could not reverse yet is put off, too.
  */
 int rbl_extend(struct rbl_record *record, unsigned int deadline)
 {
+	lockdep_assert_held(&rbl_lock);
 	rbl_begin(record);
 	if (record->state != RBL_APPLIED || !record->deadline_set)
 		return refuse_state(record);
@@ -212,6 +189,7 @@ int rbl_extend(struct rbl_record *record, unsigned int deadline)
 /* The update may stay. */
 int rbl_confirm(struct rbl_record *record, unsigned int unused)
 {
+	lockdep_assert_held(&rbl_lock);
 	rbl_begin(record);
 	if (!rbl_is_live(record))
 		return refuse_state(record);
@@ -227,6 +205,7 @@ static int reverse(struct rbl_record *record, const char *why)
 {
 	int err;
 
+	lockdep_assert_held(&rbl_lock);
 	rbl_begin(record);
 	err = switch_with_hooks(record, NULL, RBL_TO_OLD, &reversing);
 	if (err)
@@ -243,6 +222,7 @@ static int reverse(struct rbl_record *record, const char *why)
 /* Switches back to the old code, and leaves the kernel's text as it was. */
 int rbl_reverse(struct rbl_record *record, unsigned int unused)
 {
+	lockdep_assert_held(&rbl_lock);
 	rbl_begin(record);
 	if (!rbl_is_live(record))
 		return refuse_state(record);
@@ -253,7 +233,7 @@ int rbl_reverse(struct rbl_record *record, unsigned int unused)
  * The deadline has passed without a confirmation.  Tries to reverse until it
  * works, with pauses that grow up to a minute; the state stays `applied`, and
  * the abort record says what is in the way.  Takes rbl_lock only if it is
- * free, so that who holds it may cancel this work and wait for its end.
+ * free, so that its holder may cancel this work and wait for its end.
  */
 void rbl_deadline_work(struct work_struct *work)
 {
@@ -280,12 +260,13 @@ void rbl_deadline_work(struct work_struct *work)
  * while it is applied, so only a forced unload gets here then; there is no
  * way to refuse that, but to let it wait until the replacement code is left.
  * After that, callbacks may still be on their way: those of RCU are waited
- * for, and then whoever was preempted in the code or in a trampoline to it.
+ * for, and then tasks that were preempted in the code or in a trampoline to it.
  */
 void rbl_leave(struct rbl_record *record)
 {
 	unsigned int pause = MSEC_PER_SEC;
 
+	lockdep_assert_held(&rbl_lock);
 	while (rbl_is_live(record) && reverse(record, " since its module is unloaded by force")) {
 		msleep(pause);
 		pause = rbl_longer(pause);

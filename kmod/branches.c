@@ -12,18 +12,19 @@
 
 #include "internal.h"
 
-/* Writes what the kernel takes for the entry's initial state, unless it is there; with text_mutex held. */
+/* Writes what the kernel takes for the entry's initial state, unless it is there. */
 static void settle(const struct jump_entry *entry)
 {
 	u8 *where = (u8 *)jump_entry_code(entry), code[RBL_JUMP_SIZE];
 	bool jump = !!(jump_entry_key(entry)->type & JUMP_TYPE_TRUE) ^ jump_entry_is_branch(entry);
 	u32 size = rbl_arch_branch_size(where);
 
+	lockdep_assert_held(rbl_kernel_data.text_mutex);
 	if (!size)
 		return;
 	rbl_arch_make_branch(code, size, (unsigned long)where, jump_entry_target(entry), jump);
 	if (memcmp(where, code, size))
-		rbl_kernel(text_poke)(where, code, size);
+		rbl_arch_poke(where, code, size);
 }
 
 /*
@@ -52,6 +53,7 @@ int rbl_register_branches(struct rbl_record *record, struct rbl_part *part)
 	struct module *module;
 	int err;
 
+	lockdep_assert_held(&rbl_lock);
 	if (!part->object->n_jump_entries)
 		return 0;
 	module = kvzalloc(sizeof(*module), GFP_KERNEL);
@@ -74,6 +76,7 @@ int rbl_register_branches(struct rbl_record *record, struct rbl_part *part)
 /* Has the kernel forget them; before it does so with the object's own, if that is GOING. */
 void rbl_unregister_branches(struct rbl_part *part)
 {
+	lockdep_assert_held(&rbl_lock);
 	if (!part->branches)
 		return;
 	rbl_kernel(jump_label_module_notify)(NULL, MODULE_STATE_GOING, part->branches);

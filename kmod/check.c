@@ -146,14 +146,6 @@ static const char *bad_update(const struct module *module, const struct rbl_upda
 	return reason || effective ? reason : "an update that changes nothing";
 }
 
-/* Kinds of places that the kernel may rewrite at any time, and checks before it does: no jump may lie over them; static branches are seen to. */
-static const char *const rewritten[] = {
-	[RBL_PLACE_FENTRY] = "a jump over an fentry site",
-	[RBL_PLACE_STATIC_CALL] = "a jump over a static call",
-	[RBL_PLACE_LOCK] = "a jump over a lock prefix",
-	[RBL_PLACE_MIXED] = "a jump over code that the kernel may rewrite",
-};
-
 static const char *bad_jump(const void *program, const struct rbl_section *section, u64 start)
 {
 	const struct rbl_header *header = program;
@@ -162,8 +154,8 @@ static const char *bad_jump(const void *program, const struct rbl_section *secti
 
 	for (i = 0, place += section->first_place; i < section->n_places; i++, place++)
 		if (place->offset < start + RBL_JUMP_SIZE && start < place->offset + place->length &&
-		    place->kind < ARRAY_SIZE(rewritten) && rewritten[place->kind])
-			return rewritten[place->kind];
+		    rbl_arch_bars_jump(place->kind))
+			return rbl_arch_bars_jump(place->kind);
 	return NULL;
 }
 
@@ -275,6 +267,7 @@ int rbl_check_update(struct rbl_record *record)
 	const char *reason;
 	u32 i;
 
+	lockdep_assert_held(&rbl_lock);
 	if (!inside(record->module, update, 1, sizeof(*update))) {
 		rbl_fact(record, "reason: the descriptor lies outside of the module\n");
 		return rbl_refuse(record, RBL_BAD_UPDATE);

@@ -28,7 +28,7 @@ RBL_CODE(NO_MATCH, "Running code differs from the code that the update was made 
 	 "Look for what changed the code (a kprobe, another live patch, a different build, memory corruption); remove it or reboot, then try again.")
 RBL_CODE(AMBIGUOUS_MATCH, "Running code fits the update's pre code at several addresses.",
 	 "Report this update: its match program has to tell the candidates apart.")
-RBL_CODE(ENTRY_IN_USE, "The function's entry is traced, probed or live-patched by someone else.",
+RBL_CODE(ENTRY_IN_USE, "The function's entry is traced, probed or live-patched by something else.",
 	 "Stop the tracer, probe or other live patch that uses this function, then try again.")
 /* loading and resolving */
 RBL_CODE(BAD_UPDATE, "The update module's tables are not well formed.",
@@ -46,7 +46,7 @@ RBL_CODE(BUSY_FUNCTION, "A task stayed inside a function that is about to change
 	 "Try again, since tasks move on; if the named one stays, stop or restart it.")
 RBL_CODE(UNRELIABLE_STACK, "The stack of a task could not be walked reliably, in every try.",
 	 "Stop the named task, or wait until it sleeps elsewhere, then try again.")
-RBL_CODE(JUMP_OVERWRITTEN, "Someone else has written over the update's jump.",
+RBL_CODE(JUMP_OVERWRITTEN, "Something else has written over the update's jump.",
 	 "Remove what overwrote it (a kprobe, another live patch), then reverse again; a reboot also removes the update.")
 RBL_CODE(KPROBE_INSIDE, "A kprobe lies inside a function that is about to change.",
 	 "Remove the kprobe, then try again.")
@@ -54,7 +54,7 @@ RBL_CODE(BAD_STATE, "The update is not in a state in which this can be done.",
 	 "Read the update's state first; applied updates can be reversed, reversed ones applied.")
 RBL_CODE(HELPER_BUSY, "Another operation on an update is in progress.",
 	 "Wait until it has ended, then try again.")
-RBL_CODE(DATA_OVERWRITTEN, "Someone else has written over constant data that the update exchanges.",
+RBL_CODE(DATA_OVERWRITTEN, "Something else has written over constant data that the update exchanges.",
 	 "Find out what writes to it (the kernel log, another live patch), then reverse again; a reboot also removes the update.")
 RBL_CODE(OBJECT_BUSY, "A loadable module that the update patches or uses is being loaded or unloaded at this moment.",
 	 "Wait until that has ended, then try again.")

@@ -17,7 +17,8 @@
 #include <linux/static_call.h>
 #include <linux/stop_machine.h>
 #include <linux/version.h>
-#include <asm/text-patching.h>
+
+#include "arch/arch.h"
 
 /* Defined by the kernel, but declared in none of its headers. */
 extern struct mutex ftrace_lock;		/* kernel/trace/ftrace.c: guards the call site records */
@@ -30,7 +31,7 @@ extern const char __start_notes, __stop_notes;	/* the linker's: what /sys/kernel
  * declarations, so that one that changes is an error of the compiler.
  *
  * The functions are static calls, so they are called directly: with indirect
- * branch tracking, the kernel has taken away the landing marks (endbr64) of
+ * branch tracking, the kernel has taken away the landing marks of
  * functions that none of its own pointers lead to.
  */
 #define RBL_KERNEL_FUNCTIONS(X)			\
@@ -50,7 +51,7 @@ extern const char __start_notes, __stop_notes;	/* the linker's: what /sys/kernel
 	X(kernel_text_address)			\
 	X(module_kallsyms_on_each_symbol)	\
 	X(stop_machine_cpuslocked)		\
-	X(text_poke)
+	RBL_ARCH_KERNEL_FUNCTIONS(X)
 
 #define RBL_KERNEL_DATA(X)			\
 	X(__start___jump_table)			\
@@ -65,7 +66,7 @@ RBL_KERNEL_FUNCTIONS(X)
 X(kallsyms_lookup_name)
 #undef X
 
-/* rbl_kernel(text_poke)(where, code, size) calls the kernel's text_poke(). */
+/* rbl_kernel(find_module)(name) calls the kernel's find_module(). */
 #define rbl_kernel(name) static_call(rbl_##name)
 
 struct rbl_kernel_data {

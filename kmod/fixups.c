@@ -126,6 +126,7 @@ int rbl_write_fixups(struct rbl_record *record, struct rbl_part *part)
 	u32 i;
 	int err;
 
+	lockdep_assert_held(&rbl_lock);
 	for (i = 0; i < object->n_fixups; i++) {
 		err = check_fixup(record, part, object->fixups + i);
 		if (err)
@@ -144,7 +145,7 @@ int rbl_write_fixups(struct rbl_record *record, struct rbl_part *part)
 
 		matched_value(part, fixup, &value);	/* check_fixup() has seen that it can be read */
 		memcpy(part->fields + i, fixup->where, width);
-		rbl_kernel(text_poke)(fixup->where, &value, width);
+		rbl_arch_poke(fixup->where, &value, width);
 	}
 	part->fields_written = true;
 	mutex_unlock(rbl_kernel_data.text_mutex);
@@ -157,13 +158,14 @@ void rbl_take_back_fixups(struct rbl_part *part)
 	const struct rbl_object *object = part->object;
 	u32 i;
 
+	lockdep_assert_held(&rbl_lock);
 	if (part->fields_written) {
 		/* The kernel has sorted the table: its fields are no longer where they were. */
 		memcpy(object->jump_entries, part->pristine_branches, object->n_jump_entries * sizeof(*object->jump_entries));
 		mutex_lock(rbl_kernel_data.text_mutex);
 		for (i = 0; i < object->n_fixups; i++)
-			rbl_kernel(text_poke)(object->fixups[i].where, part->fields + i,
-					      rbl_field_width(object->fixups[i].type));
+			rbl_arch_poke(object->fixups[i].where, part->fields + i,
+				      rbl_field_width(object->fixups[i].type));
 		mutex_unlock(rbl_kernel_data.text_mutex);
 	}
 	part->fields_written = false;

@@ -5,14 +5,15 @@
 
 #include <linux/kobject.h>
 #include <linux/list.h>
+#include <linux/lockdep.h>
 #include <linux/mutex.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
-#include "arch/x86/text.h"
+#include "arch/arch.h"
 #include "compat.h"
-#include "match.h"
+#include "matcher/match.h"
 #include "rebootless.h"
 
 #define RBL_DIGEST_SIZE 64	/* hex digits of a SHA-256 */
@@ -90,8 +91,8 @@ struct rbl_record;
 
 /*
  * A command that was written to `control` and may take a while.  A work item
- * does it, so that who wrote is in none of the functions of a write when they
- * are replaced: if they are, it is sent home before the end.
+ * does it, so that the writer is not inside vfs_write() and its like when those
+ * are replaced: if they are, its write() returns before the end (EINPROGRESS).
  */
 struct rbl_operation {
 	struct work_struct work;
@@ -100,9 +101,9 @@ struct rbl_operation {
 	int (*run)(struct rbl_record *record, unsigned int argument);
 	unsigned int argument;
 	bool running;
-	bool unwanted;			/* who asked was killed: no other try */
+	bool unwanted;			/* the writer was killed: no other try */
 	int result;			/* of the last one */
-	struct task_struct *writer;	/* who waits for the end; NULL if nobody does */
+	struct task_struct *writer;	/* the task that waits for the end; NULL: none */
 	wait_queue_head_t changed;
 };
 
@@ -150,14 +151,24 @@ extern struct workqueue_struct *rbl_workqueue;
 #define rbl_for_each_part(part, record) \
 	for ((part) = (record)->parts; (part) < (record)->parts + (record)->n_parts; (part)++)
 
-/* load.c */
-int rbl_forget(struct rbl_record *record, unsigned int unused);
+/* records.c */
+struct rbl_record *rbl_record_of(struct kobject *kobj);
+struct rbl_record *rbl_find_directory(const char *name, const char *suffix);
 struct rbl_record *rbl_find_other(const struct rbl_record *record);
+struct rbl_record *rbl_find_module_record(const struct module *module);
+const char *rbl_state_name(const struct rbl_record *record);
+void rbl_rename(struct rbl_record *record, const char *suffix, unsigned int number);
+
+/* forget.c */
+void rbl_drop(struct rbl_record *record);
+void rbl_promote(const char *name);
+int rbl_forget(struct rbl_record *record, unsigned int unused);
 
 /* objects.c: loadable modules that are patched, and their coming and going */
 int rbl_parts_new(struct rbl_record *record);
 int rbl_parts_resolve(struct rbl_record *record);
 void rbl_parts_free(struct rbl_record *record);
+void rbl_keep_code(struct rbl_record *record);
 int rbl_object_coming(struct module *module);
 void rbl_object_live(struct module *module);
 void rbl_object_going(struct module *module);
@@ -229,8 +240,8 @@ struct rbl_stacks {
 	const struct rbl_range *ranges;	/* that no task may be in */
 	u32 n_ranges;
 	unsigned long low, high;	/* all of them lie between */
-	struct task_struct *requester;	/* who does it, and waits */
-	const struct task_struct *writer;	/* who asked by writing to `control`, and waits; NULL if nobody does */
+	struct task_struct *requester;	/* the task that does the switch, and waits */
+	const struct task_struct *writer;	/* the task that wrote to `control` and waits; NULL: none */
 	bool last_try;			/* there is no waiting for words that only the scan finds */
 	raw_spinlock_t lock;		/* guards what follows */
 	bool busy, unreliable, writer_is_busy;
@@ -244,7 +255,7 @@ void rbl_stacks_check(struct rbl_stacks *stacks, u32 share, u32 shares);
 enum rbl_purpose {
 	RBL_TO_REPLACEMENT,
 	RBL_TO_OLD,
-	RBL_CHECK_ONLY,		/* that nobody is in the replacement code */
+	RBL_CHECK_ONLY,		/* that no task is in the replacement code */
 };
 
 struct rbl_steps {
@@ -255,7 +266,6 @@ struct rbl_steps {
 int rbl_steps_make(struct rbl_record *record, const struct rbl_record *previous, enum rbl_purpose purpose,
 		   struct rbl_steps *steps);
 void rbl_steps_free(struct rbl_steps *steps);
-void rbl_write_bytes(u8 *where, const u8 *bytes, u32 size);
 void rbl_write_part(struct rbl_part *part, bool forward);
 
 /* stop.c */
@@ -278,9 +288,7 @@ void rbl_let_writer_go(struct rbl_record *record);
 bool rbl_operation_wait(struct rbl_record *record, long jiffies);
 
 /* apply.c */
-const char *rbl_state_name(const struct rbl_record *record);
 int rbl_apply(struct rbl_record *record, unsigned int deadline);
-void rbl_keep_code(struct rbl_record *record);
 int rbl_extend(struct rbl_record *record, unsigned int deadline);
 int rbl_confirm(struct rbl_record *record, unsigned int unused);
 int rbl_reverse(struct rbl_record *record, unsigned int unused);
@@ -291,11 +299,13 @@ static inline bool rbl_is_live(const struct rbl_record *record)
 	return record->state == RBL_APPLIED || record->state == RBL_CONFIRMED;
 }
 
-/* sysfs.c */
+/* control.c: what operators write */
+ssize_t rbl_control_store(struct kobject *kobj, struct kobj_attribute *attribute, const char *buffer, size_t size);
+
+/* sysfs.c: what they read */
 int rbl_sysfs_init(void);
 void rbl_sysfs_exit(void);
 void rbl_sysfs_prepare(struct rbl_record *record);
 int rbl_sysfs_add(struct rbl_record *record, const char *suffix);
-void rbl_sysfs_rename(struct rbl_record *record, const char *suffix, unsigned int number);
 
 #endif

@@ -13,10 +13,6 @@
 
 #include "internal.h"
 
-DEFINE_MUTEX(rbl_lock);
-LIST_HEAD(rbl_records);
-struct workqueue_struct *rbl_workqueue;
-
 /* ---- records ---- */
 
 static u64 loaded;	/* updates, ever */
@@ -25,6 +21,7 @@ static struct rbl_record *new_record(struct module *module, const struct rbl_upd
 {
 	struct rbl_record *record = kvzalloc(sizeof(*record), GFP_KERNEL);
 
+	lockdep_assert_held(&rbl_lock);
 	if (!record)
 		return NULL;
 	record->module = module;
@@ -40,103 +37,27 @@ static struct rbl_record *new_record(struct module *module, const struct rbl_upd
 	return record;
 }
 
-/* A record by the name of its directory. */
-static struct rbl_record *find_directory(const char *name, const char *suffix)
-{
-	struct rbl_record *record;
-	size_t length = strlen(name);
-
-	list_for_each_entry(record, &rbl_records, list)
-		if (!strncmp(kobject_name(&record->kobj), name, length) &&
-		    !strcmp(kobject_name(&record->kobj) + length, suffix))
-			return record;
-	return NULL;
-}
-
-/* Another version of the same update, which a newer one replaces; NULL if there is none. */
-struct rbl_record *rbl_find_other(const struct rbl_record *record)
-{
-	struct rbl_record *other;
-
-	list_for_each_entry(other, &rbl_records, list)
-		if (other != record && !strcmp(other->name, record->name) && other->state != RBL_FAILED &&
-		    other->state != RBL_REPLACED)
-			return other;
-	return NULL;
-}
-
-static struct rbl_record *find_module_record(const struct module *module)
-{
-	struct rbl_record *record;
-
-	list_for_each_entry(record, &rbl_records, list)
-		if (record->module == module)
-			return record;
-	return NULL;
-}
-
-/* Ends a record: no file of it is left, nor anything that it held. */
-static void drop(struct rbl_record *record)
-{
-	struct rbl_part *part;
-
-	record->gone = true;
-	list_del_init(&record->list);
-	cancel_delayed_work_sync(&record->deadline);
-	rbl_operation_end(record);
-	kobject_del(&record->kobj);	/* waits for the readers of its files */
-	/* The kernel has yet to read a going module's tables, by which it forgets its static branches: they stay. */
-	rbl_for_each_part(part, record)
-		part->fields_written = false;
-	rbl_parts_free(record);
-	kobject_put(&record->kobj);
-}
-
-/* A version that was loaded beside another one takes the update's name when that one is gone. */
-static void promote(const char *name)
-{
-	struct rbl_record *next = find_directory(name, RBL_NEXT);
-
-	if (next && !find_directory(name, ""))
-		rbl_sysfs_rename(next, "", 0);
-}
-
-/* Drops a failed record, at the operator's word. */
-int rbl_forget(struct rbl_record *record, unsigned int unused)
-{
-	char name[sizeof(record->name)];
-
-	if (record->state != RBL_FAILED) {
-		rbl_begin(record);
-		rbl_fact(record, "state: %s\n", rbl_state_name(record));
-		return rbl_refuse(record, RBL_BAD_STATE);
-	}
-	strscpy(name, record->name, sizeof(name));
-	drop(record);
-	promote(name);
-	return 0;
-}
-
 /*
  * Shows the record in sysfs: under its name, if that is free or a failed
  * record's; beside another version of the same update as the next one.
  */
 static int show(struct rbl_record *record)
 {
-	struct rbl_record *there = find_directory(record->name, "");
+	struct rbl_record *there = rbl_find_directory(record->name, "");
 	const char *suffix = "";
 	int err;
 
+	lockdep_assert_held(&rbl_lock);
 	if (there && there->state != RBL_FAILED) {
 		suffix = RBL_NEXT;
-		there = find_directory(record->name, suffix);
+		there = rbl_find_directory(record->name, suffix);
 	}
 	if (there && there->state != RBL_FAILED) {
 		pr_warn("%s: two versions of this update are loaded already\n", record->name);
 		return -EEXIST;
 	}
 	if (there)
-		drop(there);
+		rbl_drop(there);
 	err = rbl_sysfs_add(record, suffix);
 	if (!err)
 		list_add_tail(&record->list, &rbl_records);
@@ -212,13 +133,13 @@ static void going(struct module *module)
 	char name[sizeof(record->name)];
 
 	mutex_lock(&rbl_lock);
-	record = find_module_record(module);
+	record = rbl_find_module_record(module);
 	if (record) {
 		rbl_leave(record);
 		pr_info("%s: gone\n", record->name);
 		strscpy(name, record->name, sizeof(name));
-		drop(record);
-		promote(name);
+		rbl_drop(record);
+		rbl_promote(name);
 	}
 	mutex_unlock(&rbl_lock);
 }
@@ -342,12 +263,12 @@ static void __exit rebootless_exit(void)
 	unregister_module_notifier(&first_notifier);
 	mutex_lock(&rbl_lock);
 	list_for_each_entry_safe(record, next, &rbl_records, list)
-		drop(record);	/* update modules depend on this one, so only failed records are left */
+		rbl_drop(record);	/* update modules depend on this one, so only failed records are left */
 	mutex_unlock(&rbl_lock);
 	rbl_sysfs_exit();
 	rbl_arch_exit();
 	destroy_workqueue(rbl_workqueue);
-	/* Who wrote `forget` was not waited for when its file went, and may have yet to return from control_store(). */
+	/* The writer of `forget` was not waited for when its file went, and may have yet to return from rbl_control_store(). */
 	synchronize_rcu_tasks();
 }
 

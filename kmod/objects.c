@@ -4,7 +4,7 @@
  * loadable modules, which may be absent, come and go.
  *
  * A module that comes or goes passes our notifiers, which take rbl_lock.  So
- * for who holds it, a module that is LIVE stays in memory, and none that is
+ * for the lock's holder, a module that is LIVE stays in memory, and none that is
  * COMING has been seen half.
  */
 #define pr_fmt(fmt) "rebootless: " fmt
@@ -45,6 +45,7 @@ int rbl_parts_new(struct rbl_record *record)
 	u32 i, count = record->update->n_objects;
 	struct rbl_part *parts = kvcalloc(count, sizeof(*parts), GFP_KERNEL);
 
+	lockdep_assert_held(&rbl_lock);
 	if (!parts)
 		return rbl_refuse(record, RBL_NO_MEMORY);
 	for (i = 0; i < count; i++) {
@@ -62,6 +63,7 @@ void rbl_parts_free(struct rbl_record *record)
 {
 	struct rbl_part *part, *parts = record->parts;
 
+	lockdep_assert_held(&rbl_lock);
 	rbl_for_each_part(part, record)
 		rbl_unresolve(record, part);
 	mutex_lock(&record->shown);
@@ -111,6 +113,7 @@ int rbl_parts_resolve(struct rbl_record *record)
 	struct rbl_part *part;
 	int err = 0;
 
+	lockdep_assert_held(&rbl_lock);
 	rbl_for_each_part(part, record)
 		if (!err)
 			err = resolve_part(record, part);
@@ -119,7 +122,21 @@ int rbl_parts_resolve(struct rbl_record *record)
 
 /* ---- modules that come ---- */
 
-/* Applies a resolved part to a module that nobody has run code of: nothing has to be stopped. */
+/* Some updates' code may never go once it was applied: a timer that it has armed would call into freed memory. */
+void rbl_keep_code(struct rbl_record *record)
+{
+	const struct rbl_part *part;
+
+	lockdep_assert_held(&rbl_lock);
+	rbl_for_each_part(part, record)
+		if (part->present && part->object->flags & RBL_OBJECT_KEPT && !record->kept) {
+			__module_get(record->module);
+			record->kept = true;
+			pr_info("%s: its module stays until the next boot\n", record->name);
+		}
+}
+
+/* Applies a resolved part to a module that has not run any code yet: nothing has to be stopped. */
 static int apply_part(struct rbl_record *record, struct rbl_part *part)
 {
 	const struct rbl_hook *refusing;
@@ -170,6 +187,7 @@ int rbl_object_coming(struct module *module)
 	struct rbl_part *part;
 	int err = 0;
 
+	lockdep_assert_held(&rbl_lock);
 	list_for_each_entry(record, &rbl_records, list) {
 		if (!rbl_is_live(record))
 			continue;
@@ -229,7 +247,7 @@ void rbl_object_live(struct module *module)
 
 static void leave(struct rbl_record *record, struct rbl_part *part)
 {
-	const struct rbl_hook *refusing;	/* which nobody can */
+	const struct rbl_hook *refusing;	/* none can: the module goes in any case */
 
 	if (rbl_is_live(record)) {
 		rbl_part_hooks(part, RBL_PRE_REVERSE, &refusing);
@@ -250,6 +268,7 @@ void rbl_object_going(struct module *module)
 	struct rbl_record *record;
 	struct rbl_part *part;
 
+	lockdep_assert_held(&rbl_lock);
 	list_for_each_entry(record, &rbl_records, list)
 		rbl_for_each_part(part, record)
 			if (part->target == module)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Commands to an update that may take a while, done by a work item while who wrote them waits. */
+/* Commands to an update that may take a while, done by a work item while their writer waits. */
 #include <linux/delay.h>
 #include <linux/sched/signal.h>
 
@@ -13,7 +13,7 @@ static struct rbl_record *operating;	/* whose operation holds rbl_lock; NULL if 
  * Takes rbl_lock for an operation on the record.  The second of two operations
  * is refused, not queued: when its turn came, the update might be in another
  * state than it was meant for.  A module that comes or goes is waited for.
- * But who holds the lock may also be ending the record, and wait for us.
+ * But the lock's holder may also be ending the record, and wait for us.
  */
 int rbl_operation_lock(struct rbl_record *record)
 {
@@ -36,6 +36,7 @@ int rbl_operation_lock(struct rbl_record *record)
 
 void rbl_operation_unlock(void)
 {
+	lockdep_assert_held(&rbl_lock);
 	WRITE_ONCE(operating, NULL);
 	mutex_unlock(&rbl_lock);
 }
@@ -122,9 +123,10 @@ int rbl_operation_start(struct rbl_record *record, const char *name,
 	return err;
 }
 
-/* Waits for the end of an operation, which finds itself refused, since rbl_lock is held. */
+/* Waits for the end of an operation, which finds itself refused, since the caller has rbl_lock. */
 void rbl_operation_end(struct rbl_record *record)
 {
+	lockdep_assert_held(&rbl_lock);
 	flush_work(&record->operation.work);
 }
 
@@ -139,7 +141,7 @@ void rbl_let_writer_go(struct rbl_record *record)
 	spin_unlock(&operation->lock);
 }
 
-/* Pauses between two tries; true if nobody wants another one. */
+/* Pauses between two tries; true if no other one is wanted, since the writer was killed. */
 bool rbl_operation_wait(struct rbl_record *record, long jiffies)
 {
 	struct rbl_operation *operation = &record->operation;

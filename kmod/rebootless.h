@@ -11,6 +11,8 @@
 #include <linux/types.h>
 #include <linux/module.h>
 
+#include "relocs.h"
+
 #define RBL_ABI 2
 #define RBL_MODULE_PREFIX "rbl_"	/* every update module's name begins so */
 #define RBL_NAME_MAX 64
@@ -32,7 +34,7 @@ struct rbl_function {
 	u32 symbol;		/* program symbol of the running function */
 	u32 size;		/* of the running function, in bytes */
 	u32 replacement_size;
-	u32 jump_offset;	/* where in the running function the 5-byte jump goes; the build proved that there is room */
+	u32 jump_offset;	/* where in the running function the jump goes; the build proved that there is room */
 };
 
 /* Constant data of the running kernel whose bytes are exchanged in place during the stop, and put back by reverse. */

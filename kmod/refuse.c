@@ -48,6 +48,7 @@ static void show(struct rbl_record *record)
 /* Begins an operation, or a new try of one; what sysfs shows stays until its end. */
 void rbl_begin(struct rbl_record *record)
 {
+	lockdep_assert_held(&rbl_lock);
 	record->draft.code = RBL_OK;
 	record->draft.length = 0;
 	record->draft.facts[0] = '\0';
@@ -62,6 +63,7 @@ void rbl_fact(struct rbl_record *record, const char *format, ...)
 	va_list args;
 	int length;
 
+	lockdep_assert_held(&rbl_lock);
 	va_start(args, format);
 	length = vsnprintf(draft->facts + draft->length, room, format, args);
 	va_end(args);
@@ -74,6 +76,7 @@ void rbl_fact(struct rbl_record *record, const char *format, ...)
 /* Ends an operation that did what it should. */
 void rbl_succeed(struct rbl_record *record)
 {
+	lockdep_assert_held(&rbl_lock);
 	rbl_begin(record);
 	show(record);
 }
@@ -84,6 +87,7 @@ int rbl_refuse(struct rbl_record *record, u32 code)
 	const struct rbl_abort *draft = &record->draft;
 	char line[256];
 
+	lockdep_assert_held(&rbl_lock);
 	record->draft.code = code;
 	show(record);
 

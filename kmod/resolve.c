@@ -51,7 +51,7 @@ static u32 telling_code(const struct rbl_report *report)
 		return report->code;
 	rcu_read_lock();
 	/* An optimised kprobe writes a jump, which may differ only after its first byte. */
-	for (at = report->address - 4; at <= report->address; at++)
+	for (at = report->address - (RBL_JUMP_SIZE - 1); at <= report->address; at++)
 		found |= rbl_kernel(get_kprobe)((void *)(unsigned long)at) != NULL;
 	rcu_read_unlock();
 	return found ? RBL_KPROBE_INSIDE : report->code;
@@ -159,8 +159,8 @@ static struct module *hold_module_at(const struct rbl_part *part, unsigned long 
 /*
  * Keeps every module that the part's symbols lie in, besides its own, in
  * memory: their addresses are going to be in its replacement code.  They
- * cannot have gone since the match, for whoever goes has to pass our notifier,
- * which waits.
+ * cannot have gone since the match, for a module that goes has to pass our
+ * notifier, which waits.
  */
 static int pin_others(struct rbl_record *record, struct rbl_part *part)
 {
@@ -235,6 +235,7 @@ int rbl_resolve(struct rbl_record *record, struct rbl_part *part)
 	int err;
 	u64 start;
 
+	lockdep_assert_held(&rbl_lock);
 	rbl_begin(record);
 	rbl_fact(record, "object: %s\n", part->object->name);
 	err = match_and_locate(record, part);
@@ -287,6 +288,7 @@ int rbl_match_again(struct rbl_record *record)
 	u64 start = ktime_get_ns();
 	int err = 0;
 
+	lockdep_assert_held(&rbl_lock);
 	rbl_for_each_part(part, record)
 		if (part->present && !err)
 			err = match_part_again(record, part);
@@ -299,6 +301,7 @@ int rbl_match_again(struct rbl_record *record)
 /* The part becomes absent, and its code as it was when the update was loaded; also for one that is absent already. */
 void rbl_unresolve(struct rbl_record *record, struct rbl_part *part)
 {
+	lockdep_assert_held(&rbl_lock);
 	set_present(record, part, false);
 	rbl_unregister_branches(part);
 	rbl_take_back_fixups(part);

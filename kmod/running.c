@@ -11,9 +11,6 @@
 
 #include "internal.h"
 
-/* The nop that ftrace leaves at a call site that nobody traces (x86_nops[5]). */
-static const u8 untraced[MCOUNT_INSN_SIZE] = { 0x0f, 0x1f, 0x44, 0x00, 0x00 };
-
 /* Addresses, ascending, of the fentry sites that hold a call to a mere tracer. */
 struct rbl_tracing {
 	u32 count;
@@ -37,9 +34,10 @@ static u32 each_traced(struct rbl_tracing *tracing, u32 room)
 
 	for (at = rbl_kernel(ftrace_rec_iter_start)(); at; at = rbl_kernel(ftrace_rec_iter_next)(at)) {
 		const struct dyn_ftrace *record = rbl_kernel(ftrace_rec_iter_record)(at);
-		u8 opcode;
+		u8 code[MCOUNT_INSN_SIZE];
 
-		if (!is_harmless(record) || copy_from_kernel_nofault(&opcode, (void *)record->ip, 1) || opcode != 0xe8)
+		if (!is_harmless(record) || copy_from_kernel_nofault(code, (void *)record->ip, sizeof(code)) ||
+		    !rbl_arch_is_call(code))
 			continue;
 		if (count < room)
 			tracing->sites[count] = record->ip;
@@ -93,13 +91,13 @@ static void overlay_untraced(const struct rbl_tracing *tracing, u64 address, voi
 	while (low < high) {
 		u32 middle = low + (high - low) / 2;
 
-		if (tracing->sites[middle] + sizeof(untraced) <= address)
+		if (tracing->sites[middle] + sizeof(rbl_arch_untraced) <= address)
 			low = middle + 1;
 		else
 			high = middle;
 	}
 	for (; low < tracing->count && tracing->sites[low] < address + length; low++)
-		overlay(address, buffer, length, tracing->sites[low], untraced, sizeof(untraced));
+		overlay(address, buffer, length, tracing->sites[low], rbl_arch_untraced, sizeof(rbl_arch_untraced));
 }
 
 /* Only what really stands there is ours to hide; what others wrote over it has to be seen. */
@@ -135,6 +133,7 @@ int rbl_read_running(const struct rbl_tracing *tracing, u64 address, void *buffe
 	const struct rbl_part *part;
 	int err = copy_from_kernel_nofault(buffer, (void *)(unsigned long)address, length);
 
+	lockdep_assert_held(&rbl_lock);
 	if (err)
 		return err;
 	list_for_each_entry(record, &rbl_records, list) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The functions and data that a part replaces, at their addresses in the running kernel, and who else uses them. */
+/* The functions and data that a part replaces, at their addresses in the running kernel, and what else uses them. */
 #include <linux/mm.h>
 #include <linux/string.h>
 
@@ -111,6 +111,7 @@ int rbl_sites_make(struct rbl_record *record, struct rbl_part *part)
 	int err = 0;
 	u32 i;
 
+	lockdep_assert_held(&rbl_lock);
 	part->sites = kvcalloc(object->n_functions, sizeof(*part->sites), GFP_KERNEL);
 	part->writes = kvcalloc(object->n_functions, sizeof(*part->writes), GFP_KERNEL);
 	part->data = kvcalloc(object->n_data, sizeof(*part->data), GFP_KERNEL);
@@ -139,6 +140,7 @@ void rbl_sites_free(struct rbl_part *part)
 {
 	u32 i;
 
+	lockdep_assert_held(&rbl_lock);
 	for (i = 0; !ZERO_OR_NULL_PTR(part->data) && i < part->object->n_data; i++)
 		kvfree(part->data[i].saved);
 	for (i = 0; i < part->n_writes; i++)
@@ -185,6 +187,7 @@ int rbl_check_conflicts(struct rbl_record *record, const struct rbl_part *part)
 	const struct rbl_part *theirs;
 	int err;
 
+	lockdep_assert_held(&rbl_lock);
 	list_for_each_entry(other, &rbl_records, list) {
 		if (other == record || !rbl_is_live(other) || !strcmp(other->name, record->name))
 			continue;

@@ -53,7 +53,7 @@ static bool see_frame(void *cookie, unsigned long address)
 }
 
 /*
- * Every word that the kernel has on the stack, whatever it means: this needs
+ * Every word that the kernel has on the stack, return address or not: this needs
  * no unwind tables, so it does not depend on their being right.  It may see
  * an address that a call long over has left behind.
  * A pointer to a function is none to its inside, and does not count.

@@ -6,47 +6,33 @@
  * The kernel rewrites a static branch whenever its key is switched, and panics
  * if something else stands there.  So while our jump lies over one, the
  * kernel's own entry for it leads to a stand-in of the helper's, in code that
- * nobody runs; and what belongs under the jump is made anew from the key's
+ * never runs; and what belongs under the jump is made anew from the key's
  * state whenever it is needed.  All of that under the lock that switching keys
  * takes.
  */
 #include <linux/bitmap.h>
 #include <linux/cpu.h>
 #include <linux/jump_label.h>
-#include <linux/linkage.h>
 
 #include "internal.h"
 
-#define STAND_INS 64
-#define STAND_IN_SIZE 5		/* the longer form of a static branch, which reaches everywhere */
-
-asm(".pushsection .text, \"ax\"\n"
-    "	.globl rbl_stand_ins\n"
-    "	.type rbl_stand_ins, @function\n"
-    "rbl_stand_ins:\n"
-    "	.rept " __stringify(STAND_INS) "\n"
-    "	.byte 0x0f, 0x1f, 0x44, 0x00, 0x00\n"
-    "	.endr\n"
-    "	" ASM_RET
-    "	.size rbl_stand_ins, . - rbl_stand_ins\n"
-    ".popsection");
-extern u8 rbl_stand_ins[];
-
-static DECLARE_BITMAP(taken, STAND_INS);	/* under rbl_lock */
+static DECLARE_BITMAP(taken, RBL_STAND_INS);
 
 static u8 *take(void)
 {
-	unsigned long i = find_first_zero_bit(taken, STAND_INS);
+	unsigned long i = find_first_zero_bit(taken, RBL_STAND_INS);
 
-	if (i == STAND_INS)
+	lockdep_assert_held(&rbl_lock);
+	if (i == RBL_STAND_INS)
 		return NULL;
 	set_bit(i, taken);
-	return rbl_stand_ins + i * STAND_IN_SIZE;
+	return rbl_stand_ins + i * RBL_STAND_IN_SIZE;
 }
 
 static void give_back(u8 *stand_in)
 {
-	clear_bit((stand_in - rbl_stand_ins) / STAND_IN_SIZE, taken);
+	lockdep_assert_held(&rbl_lock);
+	clear_bit((stand_in - rbl_stand_ins) / RBL_STAND_IN_SIZE, taken);
 }
 
 /* A live jump at the same place, of the version of the update that this one is going to replace. */
@@ -85,10 +71,10 @@ static int note(struct rbl_record *record, struct rbl_write *write, struct jump_
 static int look_at(struct rbl_record *record, struct rbl_write *write, struct jump_entry *entry)
 {
 	unsigned long where = (unsigned long)write->where, code = jump_entry_code(entry);
-	u8 bytes[STAND_IN_SIZE];
+	u8 bytes[RBL_STAND_IN_SIZE];
 	u32 size;
 
-	if (code + STAND_IN_SIZE <= where || code >= where + RBL_JUMP_SIZE)
+	if (code + RBL_STAND_IN_SIZE <= where || code >= where + RBL_JUMP_SIZE)
 		return 0;
 	if (rbl_read_running(NULL, code, bytes, sizeof(bytes)))
 		return rbl_refuse(record, RBL_READ_FAULT);
@@ -105,6 +91,7 @@ int rbl_find_branch(struct rbl_record *record, const struct rbl_part *part, stru
 	const struct rbl_write *live = live_write(record, write->where);
 	int err = 0;
 
+	lockdep_assert_held(&rbl_lock);
 	if (live)
 		return note(record, write, live->branch, live->branch_at, live->branch_size);
 	if (part->target) {
@@ -144,11 +131,12 @@ static bool is_jump(const struct jump_entry *entry)
 	return static_key_enabled(jump_entry_key(entry)) ^ jump_entry_is_branch(entry);
 }
 
-/* What belongs under the part's jumps now; with the text locked. */
+/* Makes what belongs under the part's jumps now. */
 void rbl_settle_branches(struct rbl_part *part)
 {
 	u32 i;
 
+	lockdep_assert_held(rbl_kernel_data.text_mutex);
 	for (i = 0; i < part->n_writes; i++) {
 		struct rbl_write *write = part->writes + i;
 
@@ -159,24 +147,25 @@ void rbl_settle_branches(struct rbl_part *part)
 	}
 }
 
-/* Has the kernel switch the stand-ins, when the jumps are written, or again what stood under them; with the text locked. */
+/* Has the kernel switch the stand-ins, when the jumps are written, or again what stood under them. */
 void rbl_move_branches(const struct rbl_part *part, bool to_stand_ins)
 {
 	u32 i;
 
+	lockdep_assert_held(rbl_kernel_data.text_mutex);
 	for (i = 0; i < part->n_writes; i++) {
 		const struct rbl_write *write = part->writes + i;
 		struct jump_entry *entry = write->branch;
-		u8 *site = to_stand_ins ? write->stand_in : write->where + write->branch_at, code[STAND_IN_SIZE];
+		u8 *site = to_stand_ins ? write->stand_in : write->where + write->branch_at, code[RBL_STAND_IN_SIZE];
 		s32 field;
 
 		if (!entry)
 			continue;
 		if (to_stand_ins) {
 			rbl_arch_make_branch(code, sizeof(code), (unsigned long)site, jump_entry_target(entry), is_jump(entry));
-			rbl_kernel(text_poke)(site, code, sizeof(code));
+			rbl_arch_poke(site, code, sizeof(code));
 		}
 		field = (long)site - (long)&entry->code;
-		rbl_kernel(text_poke)(&entry->code, &field, sizeof(field));
+		rbl_arch_poke(&entry->code, &field, sizeof(field));
 	}
 }

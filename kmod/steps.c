@@ -115,6 +115,7 @@ int rbl_steps_make(struct rbl_record *record, const struct rbl_record *previous,
 	bool forward = purpose == RBL_TO_REPLACEMENT, fits = true;
 	u32 most = count_jumps(record) + count_data(record);
 
+	lockdep_assert_held(&rbl_lock);
 	if (previous)
 		most += count_jumps(previous) + count_data(previous);
 	memset(steps, 0, sizeof(*steps));
@@ -143,35 +144,23 @@ void rbl_steps_free(struct rbl_steps *steps)
 	memset(steps, 0, sizeof(*steps));
 }
 
-/* Writes kernel memory that is read-only, with text_mutex held; page by page, as text_poke() maps them. */
-void rbl_write_bytes(u8 *where, const u8 *bytes, u32 size)
-{
-	while (size) {
-		u32 part = min_t(u32, size, PAGE_SIZE - offset_in_page(where));
-
-		rbl_kernel(text_poke)(where, bytes, part);
-		where += part;
-		bytes += part;
-		size -= part;
-	}
-}
-
-/* Writes all of a part, or what was there before, to a module whose code nobody runs. */
+/* Writes all of a part, or what was there before, to a module that runs no code yet, or none any more. */
 void rbl_write_part(struct rbl_part *part, bool forward)
 {
 	u32 i;
 
+	lockdep_assert_held(&rbl_lock);
 	rbl_lock_text();
 	rbl_settle_branches(part);
 	for (i = 0; i < part->n_writes; i++) {
 		const struct rbl_write *write = part->writes + i;
 
-		rbl_write_bytes(write->where, forward ? write->jump : write->saved, write->size);
+		rbl_arch_poke(write->where, forward ? write->jump : write->saved, write->size);
 	}
 	for (i = 0; i < part->object->n_data; i++) {
 		const struct rbl_exchange *exchange = part->data + i;
 
-		rbl_write_bytes(exchange->where, forward ? exchange->datum->replacement : exchange->saved,
+		rbl_arch_poke(exchange->where, forward ? exchange->datum->replacement : exchange->saved,
 				exchange->datum->size);
 	}
 	rbl_move_branches(part, forward);

@@ -52,7 +52,7 @@ static void meet(struct stop *stop, u32 *meetings)
 		cpu_relax();
 }
 
-/* That every place holds what the switch is going to replace: someone may have come since the match. */
+/* That every place holds what the switch is going to replace: a kprobe may have come since the match. */
 static u32 check_places(struct stop *stop)
 {
 	const struct rbl_step *step = stop->steps.rows, *end = step + stop->steps.count;
@@ -114,7 +114,7 @@ static void write_data(const struct stop *stop, bool forward)
 	const struct rbl_step *step = stop->steps.rows + stop->steps.n_jumps, *end = stop->steps.rows + stop->steps.count;
 
 	for (; step < end; step++)
-		rbl_write_bytes(step->where, forward ? step->after : step->before, step->size);
+		rbl_arch_poke(step->where, forward ? step->after : step->before, step->size);
 }
 
 /*
@@ -222,7 +222,7 @@ static void stop_all_cpus(struct stop *stop)
 	rbl_unlock_text();
 }
 
-/* ---- what nobody may be in ---- */
+/* ---- code that no task may be in ---- */
 
 static u32 count_functions(const struct rbl_record *record)
 {
@@ -341,7 +341,7 @@ static void begin_try(struct stop *stop, bool last)
 	stop->stacks.last_try = last;
 }
 
-/* ---- telling who was in the way ---- */
+/* ---- naming what was in the way ---- */
 
 static const char *function_at(const struct rbl_record *record, unsigned long address)
 {
@@ -397,7 +397,7 @@ static void show_conflicts(struct rbl_record *record, struct stop *stop)
 		rbl_fact(record, "function: %s\naddress: 0x%lx\n", first->function, first->address);
 }
 
-/* Whom nothing was done about, for whoever looks for the cause of what comes later. */
+/* Tasks that were ignored; logged to help debugging. */
 static void log_leftovers(const struct rbl_record *record, struct stop *stop)
 {
 	struct rbl_conflicts *leftovers = &stop->stacks.leftovers;
@@ -453,8 +453,8 @@ static int refuse_stop(struct rbl_record *record, struct stop *stop)
 
 /*
  * Switches between old and replacement code, taking a live previous version of
- * the update out if one is given; or only checks that nobody is in it.  Waits
- * and tries again while somebody is.  0, or the refusal's errno.
+ * the update out if one is given; or only checks that no task is in it.  Waits
+ * and tries again while one is.  0, or the refusal's errno.
  */
 int rbl_switch(struct rbl_record *record, struct rbl_record *previous, enum rbl_purpose purpose)
 {
@@ -463,6 +463,7 @@ int rbl_switch(struct rbl_record *record, struct rbl_record *previous, enum rbl_
 	u32 most = tries;
 	int err = new_stop(record, previous, purpose, &stop);
 
+	lockdep_assert_held(&rbl_lock);
 	for (record->tries = 1; !err; record->tries++) {
 		begin_try(stop, record->tries >= most);
 		stop_all_cpus(stop);

@@ -10,14 +10,8 @@
 #include "internal.h"
 
 #define RBL_FUNCTION_LINE (KSYM_NAME_LEN + 80)	/* of the file `functions` */
-#define MAX_DEADLINE (30 * 24 * 3600)	/* seconds; far below what fits in jiffies */
 
 static struct kobject *root;
-
-static struct rbl_record *record_of(struct kobject *kobj)
-{
-	return container_of(kobj, struct rbl_record, kobj);
-}
 
 /* ---- files of an update: reading ---- */
 
@@ -26,22 +20,22 @@ static struct rbl_record *record_of(struct kobject *kobj)
 
 SHOW(state)
 {
-	return sysfs_emit(buffer, "%s\n", rbl_state_name(record_of(kobj)));
+	return sysfs_emit(buffer, "%s\n", rbl_state_name(rbl_record_of(kobj)));
 }
 
 SHOW(version)
 {
-	return sysfs_emit(buffer, "%s\n", record_of(kobj)->version);
+	return sysfs_emit(buffer, "%s\n", rbl_record_of(kobj)->version);
 }
 
 SHOW(digest)
 {
-	return sysfs_emit(buffer, "%s\n", record_of(kobj)->digest);
+	return sysfs_emit(buffer, "%s\n", rbl_record_of(kobj)->digest);
 }
 
 SHOW(module)
 {
-	struct rbl_record *record = record_of(kobj);
+	struct rbl_record *record = rbl_record_of(kobj);
 	ssize_t length = 0;
 
 	mutex_lock(&record->shown);
@@ -53,32 +47,32 @@ SHOW(module)
 
 SHOW(kept)
 {
-	return sysfs_emit(buffer, "%u\n", READ_ONCE(record_of(kobj)->kept));
+	return sysfs_emit(buffer, "%u\n", READ_ONCE(rbl_record_of(kobj)->kept));
 }
 
 SHOW(pause_ns)
 {
-	return sysfs_emit(buffer, "%llu\n", record_of(kobj)->pause_ns);
+	return sysfs_emit(buffer, "%llu\n", rbl_record_of(kobj)->pause_ns);
 }
 
 SHOW(match_ns)
 {
-	return sysfs_emit(buffer, "%llu\n", record_of(kobj)->match_ns);
+	return sysfs_emit(buffer, "%llu\n", rbl_record_of(kobj)->match_ns);
 }
 
 SHOW(resolve_ns)
 {
-	return sysfs_emit(buffer, "%llu\n", record_of(kobj)->resolve_ns);
+	return sysfs_emit(buffer, "%llu\n", rbl_record_of(kobj)->resolve_ns);
 }
 
 SHOW(tries)
 {
-	return sysfs_emit(buffer, "%u\n", record_of(kobj)->tries);
+	return sysfs_emit(buffer, "%u\n", rbl_record_of(kobj)->tries);
 }
 
 SHOW(deadline)
 {
-	const struct rbl_record *record = record_of(kobj);
+	const struct rbl_record *record = rbl_record_of(kobj);
 	long left;
 
 	if (!READ_ONCE(record->deadline_set))
@@ -90,7 +84,7 @@ SHOW(deadline)
 
 SHOW(abort)
 {
-	struct rbl_record *record = record_of(kobj);
+	struct rbl_record *record = rbl_record_of(kobj);
 	const struct rbl_abort *abort = &record->abort;
 	ssize_t length = 0;
 
@@ -114,7 +108,7 @@ static void printable_name(char *to, const char *comm)
 
 SHOW(conflicts)
 {
-	struct rbl_record *record = record_of(kobj);
+	struct rbl_record *record = rbl_record_of(kobj);
 	ssize_t length = 0;
 	u32 i;
 
@@ -132,7 +126,7 @@ SHOW(conflicts)
 
 SHOW(operation)
 {
-	struct rbl_operation *operation = &record_of(kobj)->operation;
+	struct rbl_operation *operation = &rbl_record_of(kobj)->operation;
 	ssize_t length = 0;
 
 	spin_lock(&operation->lock);
@@ -262,7 +256,7 @@ static ssize_t read_parts(struct rbl_record *record, struct piece *piece,
 	{													\
 		struct piece piece = { .buffer = buffer, .offset = offset, .count = count };			\
 														\
-		return read_parts(record_of(kobj), &piece, add_##file_name);					\
+		return read_parts(rbl_record_of(kobj), &piece, add_##file_name);					\
 	}													\
 	static struct bin_attribute file_name##_file = {								\
 		.attr = { .name = #file_name, .mode = permissions },						\
@@ -273,115 +267,12 @@ TABLE(functions, 0400);
 TABLE(data, 0400);
 TABLE(objects, 0444);
 
-/* ---- files of an update: control ---- */
-
-static bool is_deadline(const char *argument, unsigned int *seconds)
-{
-	return !kstrtouint(argument, 10, seconds) && *seconds && *seconds <= MAX_DEADLINE;
-}
-
-static int control_apply(struct rbl_record *record, const char *argument)
-{
-	unsigned int deadline = 0;
-
-	if (*argument && !is_deadline(argument, &deadline))
-		return -EINVAL;
-	return rbl_operation_start(record, "apply", rbl_apply, deadline);
-}
-
-static int control_reverse(struct rbl_record *record, const char *argument)
-{
-	return *argument ? -EINVAL : rbl_operation_start(record, "reverse", rbl_reverse, 0);
-}
-
-/* What takes no time is done here and now. */
-static int at_once(struct rbl_record *record, int (*run)(struct rbl_record *record, unsigned int argument),
-		   unsigned int argument)
-{
-	int err = rbl_operation_lock(record);
-
-	if (err)
-		return err;
-	err = run(record, argument);
-	rbl_operation_unlock();
-	return err;
-}
-
-static int control_extend(struct rbl_record *record, const char *argument)
-{
-	unsigned int deadline;
-
-	return is_deadline(argument, &deadline) ? at_once(record, rbl_extend, deadline) : -EINVAL;
-}
-
-static int control_confirm(struct rbl_record *record, const char *argument)
-{
-	return *argument ? -EINVAL : at_once(record, rbl_confirm, 0);
-}
-
-static int control_forget(struct rbl_record *record, const char *argument)
-{
-	return *argument ? -EINVAL : at_once(record, rbl_forget, 0);
-}
-
-struct command {
-	const char *name;
-	int (*run)(struct rbl_record *record, const char *argument);
-	bool removes;	/* the record, and with it the file that is written to */
-};
-
-static const struct command commands[] = {
-	{ "apply", control_apply },
-	{ "extend", control_extend },
-	{ "confirm", control_confirm },
-	{ "reverse", control_reverse },
-	{ "forget", control_forget, .removes = true },
-};
-
-static const struct command *find_command(const char *name)
-{
-	u32 i;
-
-	for (i = 0; i < ARRAY_SIZE(commands); i++)
-		if (!strcmp(name, commands[i].name))
-			return commands + i;
-	return NULL;
-}
-
-static ssize_t control_store(struct kobject *kobj, struct kobj_attribute *attribute, const char *buffer, size_t size)
-{
-	struct rbl_record *record = record_of(kobj);
-	struct kernfs_node *node = NULL;
-	const struct command *command;
-	char line[32], *argument;
-	int err;
-
-	if (size >= sizeof(line))
-		return -EINVAL;
-	memcpy(line, buffer, size);
-	line[size] = '\0';
-	argument = strim(line);
-	command = find_command(strsep(&argument, " "));
-	if (!command)
-		return -EINVAL;
-	/* Removing a file waits for those who write to it; here that would be this very task. */
-	if (command->removes) {
-		node = sysfs_break_active_protection(kobj, &attribute->attr);
-		if (!node)
-			return -ENODEV;
-	}
-	err = command->run(record, argument ? skip_spaces(argument) : "");
-	if (node)
-		sysfs_unbreak_active_protection(node);
-	return err ? : size;
-}
-
 /* Addresses of kernel code are for root alone, as in /proc/kallsyms. */
 #define FILE(name, mode, show, store) \
 	static struct kobj_attribute name##_file = __ATTR(name, mode, show, store)
 
 FILE(state, 0444, state_show, NULL);
-FILE(control, 0200, NULL, control_store);
+FILE(control, 0200, NULL, rbl_control_store);
 FILE(operation, 0444, operation_show, NULL);
 FILE(version, 0444, version_show, NULL);
 FILE(digest, 0444, digest_show, NULL);
@@ -412,7 +303,7 @@ __ATTRIBUTE_GROUPS(record);
 
 static void release_record(struct kobject *kobj)
 {
-	kvfree(record_of(kobj));
+	kvfree(rbl_record_of(kobj));
 }
 
 static const struct kobj_type record_type = {
@@ -431,16 +322,6 @@ void rbl_sysfs_prepare(struct rbl_record *record)
 int rbl_sysfs_add(struct rbl_record *record, const char *suffix)
 {
 	return kobject_add(&record->kobj, root, "%s%s", record->name, suffix);
-}
-
-/* Gives it another suffix, and a number if `number` is not 0, after the fact: it is an inconvenience if that fails. */
-void rbl_sysfs_rename(struct rbl_record *record, const char *suffix, unsigned int number)
-{
-	char name[RBL_NAME_MAX + sizeof(RBL_PREVIOUS) + 12];
-
-	snprintf(name, sizeof(name), number ? "%s%s.%u" : "%s%s", record->name, suffix, number);
-	if (kobject_rename(&record->kobj, name))
-		pr_warn("%s: its directory could not be renamed to %s\n", kobject_name(&record->kobj), name);
 }
 
 /* ---- the root ---- */

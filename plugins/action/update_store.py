@@ -1,19 +1,17 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Controller side of update_store, which has no other."""
+"""All of update_store, which runs on the controller alone."""
 
 from __future__ import annotations
 
 import dataclasses
 
-from ansible.plugins.action import ActionBase
-
-from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.action import FleetAction
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store import contribution
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.store import Store
 
-SPEC = {
+ARGUMENTS = {
     "path": {"type": "path", "required": True},
     "name": {"type": "str", "required": True},
     "version": {"type": "str", "default": "1"},
@@ -47,23 +45,15 @@ SPEC = {
 }
 
 
-class ActionModule(ActionBase):
-    _requires_connection = False
+class ActionModule(FleetAction):
+    SPEC = ARGUMENTS
     _supports_check_mode = True
     _supports_diff = True
 
-    def run(self, tmp=None, task_vars=None):
-        super().run(tmp, task_vars)
-        _validation, options = self.validate_argument_spec(argument_spec=SPEC)
-        try:
-            return self._keep(options)
-        except RebootlessError as error:
-            return {"failed": True, **error.result()}
-
-    def _keep(self, options):
-        store = Store(options["path"])
-        update, files = contribution.describe(options)
-        for build in options["builds"]:
+    def act(self, given, variables):
+        store = Store(given["path"])
+        update, files = contribution.describe(given)
+        for build in given["builds"]:
             row, package = contribution.entry(update, build)
             update = update.with_kernels([row])
             files = {**files, **package}

@@ -102,6 +102,25 @@ accelerator:
   returned: success
   type: str
   sample: tcg
+code:
+  description: Why the task was refused, an identifier that does not change between releases.
+  returned: failure
+  type: str
+  sample: no_package_sources
+sentence:
+  description: What is wrong.
+  returned: failure
+  type: str
+  sample: apt knows no Debian package source on this machine, or has no package lists yet.
+next_step:
+  description: What to do about it.
+  returned: failure
+  type: str
+  sample: Run 'apt-get update', and check /etc/apt/sources.list and /etc/apt/sources.list.d.
+details:
+  description: Facts of the refusal, such as the end of a tool's output.
+  returned: failure
+  type: dict
 """
 
 import os
@@ -111,7 +130,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab import kernel_image, machine, root_image
-from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._common.module_result import finish
 
 
 def make(module: AnsibleModule) -> dict:
@@ -161,11 +180,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    try:
-        result = make(module)
-    except RebootlessError as error:
-        module.fail_json(**error.result())
-    module.exit_json(**result)
+    finish(module, lambda: make(module))
 
 
 if __name__ == "__main__":

@@ -121,20 +121,47 @@ machines:
       returned: success
       type: str
       sample: sysrq triggered crash
+code:
+  description: Why the task was refused, an identifier that does not change between releases.
+  returned: failure
+  type: str
+  sample: machine_panicked
+sentence:
+  description: What is wrong.
+  returned: failure
+  type: str
+  sample: "Machine lab1 panicked: sysrq triggered crash."
+next_step:
+  description: What to do about it.
+  returned: failure
+  type: str
+  sample: Read its serial console; start it again with state restarted.
+details:
+  description: Facts of the refusal, such as C(machine), C(console), and the last lines of it as C(tail).
+  returned: failure
+  type: dict
 """
 
 import time
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.machine import Machine, machines_of
-from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._common.module_result import finish
 
 
 def wait_for(machines: list[Machine], timeout: float) -> None:
     deadline = time.monotonic() + timeout
     for machine in machines:
         machine.wait(deadline - time.monotonic())
+
+
+def look(module: AnsibleModule) -> dict[str, Any]:
+    machines = machines_of(module.params["directory"])
+    if module.params["wait"] and not module.check_mode:
+        wait_for(machines, module.params["timeout"])
+    return {"changed": False, "machines": [machine.status() for machine in machines]}
 
 
 def main() -> None:
@@ -146,14 +173,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    machines = machines_of(module.params["directory"])
-    try:
-        if module.params["wait"] and not module.check_mode:
-            wait_for(machines, module.params["timeout"])
-        found = [machine.status() for machine in machines]
-    except RebootlessError as error:
-        module.fail_json(**error.result())
-    module.exit_json(changed=False, machines=found)
+    finish(module, lambda: look(module))
 
 
 if __name__ == "__main__":

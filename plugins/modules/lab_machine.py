@@ -185,17 +185,25 @@ started_anew:
   sample: 0
 code:
   description:
-    - Why the task failed, such as V(machine_panicked), V(machine_exited), V(machine_lost_timer), V(machine_timeout).
+    - Why the task was refused, an identifier that does not change between releases.
+    - Of the machine itself speak V(machine_panicked), V(machine_exited), V(machine_lost_timer) and V(machine_timeout).
   returned: failure
   type: str
   sample: machine_panicked
+sentence:
+  description: What is wrong.
+  returned: failure
+  type: str
+  sample: "Machine lab1 panicked: sysrq triggered crash."
 next_step:
   description: What to do about it.
   returned: failure
   type: str
   sample: Read its serial console; start it again with state restarted.
 details:
-  description: For a machine that panicked, its C(panic), its C(console)'s path, and the last lines of it as C(tail).
+  description:
+    - Facts of the refusal, such as C(panic) of a machine that panicked, the path of its C(console), and the last lines
+      of it as C(tail).
   returned: failure
   type: dict
   sample: {"machine": lab1, "panic": sysrq triggered crash, "console": /root/lab/lab1/console.log}
@@ -210,7 +218,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.machi
     MachineSpec,
     usable_accelerator,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._common.module_result import finish
 
 KERNEL_FILES = {
     "release": {"type": "str", "required": True},
@@ -264,6 +272,12 @@ def remove(machine: Machine, params: dict[str, Any], check_mode: bool) -> dict[s
 ACTIONS = {"started": start, "restarted": start, "stopped": stop, "absent": remove}
 
 
+def act(module: AnsibleModule) -> dict[str, Any]:
+    machine = Machine(module.params["directory"])
+    result = ACTIONS[module.params["state"]](machine, module.params, module.check_mode)
+    return {**result, "machine": machine.status()}
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -287,13 +301,7 @@ def main() -> None:
         ],
         supports_check_mode=True,
     )
-    machine = Machine(module.params["directory"])
-    try:
-        result = ACTIONS[module.params["state"]](machine, module.params, module.check_mode)
-        result["machine"] = machine.status()
-    except RebootlessError as error:
-        module.fail_json(**error.result())
-    module.exit_json(**result)
+    finish(module, lambda: act(module))
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ options:
     description: The directory of the run. Needed with O(step=finish).
     type: path
   name:
-    description: Name of the update to take back, whatever rolled it out, or to ask for.
+    description: Name of the update to take back, also if another plan rolled it out, or to ask for.
     type: str
   version:
     description: Version of the update to ask for.
@@ -91,6 +91,15 @@ options:
     description: How many hosts of a batch of O(hosts) may fail, as C(hosts) or as C(percent); the larger one counts.
     type: dict
     default: {}
+    suboptions:
+      hosts:
+        description: A number of hosts.
+        type: int
+        default: 0
+      percent:
+        description: A share of the batch, rounded down.
+        type: int
+        default: 0
   remove:
     description: Whether O(name) is also unloaded from O(hosts), and its package and records are removed there.
     type: bool

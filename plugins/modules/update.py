@@ -21,6 +21,8 @@ author:
 extends_documentation_fragment:
   - rebootless.splice.attributes
   - rebootless.splice.attributes.target
+  - rebootless.splice.target
+  - rebootless.splice.target.lock
 attributes:
   check_mode:
     support: full
@@ -82,16 +84,9 @@ options:
     description:
       - How often to try before a task that stays inside one of the functions refuses the operation. The pause after the
         first try is 10 ms, and twice as long after each other one.
-      - Without it, the helper module's own setting holds, 11 unless someone changed it, which takes 10 seconds in all.
+      - Without it, the helper module's own setting holds. It is 11 unless it was changed on the host, which takes 10
+        seconds in all.
     type: int
-  lock_timeout:
-    description: Seconds to wait for another task that changes this host's updates at the same time.
-    type: int
-    default: 60
-  state_directory:
-    description: Where the host keeps the packages of its updates.
-    type: path
-    default: /var/lib/rebootless
 seealso:
   - module: rebootless.splice.update_build
   - module: rebootless.splice.update_info
@@ -297,9 +292,16 @@ details:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._common.module_result import finish
 from ansible_collections.rebootless.splice.plugins.module_utils._target import update
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import store
+
+
+def run(module: AnsibleModule, operation: update.Update) -> dict:
+    result = operation.run()
+    if module._diff:
+        result["diff"] = {moment: update.describe(result, moment) for moment in ("before", "after")}
+    return result
 
 
 def main() -> None:
@@ -322,13 +324,7 @@ def main() -> None:
     options = dict(module.params)
     options["sha256"] = options.pop("digest")
     operation = update.Update(update.Request(**options), module.check_mode)
-    try:
-        result = operation.run()
-    except RebootlessError as error:
-        module.fail_json(**{**operation.result, **error.result()})
-    if module._diff:
-        result["diff"] = {moment: update.describe(result, moment) for moment in ("before", "after")}
-    module.exit_json(**result)
+    finish(module, lambda: run(module, operation), operation.result)
 
 
 if __name__ == "__main__":

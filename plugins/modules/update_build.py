@@ -23,6 +23,7 @@ extends_documentation_fragment:
   - rebootless.splice.attributes
   - rebootless.splice.attributes.build_host
   - rebootless.splice.build
+  - rebootless.splice.build.jobs
   - rebootless.splice.build.inputs
 attributes:
   check_mode:
@@ -93,9 +94,6 @@ options:
         - Succeed without a package.
       fail:
         - Fail with the code V(not_applicable).
-  jobs:
-    description: How many compilers run at the same time. Without it, one for each processor.
-    type: int
 seealso:
   - module: rebootless.splice.kernel_tree
   - module: rebootless.splice.update
@@ -394,6 +392,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.outcome i
 from ansible_collections.rebootless.splice.plugins.module_utils._build.update import Builder, Update
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._common.module_result import finish
 
 
 def build(module: AnsibleModule) -> dict:
@@ -472,11 +471,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    try:
-        result = build(module)
-    except RebootlessError as error:
-        module.fail_json(**error.result())
-    module.exit_json(**result)
+    finish(module, lambda: build(module))
 
 
 if __name__ == "__main__":

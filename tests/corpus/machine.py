@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 import pathlib
 import queue
@@ -14,21 +13,19 @@ import subprocess
 import threading
 import time
 import typing as t
-import zipfile
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._target.boot.archive import make_archive
 from ansible_collections.rebootless.splice.tests.support.host import Host
 from ansible_collections.rebootless.splice.tests.support.runner import Runner
 
 COLLECTION = pathlib.Path(__file__).resolve().parents[2]
-NAMESPACE = "ansible_collections/rebootless/splice"
-PARTS = ("plugins/module_utils/_common", "plugins/module_utils/_target", "tests/corpus/guest")
+GUEST = "ansible_collections.rebootless.splice.tests.corpus.guest"
 ARCHIVE = "/run/coverage.zip"
 READY_TIMEOUT = 300  # seconds until the agent has started,
 STEP_TIMEOUT = 300  # and that one step may take
 MEMORY = 1024  # MiB
 KERNEL_ARGUMENTS = ["oops=panic"]  # so that it is clear which update was the cause
-# Python compiles what it imports from a zip file each time, and an emulated machine takes seconds for that.
 MAIN = """\
 import sys
 
@@ -56,21 +53,8 @@ class MachineLost(Exception):
 
 
 def archive() -> bytes:
-    """The agent and the product's target side, as a zip file that Python runs."""
-    buffer = io.BytesIO()
-    files = [path for part in PARTS for path in sorted((COLLECTION / part).rglob("*.py"))]
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as out:
-        packages = set()
-        for path in files:
-            inside = pathlib.PurePosixPath(NAMESPACE) / path.relative_to(COLLECTION).as_posix()
-            packages |= {str(parent) for parent in inside.parents if str(parent) != "."}
-            out.write(path, str(inside))
-        written = {str(name) for name in out.namelist()}
-        for package in sorted(packages):  # zip files know no packages without __init__.py
-            if f"{package}/__init__.py" not in written:
-                out.writestr(f"{package}/__init__.py", "")
-        out.writestr("__main__.py", MAIN.format(package=f"{NAMESPACE}/tests/corpus/guest".replace("/", ".")))
-    return buffer.getvalue()
+    """The agent and what it needs of the product's target side, as a zip file that Python runs."""
+    return make_archive(MAIN.format(package=GUEST), f"{GUEST}.load", f"{GUEST}.__main__")
 
 
 class Bench:
@@ -83,7 +67,7 @@ class Bench:
         self._answers: queue.Queue[bytes] = queue.Queue()
         self._host: Host | None = None
         self.boots = 0
-        self.stopped = False  # set from another thread, ends whatever goes on here
+        self.stopped = False  # set from another thread, ends all that goes on here
         self.tried: list[str] = []  # since the last boot
 
     @property
@@ -137,7 +121,7 @@ class Bench:
         """Removes the machine with its lab."""
         self.down()
         if self._host is not None:
-            self._host.machine.stop()  # whatever becomes of the rest, it does not run on
+            self._host.machine.stop()  # it does not run on, even if the rest fails
             Runner().playbook("rebootless.splice.lab_down", variables=self._variables, ok=False)
 
     def obey(self, order: dict[str, t.Any], say: t.Callable[[str], None]) -> dict[str, t.Any]:

@@ -14,8 +14,8 @@ text with what it was.  Results are kept in DIRECTORY entry by entry, so that a 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
-import fcntl
 import functools
 import json
 import os
@@ -31,7 +31,7 @@ import traceback
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache, sha256_of
-from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, locks
 from ansible_collections.rebootless.splice.tests.corpus import building, report, verdicts
 from ansible_collections.rebootless.splice.tests.corpus.entries import MANIFESTS, Entry, Manifest, read_manifest
 from ansible_collections.rebootless.splice.tests.corpus.machine import COLLECTION, Bench, MachineLost, order
@@ -78,6 +78,7 @@ class Coverage:
         self._stop = threading.Event()
         self._crashed: list[str] = []
         self._lock = threading.Lock()
+        self._held = contextlib.ExitStack()  # what this run has locked until it ends
         self._tree = ""
 
     # ---- preparation
@@ -86,8 +87,8 @@ class Coverage:
         """The kernel tree, the patches, and what of earlier results still holds."""
         self.work.mkdir(parents=True, exist_ok=True)
         try:
-            fcntl.flock(os.open(self.work.parent, os.O_RDONLY | os.O_CLOEXEC), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            self._held.enter_context(locks.locked(self.work.parent / "lock", timeout=0))
+        except locks.LockHeld:
             raise SystemExit(f"Another run keeps its builds in {self.work.parent}; wait for its end.") from None
         say(f"{self.manifest.kernel}: kernel tree and sources")
         made = Runner().module("localhost", "kernel_tree", release=self.manifest.kernel, cache=str(self._cache.root))
@@ -127,7 +128,7 @@ class Coverage:
     # ---- the run
 
     def run(self) -> None:
-        """Builds and tries whatever is waiting; returns when all is done, raises ``Stopped`` if it was ended."""
+        """Builds and tries all entries that wait; returns when all is done, raises ``Stopped`` if it was ended."""
         threads = [threading.Thread(target=self._guard, args=(self._build_all,)) for _number in range(self._jobs)]
         trying = [threading.Thread(target=self._guard, args=(self._try_all, bench)) for bench in self._benches]
         try:
@@ -203,7 +204,7 @@ class Coverage:
             "result": str(result),
         }
         disk.replace(directory / "job.json", json.dumps(job).encode())
-        command = [sys.executable, building.__file__, str(directory / "job.json")]
+        command = [sys.executable, "-m", building.__name__, str(directory / "job.json")]
         with (directory / "build.log").open("wb") as log:
             # A session of its own, so that all that it starts can be ended with it.
             process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
@@ -270,7 +271,7 @@ class Coverage:
             details = {"console": lost.console.splitlines()[-60:], "before": bench.tried[:-1]}
             trial = {"facts": {}, "problem": {"code": "machine_lost", "sentence": str(lost), "details": details}}
         if witness or (trial.get("problem") and not trial["facts"].get("untouched")):
-            bench.down()  # nobody knows what is left there
+            bench.down()  # what is left there is unknown
         if trial["facts"].get("late"):
             self._came.add(modules)
         trial["seconds"] = round(time.monotonic() - start, 1)

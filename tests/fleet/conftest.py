@@ -12,7 +12,6 @@ machines for the next run; REBOOTLESS_LAB names another lab.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import itertools
 import os
 import pathlib
@@ -21,6 +20,7 @@ import typing as t
 
 import pytest
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import locks
 from ansible_collections.rebootless.splice.tests.fleet.scene import service
 from ansible_collections.rebootless.splice.tests.fleet.scene.pair import Pair
 from ansible_collections.rebootless.splice.tests.support.builds import Builds
@@ -50,10 +50,10 @@ def locked(name: str, wait: bool = True) -> t.Iterator[bool]:
     """A lock between the workers of a run; false if another one has it."""
     path = CACHE / "locks" / f"fleet-{NAME}-{name}"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
+            held.enter_context(locks.locked(path, None if wait else 0))
+        except locks.LockHeld:
             yield False
         else:
             yield True
@@ -77,7 +77,7 @@ def own_pair(lab: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> t.I
         (names,) = itertools.islice((names for names in PAIRS if stack.enter_context(locked(names[0], wait=False))), 1)
         directory = LAB / f"controller-{names[0]}"
         shutil.rmtree(directory, ignore_errors=True)
-        yield Pair(lab, names, Builds(Runner(), CACHE), directory)
+        yield Pair(lab, names, Builds(Runner(), CACHE, tmp_path_factory.mktemp("builds")), directory)
 
 
 @pytest.fixture

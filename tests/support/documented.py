@@ -14,7 +14,7 @@ from ansible_collections.rebootless.splice.tests.support.places import COLLECTIO
 MODULES = COLLECTION / "plugins" / "modules"
 # Keys that Ansible itself adds.
 COMMON = {"changed", "failed", "msg", "diff", "invocation", "warnings", "deprecations", "exception", "ansible_facts"}
-TYPES = {"str": str, "int": int, "float": (float, int), "bool": bool, "list": list, "dict": dict}
+TYPES: dict[str, t.Any] = {"str": str, "int": int, "float": (float, int), "bool": bool, "list": list, "dict": dict}
 
 
 def constant(module: str, name: str) -> t.Any:
@@ -32,7 +32,7 @@ def undocumented(module: str, result: dict[str, t.Any]) -> list[str]:
     return list(_differences("", {key: result[key] for key in result if key in own}, documented))
 
 
-def _differences(path: str, values: dict[str, t.Any], documented: dict[str, t.Any]) -> t.Iterator[str]:
+def _differences(path: str, values: t.Any, documented: dict[str, t.Any]) -> t.Iterator[str]:
     for key, value in values.items():
         name = f"{path}.{key}".lstrip(".")
         if key not in documented:

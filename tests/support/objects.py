@@ -9,20 +9,14 @@ import pathlib
 import subprocess
 import tempfile
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.record import X86_64
 from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.decide import Decision, decide
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import UnitChange, compare
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching import kernels
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
+from ansible_collections.rebootless.splice.tests.support.compiler import KERNEL_FLAGS
 from ansible_collections.rebootless.splice.tests.support.places import FIXTURES
 
-KERNEL = kernels.kernel_of("6.1.176-1")
-FLAGS = [
-    *("-std=gnu11", "-O2", "-g", "-Wall", "-Wno-unused", "-mcmodel=kernel", "-fno-PIE", "-mno-red-zone", "-mno-80387"),
-    *("-fno-common", "-fno-strict-aliasing", "-fno-asynchronous-unwind-tables", "-fcf-protection=none"),
-    *("-fno-stack-protector", "-fno-jump-tables", "-fno-delete-null-pointer-checks", "-fconserve-stack", "-pg"),
-    *("-mfentry", "-mrecord-mcount", "-mindirect-branch=thunk-extern", "-mindirect-branch-register"),
-    "-mfunction-return=thunk-extern",
-]
+KERNEL = X86_64.kernel_of("6.1.176-1")
 SECTIONED = ["-ffunction-sections", "-fdata-sections"]
 OBJECTS = {"exact": [], "pre": SECTIONED, "post": [*SECTIONED, "-DPOST"]}
 
@@ -30,7 +24,7 @@ OBJECTS = {"exact": [], "pre": SECTIONED, "post": [*SECTIONED, "-DPOST"]}
 def compile_fixture(construct: str, output: pathlib.Path, *flags: str) -> pathlib.Path:
     """``output``, compiled from ``diff_<construct>.c``."""
     source = FIXTURES / f"diff_{construct}.c"
-    subprocess.run(["gcc", *FLAGS, *flags, "-c", str(source), "-o", str(output)], check=True)
+    subprocess.run(["gcc", *KERNEL_FLAGS, *flags, "-c", str(source), "-o", str(output)], check=True)
     return output
 
 
@@ -38,7 +32,7 @@ def compile_text(text: str, directory: pathlib.Path, *flags: str) -> ObjectFile:
     """The object of C source, compiled in ``directory`` like the fixtures; it can include ``diff_kernel.h``."""
     source, output = directory / "text.c", directory / "text.o"
     source.write_text(text, encoding="utf-8")
-    subprocess.run(["gcc", *FLAGS, f"-I{FIXTURES}", *flags, "-c", str(source), "-o", str(output)], check=True)
+    subprocess.run(["gcc", *KERNEL_FLAGS, f"-I{FIXTURES}", *flags, "-c", str(source), "-o", str(output)], check=True)
     return ObjectFile(output)
 
 

@@ -6,18 +6,39 @@
  * can still run any code, a function that is being written included.  So
  * each jump is written as the kernel's own text_poke_bp() does it: first a
  * breakpoint over its first byte, then the bytes behind it, then the first
- * byte; all CPUs synchronise after each phase.  Who meets a breakpoint
- * meanwhile is sent to where the jump leads.  text_poke_bp() itself cannot be
+ * byte; all CPUs synchronise after each phase.  Code that meets a
+ * breakpoint meanwhile is sent to where the jump leads.  text_poke_bp() itself cannot be
  * used: it interrupts the other CPUs, and they would not answer.
  */
 #include <linux/kdebug.h>
+#include <linux/linkage.h>
+#include <linux/mm.h>
 #include <linux/notifier.h>
+#include <linux/objtool.h>
 #include <linux/ptrace.h>
 #include <linux/uaccess.h>
 #include <asm/sync_core.h>
 #include <asm/text-patching.h>
 
 #include "../../internal.h"
+
+/* x86_nops[] */
+#define NOP5 0x0f, 0x1f, 0x44, 0x00, 0x00
+
+static const u8 nop2[] = { 0x66, 0x90 }, nop5[] = { NOP5 };
+const u8 rbl_arch_untraced[MCOUNT_INSN_SIZE] = { NOP5 };
+
+asm(".pushsection .text, \"ax\"\n"
+    "	.globl rbl_stand_ins\n"
+    "	.type rbl_stand_ins, @function\n"
+    "rbl_stand_ins:\n"
+    ANNOTATE_NOENDBR	/* written to, and never jumped to */
+    "	.rept " __stringify(RBL_STAND_INS) "\n"
+    "	.byte " __stringify(NOP5) "\n"
+    "	.endr\n"
+    "	" ASM_RET
+    "	.size rbl_stand_ins, . - rbl_stand_ins\n"
+    ".popsection");
 
 /* The jumps that are being written. */
 static const struct rbl_step *in_progress;
@@ -57,7 +78,20 @@ void rbl_arch_exit(void)
 	unregister_die_notifier(&breakpoint_notifier);
 }
 
-/* Fills in write->jump from where and target; -ERANGE if they are more than 2 GiB apart. */
+/* Page by page, as text_poke() maps them. */
+void rbl_arch_poke(void *where, const void *bytes, u32 size)
+{
+	while (size) {
+		u32 part = min_t(u32, size, PAGE_SIZE - offset_in_page(where));
+
+		rbl_kernel(text_poke)(where, bytes, part);
+		where += part;
+		bytes += part;
+		size -= part;
+	}
+}
+
+/* -ERANGE: they are more than 2 GiB apart. */
 int rbl_arch_make_jump(struct rbl_write *write)
 {
 	long distance = (long)write->target - ((long)write->where + RBL_JUMP_SIZE);
@@ -71,11 +105,6 @@ int rbl_arch_make_jump(struct rbl_write *write)
 	return 0;
 }
 
-/*
- * One of the RBL_WRITE_PHASES phases, for all jumps; `forward` writes what
- * comes after, else what was before.  On one CPU, all others waiting,
- * text_mutex held.
- */
 void rbl_arch_write_step(const struct rbl_step *steps, u32 count, bool forward, int phase)
 {
 	static const u8 breakpoint = INT3_INSN_OPCODE;
@@ -99,19 +128,17 @@ void rbl_arch_write_step(const struct rbl_step *steps, u32 count, bool forward, 
 	}
 }
 
-/* After the last phase, when all CPUs have synchronised. */
 void rbl_arch_write_end(void)
 {
 	WRITE_ONCE(in_progress, NULL);
 }
 
-/* Makes this CPU forget what it has fetched of the old text. */
 void rbl_arch_sync(void)
 {
 	sync_core();
 }
 
-/* Whether a four-byte field belongs to a call or a jump, conditional or not, rather than to an address that is taken. */
+/* The field of call rel32, jmp rel32 or jcc rel32. */
 bool rbl_arch_is_branch(const void *field)
 {
 	const u8 *end = field;
@@ -120,7 +147,7 @@ bool rbl_arch_is_branch(const void *field)
 	       (end[-2] == 0x0f && (end[-1] & 0xf0) == 0x80);
 }
 
-/* Whether the instruction before an address can be a call: call rel32, or call through a register or memory (FF /2). */
+/* call rel32, or call through a register or memory (FF /2) */
 bool rbl_arch_follows_call(unsigned long address)
 {
 	u8 code[7];	/* the longest: opcode, ModRM, SIB and a displacement of 32 bits */
@@ -137,7 +164,7 @@ bool rbl_arch_follows_call(unsigned long address)
 	return false;
 }
 
-/* Whether an indirect call of a function would be stopped by the processor: its endbr64 has been overwritten. */
+/* Sealed: its endbr64 has been overwritten. */
 bool rbl_arch_is_sealed(const void *function)
 {
 	static const u8 poison[] = { 0x66, 0x0f, 0x1f, 0x00 };	/* gen_endbr_poison() */
@@ -148,9 +175,7 @@ bool rbl_arch_is_sealed(const void *function)
 	return !copy_from_kernel_nofault(mark, function, sizeof(mark)) && !memcmp(mark, poison, sizeof(mark));
 }
 
-static const u8 nop2[] = { 0x66, 0x90 }, nop5[] = { 0x0f, 0x1f, 0x44, 0x00, 0x00 };	/* x86_nops[] */
 
-/* The length of a static branch that is in either state; 0 if the code is none. */
 u32 rbl_arch_branch_size(const u8 *code)
 {
 	if (code[0] == JMP32_INSN_OPCODE || !memcmp(code, nop5, sizeof(nop5)))
@@ -158,7 +183,6 @@ u32 rbl_arch_branch_size(const u8 *code)
 	return code[0] == JMP8_INSN_OPCODE || !memcmp(code, nop2, sizeof(nop2)) ? sizeof(nop2) : 0;
 }
 
-/* The code of a static branch at `where` in one of its states. */
 void rbl_arch_make_branch(u8 *code, u32 size, unsigned long where, unsigned long target, bool jump)
 {
 	s32 distance = target - (where + size);

@@ -38,7 +38,6 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.ex
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.shipped import DistributionTarget
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import KernelTree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import Unit
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching import kernels
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
 from ansible_collections.rebootless.splice.plugins.module_utils._build.outcome import Build, changed_facts
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.maker import make_replacement
@@ -97,15 +96,14 @@ class BuildRun:
             through, asked = self._changed_through(source)
             changes = self._compile_and_compare([*touched.own, *through], source)
             with phase("look for findings"):
-                kernel = kernels.kernel_of(self._tree.version or self._tree.release)
+                kernel = self._tree.kernel
                 decisions, idle = judge_changes(changes, kernel, touched.reason_file)
             skipped = (*touched.not_applicable, *_same_objects(touched, {change.unit for change in changes}), *idle)
             if not decisions:
                 return Build(digest, None, {**changed_facts([], skipped), "asked": asked}, built=False)
             with phase("make replacement"):
                 exports = read_symvers(Path(self._tree.headers, "Module.symvers"))
-                version = self._tree.version or self._tree.release
-                replacement = make_replacement(decisions, version, exports, target.result().needs)
+                replacement = make_replacement(decisions, kernel, exports, target.result().needs)
             files = self._make_module(replacement, helper)
             programs = {part.name: part.program for part in replacement.parts}
             with phase("offline match"):

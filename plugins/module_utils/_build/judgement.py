@@ -7,12 +7,12 @@ from __future__ import annotations
 from typing import Callable, Sequence
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.paths import NotApplicable
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.architecture import Kernel
 from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.decide import Decision, decide
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import UnitChange
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings import unit as findings
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.finding import Finding
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.moved_calls import moved_work
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching import kernels
 from ansible_collections.rebootless.splice.plugins.module_utils._build.outcome import changed_facts
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
@@ -22,7 +22,7 @@ _SHOWN = 3  # findings in the sentence; the details have all
 
 
 def judge_changes(
-    changes: Sequence[UnitChange], kernel: kernels.Kernel, reason_file: Callable[[str], str]
+    changes: Sequence[UnitChange], kernel: Kernel, reason_file: Callable[[str], str]
 ) -> tuple[list[Decision], tuple[NotApplicable, ...]]:
     """What is decided about ``changes``, without those that have no effect in a running kernel, and these.
 

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A host's updates as metrics, for the textfile collector of Prometheus' node exporter.  Private to rebootless.splice.
+"""A host's updates as metrics, for the textfile collector of Prometheus' node exporter.
 
 Source: https://prometheus.io/docs/instrumenting/exposition_formats/ (text format).  Names and labels: docs/persist.md.
 """
@@ -11,10 +11,10 @@ import os
 import time
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._target import inventory
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import sysfs
-from ansible_collections.rebootless.splice.plugins.module_utils._target.state import durable
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
 
 FILE = "rebootless.prom"  # the collector reads *.prom
@@ -99,7 +99,7 @@ def write(store: Store, directory: str) -> None:
     try:
         # A directory that is not there is not the collector's, which would never read the file.
         os.stat(directory)
-        durable.replace(path, content.encode(), 0o644)
+        disk.replace_durably(path, content.encode(), 0o644)
     except OSError as error:
         raise RebootlessError(
             "metrics_failed",

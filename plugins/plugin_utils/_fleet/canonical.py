@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one way in which files of the fleet are written.  Private to rebootless.splice.
+"""The one way in which files of the fleet are written.
 
 Plans and manifests are named and signed by the SHA-256 of their bytes, so each content has one form: JSON with sorted
 keys, one blank of indentation for each level, ASCII, and a newline at the end.
@@ -35,7 +35,6 @@ def write(path: str | os.PathLike[str], content: bytes, mode: int = 0o644) -> No
     final = os.fspath(path)
     try:
         disk.replace(final, content, mode, sync=True)
-        _sync_directory(os.path.dirname(final) or ".")
     except OSError as error:
         raise RebootlessError(
             "not_writable",
@@ -43,14 +42,6 @@ def write(path: str | os.PathLike[str], content: bytes, mode: int = 0o644) -> No
             "Make room there, or name a place that this user can write to.",
             path=final,
         ) from error
-
-
-def _sync_directory(directory: str) -> None:
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def read(path: str | os.PathLike[str], what: str) -> tuple[dict[str, t.Any], str]:

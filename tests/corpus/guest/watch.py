@@ -11,10 +11,10 @@ import os
 import pathlib
 import re
 
-DEVICE = "/dev/kmsg"
-RECORD_SIZE = 8192
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import log
+
 WARNING = 4  # KERN_WARNING; lower is worse
-# The kernel's ways to say that something is wrong with itself, whatever the level.
+# The kernel's ways to say that something is wrong with itself, at every level.
 TROUBLE = re.compile(
     r"WARNING:|BUG:|Oops|general protection|[Uu]nable to handle|Call Trace:|\bRIP:|refcount_t|UBSAN|KFENCE|KASAN"
     r"|INFO: task|soft lockup|hard LOCKUP|self-detected stall|detected stalls|corruption|[Bb]ad page|BAD LUCK"
@@ -35,7 +35,7 @@ class Watch:
     """The log from the moment this object is made, and the taint flags at that moment."""
 
     def __init__(self) -> None:
-        self._descriptor = os.open(DEVICE, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._descriptor = log.open_log()
         os.lseek(self._descriptor, 0, os.SEEK_END)
         self._taint = taint()
         self.lines: list[tuple[int, str]] = []  # (level, text)
@@ -68,15 +68,7 @@ class Watch:
         ]
 
     def _read(self) -> None:
-        while True:
-            try:
-                record = os.read(self._descriptor, RECORD_SIZE).decode("utf-8", "replace")
-            except BrokenPipeError:  # overwritten; reading goes on behind it
-                continue
-            except BlockingIOError:
-                return
-            prefix, _semicolon, text = record.partition(";")
-            self.lines.append((int(prefix.split(",")[0]) & 7, text.partition("\n")[0]))
+        self.lines += ((record.level, record.text) for record in log.records(self._descriptor))
 
 
 def taint() -> int:

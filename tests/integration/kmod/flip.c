@@ -5,7 +5,7 @@
  *	insmod flip.ko symbol=unix_stream_connect offset=100 mask=0x01
  *
  * `address` can be given instead of `symbol`; each bit of `mask` is flipped.
- * Nobody should run the function meanwhile.
+ * The function should not run meanwhile.
  */
 #define pr_fmt(fmt) "flip: " fmt
 

@@ -16,6 +16,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common import m
 from ansible_collections.rebootless.splice.plugins.module_utils._common import matcher as binding
 from ansible_collections.rebootless.splice.tests.support.places import KMOD
 
+MATCHER = ("matcher/match.c", "matcher/check.c", "arch/x86/forms.c")
 ABS64, PC32, ABS32, ABS32S, PC8, PC64, INDIRECT_PC32, COPY64, COPY8 = range(1, 10)
 WIDTH = {ABS64: 8, PC32: 4, ABS32: 4, ABS32S: 4, PC8: 1, PC64: 8, INDIRECT_PC32: 4, COPY64: 8, COPY8: 1}
 RELATIVE = (PC32, PC8, PC64)
@@ -136,8 +137,8 @@ class Sanitized:
 
     def __init__(self, directory):
         self._binary = Path(directory) / "driver"
-        sources = [Path(__file__).with_name("driver.c"), KMOD / "match.c", KMOD / "match_check.c"]
-        subprocess.run(["gcc", *self.FLAGS, f"-I{KMOD}", *sources, "-o", self._binary], check=True)
+        sources = [Path(__file__).with_name("driver.c"), *(KMOD / name for name in MATCHER)]
+        subprocess.run(["gcc", *self.FLAGS, f"-I{KMOD / 'matcher'}", *sources, "-o", self._binary], check=True)
         self._log = Path(directory) / "driver.log"
         self._start()
 
@@ -145,11 +146,13 @@ class Sanitized:
         self._process = subprocess.Popen(
             [self._binary], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log.open("w")
         )
+        assert self._process.stdin and self._process.stdout
+        self._input, self._output = self._process.stdin, self._process.stdout
 
     def close(self):
-        self._process.stdin.close()
+        self._input.close()
         assert self._process.wait() == 0, self._log.read_text()
-        self._process.stdout.close()
+        self._output.close()
 
     def match(self, program, memory):
         """A ``MatchResult``, as ``Matcher.match`` gives; asserts that no sanitizer complained."""
@@ -161,12 +164,12 @@ class Sanitized:
         for symbol, found in names:
             case.append(struct.pack(f"<II{len(found)}Q", symbol, len(found), *found))
         try:
-            self._process.stdin.write(b"".join(case))
-            self._process.stdin.flush()
+            self._input.write(b"".join(case))
+            self._input.flush()
             code, sections, symbols = struct.unpack("<III", self._take(12))
             report = binding._Report.from_buffer_copy(self._take(ctypes.sizeof(binding._Report)))
-            bases = struct.unpack(f"<{sections}Q", self._take(8 * sections))
-            values = struct.unpack(f"<{symbols}Q", self._take(8 * symbols))
+            bases = list(struct.unpack(f"<{sections}Q", self._take(8 * sections)))
+            values = list(struct.unpack(f"<{symbols}Q", self._take(8 * symbols)))
             known = self._take(symbols)
         except (BrokenPipeError, EOFError):
             self._process.wait()
@@ -176,7 +179,7 @@ class Sanitized:
         return binding.make_result((CODES[code], "", ""), report, bases, values, known)
 
     def _take(self, size):
-        data = self._process.stdout.read(size)
+        data = self._output.read(size)
         if len(data) != size:
             raise EOFError
         return data

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
 from ansible_collections.rebootless.splice.plugins.module_utils._common import match_program as layout
+from ansible_collections.rebootless.splice.tests.support.compiler import KERNEL_FLAGS
 from ansible_collections.rebootless.splice.tests.support.matching.harness import (
     PC8,
     THROUGH_MEMORY,
@@ -19,11 +20,6 @@ from ansible_collections.rebootless.splice.tests.support.matching.harness import
     field_through,
 )
 from ansible_collections.rebootless.splice.tests.support.places import FIXTURES
-
-KERNEL_FLAGS = (
-    *("-O2", "-mcmodel=kernel", "-fno-pic", "-mno-red-zone", "-fno-asynchronous-unwind-tables", "-fcf-protection=none"),
-    *("-pg", "-mfentry", "-mrecord-mcount"),
-)
 
 
 def compiled(directory, name, *flags):
@@ -95,7 +91,7 @@ class Stage:
         """The target's memory; contents are the object's own, or with a seed any."""
         generator = random.Random(seed)
         choose = (lambda place, count: 0) if seed is None else (lambda place, count: generator.randrange(count))
-        regions = {
+        regions: dict[int, bytes | bytearray] = {
             self.bases[index]: bytearray(self.section_bytes(index, choose))
             for index, section in enumerate(self.program.sections)
             if section.compared

@@ -110,7 +110,8 @@ class World:
 
     def _text_section(self, section: int, base: int, size: int) -> None:
         pre = bytearray(self.rng.randbytes(size))
-        run, places, offset = bytearray(pre), [], 2
+        run, offset = bytearray(pre), 2
+        places: list[tuple] = []
         self.plain.append(base + 1)
         for address in self._decoy_addresses.get(section, ()):
             self.regions[address] = bytes([pre[0] ^ 0xFF]) + self.regions[address][1:]

@@ -10,17 +10,17 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 import re
-import subprocess
 from pathlib import Path
 from typing import AbstractSet as Set
 from typing import Sequence
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import clean_environment
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.table import ARCHITECTURES
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.search import matching_lines
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 # Programs of the build that include headers of the kernel and write sources.
 _PROGRAMS = ("scripts/selinux/genheaders/genheaders.c", "scripts/asn1_compiler.c")
-_MAKEFILES = ("--include=Makefile*", "--include=Kbuild*")
+_MAKEFILES = ("Makefile*", "Kbuild*")
 _NOT_READ = re.compile(r"#|(generic|mandatory|generated|header-test|no-export-headers)-?\S*\s*[+:]?=")
 _NAME = re.compile(r"(?:\$\(\w+\)/)?(?P<path>[\w./*-]+\.[hcS])\b")
 
@@ -70,12 +70,8 @@ def _grep(source: Path, pattern: str) -> list[tuple[str, str]]:
     directories = sorted(
         path.name for path in source.iterdir() if path.is_dir() and path.name not in ("arch", "Documentation", "tools")
     )
-    command = ["grep", "-rHE", *_MAKEFILES, pattern, "Kbuild", *directories, "arch/x86"]
-    done = subprocess.run(
-        command, cwd=source, capture_output=True, text=True, errors="replace", env=clean_environment(), check=False
-    )
-    rows = (line.partition(":") for line in done.stdout.splitlines())
-    return [(makefile, text) for makefile, _colon, text in rows]
+    sources = [f"arch/{arch.source}" for arch in ARCHITECTURES.values()]
+    return matching_lines(source, pattern, _MAKEFILES, ["Kbuild", *directories, *sources])
 
 
 def refusal(path: str, why: str) -> RebootlessError:

@@ -5,21 +5,22 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 from typing import AbstractSet as Set
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.generated import refusal
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.table import ARCHITECTURES
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.overlay import PatchedSource
-from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.saved_command import read_assembly
-from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import clean_environment
+from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.saved_command import (
+    read_assembly,
+    run_saved,
+)
 
 # C sources that are compiled to assembler, whose lines "->NAME VALUE" become a header (Kbuild, *filechk offsets*).
 OFFSETS = (
     "kernel/bounds.c",
     "kernel/sched/rq-offsets.c",
-    "arch/x86/kernel/asm-offsets.c",
-    "arch/x86/kvm/kvm-asm-offsets.c",
+    *(path for arch in ARCHITECTURES.values() for path in arch.paths.offsets),
 )
 _OFFSET = re.compile(rb'->\S+[^"\n]*')
 
@@ -31,15 +32,7 @@ def check(build: Path, patched: PatchedSource, reached: Set[str]) -> None:
         if path not in reached or not assembly.is_file():
             continue
         command = read_assembly(build, f"{path.removesuffix('.c')}.s")
-        done = subprocess.run(
-            ["sh", "-e", "-c", command.assemble(patched.numbered.place)],
-            cwd=build,
-            env=clean_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            check=False,
-        )
+        done = run_saved(command.assemble(patched.numbered.place), build)
         before, after = (set(_OFFSET.findall(text)) for text in (assembly.read_bytes(), done.stdout))
         if done.returncode == 0 and before != after:
             names = sorted({row[2:].split()[0].decode() for row in before ^ after})

@@ -13,6 +13,7 @@ from typing import Sequence
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected import embedded, generated
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.paths import (
+    BOOT_ONLY,
     NotApplicable,
     judge,
     not_built,
@@ -30,11 +31,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.un
     HEADER_SUFFIX,
     SOURCE_SUFFIXES,
     Unit,
-    source_architecture,
 )
-
-_VDSO = "arch/x86/entry/vdso/"
-_BOOT_ONLY = re.compile(r"arch/x86/boot/.*|drivers/firmware/efi/libstub/.*")
 
 
 class Includes:
@@ -100,7 +97,7 @@ def touched_by(tree: KernelTree, patches: Sequence[Patch], jobs: int) -> Touched
     skipped: list[NotApplicable] = []
     kinds = {file.path: file.kind for patch in patches for file in patch.files}
     for path, kind in kinds.items():
-        verdict = judge(path, tree.units, source, tree.arch)
+        verdict = judge(path, tree.units, source, tree.architecture)
         if verdict is None:
             reached[path] = reach = _reach(tree, includes.graph, path)
             unit = tree.units.unit_of(path)
@@ -158,7 +155,7 @@ def include_graph(tree: KernelTree, jobs: int) -> IncludeGraph:
             missing = [unit.target for unit in _generated(tree)]
             if missing:
                 tree.kbuild(jobs).make_units(missing)
-        return IncludeGraph.of(path, Path(tree.source), Path(tree.build), source_architecture(tree.arch))
+        return IncludeGraph.of(path, Path(tree.source), Path(tree.build), tree.architecture.source)
 
 
 def _generated(tree: KernelTree) -> list[Unit]:
@@ -167,7 +164,7 @@ def _generated(tree: KernelTree) -> list[Unit]:
     return [
         unit
         for unit in tree.units.without_source(_Files(here))
-        if not (_BOOT_ONLY.fullmatch(unit.name) or unit.name.startswith(_VDSO))
+        if not (re.fullmatch(BOOT_ONLY, unit.name) or unit.name.startswith(tree.architecture.paths.vdso))
     ]
 
 
@@ -183,18 +180,19 @@ class _Files:
 
 def _through(tree: KernelTree, path: str, reached: set[str]) -> list[Unit]:
     """The units that may include ``path``, among them those whose source has another name than the unit."""
+    vdso = tree.architecture.paths.vdso
     units = {unit.name: unit for unit in tree.units.units_of(reached - {path})}
     names = {posixpath.splitext(posixpath.basename(other))[0] for other in reached if other.endswith(SOURCE_SUFFIXES)}
     for unit in tree.units.without_source(_Files(Path(tree.source), Path(tree.build))):
-        if posixpath.splitext(posixpath.basename(unit.name))[0] in names and not unit.name.startswith(_VDSO):
+        if posixpath.splitext(posixpath.basename(unit.name))[0] in names and not unit.name.startswith(vdso):
             units[unit.name] = unit
-    return [unit for name, unit in units.items() if not _BOOT_ONLY.fullmatch(name)]
+    return [unit for name, unit in units.items() if not re.fullmatch(BOOT_ONLY, name)]
 
 
 def _not_included(path: str, reached: set[str], source: Path) -> NotApplicable:
     if not path.endswith(HEADER_SUFFIX):
         return not_built(path, source)
-    only_boot = any(_BOOT_ONLY.fullmatch(other) for other in reached - {path})
+    only_boot = any(re.fullmatch(BOOT_ONLY, other) for other in reached - {path})
     return NotApplicable(
         path,
         "boot_only" if only_boot else "not_built",

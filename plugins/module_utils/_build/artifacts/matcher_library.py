@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
-SOURCES = ("match.c", "match_check.c", "match_library.c")
+SOURCES = ("matcher/match.c", "matcher/check.c", "matcher/library.c", "arch/x86/forms.c")
 # No libc, so that one library serves every host; no path, date or build ID, so that equal sources give equal bytes.
 FLAGS = (
     *("-std=gnu11", "-O2", "-g0", "-fPIC", "-shared", "-s", "-Wall", "-Wextra", "-Werror"),

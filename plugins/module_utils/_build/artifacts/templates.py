@@ -15,7 +15,6 @@ UPDATE_C = """\
 /* Update {{ name }} {{ version }}: what the helper module has to know.  Generated. */
 #include <linux/module.h>
 #include <linux/kernel.h>
-#include "match.h"
 #include "rebootless.h"
 
 {% for handle in handles %}

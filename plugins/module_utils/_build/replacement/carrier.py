@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.sections import SHF_ALLOC
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import main_part
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import SHF_ALLOC
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import MergedConstant, Piece
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.changed_unit import (
     ChangedUnit,

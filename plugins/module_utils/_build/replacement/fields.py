@@ -10,19 +10,14 @@ from __future__ import annotations
 
 from typing import Callable, Collection, Iterable
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.sections import SHF_ALLOC, SHF_EXECINSTR
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.exports import (
     Export,
     definer,
     is_exported_by,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import VMLINUX
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching import rewrites
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.opcodes import JMP32
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import special_sections
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import SHF_ALLOC, SHF_EXECINSTR
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import (
-    R_PC8,
-    R_PLT32,
     Entry,
     MergedConstant,
     Piece,
@@ -96,11 +91,12 @@ class FieldResolver:
             if field.symbol is not None and is_call(piece, r) and unit.never_returns(piece, r):
                 chunk.never_returns_at.append(r.offset + r.size)
         for entry in unit.post.entries(piece):
-            if entry.section.name.startswith(tuple(special_sections.RUNTIME_CONSTANTS)):
-                chunk.constants.append(self._constant(unit, entry, owner))
+            constant = piece.arch.runtime_constant(entry.section.name)
+            if constant is not None:
+                chunk.constants.append(self._constant(unit, entry, owner, *constant))
             self._carry_entry(unit, piece, entry, owner)
             if entry.section.name == "__jump_table":
-                take_out_branch(chunk, entry)
+                take_out_branch(piece.arch, chunk, entry)
 
     def _carry_entry(self, unit: ChangedUnit, piece: Piece, entry: Entry, owner: str) -> None:
         section, data = entry.section, entry.data
@@ -113,9 +109,8 @@ class FieldResolver:
             late_static_keys.make_late(unit.part, chunk) if late_static_keys.is_late(unit.part, chunk) else [chunk]
         )
 
-    def _constant(self, unit: ChangedUnit, entry: Entry, owner: str) -> Constant:
+    def _constant(self, unit: ChangedUnit, entry: Entry, owner: str, type_: int, name: str) -> Constant:
         """What only the boot writes into code: the value that the variable has had since."""
-        type_, name = rewrites.runtime_constant(entry.section.name)
         here = unit, unit.post.by_name.get(name)
         theirs, post = self._defined(unit, name) or here
         pre = theirs.correlation.pre_of(post) if post is not None else None
@@ -138,7 +133,7 @@ class FieldResolver:
 
     def _field(self, unit: ChangedUnit, piece: Piece, r: Reference, owner: str, use: str) -> CarriedField:
         """The field for ``r``, a reference of ``piece`` or of one of its entries; ``use`` says what for."""
-        if r.type == R_PC8:
+        if r.size == 1:
             raise unit.error(
                 "unsupported_reference",
                 owner,
@@ -231,9 +226,9 @@ class FieldResolver:
     def _defined(self, unit: ChangedUnit, name: str) -> tuple[ChangedUnit, Piece] | None:
         """Which changed unit of the object defines a global symbol, as the unit's own part sees it."""
         theirs, piece = self._by_name.get((unit.object_name, name), (None, None))
-        return (
-            (self._carrier.in_part(theirs, unit.part.name), piece) if theirs is not None and piece is not None else None
-        )
+        if theirs is None or piece is None:
+            return None
+        return self._carrier.in_part(theirs, unit.part.name), piece
 
     def _needed(self, unit: ChangedUnit) -> set[str]:
         return set(self._needs(unit.object_name)) if unit.object_name != VMLINUX else set()
@@ -267,8 +262,8 @@ class FieldResolver:
         stub = self._stubs.get(key)
         if stub is None:
             label = self._carrier.unique(f"{field.target}{LABEL_SUFFIX}.stub")
-            jump = CarriedField(1, R_PLT32, field.target, field.addend, field.symbol)
-            code = bytes([JMP32, 0, 0, 0, 0])
+            code, kind = unit.exact.arch.jump, unit.exact.arch.branch_types[4]
+            jump = CarriedField(len(code) - kind.size, kind, field.target, field.addend, field.symbol)
             stub = Chunk(label, ".text.rbl_stubs", SHF_ALLOC | SHF_EXECINSTR, False, 1, code, len(code), "function")
             stub.fields, stub.unit, stub.part = [jump], unit.name, unit.part.name
             self._stubs[key] = stub

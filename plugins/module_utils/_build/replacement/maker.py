@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.architecture import Kernel
 from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.claims import HOOKS
 from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.decide import (
     EXCHANGE,
@@ -51,26 +52,26 @@ _ORDER = {"function": 0, "fragment": 1, "data": 2, "literal": 3, "entry": 4}  # 
 
 
 def make_replacement(
-    decisions: list[Decision], version: str, exports: dict[str, Export], needs: Needs | None = None
+    decisions: list[Decision], kernel: Kernel, exports: dict[str, Export], needs: Needs | None = None
 ) -> Replacement:
     """Finds what to carry for what is decided, resolves it, and makes the match programs of their objects.
 
-    ``version`` is the kernel's version or release, ``exports`` are the symbols that the kernel and its modules export
+    ``kernel`` says how the kernel rewrites its code, ``exports`` are the symbols that the kernel and its modules export
     (``exports.read_symvers``), ``needs(module)`` says which modules are loaded whenever that one is.  Raises
     ``RebootlessError``: ``nothing_to_replace``, ``unknown_special_section``, ``unresolvable_field``,
     ``unsupported_reference``, ``missing_dependency``, ``pre_mismatch``, ``datum_not_matched``
     with the names of unit, function and target.
     """
-    return _Maker(decisions, version, exports, needs or (lambda name: frozenset())).make()
+    return _Maker(decisions, kernel, exports, needs or (lambda name: frozenset())).make()
 
 
 class _Maker:
-    def __init__(self, decisions: list[Decision], version: str, exports: dict[str, Export], needs: Needs):
+    def __init__(self, decisions: list[Decision], kernel: Kernel, exports: dict[str, Export], needs: Needs):
         with_init = {d.change.object_name for d in decisions if d.init_functions}
         self.parts: dict[str, Part] = {}
         for name in sorted({d.change.object_name for d in decisions}, key=lambda name: (name != VMLINUX, name)):
             for init in (False, True) if name in with_init else (False,):
-                part = Part(name, ProgramBuilder(version, functools.partial(definer, exports)), init)
+                part = Part(name, ProgramBuilder(kernel, functools.partial(definer, exports)), init)
                 self.parts[part.name] = part
         # By part and decision: what a part's code refers to is in that part's own match program.
         looked_at = {

@@ -19,8 +19,6 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.replaceme
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.parts import CarriedField
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
-REWRITTEN_CALLS = ("__fentry__", "__x86_return_thunk", "__x86_indirect_")
-
 
 def refuse_uncarriable(unit: ChangedUnit, piece: Piece, owner: str) -> None:
     """Raises ``unsupported_reference`` if ``piece``, which ``owner`` uses, cannot be in a module."""
@@ -41,7 +39,7 @@ def refuse_uncarriable(unit: ChangedUnit, piece: Piece, owner: str) -> None:
 
 def refuse_thunk(unit: ChangedUnit, owner: str, field: CarriedField) -> None:
     """Raises ``unresolvable_field`` for a call that the kernel rewrites before the helper could write it."""
-    if isinstance(field.target, str) and field.target.startswith(REWRITTEN_CALLS):
+    if isinstance(field.target, str) and field.target.startswith(unit.exact.arch.rewritten_calls):
         raise unresolvable(unit, owner, field)
 
 

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Arms confirmed updates for the next boot.  Private to rebootless.splice."""
+"""Arms confirmed updates for the next boot."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import errno
 import os
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import Package
 from ansible_collections.rebootless.splice.plugins.module_utils._target.boot.persist import (
@@ -16,7 +17,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.boot.per
     require_systemd,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, sysfs
-from ansible_collections.rebootless.splice.plugins.module_utils._target.state import armed_record, durable, prospects
+from ansible_collections.rebootless.splice.plugins.module_utils._target.state import armed_record, prospects
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.armed_record import Record, disarm
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
 
@@ -141,14 +142,14 @@ def _keep_package(store: Store, package: Package) -> None:
                 if stream.read() == package.content:
                     return
             os.unlink(path)
-        durable.make_directory(os.path.dirname(path))
+        disk.make_directory(os.path.dirname(path))
         try:
             os.link(store.path(package.name), path)
-            durable.sync_directory(os.path.dirname(path))
+            disk.sync_directory(os.path.dirname(path))
         except OSError as error:
             if error.errno not in (errno.EPERM, errno.EMLINK, errno.EXDEV, errno.EOPNOTSUPP):
                 raise
-            durable.replace(path, package.content)
+            disk.replace_durably(path, package.content)
     except OSError as error:
         raise RebootlessError(
             "armed_record_unwritable",

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Puts on a host what applies its armed updates again at boot, and takes it away.  Private to rebootless.splice.
+"""Puts on a host what applies its armed updates again at boot, and takes it away.
 
 Units are written and enabled as files, which needs no answer of systemd: the next boot reads them.  None of them can
 hold a boot up: they are wanted, not required, ordered after nothing but local file systems, and have timeouts.
@@ -16,9 +16,10 @@ import subprocess
 import sys
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._target.boot.archive import make_archive
-from ansible_collections.rebootless.splice.plugins.module_utils._target.state import durable, store
+from ansible_collections.rebootless.splice.plugins.module_utils._target.state import store
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.prospects import OFF_ARGUMENT, OFF_FILE
 
 ARCHIVE = "boot/rebootless.pyz"  # below the state directory
@@ -121,9 +122,7 @@ class Settings(t.NamedTuple):
     """How it is installed; the fields are options of the module ``persist``."""
 
     settle: int = 120  # seconds after which a boot counts as a good one
-    deadline: int = (
-        1800  # seconds after which an update that was applied at boot reverses itself if that did not happen
-    )
+    deadline: int = 1800  # seconds after which an update that was applied at boot reverses itself without that
     metrics_directory: str = ""  # of a node exporter's textfile collector; "" for no metrics
     fact_file: bool = True
     state_directory: str = store.DIRECTORY
@@ -171,7 +170,7 @@ class Persistence:
         changed = self._remove(self._all_paths(), check_mode)
         if changed and not check_mode:
             directories = (os.path.dirname(self.archive), self.settings.state_directory, os.path.dirname(OFF_FILE))
-            durable.drop_empty(*map(self._at, directories))
+            disk.drop_empty(*map(self._at, directories))
             self._reload()
         return changed
 
@@ -180,7 +179,7 @@ class Persistence:
 
     def _program(self) -> str:
         settings = self.settings
-        # -I: neither the environment nor a directory of somebody's may change what root runs.
+        # -I: neither PYTHONPATH nor a file json.py in the current directory may change what root runs.
         words = [_python(), "-I", self.archive, "--state-directory", settings.state_directory]
         if settings.metrics_directory:
             words += ["--metrics-directory", settings.metrics_directory]
@@ -219,7 +218,7 @@ class Persistence:
             content, mode = files[path]
             with _explained(path):
                 self._make_parent(path)
-                durable.replace(self._at(path), content, mode)
+                disk.replace_durably(self._at(path), content, mode)
         return changed
 
     def _link(self, check_mode: bool) -> list[str]:
@@ -230,19 +229,19 @@ class Persistence:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(self._at(path))
                 os.symlink(self._links()[path], self._at(path))
-                durable.sync_directory(os.path.dirname(self._at(path)))
+                disk.sync_directory(os.path.dirname(self._at(path)))
         return changed
 
     def _make_parent(self, path: str) -> None:
         """Directories of the system are for everyone to read, the state directory is not."""
         private = path.startswith(self.settings.state_directory + os.sep)
-        durable.make_directory(os.path.dirname(self._at(path)), 0o700 if private else 0o755)
+        disk.make_directory(os.path.dirname(self._at(path)), 0o700 if private else 0o755)
 
     def _remove(self, paths: list[str], check_mode: bool) -> list[str]:
         changed = [path for path in paths if os.path.lexists(self._at(path))]
         for path in [] if check_mode else changed:
             with _explained(path):
-                durable.remove(self._at(path))
+                disk.remove(self._at(path))
         return changed
 
     def _reload(self) -> None:
@@ -288,11 +287,5 @@ def _explained(path: str) -> t.Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise RebootlessError(
-            "persist_failed",
-            f"{path} cannot be changed: {error.strerror}.",
-            "Free space there, then try again."
-            if error.errno in durable.FULL
-            else "Make its directory one that root can write to.",
-            path=path,
-        ) from error
+        otherwise = "Make its directory one that root can write to."
+        raise disk.refusal(error, "persist_failed", f"{path} cannot be changed", path, otherwise) from error

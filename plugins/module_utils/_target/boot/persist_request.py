@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the module ``persist`` is asked for.  Private to rebootless.splice."""
+"""What the module ``persist`` is asked for."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import contextlib
 import os
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.debian_version import is_version
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import NAME
 from ansible_collections.rebootless.splice.plugins.module_utils._target import rights
 from ansible_collections.rebootless.splice.plugins.module_utils._target.boot import armed
 from ansible_collections.rebootless.splice.plugins.module_utils._target.boot.persist import Persistence, Settings
-from ansible_collections.rebootless.splice.plugins.module_utils._target.state import armed_record, durable, prospects
+from ansible_collections.rebootless.splice.plugins.module_utils._target.state import armed_record, prospects
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.lock import host_lock
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
 
@@ -120,10 +121,10 @@ def _switch(request: Request, check_mode: bool) -> bool:
     if not check_mode:
         try:
             if request.switched_off:
-                durable.make_directory(os.path.dirname(prospects.OFF_FILE), 0o755)
-                durable.replace(prospects.OFF_FILE, OFF_TEXT, 0o644)
+                disk.make_directory(os.path.dirname(prospects.OFF_FILE), 0o755)
+                disk.replace_durably(prospects.OFF_FILE, OFF_TEXT, 0o644)
             else:
-                durable.remove(prospects.OFF_FILE)
+                disk.remove(prospects.OFF_FILE)
         except OSError as error:
             raise RebootlessError(
                 "persist_failed",

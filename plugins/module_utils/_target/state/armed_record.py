@@ -1,10 +1,10 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a host remembers of updates that are armed: to be applied again at its next boot.  Private to rebootless.splice.
+"""What a host remembers of updates that are armed: to be applied again at its next boot.
 
 Below the state directory, ``armed/<update>.json`` is the record (docs/persist.md) and
 ``armed/<update>-<12 digits>.rbl.tar.gz`` the very package: the one under the update's own name may be a newer one that
-nobody has confirmed yet.
+is not confirmed yet.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import json
 import os
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import HEX, NAME, SUFFIX
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts
-from ansible_collections.rebootless.splice.plugins.module_utils._target.state import durable
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
 
 FORMAT = 1
@@ -30,12 +30,13 @@ MAX_RECORD = 1 << 20  # bytes
 MAX_BOOTS = 10  # that are remembered
 
 ARMED, QUARANTINED = "armed", "quarantined"
-# What became of a boot.  TRYING while nobody knows; another boot that finds it knows that this one crashed.
+# What became of a boot.  TRYING until it is known; a later boot that still finds it says that this one crashed.
 TRYING, SETTLED, STOPPED, REVERSED = "trying", "settled", "stopped", "reversed"
 REFUSED, CRASHED = "refused", "crashed"
 NOT_NEEDED, OTHER_KERNEL = "not needed", "other kernel"
 OUTCOMES = (TRYING, SETTLED, STOPPED, REVERSED, REFUSED, CRASHED, NOT_NEEDED, OTHER_KERNEL)
 
+UNWRITABLE = "armed_record_unwritable"
 ARM_AGAIN = "Apply and confirm the update again, and arm it again."
 
 
@@ -121,19 +122,17 @@ def write(store: Store, record: Record) -> None:
     path, content = record_path(store, record.name), serialize(record)
     try:
         try:
-            durable.replace(path, content)
+            disk.replace_durably(path, content)
         except OSError as error:
-            if error.errno not in durable.FULL or not os.path.exists(path):
+            if error.errno not in disk.FULL or not os.path.exists(path):
                 raise
-            durable.overwrite(path, content)
+            disk.overwrite(path, content)
     except OSError as error:
-        full = error.errno in durable.FULL
-        raise RebootlessError(
-            "armed_record_unwritable",
-            f"What is armed for the next boot cannot be written to {path}: {error.strerror}.",
-            "Free space there, then arm the update again." if full else "Make it a file that root can write.",
-            path=path,
-        ) from error
+        what, otherwise = (
+            f"What is armed for the next boot cannot be written to {path}",
+            "Make it a file that root can write.",
+        )
+        raise disk.refusal(error, UNWRITABLE, what, path, otherwise, then="arm the update again") from error
 
 
 def set_aside(store: Store, name: str) -> None:
@@ -144,7 +143,7 @@ def set_aside(store: Store, name: str) -> None:
     path = record_path(store, name)
     with _removing(path), contextlib.suppress(FileNotFoundError):
         os.replace(path, path + ASIDE)
-        durable.sync_directory(directory(store))
+        disk.sync_directory(directory(store))
 
 
 def put_back(store: Store, name: str) -> Record | None:
@@ -152,7 +151,7 @@ def put_back(store: Store, name: str) -> Record | None:
     path = record_path(store, name)
     with _removing(path), contextlib.suppress(FileNotFoundError):
         os.replace(path + ASIDE, path)
-        durable.sync_directory(directory(store))
+        disk.sync_directory(directory(store))
         return read(store, name)
     return None
 
@@ -164,10 +163,10 @@ def disarm(store: Store, name: str) -> bool:
     """
     path = record_path(store, name)
     with _removing(path):
-        known = durable.remove(path)
-        durable.remove(path + ASIDE)
+        known = disk.remove(path)
+        disk.remove(path + ASIDE)
         drop_packages(store, name)
-    durable.drop_empty(directory(store), store.directory)
+    disk.drop_empty(directory(store), store.directory)
     return known
 
 
@@ -177,7 +176,7 @@ def _removing(path: str) -> t.Iterator[None]:
         yield
     except OSError as error:
         raise RebootlessError(
-            "armed_record_unwritable",
+            UNWRITABLE,
             f"The record {path} of what is armed for the next boot cannot be removed: {error.strerror}.",
             "Remove the file by hand; until then the update is applied again at boot.",
             path=path,
@@ -195,7 +194,7 @@ def drop_packages(store: Store, name: str, but: str = "") -> None:
         digits = entry[len(name) + 1 : -len(SUFFIX)]
         mine = entry == f"{name}-{digits}{SUFFIX}" and len(digits) == 12 and HEX.fullmatch(digits)
         if mine and entry != kept:
-            durable.remove(os.path.join(directory(store), entry))
+            disk.remove(os.path.join(directory(store), entry))
 
 
 def serialize(record: Record) -> bytes:
@@ -225,7 +224,7 @@ def _parse(path: str, name: str, content: bytes) -> Record:
             path=path,
         )
     record = Record(**{**fields, "boots": tuple(fields["boots"])})
-    # The checksum says that it is what was written; this says that nobody gave it another name.
+    # The checksum holds for the content; this refuses a file that was copied to another update's name.
     if record.name != name:
         raise _damaged(path, f"it is of the update {record.name}")
     return record

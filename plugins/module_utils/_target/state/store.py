@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The packages that a host keeps: one file for each update, under its state directory.  Private to rebootless.splice.
+"""The packages that a host keeps: one file for each update, under its state directory.
 
 The kept file is the package itself, so it proves its own content; nothing else is remembered, for what is live only
 the kernel knows.
@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import SUFFIX, Package, read_package
-from ansible_collections.rebootless.splice.plugins.module_utils._target.state import durable
 
 DIRECTORY = "/var/lib/rebootless"
 KEPT_MODE = 0o644  # the directory is for its owner only
@@ -58,8 +58,8 @@ class Store:
 
     def remove(self, name: str) -> bool:
         """Drops an update's package, and the directory with the last one; False if there was none."""
-        known = durable.remove(self.path(name))
-        durable.drop_empty(self.directory)
+        known = disk.remove(self.path(name))
+        disk.drop_empty(self.directory)
         return known
 
     def stage(self, package: Package) -> Staged:
@@ -69,16 +69,13 @@ class Store:
         """
         path = self.path(package.name)
         try:
-            durable.stage(path, package.content, KEPT_MODE)
+            disk.stage(path, package.content, KEPT_MODE)
         except OSError as error:
-            raise RebootlessError(
-                "store_failed",
-                f"The package cannot be kept in {self.directory}: {error.strerror}.",
-                "Free space there, then try again."
-                if error.errno in durable.FULL
-                else "Make it a directory that root can write to.",
-                path=self.directory,
-            ) from error
+            what, otherwise = (
+                f"The package cannot be kept in {self.directory}",
+                "Make it a directory that root can write to.",
+            )
+            raise disk.refusal(error, "store_failed", what, self.directory, otherwise) from error
         return Staged(path)
 
 
@@ -97,9 +94,9 @@ class Staged:
 
     def __exit__(self, *_exception: object) -> None:
         if not self._kept:
-            durable.unstage(self._path)
-            durable.drop_empty(os.path.dirname(self._path))
+            disk.unstage(self._path)
+            disk.drop_empty(os.path.dirname(self._path))
 
     def keep(self) -> None:
-        durable.place(self._path)
+        disk.place(self._path)
         self._kept = True

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes a plan: which hosts an update is for, with which package, in which order.  Private to rebootless.splice."""
+"""Makes a plan: which hosts an update is for, with which package, in which order."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typing as t
 from ansible_collections.rebootless.splice.plugins.module_utils._common import checks, debian_version, outcomes
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import times
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.options import complete_budget
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan import batches, windows
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import (
     FORMAT,
@@ -30,6 +31,18 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.man
 UNREACHABLE = "unreachable"  # the one state of a host that only plans know
 # What a live update of a host says when it is there to stay.
 CONFIRMED = "confirmed"
+# Options that a plan has as they were given; the others decide something, or are completed.
+AS_GIVEN = (
+    "concurrency",
+    "deadline",
+    "freezes",
+    "metrics_directory",
+    "persist",
+    "revert_scope",
+    "store_url",
+    "task_timeout",
+    "tries",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,22 +70,12 @@ def make_plan(
 ) -> Plan:
     """The plan for these hosts, in their order.
 
-    ``policy`` has the options of rollout_plan, all of them.  The plan is checked like one that is read.
+    ``policy`` has all of ``OPTIONS``.  The plan is checked like one that is read.
 
     Raises ``RebootlessError``: ``bad_batches``, the codes of windows, freezes and checks, and of `parse_plan`.
     """
-    zone = policy["timezone"]
-    own = windows.read_windows(policy["windows"], "the plan", zone)
-    left_out: dict[str, LeftOut] = {}
-    hosts: dict[str, Row] = {}
-    for name, host in asked.items():
-        reason = why_left_out(host.answer, manifest, policy["reboot_pending"])
-        if reason:
-            left_out[name] = reason
-        else:
-            hosts[name] = _host(name, host, manifest, own, zone)
-            freezes = [row for row in host.freezes if row not in policy["freezes"]]
-            hosts[name].update({"freezes": freezes} if freezes else {})
+    own = windows.read_windows(policy["windows"], "the plan", policy["timezone"])
+    hosts, left_out = _sorted_out(asked, manifest, policy, own)
     rings = batches.read_rings(policy["rings"], batches.read_sizes(policy["batches"], "The size of batches"))
     made, ring_of = batches.make_batches({name: asked[name].groups for name in hosts}, rings)
     for number, batch in enumerate(made):
@@ -93,27 +96,36 @@ def make_plan(
             "created_by": created_by,
             "expires": _expires(policy["expires"], now),
             "store": store,
-            "store_url": policy["store_url"],
             "hosts": hosts,
-            "left_out": {name: dataclasses.asdict(row) for name, row in left_out.items()},
-            "batches": [dataclasses.asdict(batch) for batch in made],
+            "left_out": {name: row.to_json() for name, row in left_out.items()},
+            "batches": [batch.to_json() for batch in made],
+            **{name: policy[name] for name in AS_GIVEN},
             "checks": checks.normalise(policy["checks"]),
             "check_times": checks.normalise_times(policy["check_times"], policy["deadline"], policy["checks"]),
-            "deadline": policy["deadline"],
-            "task_timeout": policy["task_timeout"],
-            "failure_budget": {"hosts": 0, "percent": 0, **policy["failure_budget"]},
-            "revert_scope": policy["revert_scope"],
-            "concurrency": policy["concurrency"],
-            "persist": policy["persist"],
+            "failure_budget": complete_budget(policy["failure_budget"]),
             "windows": own,
-            "freezes": policy["freezes"],
             "policy": {"uncovered": policy["uncovered"]},
-            "tries": policy["tries"],
-            "metrics_directory": policy["metrics_directory"],
             "approvals": {"required": policy["approvals"]},
         },
         "The plan",
     )
+
+
+def _sorted_out(
+    asked: t.Mapping[str, Asked], manifest: Manifest, policy: Row, own: list[Row]
+) -> tuple[dict[str, Row], dict[str, LeftOut]]:
+    """The hosts with a part in the rollout, each without its place in it, and the others with the reason."""
+    left_out: dict[str, LeftOut] = {}
+    hosts: dict[str, Row] = {}
+    for name, host in asked.items():
+        reason = why_left_out(host.answer, manifest, policy["reboot_pending"])
+        if reason:
+            left_out[name] = reason
+        else:
+            hosts[name] = _host(name, host, manifest, own, policy["timezone"])
+            freezes = [row for row in host.freezes if row not in policy["freezes"]]
+            hosts[name].update({"freezes": freezes} if freezes else {})
+    return hosts, left_out
 
 
 def why_left_out(answer: Row, manifest: Manifest, reboot_pending: str) -> LeftOut | None:

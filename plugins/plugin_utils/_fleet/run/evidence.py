@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The evidence of a rollout: a file of JSON lines that only grows.  Private to rebootless.splice.
+"""The evidence of a rollout: a file of JSON lines that only grows.
 
 Each line has, as ``previous``, the SHA-256 of the line before it, so that a line that was changed, taken out or put in
 later shows, unless all lines after it were written anew; the digest of the last line, kept elsewhere, shows that too.
@@ -8,19 +8,32 @@ later shows, unless all lines after it were written anew; the digest of the last
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import time
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import locks
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
 
 FILE = "evidence.jsonl"
 FIRST = "0" * 64  # `previous` of the first line
 CHUNK = 65536
-RESERVE = 1 << 20  # bytes: for the words of all hosts that are being worked on
+RESERVE = 1 << 20  # bytes: for the lines of all hosts that are being worked on
+
+
+# What every line has; what an event has nothing to say of stays so.
+EMPTY: dict[str, t.Any] = {
+    **dict.fromkeys(("batch", "host", "step", "state")),
+    **dict.fromkeys(("code", "sentence", "next_step"), ""),
+}
+
+
+def line(event: str, plan: str, update: Row, by: str, details: Row, **more: t.Any) -> Row:
+    """A line for ``append``: ``plan`` is its digest, ``update`` a name and a version, ``by`` who started the run."""
+    return {**EMPTY, "event": event, "plan": plan, "update": update, "by": by, "details": details, **more}
 
 
 class Line(t.NamedTuple):
@@ -76,9 +89,7 @@ def append(path: str, lines: t.Iterable[dict[str, t.Any]], sync: bool = False) -
 
 
 def _append(path: str, lines: t.Iterable[dict[str, t.Any]], sync: bool) -> str:
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with locks.locked(path, flags=os.O_APPEND) as descriptor:
         last, ended = _last_line(descriptor)
         previous = FIRST if last is None else _digest(last)
         text = b"" if ended else b"\n"
@@ -92,8 +103,6 @@ def _append(path: str, lines: t.Iterable[dict[str, t.Any]], sync: bool) -> str:
         if sync:
             os.fsync(descriptor)
         return previous
-    finally:
-        os.close(descriptor)
 
 
 def read(path: str) -> t.Iterator[dict[str, t.Any]]:

@@ -17,33 +17,18 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import parse_package
+from ansible_collections.rebootless.splice.tests.support import package as sample
+from ansible_collections.rebootless.splice.tests.support.package import FILES
 
-FILES = {
-    "libmatch.so": b"library" * 100,
-    "match/vmlinux.bin": bytes(range(256)),
-    "rebootless.ko": b"helper",
-    "update.ko": b"update",
-}
-MANIFEST = {
-    "name": "cve-2026-52928",
-    "version": "1.0",
-    "cves": ["CVE-2026-52928"],
-    "digest": "ab" * 32,
-    "kernel": {"release": "6.1.0-50-cloud-amd64", "build_id": "6c" * 20, "version": "6.1.176-1", "arch": "x86_64"},
-    "objects": ["vmlinux"],
-    "functions": [],
-    "data": [],
-    "patches": [],
-    "compiler": "(Debian 12.2.0-14+deb12u1) 12.2.0",
-    "findings": [],
-}
+# The writer adds the format by itself.
+MANIFEST = {key: value for key, value in sample.MANIFEST.items() if key != "format"}
 
 
 def test_the_reader_gets_what_was_packed():
     package = parse_package("x", make_package(MANIFEST, FILES))
     assert package.files == FILES
     assert {key: package.manifest[key] for key in MANIFEST} == MANIFEST
-    assert package.manifest["files"]["update.ko"]["size"] == 6
+    assert package.manifest["files"]["update.ko"]["size"] == len(FILES["update.ko"])
 
 
 def test_the_same_content_gives_the_same_bytes():

@@ -33,7 +33,7 @@ int third(int x) { static int count = 5; if (x) { static int count = 6; return c
 
 @pytest.fixture
 def renumbered(tmp_path):
-    """Static locals ``count.N`` of the same functions, with other numbers: other functions come before and behind."""
+    """Static locals ``count.<N>`` of the same functions, with other numbers: other functions come before and behind."""
     more = "int {}(int x) {{ static int count; return count ^= x; }}"
     texts = {"pre": COUNTERS, "post": f"{more.format('before')}{COUNTERS}{more.format('behind')}"}
     sides = []

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import multiprocessing
 import os
 import signal
@@ -13,7 +12,7 @@ import time
 import pytest
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache, sha256_of
-from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, locks
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 
@@ -99,12 +98,11 @@ def take_turn(root, order, begin):
 
 
 def is_held(path):
-    with path.open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    try:
+        with locks.locked(path, timeout=0):
+            return False
+    except locks.LockHeld:
+        return True
 
 
 def test_an_outdated_directory_is_replaced(tmp_path):

@@ -38,6 +38,11 @@ def test_one_content_has_one_digest():
     assert parse_plan(plan).digest != parse_plan(samples.plan(tries=12)).digest
 
 
+def test_a_plan_has_the_digest_that_it_had_in_earlier_releases():
+    digest = "22a19d9434af6cb877a02ee25d99e066d2b699c36dcbb9b4c2978ea3af4e1c9b"
+    assert parse_plan(samples.plan()).digest == digest
+
+
 def test_what_was_edited_by_hand_is_refused(tmp_path):
     path = tmp_path / "plan.json"
     for content in (

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import checks
 from ansible_collections.rebootless.splice.plugins.module_utils._target.health import checks as health_checks
-from ansible_collections.rebootless.splice.plugins.module_utils._target.health import log as health_log
-from ansible_collections.rebootless.splice.plugins.module_utils._target.health import runner
+from ansible_collections.rebootless.splice.plugins.module_utils._target.health import health_log, runner
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, sysfs
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.log import parse_record
 
 # As the kernels 6.1 and 6.12 print them.
 BAD = [
@@ -74,15 +74,34 @@ def test_a_plan_may_say_otherwise():
     assert health_log.bad_lines([warning], ignore=["__local_bh_enable_ip"]) == []
 
 
+def socketpair_log(records, after):
+    """A log whose records are messages of a socket: as with /dev/kmsg, one read(2) returns one of them."""
+    reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for record in records:
+        writer.send(record)
+    reader.setblocking(False)
+    log = health_log.HealthLog(after, os.devnull)
+    log.close()
+    log._descriptor = reader.detach()
+    return log
+
+
 def test_only_the_kernels_own_records_count():
-    assert health_log.parse_record(b"4,812,5140900,-;WARNING: x\n SUBSYSTEM=acpi\n") == (812, 4, "WARNING: x")
-    assert health_log.parse_record(b"12,813,5140900,-;BUG: says a program\n") is None
-    assert health_log.parse_record(b"nonsense") is None
+    records = (
+        b"4,812,5140900,-;WARNING: x\n SUBSYSTEM=acpi\n",
+        b"12,813,5140900,-;BUG: says a program\n",
+        b"nonsense",
+        b"3,816,5140900,-,caller=T1;BUG: y\n",
+    )
+    log = socketpair_log(records, after=811)
+    assert log.lines() == [(812, 4, "WARNING: x"), (816, 3, "BUG: y")]
+    assert (log.seen, log.lost) == (816, 2)
+    assert log.lines() == []
 
 
 @given(st.binary())
 def test_no_record_is_a_stumbling_block(record):
-    health_log.parse_record(record)
+    parse_record(record)
 
 
 class Log:

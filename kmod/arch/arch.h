@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the helper module needs of an architecture.  Nothing outside of
+ * arch/<name>/ names an instruction or a register.  An architecture provides
+ *
+ *   arch/<name>/text.h	the sizes below, as macros, and what is inline
+ *	RBL_JUMP_SIZE	bytes of the jump to replacement code
+ *	RBL_WRITE_SIZE	bytes that one jump may write over, at most
+ *	RBL_WRITE_PHASES	in which a jump is written; all CPUs synchronise after each
+ *	RBL_STAND_INS, RBL_STAND_IN_SIZE	of rbl_stand_ins[]
+ *	RBL_CONSTANT64, RBL_CONSTANT8	what the compiler puts where the boot is to write a constant
+ *	RBL_ARCH_KERNEL_FUNCTIONS(X)	unexported kernel functions that text.c uses (compat.h)
+ *   arch/<name>/text.c	the functions below
+ *   arch/<name>/places.h, forms.c	what forms.h declares
+ */
+#ifndef RBL_ARCH_H
+#define RBL_ARCH_H
+
+#include <linux/ftrace.h>
+#include <linux/types.h>
+
+#include "forms.h"
+
+#ifdef CONFIG_X86_64
+#include "x86/text.h"
+#else
+#error "rebootless does not know this architecture"
+#endif
+
+struct jump_entry;
+struct task_struct;
+
+/* A jump over running text. */
+struct rbl_write {
+	u8 *where;
+	unsigned long target;		/* of the jump */
+	u32 size;			/* RBL_JUMP_SIZE, or more: up to the end of a static branch that begins under the jump */
+	u8 jump[RBL_WRITE_SIZE];	/* and breakpoints where the rest of that branch was */
+	u8 saved[RBL_WRITE_SIZE];	/* what stands there without it */
+	struct jump_entry *branch;	/* of the kernel's: the static branch that the jump lies over; NULL if there is none */
+	u8 branch_at, branch_size;	/* in `saved` */
+	u8 *stand_in;			/* what the kernel switches instead, meanwhile */
+};
+
+/*
+ * Bytes of the running kernel that a switch changes, by stepping from one
+ * version to another.  Jumps are written so that code which runs meanwhile
+ * (of NMIs) meets whole instructions; of data only the bytes are written.
+ */
+struct rbl_step {
+	u8 *where;
+	const u8 *before, *after;
+	u32 size;			/* of jumps as in struct rbl_write */
+	unsigned long target;		/* where code that meets a jump half written is sent; 0: data */
+	const char *name;		/* of the function or datum */
+};
+
+/* ---- writing ---- */
+
+int rbl_arch_init(void);
+void rbl_arch_exit(void);
+
+/* Writes kernel memory that is read-only, on any number of pages, with text_mutex held; no CPU runs these bytes. */
+void rbl_arch_poke(void *where, const void *bytes, u32 size);
+
+/* Fills in write->jump from where and target; -ERANGE if the jump does not reach. */
+int rbl_arch_make_jump(struct rbl_write *write);
+
+/*
+ * One of the RBL_WRITE_PHASES phases, for all jumps; `forward` writes what
+ * comes after, else what was before.  On one CPU, all others waiting.
+ */
+void rbl_arch_write_step(const struct rbl_step *steps, u32 count, bool forward, int phase);
+
+/* After the last phase, when all CPUs have synchronised. */
+void rbl_arch_write_end(void);
+
+/* Makes this CPU forget what it has fetched of the old text. */
+void rbl_arch_sync(void);
+
+/* ---- reading ---- */
+
+/* What stands at a function's entry as long as it is not traced. */
+extern const u8 rbl_arch_untraced[MCOUNT_INSN_SIZE];
+
+/* Whether a field of four bytes belongs to a call or a jump, rather than to an address that is taken. */
+bool rbl_arch_is_branch(const void *field);
+
+/* Whether the instruction before an address can be a call. */
+bool rbl_arch_follows_call(unsigned long address);
+
+/* Whether the processor would stop an indirect call of a function, since the kernel has removed its landing mark. */
+bool rbl_arch_is_sealed(const void *function);
+
+/* The lowest word in use on the stack of a task that does not run. */
+static inline unsigned long rbl_arch_stack_pointer(const struct task_struct *task);
+
+/* The end of what the kernel itself put on a task's stack; behind it lie the registers of user space. */
+static inline unsigned long rbl_arch_stack_end(struct task_struct *task);
+
+/* ---- static branches ---- */
+
+/* Code that never runs: one static branch after another, in its state without a jump, for stand_ins.c. */
+extern u8 rbl_stand_ins[RBL_STAND_INS * RBL_STAND_IN_SIZE];
+
+/* The length of a static branch that is in either state; 0 if the code is none. */
+u32 rbl_arch_branch_size(const u8 *code);
+
+/* The code of a static branch at `where` in one of its states. */
+void rbl_arch_make_branch(u8 *code, u32 size, unsigned long where, unsigned long target, bool jump);
+
+#endif

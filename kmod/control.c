@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What operators write to an update's file `control`: docs/formats.md has the commands. */
+#include <linux/kernel.h>
+#include <linux/string.h>
+#include <linux/sysfs.h>
+
+#include "internal.h"
+
+#define MAX_DEADLINE (30 * 24 * 3600)	/* seconds; far below what fits in jiffies */
+
+static bool is_deadline(const char *argument, unsigned int *seconds)
+{
+	return !kstrtouint(argument, 10, seconds) && *seconds && *seconds <= MAX_DEADLINE;
+}
+
+static int control_apply(struct rbl_record *record, const char *argument)
+{
+	unsigned int deadline = 0;
+
+	if (*argument && !is_deadline(argument, &deadline))
+		return -EINVAL;
+	return rbl_operation_start(record, "apply", rbl_apply, deadline);
+}
+
+static int control_reverse(struct rbl_record *record, const char *argument)
+{
+	return *argument ? -EINVAL : rbl_operation_start(record, "reverse", rbl_reverse, 0);
+}
+
+/* What takes no time is done here and now. */
+static int at_once(struct rbl_record *record, int (*run)(struct rbl_record *record, unsigned int argument),
+		   unsigned int argument)
+{
+	int err = rbl_operation_lock(record);
+
+	if (err)
+		return err;
+	err = run(record, argument);
+	rbl_operation_unlock();
+	return err;
+}
+
+static int control_extend(struct rbl_record *record, const char *argument)
+{
+	unsigned int deadline;
+
+	return is_deadline(argument, &deadline) ? at_once(record, rbl_extend, deadline) : -EINVAL;
+}
+
+static int control_confirm(struct rbl_record *record, const char *argument)
+{
+	return *argument ? -EINVAL : at_once(record, rbl_confirm, 0);
+}
+
+static int control_forget(struct rbl_record *record, const char *argument)
+{
+	return *argument ? -EINVAL : at_once(record, rbl_forget, 0);
+}
+
+struct command {
+	const char *name;
+	int (*run)(struct rbl_record *record, const char *argument);
+	bool removes;	/* the record, and with it the file that is written to */
+};
+
+static const struct command commands[] = {
+	{ "apply", control_apply },
+	{ "extend", control_extend },
+	{ "confirm", control_confirm },
+	{ "reverse", control_reverse },
+	{ "forget", control_forget, .removes = true },
+};
+
+static const struct command *find_command(const char *name)
+{
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(commands); i++)
+		if (!strcmp(name, commands[i].name))
+			return commands + i;
+	return NULL;
+}
+
+ssize_t rbl_control_store(struct kobject *kobj, struct kobj_attribute *attribute, const char *buffer, size_t size)
+{
+	struct rbl_record *record = rbl_record_of(kobj);
+	struct kernfs_node *node = NULL;
+	const struct command *command;
+	char line[32], *argument;
+	int err;
+
+	if (size >= sizeof(line))
+		return -EINVAL;
+	memcpy(line, buffer, size);
+	line[size] = '\0';
+	argument = strim(line);
+	command = find_command(strsep(&argument, " "));
+	if (!command)
+		return -EINVAL;
+	/* Removing a file waits for those who write to it; here that would be this very task. */
+	if (command->removes) {
+		node = sysfs_break_active_protection(kobj, &attribute->attr);
+		if (!node)
+			return -ENODEV;
+	}
+	err = command->run(record, argument ? skip_spaces(argument) : "");
+	if (node)
+		sysfs_unbreak_active_protection(node);
+	return err ? : size;
+}

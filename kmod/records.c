@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The updates that are loaded: their list and its lock, how one is found, and the words for its state. */
+#define pr_fmt(fmt) "rebootless: " fmt
+
+#include <linux/kernel.h>
+
+#include "internal.h"
+
+DEFINE_MUTEX(rbl_lock);
+LIST_HEAD(rbl_records);
+struct workqueue_struct *rbl_workqueue;
+
+struct rbl_record *rbl_record_of(struct kobject *kobj)
+{
+	return container_of(kobj, struct rbl_record, kobj);
+}
+
+/* A record by the name of its directory. */
+struct rbl_record *rbl_find_directory(const char *name, const char *suffix)
+{
+	struct rbl_record *record;
+	size_t length = strlen(name);
+
+	lockdep_assert_held(&rbl_lock);
+	list_for_each_entry(record, &rbl_records, list)
+		if (!strncmp(kobject_name(&record->kobj), name, length) &&
+		    !strcmp(kobject_name(&record->kobj) + length, suffix))
+			return record;
+	return NULL;
+}
+
+/* Another version of the same update, which a newer one replaces; NULL if there is none. */
+struct rbl_record *rbl_find_other(const struct rbl_record *record)
+{
+	struct rbl_record *other;
+
+	lockdep_assert_held(&rbl_lock);
+	list_for_each_entry(other, &rbl_records, list)
+		if (other != record && !strcmp(other->name, record->name) && other->state != RBL_FAILED &&
+		    other->state != RBL_REPLACED)
+			return other;
+	return NULL;
+}
+
+struct rbl_record *rbl_find_module_record(const struct module *module)
+{
+	struct rbl_record *record;
+
+	lockdep_assert_held(&rbl_lock);
+	list_for_each_entry(record, &rbl_records, list)
+		if (record->module == module)
+			return record;
+	return NULL;
+}
+
+static const char *const state_names[] = {
+	[RBL_MATCHED] = "matched",
+	[RBL_APPLIED] = "applied",
+	[RBL_CONFIRMED] = "confirmed",
+	[RBL_REVERSED] = "reversed",
+	[RBL_REPLACED] = "replaced",
+	[RBL_FAILED] = "failed",
+};
+
+const char *rbl_state_name(const struct rbl_record *record)
+{
+	return state_names[READ_ONCE(record->state)];
+}
+
+/* Gives it another suffix, and a number if `number` is not 0, after the fact: it is an inconvenience if that fails. */
+void rbl_rename(struct rbl_record *record, const char *suffix, unsigned int number)
+{
+	char name[RBL_NAME_MAX + sizeof(RBL_PREVIOUS) + 12];
+
+	lockdep_assert_held(&rbl_lock);
+	snprintf(name, sizeof(name), number ? "%s%s.%u" : "%s%s", record->name, suffix, number);
+	if (kobject_rename(&record->kobj, name))
+		pr_warn("%s: its directory could not be renamed to %s\n", kobject_name(&record->kobj), name);
+}
