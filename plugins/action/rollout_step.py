@@ -20,7 +20,8 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.action import FleetAction
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import display, evidence, guards, step
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import HostRecord, SurveySlice
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.host_slice import SurveySlice
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import HostRecord
 
 MODULE = "rebootless.splice.rollout_host"
 KERNEL_INFO = "rebootless.splice.kernel_info"
@@ -70,7 +71,7 @@ class ActionModule(FleetAction):
                     return {"changed": False, "state": record.state}
                 wanted = {step.APPLY: step.PREFLIGHT}.get(wanted, wanted)
             return self._visit(files, record, wanted, given, variables)
-        except Exception as error:  # the controller's own files, or its own faults; the gate misses the host's word
+        except Exception as error:  # the controller's own files, or its own faults; the gate misses the host's answer
             answer = {"state": outcomes.FAILED, **_refusal(error).result()}
             Display().display(display.host_line(host, wanted, answer), color="red")
             return {"changed": False, **answer}
@@ -157,7 +158,7 @@ class ActionModule(FleetAction):
             return step.not_transferred(str(error).strip())
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as error:  # noqa: B036 - the play must not lose the host, whatever this was
+        except BaseException as error:  # noqa: B036 - the play must not lose the host for any fault
             return step.failed(
                 "controller_error",
                 f"The step failed on the controller: {type(error).__name__}: {error}",
@@ -167,8 +168,8 @@ class ActionModule(FleetAction):
     def _module(self, wanted: str, arguments: dict, variables: dict) -> dict[str, t.Any]:
         """The module's result.
 
-        A host that went through the step before is known to be there, so one attempt that fails is not the last word on
-        it: the connection that is shared may be dead, or the host just busy.
+        A host that went through the step before is known to be there, so one attempt that fails proves
+        little: the connection that is shared may be dead, or the host just busy.
         """
         for pause in () if wanted in step.NEEDS_PACKAGE else AGAIN_S:
             try:
@@ -231,7 +232,7 @@ def _limited(seconds: float) -> t.Iterator[None]:
         raise TimedOut
 
     before = signal.signal(signal.SIGALRM, ring)
-    # Again and again, in case that somebody catches it.
+    # Again and again, in case that a connection plugin catches it.
     left, interval = signal.setitimer(signal.ITIMER_REAL, seconds, GRACE_S if seconds else 0)
     try:
         yield

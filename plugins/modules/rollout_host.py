@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import run
-
 DOCUMENTATION = r"""
 module: rollout_host
 short_description: Takes one host through one step of a rollout
@@ -327,6 +325,7 @@ details:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import run
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.step import STATE_DIRECTORY, Request
 
 

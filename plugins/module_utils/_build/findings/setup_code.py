@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Code that runs only while something is set up.  Private to rebootless.splice.
+"""Code that runs only while something is set up.
 
 A changed probe function is exchanged, and does nothing for the devices that are bound already.  Where a function runs
 is told by who uses it: a table of operations that holds its address, or the functions that call it.

@@ -287,11 +287,5 @@ def _explained(path: str) -> t.Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise RebootlessError(
-            "persist_failed",
-            f"{path} cannot be changed: {error.strerror}.",
-            "Free space there, then try again."
-            if error.errno in disk.FULL
-            else "Make its directory one that root can write to.",
-            path=path,
-        ) from error
+        otherwise = "Make its directory one that root can write to."
+        raise disk.refusal(error, "persist_failed", f"{path} cannot be changed", path, otherwise) from error

@@ -36,6 +36,7 @@ REFUSED, CRASHED = "refused", "crashed"
 NOT_NEEDED, OTHER_KERNEL = "not needed", "other kernel"
 OUTCOMES = (TRYING, SETTLED, STOPPED, REVERSED, REFUSED, CRASHED, NOT_NEEDED, OTHER_KERNEL)
 
+UNWRITABLE = "armed_record_unwritable"
 ARM_AGAIN = "Apply and confirm the update again, and arm it again."
 
 
@@ -127,13 +128,11 @@ def write(store: Store, record: Record) -> None:
                 raise
             disk.overwrite(path, content)
     except OSError as error:
-        full = error.errno in disk.FULL
-        raise RebootlessError(
-            "armed_record_unwritable",
-            f"What is armed for the next boot cannot be written to {path}: {error.strerror}.",
-            "Free space there, then arm the update again." if full else "Make it a file that root can write.",
-            path=path,
-        ) from error
+        what, otherwise = (
+            f"What is armed for the next boot cannot be written to {path}",
+            "Make it a file that root can write.",
+        )
+        raise disk.refusal(error, UNWRITABLE, what, path, otherwise, then="arm the update again") from error
 
 
 def set_aside(store: Store, name: str) -> None:
@@ -177,7 +176,7 @@ def _removing(path: str) -> t.Iterator[None]:
         yield
     except OSError as error:
         raise RebootlessError(
-            "armed_record_unwritable",
+            UNWRITABLE,
             f"The record {path} of what is armed for the next boot cannot be removed: {error.strerror}.",
             "Remove the file by hand; until then the update is applied again at boot.",
             path=path,

@@ -71,14 +71,11 @@ class Store:
         try:
             disk.stage(path, package.content, KEPT_MODE)
         except OSError as error:
-            raise RebootlessError(
-                "store_failed",
-                f"The package cannot be kept in {self.directory}: {error.strerror}.",
-                "Free space there, then try again."
-                if error.errno in disk.FULL
-                else "Make it a directory that root can write to.",
-                path=self.directory,
-            ) from error
+            what, otherwise = (
+                f"The package cannot be kept in {self.directory}",
+                "Make it a directory that root can write to.",
+            )
+            raise disk.refusal(error, "store_failed", what, self.directory, otherwise) from error
         return Staged(path)
 
 

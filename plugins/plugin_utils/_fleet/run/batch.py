@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One batch of a run: whether it may begin, whether it may go on, and its soak.
 
-All of it happens on the controller, once for each batch, whatever the number of its hosts.
+All of it happens on the controller, once for each batch of one host or a thousand.
 """
 
 from __future__ import annotations
@@ -19,16 +19,18 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan impo
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import evidence, gate, guards, lock
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.pace import Pace, at_once
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import (
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.host_slice import (
     APPLY,
     CONFIRM,
     PREFLIGHT,
+    PlanSlice,
+)
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.pace import Pace, at_once
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import (
     REVERT,
     STOPPED,
     WAITING,
     HostRecord,
-    PlanSlice,
     Stop,
     Waiting,
 )
@@ -258,7 +260,7 @@ class Batch:
     def soak(self, alive: t.Callable[[], bool], pause: t.Callable[[float], None] = time.sleep) -> Row:
         """Waits until the last check of every host of the batch is over; no host is asked meanwhile.
 
-        ``alive``: whether the run still goes on, that is, whether somebody is there to go on afterwards.
+        ``alive``: whether ansible-playbook still runs, which goes on afterwards.
         """
         records = self.files.records(self.hosts).values()
         begun = [record.applied_at or 0.0 for record in records if record.state == outcomes.APPLIED]

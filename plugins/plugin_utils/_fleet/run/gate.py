@@ -9,16 +9,16 @@ import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import (
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.host_slice import (
     APPLY,
     CONFIRM,
     PREFLIGHT,
     REVERSE,
-    HostRecord,
 )
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import HostRecord
 
 # Which states a host may be in when a phase has ended.  Any other one, a good one of an earlier phase too, means that
-# the phase has no word from the host.
+# the host gave no answer in the phase.
 SETTLED = {name for name, state in outcomes.STATES.items() if state.settled}
 ANSWERS = {
     APPLY: SETTLED | {outcomes.APPLIED},
@@ -31,7 +31,7 @@ ANSWERS = {
 class Verdict:
     """The state of a batch after a phase.
 
-    ``states`` has how many hosts are in which state, ``silent`` the hosts without a word, ``bad`` those that count
+    ``states`` has how many hosts are in which state, ``silent`` the hosts that gave no answer, ``bad`` those that count
     against ``budget`` with code and sentence.
     """
 

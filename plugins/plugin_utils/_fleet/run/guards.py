@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A host for each batch that cannot be lost.
 
-Our own tasks keep a host in the play whatever becomes of it.  The operator's tasks of a health check do not: Ansible
+Our own tasks keep a host in the play also when it is lost.  The operator's tasks of a health check do not: Ansible
 drops a host that they do not reach, and ends the whole playbook with the last host of a batch, gates, ways back and
 all.  So a plan with such checks has one more host in each batch, which is the controller under another name, and of
 which nothing is asked.

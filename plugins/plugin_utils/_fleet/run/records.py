@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
@@ -24,11 +23,11 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records i
     TableOf,
     holds,
 )
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.host_slice import AnySlice, Slice
 
 FORMAT = 1
 RUNNING, WAITING, STOPPED, FINISHED = "running", "waiting", "stopped", "finished"
 ROLLOUT, REVERT = "rollout", "revert"  # goals of a run
-APPLY, CONFIRM, REVERSE, PREFLIGHT = "apply", "confirm", "reverse", "preflight"  # steps on a host
 
 GOAL = holds(fields.Value(fields.one_of(ROLLOUT, REVERT), "rollout or revert"))
 STATUS = holds(fields.Value(fields.one_of(RUNNING, WAITING, STOPPED, FINISHED), "a status of a run"))
@@ -43,7 +42,6 @@ MAYBE_TEXT = holds(fields.Value(fields.or_none(fields.text), "a string or null")
 MAYBE_COUNT = holds(fields.Value(fields.or_none(fields.whole(0)), "a whole number from 0, or null"))
 MAYBE_TIME = holds(fields.NUMBER_OR_NULL)
 COUNTS = holds(fields.Value(fields.list_of(fields.whole(0)), "a list of whole numbers"))
-MAYBE_URL = option("store_url")
 OPENINGS = holds(
     fields.Value(
         lambda value: isinstance(value, dict) and all(map(fields.or_none(fields.text), value.values())),
@@ -126,101 +124,6 @@ class RevertPlan(Record):
         return [host for batch in self.batches for host in batch.hosts]
 
 
-# ---- what a host gets
-
-
-def for_module(metadata: Row, *steps: str) -> Row:
-    """The metadata of a slice's field that the module rollout_host gets in ``steps``; as ``None`` it is left out."""
-    return {**metadata, "steps": steps}
-
-
-EVERY_STEP = (PREFLIGHT, APPLY, CONFIRM, REVERSE)
-FORWARD = (PREFLIGHT, APPLY, CONFIRM)
-TRYING = (PREFLIGHT, APPLY, REVERSE)
-
-
-@dataclass(frozen=True)
-class Slice(Record):
-    """What one host gets of a plan."""
-
-    name: str = field(metadata=for_module(FILLED, *EVERY_STEP))
-    version: str = field(metadata=for_module(TEXT, *EVERY_STEP))
-    task_timeout: int = field(metadata=option("task_timeout"))
-
-    def options(self, step: str) -> Row:
-        """What the module rollout_host gets in ``step``, without the package."""
-        return {
-            name: getattr(self, name)
-            for name, own in self.__dataclass_fields__.items()
-            if step in own.metadata.get("steps", ()) and getattr(self, name) is not None
-        }
-
-
-@dataclass(frozen=True)
-class PlanSlice(Slice):
-    """Of a plan: ``digest`` and ``size`` are those of the file ``package``, which the host fetches if ``url`` is set.
-
-    ``retry`` marks a host that the operator asked to try again.
-    """
-
-    plan: str = field(metadata=for_module(DIGEST, *EVERY_STEP))
-    build_id: str = field(metadata=for_module(holds(fields.HEX_DIGITS), *EVERY_STEP))
-    digest: str = field(metadata=for_module(DIGEST, *EVERY_STEP))
-    size: int = field(metadata=for_module(holds(fields.BYTES), PREFLIGHT, APPLY))
-    package: str = field(metadata=FILLED)
-    url: str | None = field(metadata=MAYBE_URL)
-    checks: list[Row] = field(metadata=for_module(option("checks"), *EVERY_STEP))
-    check_times: list[int] = field(metadata=for_module(option("check_times"), *FORWARD))
-    deadline: int = field(metadata=for_module(option("deadline"), APPLY, CONFIRM))
-    persist: bool = field(metadata=for_module(option("persist"), APPLY, CONFIRM))
-    fixed_in: list[str] = field(metadata=for_module(TEXTS, *FORWARD))
-    tries: int = field(metadata=for_module(option("tries"), *TRYING))
-    metrics_directory: str | None = field(metadata=for_module(option("metrics_directory"), *EVERY_STEP))
-    windows: list[Row] = field(metadata=option("windows"))
-    freezes: list[Row] = field(metadata=option("freezes"))
-    retry: bool = field(default=False, metadata={**FLAG, "omit": True})
-
-
-@dataclass(frozen=True)
-class RevertSlice(Slice):
-    """Of a host from which an update is taken back by name; ``remove``: its package and records go, too."""
-
-    checks: list[Row] = field(metadata=for_module(option("checks"), *EVERY_STEP))
-    remove: bool = field(metadata=for_module(FLAG, REVERSE))
-
-
-@dataclass(frozen=True)
-class SurveySlice(Slice):
-    """Of a host that is asked without a plan; ``manifest`` is the update's, in the directory ``place``."""
-
-    manifest: str = field(metadata=FILLED)
-    place: str = field(metadata=FILLED)
-    fixed_in: list[str] = field(metadata=for_module(TEXTS, *FORWARD))
-
-
-@dataclass(frozen=True)
-class PlacedSlice(SurveySlice):
-    """The same once the host has said which kernel it runs."""
-
-    build_id: str = field(metadata=for_module(holds(fields.HEX_DIGITS), *EVERY_STEP))
-    digest: str = field(metadata=for_module(DIGEST, *EVERY_STEP))
-    size: int = field(metadata=for_module(holds(fields.BYTES), PREFLIGHT, APPLY))
-    package: str = field(metadata=FILLED)
-    url: str | None = field(default=None, metadata=MAYBE_URL)
-
-
-class AnySlice(t.NamedTuple):
-    """The kind of a field with a slice of any kind, which its fields tell."""
-
-    def read(self, value: t.Any, name: str, where: str, code: str) -> Slice:
-        row = fields.A_TABLE.read(value, name, where, code)
-        kind: type[Slice] = SurveySlice if "manifest" in row else RevertSlice if "remove" in row else PlanSlice
-        return kind.from_json(row, f"{where}, {name},", code)
-
-    def write(self, value: Slice) -> Row:
-        return value.to_json()
-
-
 # ---- what became of a host
 
 
@@ -252,9 +155,9 @@ class HostRecord(Record):
     updated: float | None = field(default=None, metadata=MAYBE_TIME)
 
 
-def new_host(host: str, batch: int | None, piece: Slice, run: Run) -> HostRecord:
+def new_host(host: str, batch: int | None, planned: Slice, run: Run) -> HostRecord:
     """The record of a host that ``run`` has not come to."""
-    return HostRecord(host, piece, batch, goal=run.goal, by=run.by, plan=run.plan)
+    return HostRecord(host, planned, batch, goal=run.goal, by=run.by, plan=run.plan)
 
 
 # ---- how far the run came

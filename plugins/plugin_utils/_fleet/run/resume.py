@@ -11,14 +11,13 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common import o
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.batch import Batch
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.host_slice import CONFIRM, PlanSlice
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import (
-    CONFIRM,
     REVERT,
     ROLLOUT,
     RUNNING,
     STOPPED,
     HostRecord,
-    PlanSlice,
     Run,
     Status,
     new_host,
@@ -41,31 +40,16 @@ def again(files: RunFiles, run: Run, request: Request) -> list[str]:
     if files.status().status == RUNNING and files.status().goal == ROLLOUT:
         _judge_what_was_not(files, run)
     status = files.status()
-    if status.goal == REVERT and not request.proceed:
-        raise RebootlessError(
-            "taken_back",
-            "The update of this plan was taken back, or is about to be.",
-            "Make a new plan; or finish with the playbook revert, or go on with -e rebootless_continue=true.",
-        )
-    if status.status == STOPPED and not request.proceed:
-        if to_take_back(files):
+    if not request.proceed:
+        _demand_not_taken_back(status)
+        if status.status == STOPPED and to_take_back(files):
             return []  # it was interrupted while it went back, which it does to the end
-        raise RebootlessError(
-            "stopped",
-            f"The rollout of {run.update.name} {run.update.version} was stopped: {_why(status)}.",
-            "Find the cause. Then make a new plan, or go on with -e rebootless_continue=true (and, for the hosts that "
-            "failed or went back, -e rebootless_retry=<pattern>).",
-            stop=status.stop.to_json() if status.stop else {},
-        )
+        _demand_not_stopped(status, run)
     records = files.records(run.hosts)
     retried = [host for host in request.retry if host in records and _can_be_tried_again(records[host])]
     for host in retried:
         planned = t.cast(PlanSlice, records[host].slice)
         files.write_host(new_host(host, records[host].batch, dataclasses.replace(planned, retry=True), run))
-    forgiven = set(status.forgiven) - set(retried)
-    if status.status == STOPPED:
-        forgiven |= {host for host, row in records.items() if outcomes.is_bad(row.state) and host not in retried}
-        forgiven = {host for host in forgiven if outcomes.is_settled(records[host].state)}
     files.write_status(
         dataclasses.replace(
             status,
@@ -74,11 +58,40 @@ def again(files: RunFiles, run: Run, request: Request) -> list[str]:
             stop=None,
             waiting=None,
             reverting=[],
-            forgiven=sorted(forgiven),
+            forgiven=_forgiven(status, records, retried),
             judged=sorted({*status.judged} - {records[host].batch for host in retried}),
         )
     )
     return retried
+
+
+def _demand_not_taken_back(status: Status) -> None:
+    if status.goal == REVERT:
+        raise RebootlessError(
+            "taken_back",
+            "The update of this plan was taken back, or is about to be.",
+            "Make a new plan; or finish with the playbook revert, or go on with -e rebootless_continue=true.",
+        )
+
+
+def _demand_not_stopped(status: Status, run: Run) -> None:
+    if status.status == STOPPED:
+        raise RebootlessError(
+            "stopped",
+            f"The rollout of {run.update.name} {run.update.version} was stopped: {_why(status)}.",
+            "Find the cause. Then make a new plan, or go on with -e rebootless_continue=true (and, for the hosts that "
+            "failed or went back, -e rebootless_retry=<pattern>).",
+            stop=status.stop.to_json() if status.stop else {},
+        )
+
+
+def _forgiven(status: Status, records: t.Mapping[str, HostRecord], retried: t.Collection[str]) -> list[str]:
+    """The hosts that count no more at the gates, since the operator said to go on after they had failed."""
+    forgiven = set(status.forgiven) - set(retried)
+    if status.status == STOPPED:
+        forgiven |= {host for host, row in records.items() if outcomes.is_bad(row.state) and host not in retried}
+        forgiven = {host for host in forgiven if outcomes.is_settled(records[host].state)}
+    return sorted(forgiven)
 
 
 def _why(status: Status) -> str:

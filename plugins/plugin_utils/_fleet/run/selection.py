@@ -10,8 +10,8 @@ import typing as t
 from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import guards
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.host_slice import REVERSE
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import (
-    REVERSE,
     REVERT,
     ROLLOUT,
     RUNNING,

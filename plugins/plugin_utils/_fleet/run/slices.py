@@ -11,12 +11,11 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common import c
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan import batches
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import Batch, Plan
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.host_slice import PlanSlice, RevertSlice
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import (
     REVERT,
     ROLLOUT,
-    PlanSlice,
     RevertPlan,
-    RevertSlice,
     Run,
     RunBatch,
     UpdateName,

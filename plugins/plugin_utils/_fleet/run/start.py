@@ -22,12 +22,11 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records i
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import evidence, guards, lock, resume, slices
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles, directory_of, lock_of
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.gate import to_reverse
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.host_slice import Slice, SurveySlice
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import (
     HostRecord,
     RevertPlan,
     Run,
-    Slice,
-    SurveySlice,
     new_host,
 )
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.request import (
@@ -77,13 +76,13 @@ def revert_hosts(request: Request, plan: RevertPlan) -> Row:
             "no_hosts", "No host of the inventory matches.", "Give rebootless_targets, a pattern of hosts."
         )
     content = plan.content
-    piece = slices.slice_of_revert(plan)
+    planned = slices.slice_of_revert(plan)
     run = slices.run_of_revert(plan, canonical.sha256(content), request.by)
-    files, first = _open(request, run, content, dict.fromkeys(plan.hosts, piece))
+    files, first = _open(request, run, content, dict.fromkeys(plan.hosts, planned))
     records = files.records(plan.hosts)
     hosts = plan.hosts
     if first or not to_take_back(files):  # anew, also after one that is over
-        records = {host: new_host(host, record.batch, piece, run) for host, record in records.items()}
+        records = {host: new_host(host, record.batch, planned, run) for host, record in records.items()}
         for record in records.values():
             files.write_host(record)
     else:
@@ -101,7 +100,7 @@ def preflight(
     found = Store(store)
     manifest = found.built(*update)
     run = slices.run_of_preflight(manifest, request.by, hosts, task_timeout, concurrency)
-    piece = SurveySlice(
+    planned = SurveySlice(
         *update,
         task_timeout,
         manifest=found.path(*update, "manifest.json"),
@@ -109,7 +108,7 @@ def preflight(
         fixed_in=manifest.versions_with_fix,
     )
     unchanging = dataclasses.replace(request, check=True)
-    files, _first = _open(unchanging, run, manifest.content, dict.fromkeys(hosts, piece))
+    files, _first = _open(unchanging, run, manifest.content, dict.fromkeys(hosts, planned))
     return _result(files, run)
 
 

@@ -3,7 +3,7 @@
 """One step of a rollout on one host, but for the connection: what to ask the module, what its answer means, and the
 record of both.
 
-Whatever becomes of a host is an answer here: also that there is none.
+A host always has an answer here: one that is silent is ``lost``, one with a full disk ``failed`` with ``no_room``.
 """
 
 from __future__ import annotations
@@ -18,16 +18,15 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common import l
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import evidence
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import (
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.host_slice import (
     APPLY,
     CONFIRM,
     PREFLIGHT,
     REVERSE,
-    REVERT,
-    HostRecord,
     PlacedSlice,
     PlanSlice,
 )
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import REVERT, HostRecord
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.packages import demand_file
 
 NEEDS_PACKAGE = (PREFLIGHT, APPLY)

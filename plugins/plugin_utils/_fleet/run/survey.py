@@ -9,7 +9,7 @@ import dataclasses
 from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.planning import UNREACHABLE, why_left_out
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import PlacedSlice, SurveySlice
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.host_slice import PlacedSlice, SurveySlice
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.manifest import read_manifest
 
 

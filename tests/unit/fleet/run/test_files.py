@@ -18,15 +18,17 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import evidence, gate, lock, step
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.batch import Batch
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.host_slice import (
+    PlanSlice,
+    RevertSlice,
+    SurveySlice,
+)
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.pace import Pace, at_once
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import (
     HostRecord,
-    PlanSlice,
-    RevertSlice,
     Run,
     RunBatch,
     Status,
-    SurveySlice,
     UpdateName,
     new_host,
 )
@@ -150,7 +152,7 @@ def test_a_damaged_record_counts_as_begun_and_never_heard_of(files):
 
 
 @pytest.mark.parametrize(
-    "piece",
+    "planned",
     [
         SLICE,
         dataclasses.replace(SLICE, retry=True),
@@ -158,12 +160,12 @@ def test_a_damaged_record_counts_as_begun_and_never_heard_of(files):
         SurveySlice("x", "1", 300, manifest="/srv/manifest.json", place="/srv", fixed_in=[]),
     ],
 )
-def test_a_record_is_read_as_it_was_written(files, piece):
-    record = host(slice=piece, state="failed", code="check_failed", attempt="1.2", applied_at=1.5)
+def test_a_record_is_read_as_it_was_written(files, planned):
+    record = host(slice=planned, state="failed", code="check_failed", attempt="1.2", applied_at=1.5)
     files.write_host(record)
     read = RunFiles(files.path).host("web/1")
     assert dataclasses.replace(read, updated=None) == record
-    assert "retry" in read.to_json()["slice"] or not getattr(piece, "retry", False)
+    assert "retry" in read.to_json()["slice"] or not getattr(planned, "retry", False)
 
 
 @pytest.mark.parametrize(
