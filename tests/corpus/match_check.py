@@ -135,7 +135,7 @@ class Check:
         exchanged: t.Collection[str] = (),
     ) -> None:
         self.built, self.flips, self.after = built, flips, after
-        self.matcher = Matcher(str(build_library(built.work / "libmatch.so", KMOD)))
+        self.matcher = Matcher(str(build_library(built.work / "libmatch.so", KMOD, built.tree.architecture)))
         self.counts: collections.Counter[str] = collections.Counter()
         self.failures: list[str] = []
         self.exchanged = exchanged
