@@ -23,7 +23,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import Piece
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.uses import is_branch, uses
 
-# ``struct.member`` that holds the function -> when it runs, and what it does not run for any more.
+# The struct and its member that hold the function -> when it runs, and what it does not run for any more.
 _DEVICE = ("a device is bound to its driver", "devices that are bound stay as they are until they are bound anew")
 _MOUNT = ("a file system is mounted", "those that are mounted stay as they are until they are mounted anew")
 _NAMESPACE = ("a network namespace is made", "those that exist stay as they are")
