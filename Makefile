@@ -124,7 +124,7 @@ demo: $(COLLECTION)  ## fix a real CVE in running stock kernels, and take the fi
 .PHONY: test
 test: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## all tests, and the ten slowest of them
 	rm -rf $(DURATIONS)
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-alone test-integration
+	$(MAKE) --no-print-directory --jobs=2 test-alone test-integration
 	python tests/slowest.py $(DURATIONS)
 
 .PHONY: test-alone
