@@ -7,7 +7,7 @@ from __future__ import annotations
 import pathlib
 import sys
 import typing as t
-import xml.etree.ElementTree as ElementTree
+from xml.etree import ElementTree
 
 SHOWN = 10
 

@@ -67,7 +67,7 @@ class Tree:
         yield from self._folders(rooms)
         yield from self._inside_functions()
         yield from self._arrows(rooms)
-        files = {name: {used for _, used in self._used(name)} - {name} for name in self._modules}
+        files = {name: {used for _line, used in self._used(name)} - {name} for name in self._modules}
         yield from circles("files", files)
         folders: dict[str, set[str]] = collections.defaultdict(set)
         for name, used in files.items():

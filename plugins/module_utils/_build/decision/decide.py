@@ -9,8 +9,8 @@ change about; the maker of replacement code does what is decided.  Neither chang
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Set
-from typing import NamedTuple, Tuple
+from collections.abc import Mapping
+from typing import AbstractSet, NamedTuple, Tuple
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.code.architecture import Kernel
 from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.claims import handled
@@ -43,7 +43,7 @@ IDLE = ""
 # Codes of findings that custom code can claim (``RBL_HANDLES``), and that decide what is done.
 INIT_CODE_CHANGED, CONSTANT_CHANGED = "init_code_changed", "constant_changed"
 
-_Claims = Set[Tuple[str, str]]
+_Claims = AbstractSet[Tuple[str, str]]
 
 
 class Fate(NamedTuple):

@@ -56,7 +56,7 @@ SECTIONS = {
 def sections(tmp_path_factory):
     lines = [
         f'.pushsection \\"{name}\\",\\"{flags}\\",@progbits\\n.long 0\\n.popsection\\n'
-        for name, (flags, _) in SECTIONS.items()
+        for name, (flags, _word) in SECTIONS.items()
     ]
     text = "".join(f'asm("{line}");\n' for line in lines)
     found = compile_text(text, tmp_path_factory.mktemp("sections"))

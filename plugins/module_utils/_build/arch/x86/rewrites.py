@@ -233,7 +233,7 @@ def paravirt_site(pre: ObjectCode, entry: TableEntry) -> Iterator[Rewrite]:
 
 def runtime_constants(pre: ObjectCode, table: Section) -> Iterator[Rewrite]:
     """Bytes that the boot makes the value of a variable (arch/x86/include/asm/runtime-const.h of 6.12)."""
-    prefix = next(prefix for prefix in RUNTIME_CONSTANTS if table.name.startswith(prefix))
+    (prefix,) = (prefix for prefix in RUNTIME_CONSTANTS if table.name.startswith(prefix))
     (type_, dummy), name = RUNTIME_CONSTANTS[prefix], table.name[len(prefix) :]
     symbol = next((s for s in pre.symbols if s.name == name and s.section is not None), None)
     target: Section | str = symbol.section if symbol and symbol.section else name
