@@ -120,18 +120,14 @@ demo: $(COLLECTION)  ## fix a real CVE in running stock kernels, and take the fi
 
 # ---- tests -----------------------------------------------------------------------------------------------------------
 
-# Two processors: while the machines of one half are waited for, the other half computes.
 .PHONY: test
 test: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## all tests, and the ten slowest of them
 	rm -rf $(DURATIONS)
-	$(MAKE) --no-print-directory --jobs=2 test-alone test-integration
-	python tests/slowest.py $(DURATIONS)
-
-.PHONY: test-alone
-test-alone:
 	$(MAKE) --no-print-directory test-unit
 	$(MAKE) --no-print-directory test-gates
+	$(MAKE) --no-print-directory test-integration
 	$(MAKE) --no-print-directory test-fleet FAULTS="-m quick"
+	python tests/slowest.py $(DURATIONS)
 
 # Where each run of pytest leaves how long its tests took.
 DURATIONS := build/durations
