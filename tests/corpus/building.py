@@ -19,6 +19,7 @@ import traceback
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build import update as updates
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.architecture import Kernel
 from ansible_collections.rebootless.splice.plugins.module_utils._build.code.contents import Literal
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.patches import read_patch
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings import custom_code
@@ -49,9 +50,9 @@ class LoadedProgram(ProgramBuilder):
         return super()._target(unit, target)
 
 
-def loaded_program(module: bytes, module_name: str, release: str) -> bytes:
+def loaded_program(module: bytes, module_name: str, kernel: Kernel) -> bytes:
     """The match program of the code and constants of a module file."""
-    builder = LoadedProgram(release)
+    builder = LoadedProgram(kernel)
     with memory_file(module, module_name) as path:
         builder.add_unit(module_name, f"{module_name}.ko", ObjectFile(path))
     return builder.serialize()
@@ -75,7 +76,7 @@ def build(job: dict[str, t.Any]) -> dict[str, t.Any]:
             module = read_package(str(done.package)).files["update.ko"]
             name = read_modinfo(module, "update.ko")["name"]
             result["update_module"] = name
-            disk.replace(directory / "loaded.bin", loaded_program(module, name, tree.version or tree.release))
+            disk.replace(directory / "loaded.bin", loaded_program(module, name, tree.kernel))
             result["package"] = str(directory / "package.rbl.tar.gz")
     except RebootlessError as error:
         result["error"] = {"code": error.code, "sentence": error.sentence, "details": error.details}
