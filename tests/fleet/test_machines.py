@@ -54,12 +54,12 @@ def test_network_link_goes_during_the_soak(pair):
     run = pair.start_rollout(plan)
     run.until(lambda: pair.states(plan)[pair.first.name] == "applied")
     with pair.first.monitor() as monitor:
-        monitor.command("set_link", name="network", up=False)
+        monitor.cmd("set_link", name="network", up=False)
     try:
         assert run.wait() != 0
     finally:
         with pair.first.monitor() as monitor:
-            monitor.command("set_link", name="network", up=True)
+            monitor.cmd("set_link", name="network", up=True)
     pair.first.wait_until(pair.first.answers, 300)
     assert pair.first.boot_id() == before
     pair.first.wait_until(lambda: "fleet-fix: reversed" in pair.first.out("dmesg"), 90)

@@ -70,7 +70,7 @@ class Machine(Host):
     def reset(self) -> None:
         """Presses the reset button."""
         with self.monitor() as monitor:
-            monitor.command("system_reset")
+            monitor.cmd("system_reset")
 
 
 class Pair:
