@@ -9,6 +9,7 @@ count.
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 import pathlib
 import re
@@ -71,9 +72,7 @@ def on_the_build_host(controller: Runner, cache: str) -> tuple[list[Row], dict[s
         ("1", "patch to package, first update of the tree"),
         ("2", "patch to package, the unit known"),
     ):
-        taken, build = measured(
-            lambda version=version: update_build(controller, tree, "bench-fix", version, patch, cache)
-        )
+        taken, build = measured(functools.partial(update_build, controller, tree, "bench-fix", version, patch, cache))
         rows.append(Row(what, seconds(taken), "under 15 s"))
     taken, again = measured(lambda: update_build(controller, tree, "bench-fix", "2", patch, cache))
     assert not again["changed"]

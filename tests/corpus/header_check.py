@@ -62,8 +62,8 @@ def check(tree: KernelTree, kind: str, jobs: int) -> tuple[int, list[str]]:
     before = pathlib.Path(tree.source, edit.path).read_text(encoding="utf-8")
     if before.count(edit.old) != 1:
         sys.exit(f"{edit.path}: {edit.old!r} occurs {before.count(edit.old)} times")
-    lines = [text.splitlines(keepends=True) for text in (before, before.replace(edit.old, edit.new))]
-    text = "".join(difflib.unified_diff(*lines, f"a/{edit.path}", f"b/{edit.path}"))
+    old, new = (text.splitlines(keepends=True) for text in (before, before.replace(edit.old, edit.new)))
+    text = "".join(difflib.unified_diff(old, new, f"a/{edit.path}", f"b/{edit.path}"))
     touched = touched_by(tree, (parse_patch(kind, text.encode()),), jobs)
     with tempfile.TemporaryDirectory(prefix="rebootless-") as work:
         patched = PatchedSource(pathlib.Path(tree.source), pathlib.Path(work), touched.files, touched.directories)

@@ -12,7 +12,9 @@ from ansible_collections.rebootless.splice.tests.fleet.scene import updates
 def queue(machine) -> str:
     """The queue of a device that is made now: 77 with the update."""
     made = machine.out("ip link add rbltest type dummy && ip -o link show rbltest && ip link del rbltest")
-    return re.search(r"qlen \d+", made)[0]
+    found = re.search(r"qlen \d+", made)
+    assert found, made
+    return found[0]
 
 
 def test_module_loaded_unloaded_and_loaded_again(pair):

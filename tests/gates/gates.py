@@ -26,7 +26,9 @@ COLLECTION = "ansible_collections.rebootless.splice"
 
 
 # What mypy checks.
-CHECKED = ["-p", f"{COLLECTION}.plugins", "-p", f"{COLLECTION}.tests.support"]
+# What no other gate runs, the tools of tests/corpus and tests/bench above all, would else call what is not there.
+TESTS = ("support", "corpus", "bench", "integration", "fleet")
+CHECKED = ["-p", f"{COLLECTION}.plugins", *(word for name in TESTS for word in ("-p", f"{COLLECTION}.tests.{name}"))]
 
 
 class Gate(t.NamedTuple):

@@ -308,7 +308,7 @@ def test_kernels_that_take_no_modules(builds, host47):
 
 
 def test_options(host50, fix):
-    cases = [
+    cases: list[tuple[dict, str]] = [
         ({"name": "../x"}, "bad_name"),
         ({"name": "x", "deadline": -1}, "bad_deadline"),
         ({"name": "x", "deadline": 9, "confirm": True}, "bad_deadline"),

@@ -167,10 +167,11 @@ def test_a_killed_run_leaves_no_half_tree(tree50, tmp_path):
         start_new_session=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
-    assert any(line.startswith("prepare: begins") for line in killed.stdout)
+    output = killed.stdout
+    assert output is not None and any(line.startswith("prepare: begins") for line in output)
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait()
-    killed.stdout.close()
+    output.close()
     left = list((tmp_path / "trees").iterdir())
     assert all(path.name.startswith(".making-") for path in left)
     assert not list(tmp_path.glob("trees/*/tree.json"))

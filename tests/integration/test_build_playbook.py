@@ -27,8 +27,10 @@ def test_a_fleet_of_which_nobody_answers_is_no_success(tmp_path: pathlib.Path) -
         "rebootless_update": {"name": "fix", "patches": [str(tmp_path / "fix.patch")]},
     }
     done = subprocess.run(
-        [BIN / "ansible-playbook", "-i", tmp_path / "inventory.json", "rebootless.splice.build"]
-        + ["-e", json.dumps(variables)],
+        [
+            *(str(BIN / "ansible-playbook"), "-i", str(tmp_path / "inventory.json")),
+            *("rebootless.splice.build", "-e", json.dumps(variables)),
+        ],
         env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "ANSIBLE_NOCOLOR": "1"},
         stdin=subprocess.DEVNULL,
         capture_output=True,

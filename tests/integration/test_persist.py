@@ -59,8 +59,13 @@ def boots_kernel(host: Host, release: str, *arguments: str) -> None:
     """Switches the machine off and on again with another kernel, as its boot loader would."""
     before = host.boot_id()
     lab = pathlib.Path(host.machine.directory).parent
-    variables = {"lab_name": lab.name, "lab_cache": str(lab.parent.parent), "lab_on_panic": "reboot"}
-    variables.update(lab_hosts=[{"name": host.name, "kernel": release}], lab_kernel_arguments=list(arguments))
+    variables = {
+        "lab_name": lab.name,
+        "lab_cache": str(lab.parent.parent),
+        "lab_on_panic": "reboot",
+        "lab_hosts": [{"name": host.name, "kernel": release}],
+        "lab_kernel_arguments": list(arguments),
+    }
     host.runner.playbook("rebootless.splice.lab_up", variables=variables)
     back(host, before)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
+import typing as t
 
 import pytest
 import yaml
@@ -121,7 +122,7 @@ def test_the_operators_checks(host50, fix):
     host50.run(
         "python3 -m http.server 8123 --bind 127.0.0.1 --directory /root >/dev/null 2>&1 & echo $! > /root/web.pid"
     )
-    checks = [
+    checks: list[dict[str, t.Any]] = [
         {"kind": "url", "name": "web answers", "url": "http://127.0.0.1:8123/", "contains": "rbl.tar.gz"},
         {"kind": "port", "name": "web listens", "port": 8123, "timeout": 5},
         {"kind": "command", "name": "shell", "cmd": "test $REBOOTLESS_UPDATE = " + NAME},

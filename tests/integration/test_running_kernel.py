@@ -74,7 +74,9 @@ with RunningKernel() as kernel:
     (banner,) = kernel.lookup("linux_banner", "vmlinux")
     print(json.dumps([kernel.read(banner, 256).hex(), kernel.lookup("nothing", ""), kernel.read(8, 8)]))
 """
-    assert tell(host50, script) == [image.read(banner, 256).hex(), [], None]
+    expected = image.read(banner, 256)
+    assert expected is not None
+    assert tell(host50, script) == [expected.hex(), [], None]
 
 
 def test_check_mode_without_rights_says_what_to_do(host50):

@@ -252,7 +252,7 @@ class Exercise:
 
     def _data(self) -> list[dict[str, t.Any]]:
         """The rows of constants that are there, not those of modules that are not."""
-        read = getattr(sysfs, "data", lambda name: [])
+        read: t.Callable[[str], list] = getattr(sysfs, "data", lambda name: [])
         return [row for row in read(self.order.name) if int(row["address"], 16)]
 
     @staticmethod

@@ -25,9 +25,9 @@ class CallbackModule(CallbackBase):
 
     def __init__(self):
         super().__init__()
-        self._hosts = collections.Counter()
-        self._once = collections.Counter()
-        self._outcomes = collections.Counter()
+        self._hosts: collections.Counter = collections.Counter()
+        self._once: collections.Counter = collections.Counter()
+        self._outcomes: collections.Counter = collections.Counter()
 
     def _count(self, outcome, result):
         task = result._task

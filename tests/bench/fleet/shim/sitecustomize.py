@@ -161,6 +161,8 @@ class Finder(importlib.abc.MetaPathFinder):
             spec = importlib.util.find_spec(name)
         finally:
             sys.meta_path.insert(0, self)
+        if spec is None:
+            raise ModuleNotFoundError(f"The benchmark changes {name}, which is not there", name=name)
         spec.loader = Loader(spec.loader, CHANGES[name])
         return spec
 
