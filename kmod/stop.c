@@ -28,6 +28,8 @@ struct stop {
 	struct rbl_steps steps;
 	u32 cpus;
 	atomic_t next_share, arrived;
+	atomic_t acknowledged;		/* CPUs that have synchronised after what the leader wrote */
+	u32 phases;			/* that the leader has written */
 	u32 code;			/* of the steps' content */
 	u32 hook_code;			/* of the hooks that run before; see ask_hooks() */
 	const struct rbl_step *offender;	/* the step whose place does not hold what it should */
@@ -118,23 +120,39 @@ static void write_data(const struct stop *stop, bool forward)
 }
 
 /*
+ * One phase of the writing, on all CPUs.  Each acknowledges it after it was
+ * written, so that none is left in an NMI that began before: such a CPU may
+ * still run the old bytes, or have trapped on a breakpoint of the phase before.
+ */
+static void write_phase(struct stop *stop, bool leader, bool forward, int phase, u32 number)
+{
+	if (leader) {
+		rbl_arch_write_step(stop->steps.rows, stop->steps.n_jumps, forward, phase);
+		smp_store_release(&stop->phases, number);
+	}
+	while (smp_load_acquire(&stop->phases) < number)
+		cpu_relax();
+	rbl_arch_sync();
+	atomic_inc_return(&stop->acknowledged);
+	while (leader && atomic_read_acquire(&stop->acknowledged) < number * stop->cpus)
+		cpu_relax();
+}
+
+/*
  * Writes all steps, or what was there before; on all CPUs, of which the leader
  * writes.  Returns, on all, whether everything reads back as written.
  */
-static bool write_all(struct stop *stop, bool leader, bool forward, u32 *meetings)
+static bool write_all(struct stop *stop, bool leader, bool forward, u32 *phases, u32 *meetings)
 {
 	int phase;
 
-	for (phase = 0; phase < RBL_WRITE_PHASES; phase++) {
-		if (leader && phase == 0)
-			write_data(stop, forward);
-		if (leader)
-			rbl_arch_write_step(stop->steps.rows, stop->steps.n_jumps, forward, phase);
-		if (leader && phase == RBL_WRITE_PHASES - 1)
-			stop->written = reads_back(stop, forward);
-		meet(stop, meetings);
-		rbl_arch_sync();
-	}
+	if (leader)
+		write_data(stop, forward);
+	for (phase = 0; phase < RBL_WRITE_PHASES; phase++)
+		write_phase(stop, leader, forward, phase, ++*phases);
+	if (leader)
+		stop->written = reads_back(stop, forward);
+	meet(stop, meetings);
 	return stop->written;
 }
 
@@ -154,7 +172,7 @@ static void call_hooks(struct stop *stop, bool leader, u32 *meetings)
 static int stopped(void *data)
 {
 	struct stop *stop = data;
-	u32 share = atomic_inc_return(&stop->next_share) - 1, meetings = 0, code;
+	u32 share = atomic_inc_return(&stop->next_share) - 1, meetings = 0, phases = 0, code;
 	bool leader = share == 0;
 	u64 start = ktime_get_mono_fast_ns();
 
@@ -173,12 +191,10 @@ static int stopped(void *data)
 		 * nothing can fail but the memory itself: all CPUs are here, no
 		 * task is in code that changes, every place holds what it should.
 		 */
-		if (!write_all(stop, leader, true, &meetings)) {
+		if (!write_all(stop, leader, true, &phases, &meetings)) {
 			code = RBL_TEXT_WRITE_FAILED;
-			write_all(stop, leader, false, &meetings);
+			write_all(stop, leader, false, &phases, &meetings);
 		}
-		if (leader)
-			rbl_arch_write_end();
 		if (!code)
 			call_hooks(stop, leader, &meetings);
 	}
@@ -215,6 +231,7 @@ static void stop_all_cpus(struct stop *stop)
 		settle(stop->previous);
 	stop->cpus = num_online_cpus();
 	rbl_kernel(stop_machine_cpuslocked)(stopped, stop, cpu_online_mask);
+	rbl_arch_write_end();
 	if (!stop->verdict && stop->previous)
 		move(stop->previous, false);
 	if (!stop->verdict && stop->purpose != RBL_CHECK_ONLY)
@@ -333,6 +350,8 @@ static void begin_try(struct stop *stop, bool last)
 	stop->refusing = NULL;
 	atomic_set(&stop->next_share, 0);
 	atomic_set(&stop->arrived, 0);
+	atomic_set(&stop->acknowledged, 0);
+	stop->phases = 0;
 	stop->stacks.busy = false;
 	stop->stacks.unreliable = false;
 	stop->stacks.writer_is_busy = false;

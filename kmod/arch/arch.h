@@ -68,11 +68,12 @@ int rbl_arch_make_jump(struct rbl_write *write);
 
 /*
  * One of the RBL_WRITE_PHASES phases, for all jumps; `forward` writes what
- * comes after, else what was before.  On one CPU, all others waiting.
+ * comes after, else what was before.  On one CPU; before it goes on to the
+ * next one, each of the CPUs has to call rbl_arch_sync().
  */
 void rbl_arch_write_step(const struct rbl_step *steps, u32 count, bool forward, int phase);
 
-/* After the last phase, when all CPUs have synchronised. */
+/* When no CPU is stopped any more: until then code that meets a jump half written finds where that leads. */
 void rbl_arch_write_end(void);
 
 /* Makes this CPU forget what it has fetched of the old text. */

@@ -6,7 +6,7 @@
  * can still run any code, a function that is being written included.  So
  * each jump is written as the kernel's own text_poke_bp() does it: first a
  * breakpoint over its first byte, then the bytes behind it, then the first
- * byte; all CPUs synchronise after each phase.  Code that meets a
+ * byte; each CPU synchronises after each phase, out of any NMI.  Code that meets a
  * breakpoint meanwhile is sent to where the jump leads.  text_poke_bp() itself cannot be
  * used: it interrupts the other CPUs, and they would not answer.
  */
