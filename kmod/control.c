@@ -24,7 +24,9 @@ static int control_apply(struct rbl_record *record, const char *argument)
 
 static int control_reverse(struct rbl_record *record, const char *argument)
 {
-	return *argument ? -EINVAL : rbl_operation_start(record, "reverse", rbl_reverse, 0);
+	bool force = !strcmp(argument, "force");
+
+	return *argument && !force ? -EINVAL : rbl_operation_start(record, "reverse", rbl_reverse, force);
 }
 
 /* What takes no time is done here and now. */
@@ -36,7 +38,7 @@ static int at_once(struct rbl_record *record, int (*run)(struct rbl_record *reco
 	if (err)
 		return err;
 	err = run(record, argument);
-	rbl_operation_unlock();
+	rbl_operation_unlock(record);
 	return err;
 }
 
@@ -54,7 +56,7 @@ static int control_confirm(struct rbl_record *record, const char *argument)
 
 static int control_forget(struct rbl_record *record, const char *argument)
 {
-	return *argument ? -EINVAL : at_once(record, rbl_forget, 0);
+	return *argument ? -EINVAL : rbl_forget(record);
 }
 
 struct command {

@@ -309,5 +309,7 @@ void rbl_unresolve(struct rbl_record *record, struct rbl_part *part)
 	free_result(&part->result);
 	rbl_lookup_free(&part->lookup);
 	unpin_others(part);
+	part->engaged = false;
+	part->pinned = NULL;	/* it was held, and goes all the same: by force */
 	part->target = NULL;
 }

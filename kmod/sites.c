@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The functions and data that a part replaces, at their addresses in the running kernel, and what else uses them. */
+/* The functions and data that a part replaces, at their addresses in the running kernel, and other updates that replace them. */
 #include <linux/mm.h>
 #include <linux/string.h>
 
@@ -133,7 +133,10 @@ int rbl_sites_make(struct rbl_record *record, struct rbl_part *part)
 		part->data[i].datum = object->data + i;
 		err = make_exchange(record, part, part->data + i);
 	}
-	return err ? : check_sites(record, part) ? : check_data(record, part);
+	err = err ? : check_sites(record, part) ? : check_data(record, part);
+	if (!err)
+		rbl_find_entries(part);
+	return err;
 }
 
 void rbl_sites_free(struct rbl_part *part)
@@ -154,7 +157,7 @@ void rbl_sites_free(struct rbl_part *part)
 	part->n_writes = 0;
 }
 
-/* ---- other users ---- */
+/* ---- other updates ---- */
 
 static int refuse_conflict(struct rbl_record *record, const char *name, const struct rbl_record *other)
 {
@@ -195,37 +198,6 @@ int rbl_check_conflicts(struct rbl_record *record, const struct rbl_part *part)
 			err = theirs->present ? check_parts(record, part, other, theirs) : 0;
 			if (err)
 				return err;
-		}
-	}
-	return 0;
-}
-
-/*
- * That no kprobe lies in one of the functions.  An armed one would have been
- * found by the match; but one that is registered and disabled holds a copy of
- * the instruction under it, and would write over the jump when it is armed.
- * One at the fentry site goes through ftrace, and stays where it is.
- */
-int rbl_check_probes(struct rbl_record *record, const struct rbl_part *part)
-{
-	u32 i;
-
-	for (i = 0; i < part->object->n_functions; i++) {
-		const struct rbl_site *site = part->sites + i;
-		unsigned long at;
-
-		for (at = site->old; at < site->old + site->function->size; at++) {
-			const struct kprobe *probe;
-			bool inside;
-
-			rcu_read_lock();	/* get_kprobe() walks a hash chain under RCU */
-			probe = rbl_kernel(get_kprobe)((void *)at);
-			inside = probe && !kprobe_ftrace((struct kprobe *)probe);
-			rcu_read_unlock();
-			if (!inside)
-				continue;
-			rbl_fact(record, "function: %s\naddress: 0x%lx\n", site->function->name, at);
-			return rbl_refuse(record, RBL_KPROBE_INSIDE);
 		}
 	}
 	return 0;

@@ -119,6 +119,7 @@ static void note_conflict(struct rbl_stacks *stacks, const struct task_struct *t
 		stacks->busy = true;
 	else
 		stacks->unreliable = true;
+	stacks->n_conflicts++;
 	note_task(&stacks->conflicts, task, address);
 	raw_spin_unlock(&stacks->lock);
 }

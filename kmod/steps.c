@@ -78,6 +78,7 @@ static bool add_jumps(struct rbl_steps *steps, const struct rbl_record *record, 
 				.after = forward ? write->jump : write->saved,
 				.size = write->size,
 				.target = write->target,
+				.entry = write->entry,
 				.name = name_of(part, write),
 			};
 

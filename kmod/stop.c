@@ -25,6 +25,7 @@ struct stop {
 	struct rbl_record *record;
 	struct rbl_record *previous;	/* a live version of the same update, which goes; or NULL */
 	enum rbl_purpose purpose;
+	bool force;			/* tasks in the replacement code are no reason to refuse */
 	struct rbl_steps steps;
 	u32 cpus;
 	atomic_t next_share, arrived;
@@ -34,6 +35,7 @@ struct stop {
 	u32 hook_code;			/* of the hooks that run before; see ask_hooks() */
 	const struct rbl_step *offender;	/* the step whose place does not hold what it should */
 	u8 found[RBL_WRITE_SIZE];	/* there */
+	unsigned long used;		/* or by what it is used: its address */
 	bool has_checks, has_calls;	/* hooks that run before and after everything is written */
 	const struct rbl_hook *refusing;
 	int hook_value;
@@ -54,19 +56,22 @@ static void meet(struct stop *stop, u32 *meetings)
 		cpu_relax();
 }
 
-/* That every place holds what the switch is going to replace: a kprobe may have come since the match. */
+/* That every place holds what the switch is going to replace, and is used by nothing else: a kprobe may have come since the match. */
 static u32 check_places(struct stop *stop)
 {
 	const struct rbl_step *step = stop->steps.rows, *end = step + stop->steps.count;
 
 	for (; step < end; step++) {
-		if (!memcmp(step->where, step->before, step->size))
+		u32 code = rbl_step_in_use(step, stop->purpose == RBL_TO_REPLACEMENT, &stop->used);
+
+		if (!code && memcmp(step->where, step->before, step->size))
+			code = stop->purpose == RBL_TO_REPLACEMENT ? RBL_NO_MATCH :
+			       step->target ? RBL_JUMP_OVERWRITTEN : RBL_DATA_OVERWRITTEN;
+		if (!code)
 			continue;
 		stop->offender = step;
 		memcpy(stop->found, step->where, min_t(u32, step->size, sizeof(stop->found)));
-		if (stop->purpose == RBL_TO_REPLACEMENT)
-			return RBL_NO_MATCH;
-		return step->target ? RBL_JUMP_OVERWRITTEN : RBL_DATA_OVERWRITTEN;
+		return code;
 	}
 	return RBL_OK;
 }
@@ -74,7 +79,7 @@ static u32 check_places(struct stop *stop)
 /* What all CPUs find when all have checked their share; what no waiting can mend comes first. */
 static u32 verdict(const struct stop *stop)
 {
-	if (stop->code)
+	if (stop->code || stop->force)
 		return stop->code;
 	if (stop->stacks.busy)
 		return RBL_BUSY_FUNCTION;
@@ -276,7 +281,9 @@ static u32 fill_functions(const struct rbl_record *record, struct rbl_range *ran
 /*
  * Old code; and all of the module of an update that goes, since replacement
  * code may call new functions of its own.  A task that entered the old code
- * behind our jump's back is as little to be there when it is taken out.
+ * behind our jump's back is as little to be there when it is taken out.  By
+ * force the old code comes back regardless: who enters it does so whole, since no
+ * instruction of it begins inside of a jump.
  */
 static u32 fill_ranges(const struct stop *stop, struct rbl_range *ranges)
 {
@@ -284,7 +291,7 @@ static u32 fill_ranges(const struct stop *stop, struct rbl_range *ranges)
 
 	if (stop->purpose != RBL_TO_REPLACEMENT)
 		n += fill_module(stop->record, ranges + n);
-	if (stop->purpose != RBL_CHECK_ONLY)
+	if (stop->purpose != RBL_CHECK_ONLY && !stop->force)
 		n += fill_functions(stop->record, ranges + n);
 	if (stop->previous) {
 		n += fill_module(stop->previous, ranges + n);
@@ -306,16 +313,15 @@ static void bound_ranges(struct rbl_stacks *stacks)
 
 static void free_stop(struct stop *stop)
 {
-	if (!stop)
-		return;
 	rbl_steps_free(&stop->steps);
 	kvfree(stop->stacks.ranges);
 	kvfree(stop);
 }
 
-static int new_stop(struct rbl_record *record, struct rbl_record *previous, enum rbl_purpose purpose,
-		    struct stop **made)
+static int new_stop(struct rbl_record *record, const struct rbl_switch *how, struct stop **made)
 {
+	struct rbl_record *previous = how->previous;
+	enum rbl_purpose purpose = how->purpose;
 	struct stop *stop = kvzalloc(sizeof(*stop), GFP_KERNEL);
 	u32 functions = count_functions(record) + (previous ? count_functions(previous) : 0);
 	struct rbl_range *ranges = kvcalloc(functions + 2, sizeof(*ranges), GFP_KERNEL);
@@ -324,15 +330,19 @@ static int new_stop(struct rbl_record *record, struct rbl_record *previous, enum
 	*made = stop;
 	if (!stop || !ranges) {
 		kvfree(ranges);
+		kvfree(stop);
 		return rbl_refuse(record, RBL_NO_MEMORY);
 	}
 	stop->stacks.ranges = ranges;
 	stop->record = record;
 	stop->previous = previous;
 	stop->purpose = purpose;
+	stop->force = how->force;
 	err = rbl_steps_make(record, previous, purpose, &stop->steps);
-	if (err)
+	if (err) {
+		free_stop(stop);
 		return err;
+	}
 	stop->has_checks = rbl_has_hooks(record, purpose == RBL_TO_OLD ? RBL_CHECK_REVERSE : RBL_CHECK_APPLY);
 	stop->has_calls = rbl_has_hooks(record, purpose == RBL_TO_OLD ? RBL_REVERSE : RBL_APPLY);
 	stop->stacks.n_ranges = fill_ranges(stop, ranges);
@@ -355,6 +365,7 @@ static void begin_try(struct stop *stop, bool last)
 	stop->stacks.busy = false;
 	stop->stacks.unreliable = false;
 	stop->stacks.writer_is_busy = false;
+	stop->stacks.n_conflicts = 0;
 	stop->stacks.conflicts.count = 0;
 	stop->stacks.leftovers.count = 0;
 	stop->stacks.last_try = last;
@@ -396,14 +407,31 @@ static void name_function(const struct stop *stop, struct rbl_conflict *row)
 	strscpy(row->function, symbol, sizeof(row->function));
 }
 
+static void name_functions(struct stop *stop)
+{
+	u32 i;
+
+	for (i = 0; i < stop->stacks.conflicts.count; i++)
+		name_function(stop, stop->stacks.conflicts.rows + i);
+}
+
+/* Tasks that are left in the replacement code. */
+static void show_holders(struct rbl_record *record, struct stop *stop)
+{
+	name_functions(stop);
+	mutex_lock(&record->shown);
+	record->n_holders = stop->stacks.n_conflicts;
+	record->holders = stop->stacks.conflicts;
+	mutex_unlock(&record->shown);
+}
+
 static void show_conflicts(struct rbl_record *record, struct stop *stop)
 {
 	struct rbl_conflicts *conflicts = &stop->stacks.conflicts;
 	const struct rbl_conflict *first = conflicts->rows;
 	u32 i;
 
-	for (i = 0; i < conflicts->count; i++)
-		name_function(stop, conflicts->rows + i);
+	name_functions(stop);
 	record->draft.conflicts = *conflicts;
 	/* The first with an address, if there is one: those whose stacks could not be walked have none. */
 	for (i = 0; i < conflicts->count && !first->address; i++)
@@ -437,6 +465,10 @@ static void show_offender(struct rbl_record *record, const struct stop *stop)
 	int shown = min_t(u32, step->size, sizeof(stop->found));
 
 	rbl_fact(record, "function: %s\n", step->name);
+	if (stop->verdict == RBL_KPROBE_INSIDE || stop->verdict == RBL_ENTRY_IN_USE) {
+		rbl_fact(record, "address: 0x%lx\n", stop->used);
+		return;
+	}
 	rbl_fact(record, "address: 0x%lx\n", (unsigned long)step->where);
 	rbl_fact(record, "expected: %*phN\n", shown, step->before);
 	rbl_fact(record, "found: %*phN\n", shown, stop->found);
@@ -470,33 +502,91 @@ static int refuse_stop(struct rbl_record *record, struct stop *stop)
 	return rbl_refuse(record, stop->verdict);
 }
 
-/*
- * Switches between old and replacement code, taking a live previous version of
- * the update out if one is given; or only checks that no task is in it.  Waits
- * and tries again while one is.  0, or the refusal's errno.
- */
-int rbl_switch(struct rbl_record *record, struct rbl_record *previous, enum rbl_purpose purpose)
+/* What has to hold before each try, since modules and other updates may have come and gone meanwhile. */
+static int check_again(struct rbl_record *record, const struct rbl_switch *how)
 {
-	struct stop *stop;
+	const struct rbl_part *part;
+	int err = 0;
+
+	rbl_begin(record);
+	if (how->purpose == RBL_TO_REPLACEMENT)
+		err = rbl_parts_resolve(record);
+	if (!err)
+		err = rbl_check_engaged(record);
+	rbl_for_each_part(part, record)
+		if (!err && how->purpose == RBL_TO_REPLACEMENT && part->present)
+			err = rbl_check_conflicts(record, part);
+	return err;
+}
+
+/* One try; true if another one is wanted. */
+static bool try(struct rbl_record *record, const struct rbl_switch *how, struct stop *stop, unsigned int pause)
+{
+	begin_try(stop, record->tries >= max(tries, 1u) || how->force);
+	if (how->deadline)
+		rbl_set_deadline(record, how->deadline);
+	stop_all_cpus(stop);
+	if (stop->verdict && how->deadline)
+		rbl_clear_deadline(record);
+	return wait_for_tasks(record, stop, pause);
+}
+
+static int end_tries(struct rbl_record *record, const struct rbl_switch *how, struct stop *stop)
+{
+	record->pause_ns = stop->pause_ns;
+	if (stop->verdict)
+		return refuse_stop(record, stop);
+	if (how->force)
+		show_holders(record, stop);
+	else
+		log_leftovers(record, stop);
+	return 0;
+}
+
+/*
+ * Switches between old and replacement code.  While tasks are in the way it
+ * waits, without rbl_lock, and tries again.  0, or the refusal's errno.
+ */
+int rbl_switch(struct rbl_record *record, const struct rbl_switch *how)
+{
 	unsigned int pause = max(first_pause_ms, 1u);
-	u32 most = tries;
-	int err = new_stop(record, previous, purpose, &stop);
+	struct stop *stop;
+	bool again;
+	int err;
 
 	lockdep_assert_held(&rbl_lock);
-	for (record->tries = 1; !err; record->tries++) {
-		begin_try(stop, record->tries >= most);
-		stop_all_cpus(stop);
-		if (!wait_for_tasks(record, stop, pause))
-			break;
+	for (record->tries = 1;; record->tries++) {
+		err = check_again(record, how) ? : new_stop(record, how, &stop);
+		if (err)
+			return err;
+		again = try(record, how, stop, pause);
+		if (!again)
+			err = end_tries(record, how, stop);
+		free_stop(stop);
+		if (!again)
+			return err;
 		pause = rbl_longer(pause);
 	}
-	if (!err) {
-		record->pause_ns = stop->pause_ns;
-		if (stop->verdict)
-			err = refuse_stop(record, stop);
-		else
-			log_leftovers(record, stop);
-	}
+}
+
+/*
+ * Looks once whether tasks are in the update's module: how many, under their
+ * names in record->holders, or -ENOMEM.
+ */
+int rbl_look_for_holders(struct rbl_record *record)
+{
+	const struct rbl_switch how = { .purpose = RBL_CHECK_ONLY, .force = true };
+	struct stop *stop;
+	int err;
+
+	lockdep_assert_held(&rbl_lock);
+	rbl_begin(record);
+	err = new_stop(record, &how, &stop);
+	if (err)
+		return err;
+	begin_try(stop, true);
+	stop_all_cpus(stop);
+	show_holders(record, stop);
 	free_stop(stop);
-	return err;
+	return record->n_holders;
 }

@@ -20,7 +20,17 @@ static struct kobject *root;
 
 SHOW(state)
 {
-	return sysfs_emit(buffer, "%s\n", rbl_state_name(rbl_record_of(kobj)));
+	struct rbl_record *record = rbl_record_of(kobj);
+	ssize_t length;
+
+	mutex_lock(&record->shown);
+	if (record->held)
+		length = sysfs_emit(buffer, "%s, held by %u task%s\n", rbl_state_name(record), record->n_holders,
+				    record->n_holders == 1 ? "" : "s");
+	else
+		length = sysfs_emit(buffer, "%s\n", rbl_is_bypassed(record) ? "bypassed" : rbl_state_name(record));
+	mutex_unlock(&record->shown);
+	return length;
 }
 
 SHOW(version)
@@ -106,15 +116,14 @@ static void printable_name(char *to, const char *comm)
 	to[i] = '\0';
 }
 
-SHOW(conflicts)
+static ssize_t show_tasks(struct rbl_record *record, const struct rbl_conflicts *tasks, char *buffer)
 {
-	struct rbl_record *record = rbl_record_of(kobj);
 	ssize_t length = 0;
 	u32 i;
 
 	mutex_lock(&record->shown);
-	for (i = 0; i < record->abort.conflicts.count; i++) {
-		const struct rbl_conflict *row = record->abort.conflicts.rows + i;
+	for (i = 0; i < tasks->count; i++) {
+		const struct rbl_conflict *row = tasks->rows + i;
 		char comm[TASK_COMM_LEN];
 
 		printable_name(comm, row->comm);
@@ -122,6 +131,20 @@ SHOW(conflicts)
 	}
 	mutex_unlock(&record->shown);
 	return length;
+}
+
+SHOW(conflicts)
+{
+	struct rbl_record *record = rbl_record_of(kobj);
+
+	return show_tasks(record, &record->abort.conflicts, buffer);
+}
+
+SHOW(holders)
+{
+	struct rbl_record *record = rbl_record_of(kobj);
+
+	return show_tasks(record, &record->holders, buffer);
 }
 
 SHOW(operation)
@@ -174,17 +197,17 @@ static __printf(2, 3) void add_line(struct piece *piece, const char *format, ...
 
 static void add_function(struct piece *piece, const struct rbl_site *site)
 {
+	static const char *const words[] = {
+		[RBL_JUMP_IN_PLACE] = "yes", [RBL_JUMP_MISSING] = "no", [RBL_JUMP_BYPASSED] = "bypassed",
+	};
 	const struct rbl_write *write = site->write;
-	u8 now[RBL_JUMP_SIZE];
-	bool jumps;
 
 	if (!write) {
 		add_line(piece, "%s 0x%lx 0x0 0x0 - no\n", site->function->name, site->old);
 		return;
 	}
-	jumps = !copy_from_kernel_nofault(now, write->where, sizeof(now)) && !memcmp(now, write->jump, sizeof(now));
 	add_line(piece, "%s 0x%lx 0x%lx 0x%lx %*phN %s\n", site->function->name, site->old, write->target,
-		 (unsigned long)write->where, write->size, write->saved, jumps ? "yes" : "no");
+		 (unsigned long)write->where, write->size, write->saved, words[rbl_jump_state(write)]);
 }
 
 static bool is_exchanged(const struct rbl_exchange *exchange)
@@ -280,6 +303,7 @@ FILE(module, 0444, module_show, NULL);
 FILE(kept, 0444, kept_show, NULL);
 FILE(abort, 0400, abort_show, NULL);
 FILE(conflicts, 0400, conflicts_show, NULL);
+FILE(holders, 0400, holders_show, NULL);
 FILE(pause_ns, 0444, pause_ns_show, NULL);
 FILE(tries, 0444, tries_show, NULL);
 FILE(match_ns, 0444, match_ns_show, NULL);
@@ -288,7 +312,7 @@ FILE(deadline, 0444, deadline_show, NULL);
 
 static struct attribute *record_attrs[] = {
 	&state_file.attr, &control_file.attr, &operation_file.attr, &version_file.attr, &digest_file.attr, &module_file.attr, &kept_file.attr,
-	&abort_file.attr, &conflicts_file.attr, &pause_ns_file.attr, &tries_file.attr,
+	&abort_file.attr, &conflicts_file.attr, &holders_file.attr, &pause_ns_file.attr, &tries_file.attr,
 	&match_ns_file.attr, &resolve_ns_file.attr, &deadline_file.attr,
 	NULL
 };

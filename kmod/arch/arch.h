@@ -27,6 +27,7 @@
 #error "rebootless does not know this architecture"
 #endif
 
+struct dyn_ftrace;
 struct jump_entry;
 struct task_struct;
 
@@ -40,6 +41,7 @@ struct rbl_write {
 	struct jump_entry *branch;	/* of the kernel's: the static branch that the jump lies over; NULL if there is none */
 	u8 branch_at, branch_size;	/* in `saved` */
 	u8 *stand_in;			/* what the kernel switches instead, meanwhile */
+	const struct dyn_ftrace *entry;	/* ftrace's record of the function; NULL if it has none */
 };
 
 /*
@@ -53,6 +55,7 @@ struct rbl_step {
 	u32 size;			/* of jumps as in struct rbl_write */
 	unsigned long target;		/* where code that meets a jump half written is sent; 0: data */
 	const char *name;		/* of the function or datum */
+	const struct dyn_ftrace *entry;	/* of jumps as in struct rbl_write */
 };
 
 /* ---- writing ---- */

@@ -11,12 +11,20 @@ import os
 import random
 import time
 
-from support.builds import Edit
+import pytest
+from support.builds import SIOCATMARK, Edit
 from support.host import Host
+from support.observe import PROBE, probe, traces
 
-NMIS = int(os.environ.get("REBOOTLESS_NMIS", "300"))
+NMIS = int(os.environ.get("REBOOTLESS_NMIS", "400"))
 SYSFS = "/sys/kernel/rebootless"
 RELEASE = "6.1.0-50-cloud-amd64"
+BEHIND_FENTRY = 5  # where the jump is, in every function that has an fentry site and no landing mark
+RARE = Edit(
+    "fs/proc/version.c",
+    "\tseq_printf(m, linux_proc_banner,\n",
+    '\tseq_puts(m, "");\n\tseq_printf(m, linux_proc_banner,\n',
+)
 # What the test module's NMIs call.
 BITMAP = Edit(
     "lib/bitmap.c",
@@ -51,6 +59,25 @@ def applied(builds, host: Host, name: str, *edits: Edit, **options):
     return built
 
 
+@pytest.fixture
+def host(host50: Host):
+    """The machine, which is left as it was found."""
+    yield host50
+    updates = host50.out(f"ls -d {SYSFS}/*/ 2>/dev/null | xargs -r -n1 basename").split()
+    for name in updates:
+        host50.wait_until(lambda name=name: not host50.module("update", name=name, state="absent")["failed"], 120)
+    assert traces(host50) == ""
+
+
+def sleeping(host: Host):
+    """A task that calls the function in which `busy` makes it sleep; it ends when that is unloaded."""
+    host.write("/root/sleeper.py", PROBE.encode())
+    task = host.start("exec python3 /root/sleeper.py")
+    host.wait_until(lambda: int(host.read("/sys/module/busy/parameters/sleeper")))
+    host.wait_until(lambda: host.run("dmesg | grep 'busy: pid' | tail -1").stdout)
+    return task
+
+
 # ---- writing text
 
 
@@ -70,10 +97,117 @@ def test_nmis_run_what_is_being_written(builds, throwaway):
             sent += 1
             time.sleep(0.02 * random.random())
     assert host.panic() is None, host.console()[-3000:]
-    host.run("touch /run/enough", timeout=600)
+    host.run("touch /run/enough", timeout=60)
     turns = int(loop.communicate(timeout=600)[0].split()[-1])
     seen = int(host.read("/sys/module/nmi_user/parameters/nmis"))
     assert seen >= sent * 0.5, "NMIs that come while one is served are one"
     assert turns >= sent / 200
     assert host.panic() is None
     host.run("rmmod nmi_user")
+
+
+# ---- what else uses a function
+
+
+def test_a_kprobe_that_is_not_armed_keeps_the_jump(builds, host):
+    """It holds a copy of the jump, which it would write back and run when the update's module is long gone."""
+    events = "/sys/kernel/debug/tracing/kprobe_events"
+    applied(builds, host, "fix", SIOCATMARK)
+    for armed in ("0", "1"):
+        host.run(f"echo 'p:rbltest unix_ioctl+{BEHIND_FENTRY}' > {events}")
+        host.run(f"echo {armed} > /sys/kernel/debug/tracing/events/kprobes/rbltest/enable")
+        assert control(host, "fix", "reverse") == "Address already in use"
+        assert "code: kprobe_inside" in host.out(f"cat {SYSFS}/fix/abort")
+        assert (state(host, "fix"), probe(host)) == ("applied", "fixed"), "the jump is still run, by the kprobe"
+        host.run(f"echo 0 > /sys/kernel/debug/tracing/events/kprobes/rbltest/enable; echo > {events}")
+        host.wait_until(lambda: control(host, "fix", "reverse") == "")
+        assert probe(host) == "vulnerable"
+        assert control(host, "fix", "apply") == ""
+
+
+def test_a_kprobe_that_comes_while_an_apply_waits(builds, host):
+    """Between two tries, long after the match: it would go on with the code that it has copied from under the jump."""
+    applied(builds, host, "fix", SIOCATMARK, state="applied")
+    assert control(host, "fix", "reverse") == ""
+    insert(builds, host, "busy", symbol="unix_ioctl", offset=BEHIND_FENTRY)
+    task = sleeping(host)
+    apply = host.start(f"echo apply > {SYSFS}/fix/control")
+    time.sleep(1)
+    insert(builds, host, "probe_inside", symbol="unix_ioctl", offset=BEHIND_FENTRY, disabled=1)
+    assert apply.wait(60) != 0
+    assert "code: kprobe_inside" in host.out(f"cat {SYSFS}/fix/abort")
+    host.run("rmmod probe_inside busy")
+    assert task.wait(60) == 0
+    assert control(host, "fix", "apply") == ""
+
+
+def test_a_live_patch_that_comes_later_bypasses_the_update(builds, host):
+    applied(builds, host, "fix", SIOCATMARK, confirm=True)
+    insert(builds, host, "other_live_patch", symbol="unix_ioctl")
+    assert state(host, "fix") == "bypassed"
+    assert host.out(f"cat {SYSFS}/fix/functions").split()[-1] == "bypassed"
+    kernel = host.module("kernel_info")["kernel"]
+    assert (kernel["cves_fixed_live"], kernel["effective_release"]) == ([], host.release)
+    assert control(host, "fix", "reverse") == "", "the old code can come back at any time"
+    assert control(host, "fix", "apply") == "Address already in use"
+    assert "code: entry_in_use" in host.out(f"cat {SYSFS}/fix/abort")
+    host.run("echo 0 > /sys/kernel/livepatch/other_live_patch/enabled")
+    host.wait_until(lambda: host.run("rmmod other_live_patch", check=False).returncode == 0)
+    assert control(host, "fix", "apply") == ""
+    assert state(host, "fix") == "applied"
+
+
+# ---- deadlines, and tasks that stay
+
+
+def test_a_deadline_comes_although_a_task_hangs_in_the_replacement_code(builds, host):
+    applied(builds, host, "fix", SIOCATMARK, deadline=600)
+    replacement = host.out(f"cut -d' ' -f3 {SYSFS}/fix/functions")
+    insert(builds, host, "busy", address=replacement, offset=BEHIND_FENTRY)
+    task = sleeping(host)
+    pid = int(host.read("/sys/module/busy/parameters/sleeper"))
+    assert control(host, "fix", "reverse") == "Resource temporarily unavailable"
+    assert state(host, "fix") == "applied"
+    assert control(host, "fix", "extend 1") == ""
+    host.wait_until(lambda: state(host, "fix") == "reversed, held by 1 task")
+    assert probe(host) == "vulnerable"
+    assert host.out(f"cut -d' ' -f1,3 {SYSFS}/fix/holders") == f"{pid} unix_ioctl"
+    assert host.module("update_info")["updates"][0]["state"] == "reversed"
+    module = host.out(f"cat {SYSFS}/fix/module")
+    assert host.run(f"rmmod {module}", check=False).returncode != 0, "the task has yet to finish in it"
+    host.run("rmmod busy")
+    assert task.wait(60) == 0
+    host.wait_until(lambda: state(host, "fix") == "reversed", 120)
+    host.run(f"rmmod {module}")
+
+
+def test_an_operator_takes_an_update_out_by_force(builds, host):
+    applied(builds, host, "fix", SIOCATMARK, confirm=True)
+    insert(builds, host, "busy", address=host.out(f"cut -d' ' -f3 {SYSFS}/fix/functions"), offset=BEHIND_FENTRY)
+    task = sleeping(host)
+    assert control(host, "fix", "reverse force") == ""
+    assert state(host, "fix") == "reversed, held by 1 task"
+    assert control(host, "fix", "apply") == "", "which needs nothing of the task"
+    assert (state(host, "fix"), probe(host)) == ("applied", "fixed")
+    host.run("rmmod busy")
+    assert task.wait(60) == 0
+    assert control(host, "fix", "reverse") == ""
+    host.wait_until(lambda: host.run(f"rmmod $(cat {SYSFS}/fix/module)", check=False).returncode == 0, 120)
+
+
+def test_the_end_of_one_update_holds_up_nothing_else(builds, host):
+    """It waits for an RCU-tasks grace period, which a busy thread puts off for as long as it likes."""
+    applied(builds, host, "leaves", RARE)
+    assert control(host, "leaves", "reverse") == ""
+    applied(builds, host, "fix", SIOCATMARK, deadline=600)
+    insert(builds, host, "spin", secs=40)
+    began = time.monotonic()
+    unload = host.start(f"rmmod $(cat {SYSFS}/leaves/module)")
+    host.run("modprobe dummy; rmmod dummy", timeout=20)
+    assert control(host, "fix", "extend 2") == ""
+    host.wait_until(lambda: state(host, "fix") == "reversed", 15)
+    assert control(host, "fix", "apply") == ""
+    assert control(host, "fix", "confirm") == ""
+    assert unload.poll() is None and time.monotonic() - began < 35, "it was waiting meanwhile"
+    host.run("rmmod spin")
+    assert unload.wait(120) == 0
