@@ -154,40 +154,40 @@ test-fleet: $(VENV)/dev.stamp | $(TREE)  ## a rollout over six stock hosts (Mole
 	    { test -n "$${REBOOTLESS_KEEP_LAB:-}" || molecule destroy -s fleet; false; }
 	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) pytest -v -n 3 --dist worksteal tests/fleet $(FAULTS) $(ARGS)
 
-# A manifest of fixes (tests/coverage/corpus); CVEs to try, all if empty; builders; machines; 1 takes results that still hold.
-CORPUS ?= tests/coverage/corpus/manifest-6.1.176.json
+# A manifest of fixes (tests/corpus/manifests); CVEs to try, all if empty; builders; machines; 1 takes results that still hold.
+CORPUS ?= tests/corpus/manifests/manifest-6.1.176.json
 ONLY ?=
 JOBS ?=
 MACHINES ?=
 REUSE ?=
 
-.PHONY: coverage
-coverage: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## make hundreds of real fixes live (CORPUS=manifest ONLY=cve JOBS=n REUSE=1)
-	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python tests/coverage/run.py $(CORPUS) \
-	    --cache $(CACHE) --lab $(patsubst default,coverage,$(LAB)) --only "$(ONLY)" $(if $(JOBS),--jobs $(JOBS)) $(if $(MACHINES),--machines $(MACHINES)) $(if $(REUSE),--reuse) $(ARGS)
+.PHONY: corpus
+corpus: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## make hundreds of real fixes live (CORPUS=manifest ONLY=cve JOBS=n REUSE=1)
+	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python tests/corpus/run.py $(CORPUS) \
+	    --cache $(CACHE) --lab $(patsubst default,corpus,$(LAB)) --only "$(ONLY)" $(if $(JOBS),--jobs $(JOBS)) $(if $(MACHINES),--machines $(MACHINES)) $(if $(REUSE),--reuse) $(ARGS)
 
 # What changed up to this version of a source package is tried on the kernel RELEASE.
 PACKAGE ?= linux-source-6.1
 TO ?= 6.1.187-1
 
 .PHONY: changes
-changes: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## build/changes.json for coverage: files that changed, at random (RELEASE= PACKAGE= TO= ARGS="--size 60 --seed 1")
-	PYTHONPATH=$(TREE):tests/integration ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python tests/coverage/changes.py \
+changes: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## build/changes.json for corpus: files that changed, at random (RELEASE= PACKAGE= TO= ARGS="--size 60 --seed 1")
+	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python tests/corpus/changes.py \
 	    --release $(RELEASE) --package $(PACKAGE) --to '$(TO)' $(ARGS) build/changes.json
 
 .PHONY: match-check
 match-check: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## match every built-in unit that the corpus touches, and 200 more; refuse seeded faults (RELEASE=..., NEXT=...)
-	PYTHONPATH=$(TREE):tests/integration ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python tests/coverage/match_check.py \
+	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python tests/corpus/match_check.py \
 	    --release $(RELEASE) --next "$(NEXT)" --corpus --random 200 --flips 5 $(ARGS)
 
 .PHONY: header-check
 header-check: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## edit headers; ask each unit that the text of the sources leaves out whether it changes (RELEASE=...)
-	PYTHONPATH=$(TREE):tests/integration ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python tests/coverage/header_check.py \
+	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python tests/corpus/header_check.py \
 	    --release $(RELEASE) $(ARGS)
 
 .PHONY: bench
 bench: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## measure, and print a table
-	PYTHONPATH=$(TREE):tests/integration ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python tests/bench
+	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python tests/bench
 
 # Numbers of hosts; at least two of them, to see whether costs grow with them.
 HOSTS ?= 200 1000

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 
-from ansible.plugins.action import ActionBase
-
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet import answers, spread, words
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.manifest import parse_manifest
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.action import FleetAction
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan import answers, display, spread
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.manifest import parse_manifest
 
-SPEC = {
+ARGUMENTS = {
     "manifest": {"type": "dict", "required": True},
     "answers": {"type": "str", "default": "rebootless_running"},
     "build_hosts": {"type": "list", "elements": "str", "default": []},
@@ -22,25 +21,20 @@ SPEC = {
 }
 
 
-class ActionModule(ActionBase):
-    _requires_connection = False
+class ActionModule(FleetAction):
+    SPEC = ARGUMENTS
     _supports_check_mode = True
 
-    def run(self, tmp=None, task_vars=None):
-        super().run(tmp, task_vars)
-        _validation, options = self.validate_argument_spec(argument_spec=SPEC)
-        try:
-            manifest = parse_manifest(options["manifest"], "The update's manifest")
-        except RebootlessError as error:
-            return {"failed": True, **error.result()}
-        hosts = answers.registered(task_vars["hostvars"], options["answers"])
+    def act(self, given, variables):
+        manifest = parse_manifest(given["manifest"], "The update's manifest")
+        hosts = answers.registered(variables["hostvars"], given["answers"])
         found = spread.survey({name: host.answer for name, host in hosts.items()})
         if not found.kernels:
-            return {"failed": True, **_no_kernels(found.silent).result()}
-        wanted = spread.unbuilt(found.kernels, manifest, options["again"])
-        builders = options["build_hosts"]
-        if options["build_answers"]:
-            builders = answers.answering(task_vars["hostvars"], builders, options["build_answers"])
+            raise _no_kernels(found.silent)
+        wanted = spread.unbuilt(found.kernels, manifest, given["again"])
+        builders = given["build_hosts"]
+        if given["build_answers"]:
+            builders = answers.answering(variables["hostvars"], builders, given["build_answers"])
         work = spread.spread(wanted, builders)
         return {
             "changed": False,
@@ -49,7 +43,7 @@ class ActionModule(ActionBase):
             "work": {host: _rows(kernels) for host, kernels in work.items()},
             "missing": _rows([kernel for kernel in found.kernels if manifest.kernel(kernel.build_id) is None]),
             "uncovered": spread.uncovered(found.kernels, manifest),
-            "text": words.build_lines(found, manifest, work),
+            "text": display.build_lines(found, manifest, work),
         }
 
 

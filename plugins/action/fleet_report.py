@@ -13,16 +13,16 @@ import pathlib
 import typing as t
 
 from ansible.errors import AnsibleError
-from ansible.plugins.action import ActionBase
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet import lock
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.report import model, render, sources
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.report.fields import mapping, rows, text
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.action import FleetAction, playbook_process
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report import model, render, sources
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.values import mapping, rows, text
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import lock
 
 MODULE = "rebootless.splice.fleet_report"
-OPTIONS = {
+ARGUMENTS = {
     "step": {"type": "str", "choices": ["gather", "write"], "required": True},
     "directory": {"type": "path", "default": "~/.rebootless"},
     "others": {"type": "list", "elements": "path", "default": []},
@@ -33,27 +33,19 @@ OPTIONS = {
 }
 
 
-class ActionModule(ActionBase):
+class ActionModule(FleetAction):
+    SPEC = ARGUMENTS
     TRANSFERS_FILES = False
-    _requires_connection = False  # nothing of it may fail before it can be caught
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        super().run(tmp, task_vars)
-        _result, options = self.validate_argument_spec(OPTIONS)
+    def act(self, given: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
         try:
-            if options["step"] == "gather":
-                return self._gather(options, task_vars or {})
-            return self._write(options, task_vars or {})
-        except RebootlessError as error:
-            return {"failed": True, **error.result()}
+            return self._gather(given, variables) if given["step"] == "gather" else self._write(given, variables)
         except OSError as error:
-            return {
-                "failed": True,
-                "msg": f"The controller's directory cannot be used: {error}. Make it one that this user can write to.",
-                "code": "directory_not_usable",
-                "sentence": f"The controller's directory cannot be used: {error}.",
-                "next_step": "Make it one that this user can write to.",
-            }
+            raise RebootlessError(
+                "directory_not_usable",
+                f"The controller's directory cannot be used: {error}.",
+                "Make it one that this user can write to.",
+            ) from error
 
     def _gather(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         host = task_vars["inventory_hostname"]
@@ -81,7 +73,7 @@ class ActionModule(ActionBase):
         answers = {host: _of_this_run(answer) for host, answer in sources.read_answers(directory, asked).items()}
         # A host of which there is no answer at all was not asked: the report is of what is recorded.
         hosts = [host for host in asked if wanted is not None or host in answers] or None
-        by = lock.process(os.getppid()).by
+        by = lock.process(playbook_process()).by
         made = model.build(sources.read(directory, *options["others"]), hosts, answers, _now(), by, options["updates"])
         dest = pathlib.Path(options["dest"] or os.path.join(directory, "report"))
         files = {"html": "report.html", "csv": "hosts.csv", "json": "report.json"}
@@ -116,7 +108,7 @@ def _now() -> str:
 
 def _this_run() -> str:
     """What tells the answers of this run of Ansible from older ones: its main process, whose children we are."""
-    main = lock.process(os.getppid())
+    main = lock.process(playbook_process())
     return f"{main.node}/{main.pid}/{main.start}"
 
 

@@ -6,49 +6,36 @@
 from __future__ import annotations
 
 import datetime
-import os
 import typing as t
 
 from ansible import context
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet import lock
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.batch import Batch
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.progress import RunFiles
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.action import FleetAction, playbook_process
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import lock
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.batch import Batch
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles
 
 
-class ActionModule(ActionBase):
+class ActionModule(FleetAction):
     # Once for the batch.  Strategies that run hosts independently refuse such a task, and have to: the gate would be
     # no gate there.
     BYPASS_HOST_LOOP = True
-    _requires_connection = False
+    SPEC = {
+        "step": {"type": "str", "required": True, "choices": ["begin", "gate", "soak"]},
+        "run": {"type": "path", "required": True},
+        "phase": {"type": "str", "choices": ["apply", "confirm", "reverse"]},
+        "hold": {"type": "bool", "default": False},
+        "until": {"type": "float", "default": 0},
+    }
+    RULES = {"required_if": [("step", "gate", ["phase"])]}
 
-    def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        variables = task_vars or {}
-        result = super().run(tmp, variables)
-        _unused, given = self.validate_argument_spec(
-            {
-                "step": {"type": "str", "required": True, "choices": ["begin", "gate", "soak"]},
-                "run": {"type": "path", "required": True},
-                "phase": {"type": "str", "choices": ["apply", "confirm", "reverse"]},
-                "hold": {"type": "bool", "default": False},
-                "until": {"type": "float", "default": 0},
-            },
-            required_if=[("step", "gate", ["phase"])],
-        )
-        main = os.getppid()  # ansible-playbook itself; each task is a child of it
-        try:
-            files = RunFiles(given["run"])
-            host = variables["inventory_hostname"]
-            batch = Batch(files, host, Display().display, context.CLIARGS["forks"], self._task.check_mode)
-            if given["step"] == "begin":
-                done = batch.begin(lock.process(main), datetime.datetime.now(datetime.timezone.utc))
-            elif given["step"] == "gate":
-                done = batch.judge(given["phase"], given["hold"], given["until"])
-            else:
-                done = batch.soak(lambda: os.getppid() == main)
-        except RebootlessError as error:
-            return {**result, "failed": True, "changed": False, **error.result()}
-        return {**result, "changed": False, **done}
+    def act(self, given: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
+        main = playbook_process()
+        files, host = RunFiles(given["run"]), variables["inventory_hostname"]
+        batch = Batch(files, host, Display().display, context.CLIARGS["forks"], self._task.check_mode)
+        if given["step"] == "begin":
+            return batch.begin(lock.process(main), datetime.datetime.now(datetime.timezone.utc))
+        if given["step"] == "gate":
+            return batch.judge(given["phase"], given["hold"], given["until"])
+        return batch.soak(lambda: playbook_process() == main)

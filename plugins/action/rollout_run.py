@@ -5,16 +5,16 @@
 
 from __future__ import annotations
 
-import os
 import typing as t
 
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet import finish, lock, parts, start
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.progress import RunFiles
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.request import Request
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import options
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.action import FleetAction, playbook_process
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import finish, lock, slices, start
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.request import Request
 
 ARGUMENTS = {
     "step": {"type": "str", "required": True, "choices": ["rollout", "revert", "preflight", "finish"]},
@@ -25,11 +25,13 @@ ARGUMENTS = {
     "version": {"type": "str", "default": "1"},
     "store": {"type": "path"},
     "hosts": {"type": "list", "elements": "str", "default": []},
-    "batches": {"type": "list", "elements": "str", "default": ["1", "10%", "50%", "100%"]},
-    "checks": {"type": "list", "elements": "dict", "default": []},
-    "task_timeout": {"type": "int", "default": 300},
-    "concurrency": {"type": "int", "default": 0},
-    "failure_budget": {"type": "dict", "default": {}},
+    # As strings, so that they are the same in the run's digest however they were written.
+    "batches": {
+        "type": "list",
+        "elements": "str",
+        "default": [str(size) for size in options.BATCHES],
+    },
+    **options.specs("checks", "task_timeout", "concurrency", "failure_budget"),
     "remove": {"type": "bool", "default": False},
     "retry": {"type": "list", "elements": "str", "default": []},
     "proceed": {"type": "bool", "default": False},
@@ -37,28 +39,22 @@ ARGUMENTS = {
 }
 
 
-class ActionModule(ActionBase):
+class ActionModule(FleetAction):
     BYPASS_HOST_LOOP = True
-    _requires_connection = False
+    SPEC = ARGUMENTS
+    RULES = {
+        "required_if": [
+            ("step", "finish", ["run"]),
+            ("step", "rollout", ["plan"]),
+            ("step", "preflight", ["name", "store"]),
+        ],
+        "mutually_exclusive": [("plan", "name")],
+    }
 
-    def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        variables = task_vars or {}
-        result = super().run(tmp, variables)
-        _unused, given = self.validate_argument_spec(
-            ARGUMENTS,
-            required_if=[
-                ("step", "finish", ["run"]),
-                ("step", "rollout", ["plan"]),
-                ("step", "preflight", ["name", "store"]),
-            ],
-            mutually_exclusive=[("plan", "name")],
-        )
-        try:
-            holder = lock.process(os.getppid())  # ansible-playbook itself; each task is a child of it
-            done = getattr(self, f"_{given['step']}")(given, holder, variables)
-        except RebootlessError as error:
-            return {**result, "failed": True, "changed": False, **error.result()}
-        return {**result, "changed": False, **done}
+    def act(self, given: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
+        holder = lock.process(playbook_process())
+        done: dict[str, t.Any] = getattr(self, f"_{given['step']}")(given, holder, variables)
+        return done
 
     def _rollout(self, given: dict[str, t.Any], holder: lock.Holder, variables: dict[str, t.Any]) -> dict[str, t.Any]:
         return start.rollout(self._request(given, holder, variables), given["plan"])
@@ -73,11 +69,10 @@ class ActionModule(ActionBase):
                 "Neither a plan nor the name of an update was given.",
                 "Give -e rebootless_plan=<path>, or -e rebootless_update=<name>.",
             )
-        budget = {"hosts": 0, "percent": 0, **given["failure_budget"]}
         settings = {
             **{name: given[name] for name in ("checks", "task_timeout", "concurrency", "remove")},
-            "failure_budget": {name: int(value) for name, value in budget.items()},
-            "batches": parts.batches_of(given["hosts"], given["batches"]),
+            "failure_budget": options.complete_budget(given["failure_budget"]),
+            "batches": slices.batches_of(given["hosts"], given["batches"]),
         }
         return start.revert_hosts(request, given["name"], given["hosts"], settings)
 

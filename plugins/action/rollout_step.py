@@ -12,14 +12,15 @@ import time
 import typing as t
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet import evidence, guards, lines, step
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.packages import package_of
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.progress import RunFiles
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.action import FleetAction
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import display as lines
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import evidence, guards, step
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.packages import package_of
 
 MODULE = "rebootless.splice.rollout_host"
 KERNEL_INFO = "rebootless.splice.kernel_info"
@@ -38,26 +39,23 @@ class NotTransferred(Exception):
     """The host answers, and did not take the package."""
 
 
-class ActionModule(ActionBase):
+class ActionModule(FleetAction):
     """Never fails: a host that is lost stays in the play, and the gate counts it."""
 
     _requires_connection = True
     _lost = False
 
-    def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        variables = task_vars or {}
-        super().run(tmp, variables)
-        _unused, given = self.validate_argument_spec(
-            {
-                "step": {"type": "str", "required": True, "choices": ["apply", "confirm", "reverse", "verdict"]},
-                "run": {"type": "path", "required": True},
-                "hold": {"type": "bool", "default": False},
-                "until": {"type": "float", "default": 0},
-                "deadline": {"type": "int"},
-                "checked": {"type": "bool", "default": True},
-                "reason": {"type": "str", "default": ""},
-            }
-        )
+    SPEC = {
+        "step": {"type": "str", "required": True, "choices": ["apply", "confirm", "reverse", "verdict"]},
+        "run": {"type": "path", "required": True},
+        "hold": {"type": "bool", "default": False},
+        "until": {"type": "float", "default": 0},
+        "deadline": {"type": "int"},
+        "checked": {"type": "bool", "default": True},
+        "reason": {"type": "str", "default": ""},
+    }
+
+    def act(self, given: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
         host = variables["inventory_hostname"]
         if guards.batch_of(host) is not None:
             return {"changed": False, "skip_reason": "no host"}
@@ -196,7 +194,7 @@ class ActionModule(ActionBase):
 
         Only preflights without a plan come here, and only they need what it imports.
         """
-        from ansible_collections.rebootless.splice.plugins.module_utils._fleet.survey import place
+        from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.survey import place
 
         answer = self._execute_module(module_name=KERNEL_INFO, module_args={}, task_vars=variables)
         piece, reason = place(begun["slice"], answer)

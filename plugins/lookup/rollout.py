@@ -62,8 +62,8 @@ from ansible.errors import AnsibleLookupError  # noqa: E402
 from ansible.plugins.lookup import LookupBase  # noqa: E402
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError  # noqa: E402
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.progress import RunFiles  # noqa: E402
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.selection import WHAT, task_files_of  # noqa: E402
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles  # noqa: E402
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.selection import WHAT, task_files_of  # noqa: E402
 
 
 def _registered(variables):

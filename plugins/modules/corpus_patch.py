@@ -116,10 +116,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build import corpus
-from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache
+from ansible_collections.rebootless.splice.plugins.module_utils._build.distribution.debian import corpus
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
-from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._common.module_result import finish
 
 
 def derive(module: AnsibleModule) -> dict[str, Any]:
@@ -154,11 +154,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    try:
-        result = derive(module)
-    except RebootlessError as error:
-        module.fail_json(**error.result())
-    module.exit_json(**result)
+    finish(module, lambda: derive(module))
 
 
 if __name__ == "__main__":

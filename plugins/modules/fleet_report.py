@@ -146,7 +146,8 @@ summary:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.rebootless.splice.plugins.module_utils._target import inventory, store
+from ansible_collections.rebootless.splice.plugins.module_utils._target import inventory
+from ansible_collections.rebootless.splice.plugins.module_utils._target.state import store
 
 
 def main() -> None:

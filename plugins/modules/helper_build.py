@@ -102,10 +102,10 @@ details:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build import helper
-from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache
-from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel_tree import read_tree
-from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts import helper
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import read_tree
+from ansible_collections.rebootless.splice.plugins.module_utils._common.module_result import finish
 
 
 def build(module: AnsibleModule) -> dict:
@@ -137,11 +137,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    try:
-        result = build(module)
-    except RebootlessError as error:
-        module.fail_json(**error.result())
-    module.exit_json(**result)
+    finish(module, lambda: build(module))
 
 
 if __name__ == "__main__":

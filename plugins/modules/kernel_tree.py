@@ -254,17 +254,17 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache
-from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel_tree import summary
-from ansible_collections.rebootless.splice.plugins.module_utils._build.progress import teller
-from ansible_collections.rebootless.splice.plugins.module_utils._build.tree_sources import (
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.progress import teller
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.sources import (
     DebianSource,
     Directories,
     DirectorySource,
     Request,
     get_tree,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import summary
+from ansible_collections.rebootless.splice.plugins.module_utils._common.module_result import finish
 
 
 def prepare(module: AnsibleModule) -> dict:
@@ -310,11 +310,7 @@ def main() -> None:
         ],
         supports_check_mode=True,
     )
-    try:
-        result = prepare(module)
-    except RebootlessError as error:
-        module.fail_json(**error.result())
-    module.exit_json(**result)
+    finish(module, lambda: prepare(module))
 
 
 if __name__ == "__main__":

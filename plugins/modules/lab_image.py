@@ -109,9 +109,9 @@ from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab import kernel_image, machine, root_image
-from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._common.module_result import finish
 
 
 def make(module: AnsibleModule) -> dict:
@@ -161,11 +161,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    try:
-        result = make(module)
-    except RebootlessError as error:
-        module.fail_json(**error.result())
-    module.exit_json(**result)
+    finish(module, lambda: make(module))
 
 
 if __name__ == "__main__":

@@ -124,17 +124,25 @@ machines:
 """
 
 import time
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.machine import Machine, machines_of
-from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._common.module_result import finish
 
 
 def wait_for(machines: list[Machine], timeout: float) -> None:
     deadline = time.monotonic() + timeout
     for machine in machines:
         machine.wait(deadline - time.monotonic())
+
+
+def look(module: AnsibleModule) -> dict[str, Any]:
+    machines = machines_of(module.params["directory"])
+    if module.params["wait"] and not module.check_mode:
+        wait_for(machines, module.params["timeout"])
+    return {"changed": False, "machines": [machine.status() for machine in machines]}
 
 
 def main() -> None:
@@ -146,14 +154,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    machines = machines_of(module.params["directory"])
-    try:
-        if module.params["wait"] and not module.check_mode:
-            wait_for(machines, module.params["timeout"])
-        found = [machine.status() for machine in machines]
-    except RebootlessError as error:
-        module.fail_json(**error.result())
-    module.exit_json(changed=False, machines=found)
+    finish(module, lambda: look(module))
 
 
 if __name__ == "__main__":

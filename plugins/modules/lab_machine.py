@@ -210,7 +210,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.machi
     MachineSpec,
     usable_accelerator,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._common.module_result import finish
 
 KERNEL_FILES = {
     "release": {"type": "str", "required": True},
@@ -264,6 +264,12 @@ def remove(machine: Machine, params: dict[str, Any], check_mode: bool) -> dict[s
 ACTIONS = {"started": start, "restarted": start, "stopped": stop, "absent": remove}
 
 
+def act(module: AnsibleModule) -> dict[str, Any]:
+    machine = Machine(module.params["directory"])
+    result = ACTIONS[module.params["state"]](machine, module.params, module.check_mode)
+    return {**result, "machine": machine.status()}
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -287,13 +293,7 @@ def main() -> None:
         ],
         supports_check_mode=True,
     )
-    machine = Machine(module.params["directory"])
-    try:
-        result = ACTIONS[module.params["state"]](machine, module.params, module.check_mode)
-        result["machine"] = machine.status()
-    except RebootlessError as error:
-        module.fail_json(**error.result())
-    module.exit_json(**result)
+    finish(module, lambda: act(module))
 
 
 if __name__ == "__main__":

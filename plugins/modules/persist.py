@@ -162,8 +162,9 @@ details:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._target import persist, persist_request, store
+from ansible_collections.rebootless.splice.plugins.module_utils._common.module_result import finish
+from ansible_collections.rebootless.splice.plugins.module_utils._target.boot import persist, persist_request
+from ansible_collections.rebootless.splice.plugins.module_utils._target.state import store
 
 
 def main() -> None:
@@ -186,11 +187,7 @@ def main() -> None:
         required_if=[("state", "armed", ["name"]), ("state", "disarmed", ["name"])],
         supports_check_mode=True,
     )
-    try:
-        result = persist_request.run(persist_request.Request(**module.params), module.check_mode)
-    except RebootlessError as error:
-        module.fail_json(**error.result())
-    module.exit_json(**result)
+    finish(module, lambda: persist_request.run(persist_request.Request(**module.params), module.check_mode))
 
 
 if __name__ == "__main__":

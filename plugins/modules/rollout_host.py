@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import run
+
 DOCUMENTATION = r"""
 module: rollout_host
 short_description: Takes one host through one step of a rollout
@@ -331,7 +333,7 @@ details:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.rebootless.splice.plugins.module_utils._target import rollout_step
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import step as rollout_step
 
 
 def main() -> None:
@@ -369,7 +371,7 @@ def main() -> None:
     request = rollout_step.Request(**module.params)
     if module.check_mode:
         request = request._replace(step={"apply": "preflight", "preflight": "preflight"}.get(request.step, "status"))
-    result = rollout_step.run(request)
+    result = run.run(request)
     if result.pop("failed"):
         module.fail_json(**result)
     module.exit_json(**result)

@@ -91,6 +91,15 @@ options:
     description: How many hosts of a batch of O(hosts) may fail, as C(hosts) or as C(percent); the larger one counts.
     type: dict
     default: {}
+    suboptions:
+      hosts:
+        description: A number of hosts.
+        type: int
+        default: 0
+      percent:
+        description: A share of the batch, rounded down.
+        type: int
+        default: 0
   remove:
     description: Whether O(name) is also unloaded from O(hosts), and its package and records are removed there.
     type: bool

@@ -297,8 +297,16 @@ details:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._target import store, update
+from ansible_collections.rebootless.splice.plugins.module_utils._common.module_result import finish
+from ansible_collections.rebootless.splice.plugins.module_utils._target import update
+from ansible_collections.rebootless.splice.plugins.module_utils._target.state import store
+
+
+def run(module: AnsibleModule, operation: update.Update) -> dict:
+    result = operation.run()
+    if module._diff:
+        result["diff"] = {moment: update.describe(result, moment) for moment in ("before", "after")}
+    return result
 
 
 def main() -> None:
@@ -321,13 +329,7 @@ def main() -> None:
     options = dict(module.params)
     options["sha256"] = options.pop("digest")
     operation = update.Update(update.Request(**options), module.check_mode)
-    try:
-        result = operation.run()
-    except RebootlessError as error:
-        module.fail_json(**{**operation.result, **error.result()})
-    if module._diff:
-        result["diff"] = {moment: update.describe(result, moment) for moment in ("before", "after")}
-    module.exit_json(**result)
+    finish(module, lambda: run(module, operation), operation.result)
 
 
 if __name__ == "__main__":

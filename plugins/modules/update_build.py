@@ -384,15 +384,17 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache
-from ansible_collections.rebootless.splice.plugins.module_utils._build.commands import Phases
-from ansible_collections.rebootless.splice.plugins.module_utils._build.custom_code import read_custom
-from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel_tree import read_tree
-from ansible_collections.rebootless.splice.plugins.module_utils._build.patches import read_patch
-from ansible_collections.rebootless.splice.plugins.module_utils._build.progress import teller
-from ansible_collections.rebootless.splice.plugins.module_utils._build.update import Builder, Update, describe
+from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.patches import read_patch
+from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.custom_code import read_custom
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import Phases
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.progress import teller
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import read_tree
+from ansible_collections.rebootless.splice.plugins.module_utils._build.outcome import describe
+from ansible_collections.rebootless.splice.plugins.module_utils._build.update import Builder, Update
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._common.module_result import finish
 
 
 def build(module: AnsibleModule) -> dict:
@@ -471,11 +473,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    try:
-        result = build(module)
-    except RebootlessError as error:
-        module.fail_json(**error.result())
-    module.exit_json(**result)
+    finish(module, lambda: build(module))
 
 
 if __name__ == "__main__":

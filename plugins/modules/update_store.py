@@ -22,6 +22,7 @@ author:
   - The rebootless.splice authors (@rebootless)
 extends_documentation_fragment:
   - rebootless.splice.attributes
+  - rebootless.splice.attributes.controller
 attributes:
   check_mode:
     support: full
@@ -221,80 +222,3 @@ details:
   returned: failure
   type: dict
 """
-
-import dataclasses
-
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet import contribution
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.store import Store
-
-
-def keep(module: AnsibleModule) -> dict:
-    options = module.params
-    store = Store(options["path"])
-    update, files = contribution.describe(options)
-    for build in options["builds"]:
-        row, package = contribution.entry(update, build)
-        update = update.with_kernels([row])
-        files = {**files, **package}
-    change = store.add(update, files, dry=module.check_mode)
-    result = {
-        "changed": change.changed,
-        "path": store.path(update.name, update.version),
-        "manifest": {"format": 1, **dataclasses.asdict(change.after)},
-        "manifest_sha256": change.after.sha256,
-        "written": change.written,
-    }
-    if module._diff:
-        before = change.before.content.decode() if change.before else ""
-        result["diff"] = {"before": before, "after": change.after.content.decode()}
-    return result
-
-
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "path": {"type": "path", "required": True},
-            "name": {"type": "str", "required": True},
-            "version": {"type": "str", "default": "1"},
-            "cves": {"type": "list", "elements": "str", "default": []},
-            "patches": {"type": "list", "elements": "path", "required": True},
-            "custom": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "path": {"type": "path", "required": True},
-                    "source": {"type": "str", "required": True},
-                },
-            },
-            "fixed_in": {"type": "list", "elements": "str", "default": []},
-            "builds": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "release": {"type": "str", "required": True},
-                    "version": {"type": "str", "default": ""},
-                    "build_id": {"type": "str", "required": True},
-                    "arch": {"type": "str", "default": ""},
-                    "package": {"type": "path"},
-                    "result": {"type": "dict", "default": {}},
-                    "build_host": {"type": "str", "default": ""},
-                    "hosts": {"type": "list", "elements": "str"},
-                },
-            },
-        },
-        supports_check_mode=True,
-    )
-    try:
-        result = keep(module)
-    except RebootlessError as error:
-        module.fail_json(**error.result())
-    module.exit_json(**result)
-
-
-if __name__ == "__main__":
-    main()

@@ -19,8 +19,8 @@ import tempfile
 import time
 import typing as t
 
-from support.host import Host
-from support.runner import Run, Runner
+from ansible_collections.rebootless.splice.tests.support.host import Host
+from ansible_collections.rebootless.splice.tests.support.runner import Run, Runner
 
 HERE = pathlib.Path(__file__).resolve().parent
 KMOD = str(HERE.parents[1] / "kmod")

@@ -12,23 +12,19 @@ machines for the next run; REBOOTLESS_LAB names another lab.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import itertools
 import os
 import pathlib
 import shutil
-import sys
 import typing as t
 
 import pytest
 
-sys.path.insert(0, os.path.dirname(__file__))
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "integration"))
-
-from scene import service
-from scene.pair import Pair
-from support.builds import Builds
-from support.runner import Runner
+from ansible_collections.rebootless.splice.plugins.module_utils._common import locks
+from ansible_collections.rebootless.splice.tests.fleet.scene import service
+from ansible_collections.rebootless.splice.tests.fleet.scene.pair import Pair
+from ansible_collections.rebootless.splice.tests.support.builds import Builds
+from ansible_collections.rebootless.splice.tests.support.runner import Runner
 
 CACHE = pathlib.Path(os.environ.get("REBOOTLESS_CACHE", "~/.cache/rebootless")).expanduser()
 NAME = os.environ.get("REBOOTLESS_LAB", "fleet")
@@ -54,10 +50,10 @@ def locked(name: str, wait: bool = True) -> t.Iterator[bool]:
     """A lock between the workers of a run; false if another one has it."""
     path = CACHE / "locks" / f"fleet-{NAME}-{name}"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
+            held.enter_context(locks.locked(path, None if wait else 0))
+        except locks.LockHeld:
             yield False
         else:
             yield True

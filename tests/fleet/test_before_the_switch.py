@@ -9,9 +9,10 @@ import json
 import pathlib
 
 import pytest
-from scene import updates
-from scene.pair import Pair
-from support.observe import PROBE, traces
+
+from ansible_collections.rebootless.splice.tests.fleet.scene import updates
+from ansible_collections.rebootless.splice.tests.fleet.scene.pair import Pair
+from ansible_collections.rebootless.splice.tests.support.observe import PROBE, traces
 
 # All but a few blocks at once, then those, root's own share too; ext4 keeps some thousand that nobody gets.
 FILL = """

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import pytest
-from scene import updates
+
+from ansible_collections.rebootless.splice.tests.fleet.scene import updates
 
 PACE = {"rebootless_check_times": [0, 12]}
 MARK = "/root/fleet-confirming"

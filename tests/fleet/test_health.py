@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import pytest
-from scene import updates
+
+from ansible_collections.rebootless.splice.tests.fleet.scene import updates
 
 SICK = "/root/fleet-sick"
 # Fails where the file is, or from the time on whose number is in it: 1 is the check at once, 2 that of the soak.

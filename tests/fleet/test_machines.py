@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 import pytest
-from scene import updates
-from scene.pair import BOOT_S, SILENT
+
+from ansible_collections.rebootless.splice.tests.fleet.scene import updates
+from ansible_collections.rebootless.splice.tests.fleet.scene.pair import BOOT_S, SILENT
 
 LATE = {"rebootless_check_times": [0, 25]}
 

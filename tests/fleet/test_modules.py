@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 
-from scene import updates
+from ansible_collections.rebootless.splice.tests.fleet.scene import updates
 
 
 def queue(machine) -> str:

@@ -18,7 +18,7 @@ import tree
 
 DIST = tree.WORK / "dist"
 INSTALLED = tree.WORK / "installed"
-UNWANTED = re.compile(r"(^|/)(\.venv|\.git|build|output|__pycache__)(/|$)|\.(ko|o|so|pyc)$")
+UNWANTED = re.compile(r"^build(/|$)|(^|/)(\.venv|\.git|output|__pycache__)(/|$)|\.(ko|o|so|pyc)$")
 COMPLAINT = re.compile(r"^(ERROR|WARNING|CRITICAL)", re.MULTILINE)
 
 

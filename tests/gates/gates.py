@@ -22,7 +22,11 @@ import tree
 
 HERE = pathlib.Path(__file__).resolve().parent
 BIN = pathlib.Path(sys.executable).parent
-CONTENT = "ansible_collections.rebootless.splice.plugins"
+COLLECTION = "ansible_collections.rebootless.splice"
+
+
+# What mypy checks.
+CHECKED = ["-p", f"{COLLECTION}.plugins", "-p", f"{COLLECTION}.tests.support"]
 
 
 class Gate(t.NamedTuple):
@@ -35,13 +39,19 @@ def own(script: str) -> list[str]:
     return [sys.executable, str(HERE / script)]
 
 
+def reads(module: str) -> Gate:
+    """One that reads texts only: a module of the copy itself, which unit tests import as well."""
+    command = [sys.executable, "-m", f"{COLLECTION}.tests.gates.{module}"]
+    return Gate(command, environment={"PYTHONPATH": str(tree.WORK)})
+
+
 # Longest first.
 GATES = {
     "sanity": Gate(["ansible-test", "sanity", "--color", "no"]),
     "galaxy": Gate(own("galaxy.py")),
     "target pythons": Gate(own("target_pythons.py")),
     "mypy": Gate(
-        ["mypy", "--config-file", str(tree.TREE / "pyproject.toml"), "-p", CONTENT],
+        ["mypy", "--config-file", str(tree.TREE / "pyproject.toml"), *CHECKED],
         cwd=tree.WORK,
         environment={"MYPY_CACHE_DIR": str(tree.CACHE / "mypy")},
     ),
@@ -64,7 +74,11 @@ GATES = {
     "ruff format": Gate(["ruff", "format", "--no-cache", "--check", "--diff", "."]),
     "yamllint": Gate(["yamllint", "--strict", "."]),
     "execution environment": Gate(own("execution_environment.py")),
+    "names": reads("names"),
+    "imports": reads("imports"),
+    "words": reads("words"),
     "roles": Gate(own("roles.py")),
+    "kmod": reads("kmod"),
 }
 
 

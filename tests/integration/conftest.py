@@ -21,20 +21,17 @@ A test leaves a shared machine as it found it, or calls ``host.restart()``.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import itertools
 import os
 import pathlib
-import sys
 import typing as t
 
 import pytest
 
-sys.path.insert(0, os.path.dirname(__file__))
-
-from support.builds import Builds
-from support.host import Host
-from support.runner import Runner
+from ansible_collections.rebootless.splice.plugins.module_utils._common import locks
+from ansible_collections.rebootless.splice.tests.support.builds import Builds
+from ansible_collections.rebootless.splice.tests.support.host import Host
+from ansible_collections.rebootless.splice.tests.support.runner import Runner
 
 CACHE = pathlib.Path(os.environ.get("REBOOTLESS_CACHE", "~/.cache/rebootless")).expanduser()
 KERNELS = {"host47": "6.1.0-47-cloud-amd64", "host50": "6.1.0-50-cloud-amd64"}
@@ -64,8 +61,7 @@ def locked(name: str) -> t.Iterator[None]:
     """A lock between the workers of a run."""
     path = CACHE / "locks" / f"integration-{name}"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locks.locked(path):
         yield
 
 

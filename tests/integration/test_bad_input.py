@@ -8,10 +8,11 @@ import contextlib
 import re
 
 import pytest
-from support.builds import SIOCATMARK, BuiltUpdate, Edit
-from support.documented import undocumented
-from support.host import Host
-from support.observe import PROBE, probe, text_digest, traces
+
+from ansible_collections.rebootless.splice.tests.support.builds import SIOCATMARK, BuiltUpdate, Edit
+from ansible_collections.rebootless.splice.tests.support.documented import undocumented
+from ansible_collections.rebootless.splice.tests.support.host import Host
+from ansible_collections.rebootless.splice.tests.support.observe import PROBE, probe, text_digest, traces
 
 NAME = "cve-2026-52928"
 PACKAGE = f"/root/{NAME}.rbl.tar.gz"

@@ -12,17 +12,17 @@ import subprocess
 import sys
 
 import pytest
-from support.builds import COLLECTION, SIOCATMARK, Edit
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache
-from ansible_collections.rebootless.splice.plugins.module_utils._build.commands import Phases
-from ansible_collections.rebootless.splice.plugins.module_utils._build.compiler import Compiler
-from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel_tree import read_tree
-from ansible_collections.rebootless.splice.plugins.module_utils._build.patches import parse_patch
+from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.compiler import Compiler
+from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.patches import parse_patch
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import Phases
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import read_tree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.update import Builder, Update
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._target.package import read_package
+from ansible_collections.rebootless.splice.plugins.module_utils._common.package import read_package
+from ansible_collections.rebootless.splice.tests.support.builds import COLLECTION, SIOCATMARK, Edit
 
 RELEASES = ("6.1.0-47-cloud-amd64", "6.1.0-50-cloud-amd64")
 RELEASE = RELEASES[1]
@@ -153,7 +153,7 @@ def test_a_tree_of_directories(controller, tree50, tmp_path):
 
 def test_a_killed_run_leaves_no_half_tree(tree50, tmp_path):
     script = (
-        "from ansible_collections.rebootless.splice.plugins.module_utils._build.tree_sources import *\n"
+        "from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.sources import *\n"
         "import sys\n"
         "cache = Cache(sys.argv[1])\n"
         "source = DirectorySource(Directories(*sys.argv[2:]))\n"

@@ -11,15 +11,14 @@ import sys
 import typing as t
 
 import pytest
-from support.builds import SIOCATMARK
-from support.runner import Run, Runner
 
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.manifest import Manifest
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.plan import Plan, read_plan
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.store import Store
-from ansible_collections.rebootless.splice.plugins.module_utils._target.package import read_package
-
-from .conftest import CACHE, LAB
+from ansible_collections.rebootless.splice.plugins.module_utils._common.package import read_package
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import Plan, read_plan
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.manifest import Manifest
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.store import Store
+from ansible_collections.rebootless.splice.tests.integration.conftest import CACHE, LAB
+from ansible_collections.rebootless.splice.tests.support.builds import SIOCATMARK
+from ansible_collections.rebootless.splice.tests.support.runner import Run, Runner
 
 NAME = "fleet-build"
 

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A dozen fixes of the corpus, one of each awkward kind, on the way that all of them go: ``make coverage``."""
+"""A dozen fixes of the corpus, one of each awkward kind, on the way that all of them go: ``make corpus``."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import typing as t
 
 import pytest
 
-from ansible_collections.rebootless.splice.tests.coverage import entries, verdicts
-from ansible_collections.rebootless.splice.tests.coverage.run import DEFAULT
+from ansible_collections.rebootless.splice.tests.corpus import entries, verdicts
+from ansible_collections.rebootless.splice.tests.corpus.run import DEFAULT
 
 CACHE = pathlib.Path(os.environ.get("REBOOTLESS_CACHE", "~/.cache/rebootless")).expanduser()
 LAB = os.environ.get("REBOOTLESS_LAB", "integration")

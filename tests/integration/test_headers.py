@@ -9,17 +9,20 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support.builds import COLLECTION, Edit
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache
-from ansible_collections.rebootless.splice.plugins.module_utils._build.commands import Phases
-from ansible_collections.rebootless.splice.plugins.module_utils._build.compiler import SECTION_FLAGS, Compiler
-from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel_tree import read_tree
-from ansible_collections.rebootless.splice.plugins.module_utils._build.overlay import Overlay
-from ansible_collections.rebootless.splice.plugins.module_utils._build.patches import parse_patch
-from ansible_collections.rebootless.splice.plugins.module_utils._build.saved_command import dependency_file
+from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.compiler import (
+    SECTION_FLAGS,
+    Compiler,
+)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.overlay import Overlay
+from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.patches import parse_patch
+from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.saved_command import dependency_file
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import Phases
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import read_tree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.update import Builder, Update
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.tests.support.builds import COLLECTION, Edit
 
 RELEASE = "6.1.0-50-cloud-amd64"
 FIB = "net/ipv4/fib_lookup.h"

@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 
 import pytest
-from support.builds import Edit
-from support.host import Host
-from support.observe import text_digest, traces
+
+from ansible_collections.rebootless.splice.tests.support.builds import Edit
+from ansible_collections.rebootless.splice.tests.support.host import Host
+from ansible_collections.rebootless.splice.tests.support.observe import text_digest, traces
 
 RELEASES = os.environ.get("REBOOTLESS_RELEASES", "").split() or ["6.12.107+deb12-cloud-amd64"]
 NAME = "later"

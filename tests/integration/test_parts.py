@@ -12,10 +12,11 @@ import re
 import typing as t
 
 import pytest
-from support.builds import SIOCATMARK, BuiltUpdate, Edit
-from support.documented import undocumented
-from support.host import Host
-from support.observe import probe, text_digest, traces
+
+from ansible_collections.rebootless.splice.tests.support.builds import SIOCATMARK, BuiltUpdate, Edit
+from ansible_collections.rebootless.splice.tests.support.documented import undocumented
+from ansible_collections.rebootless.splice.tests.support.host import Host
+from ansible_collections.rebootless.splice.tests.support.observe import probe, text_digest, traces
 
 DUMMY = "drivers/net/dummy.c"
 SYSFS = "/sys/kernel/rebootless"

@@ -12,10 +12,11 @@ import time
 import typing as t
 
 import pytest
-from support.builds import SIOCATMARK
-from support.documented import undocumented
-from support.host import Host
-from support.observe import probe
+
+from ansible_collections.rebootless.splice.tests.support.builds import SIOCATMARK
+from ansible_collections.rebootless.splice.tests.support.documented import undocumented
+from ansible_collections.rebootless.splice.tests.support.host import Host
+from ansible_collections.rebootless.splice.tests.support.observe import probe
 
 KERNEL, OTHER_KERNEL = "6.1.0-50-cloud-amd64", "6.1.0-47-cloud-amd64"
 NAME = "cve-2026-52928"

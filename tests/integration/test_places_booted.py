@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the kernel made of its own code at boot is what the match programs allow, on every kind of machine.
 
-The units are chosen so that every mechanism occurs.  ``tests/coverage/match_check.py`` does the same for whole kernels.
+The units are chosen so that every mechanism occurs.  ``tests/corpus/match_check.py`` does the same for whole kernels.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 import pathlib
 
 import pytest
-from support.runner import Runner
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel_tree import KernelTree, read_tree
-from ansible_collections.rebootless.splice.plugins.module_utils._build.vmlinux import VmlinuxImage
-from ansible_collections.rebootless.splice.tests.coverage.booted import Machine, boot
-from ansible_collections.rebootless.splice.tests.coverage.match_check import Built, Check, chosen_units
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import KernelTree, read_tree
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.vmlinux import VmlinuxImage
+from ansible_collections.rebootless.splice.tests.corpus.booted import Machine, boot
+from ansible_collections.rebootless.splice.tests.corpus.match_check import Built, Check, chosen_units
+from ansible_collections.rebootless.splice.tests.support.runner import Runner
 
 UNITS = [
     "arch/x86/entry/common.o",  # entry code

@@ -9,9 +9,10 @@ import os
 import signal
 
 import pytest
-from support.builds import SIOCATMARK
-from support.observe import probe, traces
-from support.plans import write_plan
+
+from ansible_collections.rebootless.splice.tests.support.builds import SIOCATMARK
+from ansible_collections.rebootless.splice.tests.support.observe import probe, traces
+from ansible_collections.rebootless.splice.tests.support.plans import write_plan
 
 NAME = "cve-2026-52928"
 

@@ -9,10 +9,11 @@ import json
 
 import pytest
 import yaml
-from support.builds import SIOCATMARK
-from support.documented import constant, undocumented
-from support.host import Host
-from support.observe import probe, text_digest, traces
+
+from ansible_collections.rebootless.splice.tests.support.builds import SIOCATMARK
+from ansible_collections.rebootless.splice.tests.support.documented import constant, undocumented
+from ansible_collections.rebootless.splice.tests.support.host import Host
+from ansible_collections.rebootless.splice.tests.support.observe import probe, text_digest, traces
 
 NAME = "cve-2026-52928"
 PLAN, OTHER_PLAN = "aa" * 32, "bb" * 32

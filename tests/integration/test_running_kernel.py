@@ -9,7 +9,7 @@ import json
 import pathlib
 import tarfile
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.vmlinux import VmlinuxImage
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.vmlinux import VmlinuxImage
 
 MODULE_UTILS = pathlib.Path(__file__).resolve().parents[2] / "plugins" / "module_utils"
 INSIDE = "ansible_collections/rebootless/splice/plugins/module_utils"

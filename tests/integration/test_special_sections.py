@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 import pytest
-from support.builds import Edit
-from support.host import Host
+
+from ansible_collections.rebootless.splice.tests.support.builds import Edit
+from ansible_collections.rebootless.splice.tests.support.host import Host
 
 SHOW = (
     "static int version_proc_show(struct seq_file *m, void *v)\n"

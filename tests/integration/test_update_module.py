@@ -7,11 +7,12 @@ from __future__ import annotations
 import concurrent.futures
 
 import pytest
-from support.builds import SIOCATMARK, BuiltUpdate
-from support.documented import constant, undocumented
-from support.host import Host
-from support.observe import probe, text_digest, traces
-from support.runner import Runner
+
+from ansible_collections.rebootless.splice.tests.support.builds import SIOCATMARK, BuiltUpdate
+from ansible_collections.rebootless.splice.tests.support.documented import constant, undocumented
+from ansible_collections.rebootless.splice.tests.support.host import Host
+from ansible_collections.rebootless.splice.tests.support.observe import probe, text_digest, traces
+from ansible_collections.rebootless.splice.tests.support.runner import Runner
 
 NAME = "cve-2026-52928"
 PACKAGE = f"/root/{NAME}.rbl.tar.gz"

@@ -16,45 +16,54 @@ from pathlib import Path
 from typing import AbstractSet as Set
 from typing import Any, Iterator, Sequence
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build import custom_code, embedded, findings, special
-from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache, sha256_of
-from ansible_collections.rebootless.splice.plugins.module_utils._build.commands import Phases
-from ansible_collections.rebootless.splice.plugins.module_utils._build.compiler import Compiler
-from ansible_collections.rebootless.splice.plugins.module_utils._build.constants import EXCHANGE
-from ansible_collections.rebootless.splice.plugins.module_utils._build.difference import UnitChange, compare, is_living
-from ansible_collections.rebootless.splice.plugins.module_utils._build.distribution import DistributionTarget
-from ansible_collections.rebootless.splice.plugins.module_utils._build.exports import read_symvers
-from ansible_collections.rebootless.splice.plugins.module_utils._build.generated import check_offsets
-from ansible_collections.rebootless.splice.plugins.module_utils._build.headers import Narrower
-from ansible_collections.rebootless.splice.plugins.module_utils._build.helper import (
+from ansible_collections.rebootless.splice.plugins.module_utils._build.affected import embedded
+from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.generated import check_offsets
+from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.narrower import Narrower
+from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.paths import NotApplicable
+from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.touched import (
+    Touched,
+    include_graph,
+    touched_by,
+)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts.helper import (
     Helper,
     build_helper,
     helper_digest,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel_tree import KernelTree
-from ansible_collections.rebootless.splice.plugins.module_utils._build.moved_work import moved_work
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import ObjectFile
-from ansible_collections.rebootless.splice.plugins.module_utils._build.overlay import PatchedSource
-from ansible_collections.rebootless.splice.plugins.module_utils._build.package import make_package, package_name
-from ansible_collections.rebootless.splice.plugins.module_utils._build.patches import Patch
-from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement import make_replacement
-from ansible_collections.rebootless.splice.plugins.module_utils._build.source_digest import source_digest
-from ansible_collections.rebootless.splice.plugins.module_utils._build.touched import (
-    Touched,
-    include_graph,
-    look,
-)
-from ansible_collections.rebootless.splice.plugins.module_utils._build.units import NotApplicable, Unit
-from ansible_collections.rebootless.splice.plugins.module_utils._build.update_module import (
+from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts.module import (
     Identity,
     build_update_module,
     write_update_module,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts.package import (
+    make_package,
+    package_name,
+)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.compiler import Compiler
+from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.overlay import PatchedSource
+from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.patches import Patch
+from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.decide import Decision, decide
+from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import UnitChange, compare
+from ansible_collections.rebootless.splice.plugins.module_utils._build.findings import custom_code
+from ansible_collections.rebootless.splice.plugins.module_utils._build.findings import unit as findings
+from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.finding import Finding
+from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.moved_calls import moved_work
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache, sha256_of
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.code_digest import source_digest
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import Phases
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.exports import read_symvers
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.shipped import DistributionTarget
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import KernelTree
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import Unit
+from ansible_collections.rebootless.splice.plugins.module_utils._build.matching import kernels
+from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
+from ansible_collections.rebootless.splice.plugins.module_utils._build.outcome import Build, _facts
+from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.maker import make_replacement
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._common.match_program import Program
 from ansible_collections.rebootless.splice.plugins.module_utils._common.matcher import Matcher
-from ansible_collections.rebootless.splice.plugins.module_utils._common.program import Program
-from ansible_collections.rebootless.splice.plugins.module_utils._target.package import program_member
+from ansible_collections.rebootless.splice.plugins.module_utils._common.package import program_member
 
 _RESULT = "result.json"
 _WORK = "work"  # of the build's directory, while it is made
@@ -71,22 +80,6 @@ class Update:
     cves: tuple[str, ...]
     patches: tuple[Patch, ...]
     custom: tuple[custom_code.CustomCode, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class Build:
-    """The outcome.  ``package`` is None if the update changes nothing in this kernel, and for a build that is only
-    foreseen; ``facts`` are JSON-able: what changed, what is not applicable and why."""
-
-    digest: str
-    package: Path | None
-    facts: dict[str, Any]
-    built: bool
-
-    @property
-    def applicable(self) -> bool:
-        """Whether the update changes anything in this kernel, as far as that is known."""
-        return bool(self.facts["units"])
 
 
 class Builder:
@@ -140,7 +133,7 @@ class Builder:
             return touched, digest
 
     def _touched(self, update: Update) -> Touched:
-        touched = look(self._tree, update.patches, self._jobs)
+        touched = touched_by(self._tree, update.patches, self._jobs)
         return dataclasses.replace(touched, files=tuple(custom_code.attach(touched.files, update.custom, self._kmod)))
 
     def _digest(self, update: Update, touched: Touched) -> str:
@@ -177,17 +170,18 @@ class Builder:
                 helper, _built = build_helper(self._tree, self._kmod, self._cache)
             changes, unchanged, asked = self._compile_and_compare(touched, directory)
             with self._phases.phase("look for findings"):
-                idle = self._judge_changes(touched, changes)
+                decisions, idle = self._judge(touched, changes)
             skipped = (*touched.not_applicable, *unchanged, *idle)
-            if not changes:
+            if not decisions:
                 return Build(digest, None, {**_facts([], skipped), "asked": asked}, built=False)
-            files, programs = self._make_module(update, digest, changes, helper, target.result(), directory)
+            files, programs = self._make_module(update, digest, decisions, helper, target.result(), directory)
             with self._phases.phase("offline match"):
                 for program in programs.values():
                     self._match(helper, program, target.result())
         with self._phases.phase("package"):
-            facts = {**_facts(changes, skipped), "custom": custom_code.facts(changes, update.custom), "asked": asked}
-            facts["remarks"] = [row.as_dict() for change in changes for row in findings.remarks(change)]
+            custom = custom_code.facts([decision.change for decision in decisions], update.custom)
+            facts = {**_facts(decisions, skipped), "custom": custom, "asked": asked}
+            facts["remarks"] = [row.as_dict() for decision in decisions for row in findings.remarks(decision)]
             return self._package(update, digest, facts, files, programs, directory)
 
     def _compile_and_compare(
@@ -225,26 +219,26 @@ class Builder:
             embedded.check(self._tree, narrower, touched.embedded, touched.files, self._jobs)
             return narrower.changed(touched.through), dict(narrower.counts)
 
-    def _judge_changes(self, touched: Touched, changes: list[UnitChange]) -> tuple[NotApplicable, ...]:
-        """Raises if a change cannot be made live; takes those without effect in a running kernel out of ``changes``."""
-        kernel = special.kernel_of(self._tree.version or self._tree.release)
+    def _judge(
+        self, touched: Touched, changes: Sequence[UnitChange]
+    ) -> tuple[list[Decision], tuple[NotApplicable, ...]]:
+        """What is decided about ``changes``, and which of them have no effect in a running kernel.
+
+        Raises ``RebootlessError`` (``unsafe_change``, ``handles_nothing``) if a change cannot be made live.
+        """
+        kernel = kernels.kernel_of(self._tree.version or self._tree.release)
         moved = moved_work(changes)
-        found = {}
-        for change in changes:
-            rows = custom_code.excuse(change, [*findings.find(change, kernel), *moved.get(id(change), ())])
-            found[id(change)] = findings.take_init(change, rows)
-        idle = []
-        for change in list(changes):
-            rows = found[id(change)]
-            living = [function for function in change.difference.functions if is_living(change, function)]
-            exchanged = [datum for datum in change.difference.data if datum.how]
-            replaced = living or exchanged or change.init_functions
-            if not replaced and all(row.code in _WITHOUT_EFFECT for row in rows):
-                changes.remove(change)
-                found.pop(id(change))
-                why = " ".join(row.sentence for row in rows) or "Only what the kernel does not use any more changes."
-                idle.append(NotApplicable(touched.reason_file(change.unit), "no_effect", why))
-        rows = [row for unit_rows in found.values() for row in unit_rows]
+        decisions: list[Decision] = []
+        idle: list[NotApplicable] = []
+        rows: list[Finding] = []
+        for decision in [decide(change, kernel) for change in changes]:
+            found = findings.refusals(decision, moved.get(id(decision.change), ()))
+            if not decision.is_effective and all(row.code in _WITHOUT_EFFECT for row in found):
+                why = " ".join(row.sentence for row in found) or "Only what the kernel does not use any more changes."
+                idle.append(NotApplicable(touched.reason_file(decision.change.unit), "no_effect", why))
+            else:
+                decisions.append(decision)
+                rows += found
         if rows:
             # Units that share a header find the same of it.
             sentences = list(dict.fromkeys(row.sentence.rstrip(".") for row in rows))
@@ -255,15 +249,15 @@ class Builder:
                 "Change the patch so that it does without, add custom code for it (docs/custom-code.md), or reboot "
                 "into a fixed kernel for this fix.",
                 findings=[row.as_dict() for row in rows],
-                **_facts(changes, ()),
+                **_facts(decisions, ()),
             )
-        return tuple(idle)
+        return decisions, tuple(idle)
 
     def _make_module(
         self,
         update: Update,
         digest: str,
-        changes: list[UnitChange],
+        decisions: list[Decision],
         helper: Helper,
         target: DistributionTarget,
         directory: Path,
@@ -273,7 +267,7 @@ class Builder:
         identity = Identity(update.name, update.version, digest, tree.build_id)
         with self._phases.phase("make replacement"):
             exports = read_symvers(Path(tree.headers, "Module.symvers"))
-            replacement = make_replacement(changes, tree.version or tree.release, exports, target.needs)
+            replacement = make_replacement(decisions, tree.version or tree.release, exports, target.needs)
         with self._phases.phase("build module"):
             work = directory / _WORK / "module"
             write_update_module(work, identity, replacement, self._kmod)
@@ -344,55 +338,6 @@ class Builder:
         package.write_bytes(make_package(manifest, {**files, **members}))
         facts = {**facts, "digest": disk.sha256_of_file(package), "size": package.stat().st_size}
         return Build(digest, package, facts, built=True)
-
-
-def describe(build: Build) -> str:
-    """What the build changes, a line for each function and datum."""
-    rows = [
-        f"{row['change']} function {row['name']} of {row['unit']}: {row['pre_size']} -> {row['post_size']} bytes"
-        for row in build.facts["functions"]
-    ]
-    rows += [f"{row['change']} data {row['name']} of {row['unit']}: {row['size']} bytes" for row in build.facts["data"]]
-    return "".join(f"{row}\n" for row in rows)
-
-
-def _facts(
-    changes: Sequence[UnitChange],
-    not_applicable: Sequence[NotApplicable],
-    units: Sequence[str] | None = None,
-) -> dict[str, Any]:
-    """What modules return: changed functions and data with their sizes, and what has no part in this kernel."""
-    functions = [
-        {
-            "name": function.name,
-            "unit": change.unit,
-            "object": change.object_name,
-            "change": function.change,
-            "pre_size": function.pre_size,
-            "post_size": function.post_size,
-        }
-        for change in changes
-        for function in change.difference.functions
-    ]
-    data = [
-        {
-            "name": datum.name,
-            "unit": change.unit,
-            "object": change.object_name,
-            "change": "exchanged" if datum.how == EXCHANGE else datum.change,
-            "size": datum.post_size or datum.pre_size,
-        }
-        for change in changes
-        for datum in change.difference.data
-    ]
-    return {
-        "units": list(dict.fromkeys(change.unit for change in changes)) if units is None else list(units),
-        "functions": functions,
-        "data": data,
-        "not_applicable": [dataclasses.asdict(row) for row in not_applicable],
-        "custom": [],
-        "remarks": [],
-    }
 
 
 def _unchanged(touched: Touched, changed: Set[str]) -> Iterator[NotApplicable]:

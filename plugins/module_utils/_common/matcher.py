@@ -13,7 +13,7 @@ import dataclasses
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._common.program import NONE, PLACE_KINDS, Program
+from ansible_collections.rebootless.splice.plugins.module_utils._common.match_program import NONE, PLACE_KINDS, Program
 
 OK = "ok"
 

@@ -4,14 +4,10 @@
 
 from __future__ import annotations
 
-from ansible_collections.rebootless.splice.plugins.module_utils._target import (
-    boot_record,
-    facts,
-    installed_kernels,
-    prospects,
-    sysfs,
-)
-from ansible_collections.rebootless.splice.plugins.module_utils._target.store import Store
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, sysfs
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import installed as installed_kernels
+from ansible_collections.rebootless.splice.plugins.module_utils._target.state import armed_record, prospects
+from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
 
 
 def helper() -> dict:
@@ -23,7 +19,7 @@ def helper() -> dict:
 
 def updates(store: Store) -> list[dict]:
     """Each update that the kernel knows, whose package the host keeps, or that is armed for its next boot, by name."""
-    return [_update(store, name) for name in sorted({*sysfs.names(), *store.names(), *boot_record.names(store)})]
+    return [_update(store, name) for name in sorted({*sysfs.names(), *store.names(), *armed_record.names(store)})]
 
 
 def _boot(rows: list[dict]) -> dict:

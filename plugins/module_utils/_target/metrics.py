@@ -11,9 +11,11 @@ import os
 import time
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._target import durable, inventory, sysfs
-from ansible_collections.rebootless.splice.plugins.module_utils._target.store import Store
+from ansible_collections.rebootless.splice.plugins.module_utils._target import inventory
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import sysfs
+from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
 
 FILE = "rebootless.prom"  # the collector reads *.prom
 NS = 1e9
@@ -97,7 +99,7 @@ def write(store: Store, directory: str) -> None:
     try:
         # A directory that is not there is not the collector's, which would never read the file.
         os.stat(directory)
-        durable.replace(path, content.encode(), 0o644)
+        disk.replace_durably(path, content.encode(), 0o644)
     except OSError as error:
         raise RebootlessError(
             "metrics_failed",

@@ -12,9 +12,9 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._target import facts, sysfs
-from ansible_collections.rebootless.splice.plugins.module_utils._target.modinfo import is_signed, read_modinfo
-from ansible_collections.rebootless.splice.plugins.module_utils._target.package import Package
+from ansible_collections.rebootless.splice.plugins.module_utils._common.package import Package
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, sysfs
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.modinfo import is_signed, read_modinfo
 
 MODULES = ("rebootless.ko", "update.ko")
 BUILD_FOR_THIS = "Build the update for this kernel's build ID; the version string alone does not identify a kernel."

@@ -9,12 +9,12 @@ import time
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._common.match_program import Program
 from ansible_collections.rebootless.splice.plugins.module_utils._common.matcher import Matcher, MatchResult
-from ansible_collections.rebootless.splice.plugins.module_utils._common.program import Program
-from ansible_collections.rebootless.splice.plugins.module_utils._target import sysfs
-from ansible_collections.rebootless.splice.plugins.module_utils._target.memory_file import memory_file
-from ansible_collections.rebootless.splice.plugins.module_utils._target.package import INIT, Package
-from ansible_collections.rebootless.splice.plugins.module_utils._target.running_kernel import RunningKernel
+from ansible_collections.rebootless.splice.plugins.module_utils._common.package import INIT, Package
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import sysfs
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.memory_file import memory_file
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.running import RunningKernel
 
 VMLINUX = "vmlinux"
 

@@ -13,18 +13,16 @@ import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.names import is_name
-from ansible_collections.rebootless.splice.plugins.module_utils._target import (
-    boot_record,
-    facts,
-    loader,
-    preflight,
-    rights,
-    sysfs,
+from ansible_collections.rebootless.splice.plugins.module_utils._common.package import Package, read_package
+from ansible_collections.rebootless.splice.plugins.module_utils._target import preflight, rights
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, loader, sysfs
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.modinfo import (
+    module_build_id,
+    read_modinfo,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._target.lock import host_lock
-from ansible_collections.rebootless.splice.plugins.module_utils._target.modinfo import module_build_id, read_modinfo
-from ansible_collections.rebootless.splice.plugins.module_utils._target.package import Package, read_package
-from ansible_collections.rebootless.splice.plugins.module_utils._target.store import Store
+from ansible_collections.rebootless.splice.plugins.module_utils._target.state import armed_record
+from ansible_collections.rebootless.splice.plugins.module_utils._target.state.lock import host_lock
+from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
 
 MODULE_PREFIX = "rbl_"  # RBL_MODULE_PREFIX of kmod/rebootless.h
 MEASURES = ("match_ns", "resolve_ns", "pause_ns", "tries", "deadline")
@@ -236,19 +234,19 @@ class Update:
 
     def _reversed(self) -> None:
         live = sysfs.state(self.name) in sysfs.LIVE
-        if live or self.name in boot_record.names(self.store):
+        if live or self.name in armed_record.names(self.store):
             self.result["changed"] = True
         if self.check_mode:
             return
         # What is to be reversed shall not come back with the next boot; before anything else, for this may crash.
-        boot_record.set_aside(self.store, self.name)
+        armed_record.set_aside(self.store, self.name)
         if live:
             try:
                 with sysfs.helper_parameters(tries=self.request.tries):
                     sysfs.control(self.name, "reverse")
             except RebootlessError as error:
                 raise self._still_live(error) from error
-        boot_record.disarm(self.store, self.name)
+        armed_record.disarm(self.store, self.name)
         if live:
             self._measure()
 
@@ -256,7 +254,7 @@ class Update:
         """The refusal to reverse, after what is still live has become armed again as it was."""
         if sysfs.state(self.name) not in sysfs.LIVE:
             return error
-        record = boot_record.put_back(self.store, self.name)
+        record = armed_record.put_back(self.store, self.name)
         if record is None or record.build_digest != sysfs.digest(self.name):
             return error
         sentence = f"{error.sentence} The update stays live, and armed for the next boot, as it was."

@@ -14,9 +14,12 @@ import subprocess
 import sys
 import typing as t
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.package import make_package, package_name
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet import canonical
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.plan import parse_plan
+from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts.package import (
+    make_package,
+    package_name,
+)
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import parse_plan
 
 HERE = pathlib.Path(__file__).resolve().parent
 NAME, VERSION = "bench-fix", "1.0"

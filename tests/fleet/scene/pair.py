@@ -16,18 +16,17 @@ import subprocess
 import typing as t
 
 import yaml
-from support.builds import Builds
-from support.host import Host
-from support.observe import probe, text_digest
-from support.runner import Run, Runner
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.checks import normalise
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.canonical import canonical
-from ansible_collections.rebootless.splice.plugins.module_utils._fleet.windows import UTC, written
-
-from . import service
-from .process import Process
-from .updates import Harm
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.canonical import canonical
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.times import UTC, written
+from ansible_collections.rebootless.splice.tests.fleet.scene import service
+from ansible_collections.rebootless.splice.tests.fleet.scene.process import Process
+from ansible_collections.rebootless.splice.tests.fleet.scene.updates import Harm
+from ansible_collections.rebootless.splice.tests.support.builds import Builds
+from ansible_collections.rebootless.splice.tests.support.host import Host
+from ansible_collections.rebootless.splice.tests.support.observe import probe, text_digest
+from ansible_collections.rebootless.splice.tests.support.runner import Run, Runner
 
 SYSFS = "/sys/kernel/rebootless"
 BOOT_S = 600.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from support.host import Host
+from ansible_collections.rebootless.splice.tests.support.host import Host
 
 PATH = "/var/lib/fleet-writer"
 PROGRAM = f"""\

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from support.builds import SIOCATMARK, Edit
+from ansible_collections.rebootless.splice.tests.support.builds import SIOCATMARK, Edit
 
 RECEIVE = "\tif (skb->pkt_type == PACKET_OTHERHOST) {\n"
 

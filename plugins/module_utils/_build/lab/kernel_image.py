@@ -14,9 +14,9 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.apt import Apt
-from ansible_collections.rebootless.splice.plugins.module_utils._build.archive import unpack_package
-from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache, sha256_of
+from ansible_collections.rebootless.splice.plugins.module_utils._build.distribution.debian.apt import Apt
+from ansible_collections.rebootless.splice.plugins.module_utils._build.distribution.debian.archive import unpack_package
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache, sha256_of
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab import initramfs
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.tools import run
 

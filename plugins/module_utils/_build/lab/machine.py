@@ -20,7 +20,6 @@ A machine is only ever signalled after its process was found to carry its UUID, 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import glob
 import json
 import os
@@ -40,7 +39,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.conso
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.initramfs import machine_archive
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.tools import run
-from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, locks
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 LOOPBACK = "127.0.0.1"
@@ -167,8 +166,7 @@ class Machine:
         `ssh_port` 0 keeps the port of the last start if it is free, else takes any free one.
         """
         os.makedirs(self.directory, exist_ok=True)
-        with open(self._path(".lock"), "w", encoding="ascii") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # two starts at the same time would share a disk
+        with locks.locked(self._path(".lock")):  # two starts at the same time would share a disk
             self.stop()
             before = self.record()
             facts = before.get("spec", {})

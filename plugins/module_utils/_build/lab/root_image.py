@@ -17,7 +17,7 @@ import tarfile
 import tempfile
 from dataclasses import dataclass
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.cache import Cache, sha256_of
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache, sha256_of
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.tools import run
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from typing import Sequence
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build import commands
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host import commands
 
 #: where Debian keeps depmod, mke2fs and others; not on every user's PATH
 ADMINISTRATION = "/usr/local/sbin:/usr/sbin:/sbin"

@@ -1,0 +1,223 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which units a patch to files that others include really changes.  Private to rebootless.splice.
+
+Thousands of units may include a header, of which a few come out otherwise.  The text of the sources says of most that
+what changes is nothing to them (screen.py).  Each of the others is asked in turn, the cheap questions first: whether
+its preprocessed source is the same, whether what differs in it can leave a trace in the object (declarations.py), and
+whether the compiler alone, without debug information, makes the same of it.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import os
+import posixpath
+import re
+import subprocess
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import AbstractSet as Set
+from typing import Iterable, Iterator, Mapping, Sequence
+
+from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.text.declarations import Comparer
+from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.text.includes import IncludeGraph
+from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.text.screen import Screen, Screened
+from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.compiler import SECTION_FLAGS
+from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.overlay import PatchedSource
+from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.saved_command import (
+    Roots,
+    SavedCommand,
+    command_file,
+    read_recipes,
+    read_saved,
+)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache, sha256_of
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import Say, clean_environment
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import KernelTree
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import Unit
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
+
+_RECIPES = "recipes.json"
+_QUICK = "quick"  # in the tree: what the compiler alone makes of unpatched units, by SHA-256
+_QUICK_FLAGS = (*SECTION_FLAGS, "-g0", "-w")
+# The preprocessed text without directives that say where a line is from; and any number for what counts up: names that
+# hold it are local to the unit, and the comparison of objects does not go by it.
+_PREPROCESSED = ("-P", "-D__COUNTER__=0")
+_DEFINED = re.compile(r"-D\S+")
+_WORD = re.compile(r"[A-Za-z_]\w*")
+# How a unit was found to stay as it is, in the order of the questions.
+NOT_NAMED, SAME_SOURCE, UNUSED, SAME_CODE = "not_named", "same_source", "unused", "same_code"
+DIFFERS = "differs"
+_FEW = 16  # units
+_STEP = 20  # units between two lines of progress
+
+
+class Narrower:
+    """Finds the units of ``tree`` that ``patched`` changes among those that include a patched file."""
+
+    def __init__(
+        self, tree: KernelTree, patched: PatchedSource, graph: IncludeGraph, jobs: int, say: Say = lambda text: None
+    ) -> None:
+        self._tree = tree
+        self._patched = patched
+        self._graph = graph
+        self._jobs = jobs
+        self._say = say
+        self._kept = Cache(tree.path)
+        self._original = Roots(tree.source, tree.source)
+        self._comparer = Comparer()
+        self._known: Mapping[str, SavedCommand] | None = None
+        self.counts: Counter[str] = Counter()  # of units, by what was found of them
+        self.names: tuple[str, ...] = ()  # what the change goes by, and what goes by that; empty if by no name
+
+    def changed(self, units: Sequence[Unit]) -> list[Unit]:
+        """Those of ``units`` whose objects may differ, in their order; never one too few."""
+        # A few are asked sooner than all sources are looked through.
+        asked = units if len(units) <= _FEW else self.concerned(units)
+        self.counts[NOT_NAMED] += len(units) - len(asked)
+        found: list[Unit] = []
+        start = time.monotonic()
+        for number, (unit, verdict) in enumerate(self.ask(asked), 1):
+            self.counts[verdict] += 1
+            if verdict == DIFFERS:
+                found.append(unit)
+            if number % _STEP == 0 or number == len(asked):
+                left = (time.monotonic() - start) / number * (len(asked) - number)
+                self._say(f"compare {number}/{len(asked)} units, {len(found)} differ; {left:.0f} s left")
+        return found
+
+    def ask(self, units: Sequence[Unit]) -> Iterator[tuple[Unit, str]]:
+        """Each unit with what is found of it: ``same_source``, ``unused``, ``same_code`` or ``differs``."""
+        commands = self.commands(units)
+        self._patched.admit([command for command in commands if command is not None])
+        with concurrent.futures.ThreadPoolExecutor(self._jobs) as pool:
+            yield from zip(units, pool.map(self._verdict, units, commands))
+
+    def first_differing(self, commands: Sequence[SavedCommand]) -> SavedCommand | None:
+        """One of ``commands``, which make what is no unit, whose outcome may differ; None if all stay as they are."""
+        self._patched.admit(commands)
+        units = [Unit(os.path.normpath(command.target), command.target, ()) for command in commands]
+        with concurrent.futures.ThreadPoolExecutor(self._jobs) as pool:
+            verdicts = pool.map(self._verdict, units, commands)
+            return next((command for command, verdict in zip(commands, verdicts) if verdict == DIFFERS), None)
+
+    def concerned(self, units: Sequence[Unit]) -> list[Unit]:
+        """Those of ``units`` that the text of the sources does not show to be none of the patch's business."""
+        screened = self._screen(self._recipes().values())
+        self.names = screened.names
+        if screened.files is None:
+            return list(units)
+        reached = self._graph.reached_from(screened.files)
+        words = set(screened.names)
+        asked = []
+        for unit, command in zip(units, self.commands(units)):
+            own = None if command is None else self._below(command.source)
+            if own is None or own in reached or command is None or not _is_plain_c(command, words):
+                asked.append(unit)
+        self._say(f"{len(units) - len(asked)} of {len(units)} units that include a patched file name nothing of it")
+        return asked
+
+    def _screen(self, commands: Iterable[SavedCommand]) -> Screened:
+        commands = list(commands)
+        below = [path for source in {c.source for c in commands} if (path := self._below(source)) is not None]
+        given = set().union(*map(_brought, commands))
+        roots = (Path(self._tree.source), Path(self._tree.build))
+        changes = {path: ((roots[0] / path).read_bytes(), file.marked()) for path, file in self._patched.files.items()}
+        return Screen(roots, [*below, *changes], self._graph, self._kept, given).look(changes)
+
+    def _below(self, source: str) -> str | None:
+        """Where a command's source is, below the kernel's source or the build directory."""
+        path = os.path.normpath(os.path.join(self._tree.build, source))
+        for root in (self._tree.source, self._tree.build):
+            if path.startswith(f"{root}/") and os.path.isfile(path):
+                return path[len(root) + 1 :]
+        return None
+
+    def commands(self, units: Sequence[Unit]) -> list[SavedCommand | None]:
+        """How each unit is compiled; None where only Kbuild knows, since something has to be made first."""
+        build = Path(self._tree.build)
+        known = self._recipes()
+        found: list[SavedCommand | None] = []
+        for unit in units:
+            if unit.target in known:
+                found.append(known[unit.target])
+            else:
+                found.append(read_saved(build, unit) if command_file(build / unit.target).is_file() else None)
+        return found
+
+    def _recipes(self) -> Mapping[str, SavedCommand]:
+        """The commands of all units that were not compiled yet when they were first asked for."""
+        if self._known is None:
+            self._known = self._read_recipes()
+        return self._known
+
+    def _read_recipes(self) -> Mapping[str, SavedCommand]:
+        path = self._kept.path(_RECIPES)
+        with self._kept.lock(_RECIPES):
+            if not path.is_file():
+                targets = [unit.target for unit in self._tree.units.units.values()]
+                found = read_recipes(self._tree.kbuild(self._jobs).recipes(targets))
+                rows = {name: [command.command, command.source] for name, command in found.items()}
+                disk.replace(path, json.dumps(rows).encode())
+            rows = json.loads(path.read_text(encoding="utf-8"))
+        return {name: SavedCommand(row[0], name, row[1], ()) for name, row in rows.items()}
+
+    def _verdict(self, unit: Unit, command: SavedCommand | None) -> str:
+        if command is None:
+            return DIFFERS
+        place = self._patched.numbered.place
+        pre = self._output(command.preprocess(self._original, _PREPROCESSED))
+        post = self._output(command.preprocess(place, _PREPROCESSED)) if pre is not None else None
+        if pre is None or post is None:
+            return DIFFERS  # generated files are missing, or the patch is wrong: the whole way of a unit will tell
+        if pre == post or (command.is_text and pre.split() == post.split()):
+            return SAME_SOURCE
+        if command.is_text:
+            return DIFFERS
+        if command.source.endswith(".c") and self._comparer.same_object(pre, post):
+            return UNUSED
+        before = self._quick_digest(unit, command)
+        return SAME_CODE if before is not None and before == self._compiled(command, place) else DIFFERS
+
+    def _quick_digest(self, unit: Unit, command: SavedCommand) -> str | None:
+        """SHA-256 of the unpatched unit's object, kept in the tree; None if it does not compile."""
+        path = self._kept.path(_QUICK, unit.name, sha256_of(command.command, *_QUICK_FLAGS)[:16])
+        if path.is_file():
+            return path.read_text(encoding="ascii")
+        made = self._compiled(command, self._original)
+        if made is not None:
+            disk.replace(path, made.encode())
+        return made
+
+    def _compiled(self, command: SavedCommand, place: Roots) -> str | None:
+        with tempfile.TemporaryDirectory(prefix="rebootless-") as scratch:
+            output = Path(scratch, posixpath.basename(command.target))
+            made = self._output(command.compile_only(place, output, _QUICK_FLAGS))
+            return disk.sha256_of_file(output) if made is not None else None
+
+    def _output(self, command: str) -> bytes | None:
+        done = subprocess.run(
+            ["sh", "-e", "-c", command],
+            cwd=self._tree.build,
+            env=clean_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            check=False,
+        )
+        return done.stdout if done.returncode == 0 else None
+
+
+def _is_plain_c(command: SavedCommand, words: Set[str]) -> bool:
+    """Whether a unit is C, and its command itself brings none of ``words`` into it."""
+    brought = _brought(command)
+    return command.source.endswith(".c") and not brought & words and "__ASSEMBLY__" not in brought
+
+
+def _brought(command: SavedCommand) -> set[str]:
+    """The words that a command itself defines."""
+    return {word for option in _DEFINED.findall(command.command) for word in _WORD.findall(option[2:])}

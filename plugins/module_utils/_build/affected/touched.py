@@ -1,0 +1,192 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the patches of an update touch: which units, through which files.  Private to rebootless.splice."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import posixpath
+import re
+from pathlib import Path
+from typing import Sequence
+
+from ansible_collections.rebootless.splice.plugins.module_utils._build.affected import embedded, generated
+from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.paths import (
+    NotApplicable,
+    judge,
+    not_built,
+)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.text.includes import IncludeGraph
+from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.patches import (
+    Patch,
+    PatchedFile,
+    apply_patches,
+)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.code_digest import source_digest
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import KernelTree
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import (
+    HEADER_SUFFIX,
+    SOURCE_SUFFIXES,
+    Unit,
+    source_architecture,
+)
+
+_VDSO = "arch/x86/entry/vdso/"
+_BOOT_ONLY = re.compile(r"arch/x86/boot/.*|drivers/firmware/efi/libstub/.*")
+
+
+@dataclasses.dataclass(frozen=True)
+class Touched:
+    """What patches touch.
+
+    ``files`` are the patched files that count; ``own`` the units whose own source is one of them, ``through`` those
+    that may include one, sorted by name; ``embedded`` the same of code that the kernel carries as data (embedded.py);
+    ``reached`` are all files that include them; ``not_applicable`` says which files have no part in this kernel.
+    """
+
+    files: tuple[PatchedFile, ...]
+    own: tuple[Unit, ...]
+    through: tuple[Unit, ...]
+    embedded: tuple[str, ...]
+    reached: frozenset[str]
+    not_applicable: tuple[NotApplicable, ...]
+
+    @property
+    def directories(self) -> set[str]:
+        """Of the files that include them."""
+        return set(map(posixpath.dirname, self.reached))
+
+    def reason_file(self, unit: str) -> str:
+        """A patched file to name when something is said about the unit of that name."""
+        stem = unit.removesuffix(".o")
+        own = [file.path for file in self.files if posixpath.splitext(file.path)[0] == stem]
+        return (own or [file.path for file in self.files])[0]
+
+
+def touched_by(tree: KernelTree, patches: Sequence[Patch], jobs: int) -> Touched:
+    """What ``patches`` touch in the kernel of ``tree``.
+
+    Raises ``RebootlessError``: what ``judge``, ``apply_patches`` and ``generated.check`` raise.
+    """
+    source = Path(tree.source)
+    own: dict[str, list[Unit]] = {}
+    reached: dict[str, set[str]] = {}
+    skipped: list[NotApplicable] = []
+    kinds = {file.path: file.kind for patch in patches for file in patch.files}
+    for path, kind in kinds.items():
+        verdict = judge(path, tree.units, source, tree.arch)
+        if verdict is None:
+            reached[path] = include_graph(tree, jobs).reached_from([path])
+            unit = tree.units.unit_of(path)
+            verdict = [unit] if unit is not None else []
+            others = [*_through(tree, path, reached[path]), *embedded.sources_among(source, reached[path])]
+            if not verdict and not others and kind != "added":
+                verdict = _not_included(path, reached[path], source)
+        if isinstance(verdict, NotApplicable) and not (kind == "added" and verdict.code == "not_built"):
+            skipped.append(verdict)
+            reached.pop(path, None)
+        else:
+            own[path] = [] if isinstance(verdict, NotApplicable) else verdict
+    wanted = [
+        dataclasses.replace(patch, files=tuple(file for file in patch.files if file.path in own)) for patch in patches
+    ]
+    files = []
+    for patched in apply_patches(wanted, source):
+        if patched.already_applied:
+            reason = f"{patched.path} in this kernel's source has the change already."
+            skipped.append(NotApplicable(patched.path, "already_applied", reason))
+            reached.pop(patched.path, None)
+        else:
+            files.append(patched)
+    return _gathered(tree, files, own, reached, skipped)
+
+
+def _gathered(
+    tree: KernelTree,
+    files: Sequence[PatchedFile],
+    own: dict[str, list[Unit]],
+    reached: dict[str, set[str]],
+    skipped: Sequence[NotApplicable],
+) -> Touched:
+    mine = {unit.name: unit for file in files for unit in own[file.path]}
+    through = {unit.name: unit for path, found in reached.items() for unit in _through(tree, path, found)}
+    everything = set().union(*reached.values())
+    source = Path(tree.source)
+    if reached:
+        generated.check(source, sorted(reached), include_graph(tree, 1).direct(reached))
+    return Touched(
+        files=tuple(files),
+        own=tuple(mine[name] for name in sorted(mine)),
+        through=tuple(through[name] for name in sorted(through) if name not in mine),
+        embedded=tuple(sorted(embedded.sources_among(source, everything.union(own)))),
+        reached=frozenset(everything),
+        not_applicable=tuple(skipped),
+    )
+
+
+def include_graph(tree: KernelTree, jobs: int) -> IncludeGraph:
+    """The graph of the tree's source, kept in the tree.
+
+    Before it is scanned, the units whose sources are generated are compiled, so that their sources are there.
+    """
+    kept = Cache(tree.path)
+    # Another release that reads sources otherwise must not go by the graph that this one kept.
+    name = f"includes-{source_digest(IncludeGraph.__module__)[:16]}.json"
+    with kept.lock(name):
+        path = kept.path(name)
+        if not path.is_file():
+            missing = [unit.target for unit in _generated(tree)]
+            if missing:
+                tree.kbuild(jobs).make_units(missing)
+        return _read_graph(path, Path(tree.source), Path(tree.build), source_architecture(tree.arch))
+
+
+@functools.lru_cache(maxsize=1)
+def _read_graph(path: Path, source: Path, build: Path, arch: str) -> IncludeGraph:
+    """It is asked for several times for one update, and has thousands of files."""
+    return IncludeGraph.of(path, source, build, arch)
+
+
+def _generated(tree: KernelTree) -> list[Unit]:
+    """The units whose sources are not in the kernel's source, without those of embedded and of boot code."""
+    here = Path(tree.source)
+    return [
+        unit
+        for unit in tree.units.without_source(_Files(here))
+        if not (_BOOT_ONLY.fullmatch(unit.name) or unit.name.startswith(_VDSO))
+    ]
+
+
+class _Files:
+    """The files of a directory, as a container."""
+
+    def __init__(self, *roots: Path) -> None:
+        self._roots = roots
+
+    def __contains__(self, path: object) -> bool:
+        return any((root / str(path)).is_file() for root in self._roots)
+
+
+def _through(tree: KernelTree, path: str, reached: set[str]) -> list[Unit]:
+    """The units that may include ``path``, among them those whose source has another name than the unit."""
+    units = {unit.name: unit for unit in tree.units.units_of(reached - {path})}
+    names = {posixpath.splitext(posixpath.basename(other))[0] for other in reached if other.endswith(SOURCE_SUFFIXES)}
+    for unit in tree.units.without_source(_Files(Path(tree.source), Path(tree.build))):
+        if posixpath.splitext(posixpath.basename(unit.name))[0] in names and not unit.name.startswith(_VDSO):
+            units[unit.name] = unit
+    return [unit for name, unit in units.items() if not _BOOT_ONLY.fullmatch(name)]
+
+
+def _not_included(path: str, reached: set[str], source: Path) -> NotApplicable:
+    if not path.endswith(HEADER_SUFFIX):
+        return not_built(path, source)
+    only_boot = any(_BOOT_ONLY.fullmatch(other) for other in reached - {path})
+    return NotApplicable(
+        path,
+        "boot_only" if only_boot else "not_built",
+        f"{path} is only included by what runs while the kernel boots."
+        if only_boot
+        else f"Nothing that this kernel's configuration builds includes {path}.",
+    )

@@ -1,0 +1,225 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether somebody may keep a copy of a constant.  Private to rebootless.splice.
+
+An exchanged constant reaches everyone who looks at it where it is, and nobody who has copied it.  The kernel copies
+many structs when they are registered (``struct ctl_table`` for each network namespace, ``struct rhashtable_params``),
+so one is taken for copied unless it is known not to be, or the object that has it shows that nobody can have a copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.deps import capstone
+from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import Piece, Pieces, Reference
+from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.uses import reads_in_place, uses
+
+# Structs of which whoever needs them keeps the address.  Each was looked for in Linux 6.1 and 6.12: no struct has one
+# of them as a member, and nothing copies those of others into memory of its own (``kmemdup``, assignment).
+KEPT_STRUCTS = frozenset(
+    (
+        # files and file systems
+        *("address_space_operations", "constant_table", "dentry_operations", "dquot_operations", "export_operations"),
+        *("file_lock_operations", "file_operations", "fs_context_operations", "fscrypt_operations"),
+        *("fsverity_operations", "inode_operations", "iomap_dio_ops", "iomap_ops", "iomap_writeback_ops"),
+        *("lock_manager_operations", "nfs_rpc_ops", "pipe_buf_operations", "proc_ops", "quotactl_ops"),
+        *("rpc_call_ops", "rpc_program", "seq_operations", "super_operations", "svc_procedure", "svc_version"),
+        *("sysfs_ops", "vm_operations_struct", "xattr_handler", "xfs_buf_ops", "xfs_item_ops"),
+        # network
+        *("bpf_func_proto", "bpf_map_ops", "bpf_prog_ops", "bpf_verifier_ops", "ceph_auth_client_ops"),
+        *("ceph_connection_operations", "dcbnl_rtnl_ops", "header_ops", "inet6_protocol", "inet_diag_handler"),
+        *("macsec_ops", "neigh_ops", "net_device_ops", "net_offload", "net_protocol", "netlink_range_validation"),
+        *("nfnl_callback", "nft_expr_ops", "nft_object_ops", "nft_set_ops", "nft_set_type", "nla_policy"),
+        *("packet_offload", "proto_ops", "Qdisc_class_ops", "rtnl_af_ops", "sctp_sm_table_entry", "switchdev_ops"),
+        *("tcf_proto_ops", "tlsdev_ops", "xfrmdev_ops"),
+        # block devices, drivers, and the kernel itself
+        *("blk_mq_ops", "block_device_operations", "btrfs_compress_op", "dev_pagemap_ops", "dma_map_ops"),
+        *("hwmon_ops", "io_cold_def", "io_issue_def", "io_op_def", "kernel_param_ops", "mmu_interval_notifier_ops"),
+        *("mmu_notifier_ops", "nvme_ctrl_ops", "nvmet_fabrics_ops", "pci_error_handlers", "pr_ops", "sched_class"),
+        *("snd_pcm_ops", "tty_operations", "tty_port_operations", "vb2_ops", "virtio_config_ops", "watchdog_ops"),
+    )
+)
+# Structs that are known to be copied, and by whom.
+COPIED_STRUCTS = {
+    "clk_init_data": "drivers/clk/clk.c",
+    "ctl_table": "kmemdup() for each network namespace",
+    "dev_pm_ops": "struct dev_pm_domain",
+    "dst_ops": "include/net/dst_ops.h (a template for each network namespace)",
+    "ethtool_ops": "net/dsa/master.c",
+    "fb_ops": "drivers/video/fbdev",
+    "fib_notifier_ops": "net/core/fib_notifier.c",
+    "fib_rules_ops": "net/core/fib_rules.c",
+    "gpio_chip": "drivers/gpio (a template for each device)",
+    "i2c_board_info": "drivers/i2c/i2c-core-base.c",
+    "ib_device_ops": "drivers/infiniband/core/device.c",
+    "ieee80211_ops": "drivers/net/wireless",
+    "inet_connection_sock_af_ops": "net/mptcp/subflow.c, net/smc/af_smc.c",
+    "irq_chip": "kernel/irq (a template for each device)",
+    "kernfs_ops": "kernel/cgroup/cgroup.c",
+    "mfd_cell": "drivers/mfd/mfd-core.c",
+    "nf_hook_ops": "net/netfilter/core.c",
+    "nvmem_config": "drivers/nvmem",
+    "platform_device_info": "drivers/base/platform.c",
+    "property_entry": "drivers/base/swnode.c",
+    "ptp_clock_info": "drivers/net (a template for each device)",
+    "regmap_config": "drivers/base/regmap/regmap.c",
+    "request_sock_ops": "net/mptcp/subflow.c",
+    "resource": "drivers/base/platform.c",
+    "rhashtable_params": "lib/rhashtable.c",
+    "rtnl_msg_handler": "net/core/rtnetlink.c",
+    "snd_kcontrol_new": "sound/core/control.c",
+    "snd_pcm_hardware": "sound/core (for each open stream)",
+    "spi_board_info": "drivers/spi/spi.c",
+    "tcp_request_sock_ops": "net/mptcp/subflow.c",
+    "thermal_zone_device_ops": "drivers/thermal/thermal_core.c",
+    "thermal_zone_params": "drivers/thermal/thermal_core.c",
+    "v4l2_ctrl_config": "drivers/media/v4l2-core/v4l2-ctrls-core.c",
+}
+# Single constants of a kind that is not copied otherwise, and by whom.
+COPIED_CONSTANTS = {
+    "inet_stream_ops": "net/tls/tls_main.c or net/xfrm/espintcp.c",
+    "inet6_stream_ops": "net/tls/tls_main.c or net/xfrm/espintcp.c",
+}
+RETURN_THUNK = "__x86_return_thunk"
+_ARGUMENTS = frozenset(("rdi", "rsi", "rdx", "rcx", "r8", "r9"))
+_CLOBBERED = _ARGUMENTS | {"rax", "r10", "r11"}  # by calls
+_WHOLE = {
+    **{f"e{n}": f"r{n}" for n in ("ax", "bx", "cx", "dx", "si", "di", "bp", "sp")},
+    **{f"{n}x": f"r{n}x" for n in "abcd"},
+    **{f"{n}l": f"r{n}x" for n in "abcd"},
+    **{f"{n}": f"r{n}" for n in ("si", "di", "bp", "sp")},
+    **{f"{n}l": f"r{n}" for n in ("si", "di", "bp", "sp")},
+    **{f"r{n}{part}": f"r{n}" for n in range(8, 16) for part in "dwb"},
+}
+
+
+def why_copied(pieces: Pieces, constant: Piece, type_name: str) -> str:
+    """Why somebody may have a copy of ``constant``, a ``struct type_name`` or no struct; "" if nobody has.
+
+    ``pieces`` are those of the pre object.
+    """
+    if type_name in COPIED_STRUCTS:
+        return f"whoever was given this struct {type_name} has a copy of the old one ({COPIED_STRUCTS[type_name]})"
+    if constant.name in COPIED_CONSTANTS:
+        return f"{COPIED_CONSTANTS[constant.name]} has a copy of the old one"
+    if type_name in KEPT_STRUCTS:
+        return ""
+    what = f"this struct {type_name}" if type_name else "it"
+    if constant.is_global:
+        return f"other units may have copied {what}"
+    for user, r in uses(pieces, constant):
+        if user.kind != "function" or user.lifetime != "text":
+            return f"{user.name or user.section.name} has its address, and who got {what} from there may have copied it"
+        if not reads_in_place(user, r) and _lets_out(pieces, user, r):
+            return f"{user.name} gives its address away, and who got {what} may have copied it"
+    return ""
+
+
+def _instructions(code: Piece) -> Iterator:
+    decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+    decoder.skipdata = True
+    decoder.detail = True
+    yield from decoder.disasm(code.data, 0)
+
+
+def _lets_out(pieces: Pieces, code: Piece, field: Reference) -> bool:
+    """Whether the address that ``code`` computes at ``field`` may leave it, or serve to copy what is there.
+
+    The registers that hold it, or an address computed from it, are followed along the function's own jumps.  It gets
+    out where one of them is stored, is an argument of a call, is returned, or is the source of a string instruction.
+    """
+    instructions = [i for i in _instructions(code) if i.id]
+    at = next((i for i in instructions if i.address <= field.offset < i.address + i.size), None)
+    if at is None:
+        return True
+    if at.mnemonic == "cmp":  # with the address of the end
+        return False
+    if not at.operands or at.operands[0].type != capstone.x86.X86_OP_REG:
+        return True
+    return _Flow(pieces, code, instructions, at).lets_out()
+
+
+class _Flow:
+    def __init__(self, pieces: Pieces, code: Piece, instructions: list, start):
+        self.code, self.start = code, start
+        self.by_address = {i.address: i for i in instructions}
+        self.branches = {r.offset: r.target for r in pieces.references(code)}
+        # Where static branches, exceptions and the like lead to, whatever the registers hold then.
+        self.side_entrances = {
+            r.meaning for entry in pieces.entries(code) for r in entry.references if r.target is code
+        }
+
+    def lets_out(self) -> bool:
+        ever: set[str] = {_register(self.start, self.start.operands[0].reg)}
+        states: dict[int, frozenset[str]] = {}
+        todo: list[tuple[int, frozenset[str]]]
+        todo = [(address, frozenset()) for address in (*self.side_entrances, self.start.address)]
+        while todo:
+            address, state = todo.pop()
+            i = self.by_address.get(address)
+            if i is None:
+                return True  # it goes on where nothing is known
+            if address in self.side_entrances:
+                state |= ever
+            if address in states and state <= states[address]:
+                continue
+            states[address] = state = state | states.get(address, frozenset())
+            after, following = self._after(i, set(state)), self._following(i)
+            if after is None or following is None:
+                return True
+            if not after <= ever:
+                ever |= after
+                todo += [(side, frozenset(ever)) for side in self.side_entrances]
+            todo += [(address, frozenset(after)) for address in following]
+        return False
+
+    def _following(self, i) -> list[int] | None:
+        """Where it goes on in the function; None if nobody knows."""
+        if i.mnemonic in ("ret", "ud2", "int3") or (i.mnemonic == "jmp" and self._leaves(i)):
+            return []
+        following = [] if i.mnemonic == "jmp" else [i.address + i.size]
+        if i.mnemonic.startswith("j"):
+            target = self._target(i)
+            if i.operands[0].type != capstone.x86.X86_OP_IMM or target not in (None, self.code):
+                return None
+            following.append(i.operands[0].imm)
+        return following
+
+    def _target(self, i):
+        return next((self.branches[o] for o in range(i.address, i.address + i.size) if o in self.branches), None)
+
+    def _leaves(self, i) -> bool:
+        return self._target(i) not in (None, self.code)
+
+    def _after(self, i, tainted: set[str]) -> set[str] | None:
+        """The registers that hold an address behind ``i``; None if one gets out."""
+        if i is self.start:
+            return tainted | {_register(i, i.operands[0].reg)}
+        memory = [o for o in i.operands if o.type == capstone.x86.X86_OP_MEM]
+        registers = [o for o in i.operands if o.type == capstone.x86.X86_OP_REG]
+        if i.mnemonic in ("call", "ret") or (i.mnemonic == "jmp" and self._leaves(i)):
+            if self._target(i) == "__fentry__":
+                return tainted
+            out = _ARGUMENTS if i.mnemonic == "call" or self._target(i) != RETURN_THUNK else frozenset()
+            if tainted & (out if i.mnemonic == "call" else out | {"rax"}):
+                return None
+            return tainted - _CLOBBERED
+        if "movs" in i.mnemonic and not registers and "rsi" in tainted:
+            return None
+        if i.mnemonic == "lea":
+            sources = {_register(i, r) for o in memory for r in (o.mem.base, o.mem.index) if r}
+        else:
+            sources = {_register(i, o.reg) for o in registers if o.access & capstone.CS_AC_READ}
+        stores = i.mnemonic == "push" or (i.mnemonic != "lea" and any(o.access & capstone.CS_AC_WRITE for o in memory))
+        if stores and sources & tainted and i.mnemonic not in ("cmp", "test"):
+            return None
+        if i.mnemonic in ("xor", "sub") and len(registers) == 2 and registers[0].reg == registers[1].reg:
+            sources = set()  # makes it 0
+        written = {_register(i, o.reg) for o in registers if o.access & capstone.CS_AC_WRITE}
+        return tainted | written if sources & tainted else tainted - written
+
+
+def _register(i, number: int) -> str:
+    name = i.reg_name(number)
+    return _WHOLE.get(name, name)

@@ -1,0 +1,156 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which units a patched source belongs to, and whether this kernel has them.  Private to rebootless.splice.
+
+The kernel's own makefiles, evaluated under its configuration, say what is linked into vmlinux and into each module
+(kbuild.py, *scan*); Kbuild asked for an object by name would compile sources that the configuration leaves out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import subprocess
+from pathlib import Path, PurePosixPath
+from typing import Container, Iterable, Mapping
+
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import clean_environment
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+
+VMLINUX = "vmlinux"
+SOURCE_SUFFIXES = (".c", ".S")
+HEADER_SUFFIX = ".h"
+_INCLUDE = re.compile(r'^(?P<file>[^:]+):\s*#\s*include\s*[<"](?P<name>[^">]+)[">]')
+SOURCE_ARCHITECTURES = {"x86_64": "x86"}  # of the machine -> name below arch/
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """An optimization unit.
+
+    ``name`` is its object's path (``virt/kvm/kvm_main.o``), ``target`` the same as Kbuild spells it
+    (``arch/x86/kvm/../../../virt/kvm/kvm_main.o``), ``objects`` what it is linked into: ``vmlinux``, or modules by the
+    name that the kernel gives them (``kvm_intel``).
+    """
+
+    name: str
+    target: str
+    objects: tuple[str, ...]
+
+
+class UnitMap:
+    """All units of a kernel, and which sources are included by others.
+
+    ``units`` maps names to ``Unit``; ``includers`` maps a source that others include (``kernel/sched/core_sched.c``) to
+    the sources that include it; ``modules`` maps a module's name to its file without the suffix.
+    """
+
+    def __init__(
+        self, units: Mapping[str, Unit], includers: Mapping[str, list[str]], modules: Mapping[str, str]
+    ) -> None:
+        self.units = dict(units)
+        self.includers = dict(includers)
+        self.modules = dict(modules)
+
+    @classmethod
+    def from_scan(cls, lines: Iterable[str], includers: Mapping[str, list[str]]) -> UnitMap:
+        """The map of what ``Kbuild.scan`` returned."""
+        units: dict[str, Unit] = {}
+        modules: dict[str, str] = {}
+        for line in lines:
+            kind, *words = line.split()
+            linked_into = VMLINUX
+            if kind == "module":
+                module, *parts = words
+                path = _normal(module)[: -len(".o")]
+                linked_into = module_name(path)
+                modules[linked_into] = path
+                words = parts or [module]  # a module without a list of parts is its own only part
+            for target in words:
+                if target.endswith(".o"):
+                    name = _normal(target)
+                    known = units.get(name, Unit(name, target, ()))
+                    objects = tuple(dict.fromkeys((*known.objects, linked_into)))
+                    units[name] = dataclasses.replace(known, objects=objects)
+        return cls(units, includers, modules)
+
+    def to_json(self) -> str:
+        """The map as JSON, for ``from_json``."""
+        units = {unit.name: [unit.target, *unit.objects] for unit in self.units.values()}
+        return json.dumps({"units": units, "includers": self.includers, "modules": self.modules}, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> UnitMap:
+        """The map that ``to_json`` wrote."""
+        data = json.loads(text)
+        units = {name: Unit(name, row[0], tuple(row[1:])) for name, row in data["units"].items()}
+        return cls(units, data["includers"], data["modules"])
+
+    def unit_of(self, source: str) -> Unit | None:
+        """The unit that ``source`` is compiled to; None if this kernel has none."""
+        stem, suffix = os.path.splitext(source)
+        return self.units.get(f"{stem}.o") if suffix in SOURCE_SUFFIXES else None
+
+    def units_of(self, sources: Iterable[str]) -> list[Unit]:
+        """The units that some of ``sources`` are compiled to, sorted by name."""
+        found = {unit.name: unit for unit in map(self.unit_of, sources) if unit is not None}
+        return [found[name] for name in sorted(found)]
+
+    def units_including(self, source: str) -> list[Unit]:
+        """The units whose sources include the ``.c`` or ``.S`` ``source``, not through headers."""
+        reached: set[str] = set()
+        waiting = [source]
+        while waiting:
+            new = set(self.includers.get(waiting.pop(), [])) - reached
+            reached |= new
+            waiting += new
+        return self.units_of(reached - {source})
+
+    def without_source(self, sources: Container[str]) -> list[Unit]:
+        """The units whose source is none of ``sources`` with their name: it is generated, or has another name."""
+        return [
+            unit
+            for name, unit in sorted(self.units.items())
+            if not any(f"{name.removesuffix('.o')}{suffix}" in sources for suffix in SOURCE_SUFFIXES)
+        ]
+
+
+def module_name(path: str) -> str:
+    """What the kernel calls the module of that file: ``arch/x86/kvm/kvm-intel`` is ``kvm_intel``."""
+    return PurePosixPath(path).name.replace("-", "_").replace(",", "_")
+
+
+def find_includers(source: Path) -> dict[str, list[str]]:
+    """For each ``.c`` or ``.S`` below ``source`` that others include: the files that include it, sorted.
+
+    Names are resolved as the compiler would with the kernel's include directories; what cannot be resolved is left out.
+    """
+    command = ["grep", "-rE", "--include=*.[chS]", r'^\s*#\s*include\s*[<"][^">]*\.[cS][">]', "."]
+    done = subprocess.run(
+        command, cwd=source, capture_output=True, text=True, errors="replace", env=clean_environment(), check=False
+    )
+    if done.returncode > 1:
+        raise RebootlessError("scan_failed", f"{source} cannot be searched.", "Read grep's output.", output=done.stderr)
+    includers: dict[str, set[str]] = {}
+    for line in done.stdout.splitlines():
+        match = _INCLUDE.match(line)
+        if match is None:
+            continue
+        includer = _normal(match["file"])
+        places = (os.path.dirname(includer), "", "include", "arch/x86/include")
+        paths = (_normal(os.path.join(place, match["name"])) for place in places)
+        included = next((path for path in paths if (source / path).is_file()), None)
+        if included is not None:
+            includers.setdefault(included, set()).add(includer)
+    return {name: sorted(files) for name, files in sorted(includers.items())}
+
+
+def source_architecture(arch: str) -> str:
+    """The name below ``arch/`` of the machine that uname -m calls ``arch``."""
+    return SOURCE_ARCHITECTURES[arch]
+
+
+def _normal(path: str) -> str:
+    return os.path.normpath(path)

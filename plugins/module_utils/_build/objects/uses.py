@@ -1,0 +1,71 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who uses a piece, and how: called, read in place, or its address handed out.  Private to rebootless.splice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.deps import capstone
+from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import Piece, Pieces, Reference
+
+_CALL, _JUMP = 0xE8, 0xE9
+# Sections whose entries point to code that runs, or to where it goes on, and are read by the kernel alone.
+_ABOUT_CODE = (
+    ".discard.",
+    "__mcount_loc",
+    "__ex_table",
+    "__bug_table",
+    ".altinstructions",
+    "__jump_table",
+    ".smp_locks",
+)
+
+
+def uses(pieces: Pieces, target: Piece) -> Iterator[tuple[Piece, Reference]]:
+    """Every field that means ``target``, with its owner; those of special entries with the code they describe."""
+    for piece in pieces.all:
+        for references in (pieces.references(piece), *(e.references for e in pieces.entries(piece))):
+            for r in references:
+                if r.target is target and piece is not target:
+                    yield piece, r
+
+
+def reads_in_place(code: Piece, r: Reference) -> bool:
+    """Whether a field of code is the address of an operand in memory, so that the address itself goes nowhere."""
+    decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+    decoder.skipdata = True
+    decoder.detail = True
+    for instruction in decoder.disasm(code.data, 0):
+        if instruction.address <= r.offset < instruction.address + instruction.size:
+            if instruction.id == 0 or instruction.id == capstone.x86.X86_INS_LEA:
+                return False
+            return instruction.disp_size > 0 and instruction.address + instruction.disp_offset == r.offset
+    return False
+
+
+def is_branch(code: Piece, r: Reference) -> bool:
+    """Whether the field is the distance of a call or jump, rather than an address that is computed or stored."""
+    if not code.section.is_text or not r.relative or r.size not in (1, 4) or r.meaning != r.addend + r.size:
+        return False
+    if r.size == 1:
+        return True
+    before = bytes(2) + code.data[max(r.offset - 2, 0) : r.offset]
+    return before[-1] in (_CALL, _JUMP) or (before[-2] == 0x0F and before[-1] & 0xF0 == 0x80)
+
+
+def takers(pieces: Pieces, function: Piece) -> list[Piece]:
+    """The pieces that store or compute the address of ``function``, so that others may call it later."""
+    found = []
+    for owner in pieces.all:
+        fields = [r for r in pieces.references(owner) if r.target is function and not is_branch(owner, r)]
+        fields += [
+            r
+            for entry in pieces.entries(owner)
+            if not entry.section.name.startswith(_ABOUT_CODE)
+            for r in entry.references
+            if r.target is function and owner is not function
+        ]
+        if any(r.meaning == 0 for r in fields) and owner is not function:
+            found.append(owner)
+    return found

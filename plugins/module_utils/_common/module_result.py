@@ -1,0 +1,22 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How every module of the collection ends."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+
+
+def finish(module: t.Any, work: t.Callable[[], dict[str, t.Any]], known: t.Mapping[str, t.Any] | None = None) -> None:
+    """Does a module's ``work`` and ends the module (``AnsibleModule``) with its result.
+
+    A refusal fails the task with its code, sentence, next step and details, and with what ``known`` has been filled
+    with by then.
+    """
+    try:
+        result = work()
+    except RebootlessError as error:
+        module.fail_json(**{**(known or {}), **error.result()})
+    module.exit_json(**result)

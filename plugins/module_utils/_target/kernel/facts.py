@@ -1,0 +1,111 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a running kernel says of itself.  Private to rebootless.splice."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+
+from ansible_collections.rebootless.splice.plugins.module_utils._common.build_id import parse_build_id
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.installed import package_version
+
+# Documentation/admin-guide/tainted-kernels.rst
+TAINTS = (
+    "proprietary_module",
+    "forced_module",
+    "unsafe_smp",
+    "forced_unload",
+    "machine_check",
+    "bad_page",
+    "user",
+    "died",
+    "overridden_acpi_table",
+    "warning",
+    "staging_driver",
+    "firmware_workaround",
+    "out_of_tree_module",
+    "unsigned_module",
+    "soft_lockup",
+    "live_patch",
+    "auxiliary",
+    "struct_randomized",
+    "test",
+)
+
+
+def wall_time() -> str:
+    """Now in UTC, for people to read; nothing is decided by it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def release() -> str:
+    return os.uname().release
+
+
+def version() -> str:
+    """The version of the distribution's package of the running kernel, "" if the kernel does not say."""
+    return package_version(os.uname().version)
+
+
+def arch() -> str:
+    return os.uname().machine
+
+
+def build_id() -> str:
+    """GNU build ID of the running kernel in hex, "" if it has none.  Read from the notes that the kernel exports."""
+    return parse_build_id(_read_bytes("/sys/kernel/notes"))
+
+
+def lockdown() -> str:
+    """``none``, ``integrity``, ``confidentiality``, or ``unknown`` where securityfs or the LSM is not there."""
+    return parse_lockdown(_read("/sys/kernel/security/lockdown"))
+
+
+def signatures_enforced() -> bool:
+    """Whether the kernel loads no unsigned module even without lockdown."""
+    return _read("/sys/module/module/parameters/sig_enforce") == "Y"
+
+
+def modules_disabled() -> bool:
+    """Whether loading of modules has been switched off until the next boot."""
+    return _read("/proc/sys/kernel/modules_disabled") == "1"
+
+
+def taint() -> dict:
+    """``value`` as the kernel counts it, and the ``flags`` by name."""
+    value = int(_read("/proc/sys/kernel/tainted") or 0)
+    return {"value": value, "flags": [name for bit, name in enumerate(TAINTS) if value >> bit & 1]}
+
+
+def boot_id() -> str:
+    return _read("/proc/sys/kernel/random/boot_id")
+
+
+def uptime() -> float:
+    """Seconds since the kernel was booted."""
+    return float((_read("/proc/uptime") or "0").split()[0])
+
+
+def module_loaded(name: str) -> bool:
+    return os.path.isdir(f"/sys/module/{name}")
+
+
+def _read(path: str) -> str:
+    return _read_bytes(path).decode("utf-8", "replace").strip()
+
+
+def _read_bytes(path: str) -> bytes:
+    """The file's content; empty if the kernel does not have it or does not show it."""
+    try:
+        with open(path, "rb") as stream:
+            return stream.read()
+    except OSError:
+        return b""
+
+
+def parse_lockdown(text: str) -> str:
+    """The choice in brackets of ``none [integrity] confidentiality``."""
+    chosen = re.search(r"\[(\w+)\]", text)
+    return chosen.group(1) if chosen else "unknown"

@@ -1,0 +1,116 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a host remembers of a rollout: one file for each update (docs/health.md, *The record*).  Private to
+rebootless.splice.
+
+It says who put the update there, when, and what the health checks found.  What is live only the kernel knows, and a
+record of another boot is history.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import typing as t
+
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+
+FORMAT = 1
+DIRECTORY = "rollout"  # in the state directory
+SUFFIX, PREVIOUS_SUFFIX = ".json", ".previous.rbl.tar.gz"
+
+# How far a record's rollout came.
+APPLYING, APPLIED, CONFIRMING, CONFIRMED, REVERSED, FAILED = (
+    "applying",
+    "applied",
+    "confirming",
+    "confirmed",
+    "reversed",
+    "failed",
+)
+WATCHING, DONE = "watching", "done"  # of the watcher
+
+
+class Records:
+    """Records by the names of their updates."""
+
+    def __init__(self, state_directory: str) -> None:
+        self.directory = os.path.join(state_directory, DIRECTORY)
+
+    def path(self, name: str) -> str:
+        return os.path.join(self.directory, name + SUFFIX)
+
+    def read(self, name: str) -> dict[str, t.Any] | None:
+        """None if there is none, or none that can be read."""
+        try:
+            with open(self.path(name), encoding="utf-8") as stream:
+                record = json.load(stream)
+        except (OSError, ValueError):
+            return None
+        known = isinstance(record, dict) and record.get("format") == FORMAT
+        return record if known else None
+
+    def write(self, record: dict[str, t.Any]) -> None:
+        """Replaces the record; what is there afterwards is the old one or the new one, whatever happens.
+
+        Raises ``RebootlessError`` code ``record_failed``.
+        """
+        path = self.path(record["name"])
+        try:
+            disk.replace_durably(
+                path, (json.dumps({"format": FORMAT, **record}, indent=1, sort_keys=True) + "\n").encode()
+            )
+        except OSError as error:
+            raise self._failed(path, error) from error
+
+    def _failed(self, path: str, error: OSError) -> RebootlessError:
+        full = error.errno in disk.FULL
+        return RebootlessError(
+            "record_failed",
+            f"The host's record of the rollout cannot be written to {self.directory}: {error.strerror}.",
+            "Free space there, then try again." if full else "Make it a directory that root can write to.",
+            path=path,
+        )
+
+    def previous_path(self, name: str) -> str:
+        """The package of the version that was confirmed before this rollout."""
+        return os.path.join(self.directory, name + PREVIOUS_SUFFIX)
+
+    def keep(self, name: str, content: bytes) -> None:
+        """Keeps that package.  Raises ``RebootlessError`` code ``record_failed``."""
+        path = self.previous_path(name)
+        try:
+            disk.replace_durably(path, content)
+        except OSError as error:
+            raise self._failed(path, error) from error
+
+    def drop_previous(self, name: str) -> None:
+        disk.remove(self.previous_path(name))
+
+    def remove(self, name: str) -> bool:
+        """Drops the record, and the directories that it leaves empty; False if there was none."""
+        self.drop_previous(name)
+        known = disk.remove(self.path(name))
+        disk.drop_empty(self.directory, os.path.dirname(self.directory))
+        return known
+
+
+def since_boot() -> float:
+    """Seconds since boot, sleep included (CLOCK_BOOTTIME): nobody can set this clock."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def missing_times(record: dict[str, t.Any]) -> list[int]:
+    """The times of the soak at which not every check has been run yet."""
+    names = {check["name"] for check in record["checks"]}
+    return [
+        at
+        for at in record["check_times"]
+        if names - {row["name"] for row in record["results"] if row["at"] == at and row["moment"] == "soak"}
+    ]
+
+
+def bad_results(record: dict[str, t.Any]) -> list[dict[str, t.Any]]:
+    return [row for row in record["results"] if not row["ok"]]

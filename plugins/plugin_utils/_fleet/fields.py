@@ -1,0 +1,118 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Checks of the values in files and variables that come from elsewhere.
+
+A value that is not what it should be is refused with the place where it stands, as in *The plan p.json, host web1, has
+size: 0, which is not a number of bytes.*
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._common.names import NAME
+
+Check = t.Callable[[t.Any], bool]
+
+SHA256 = re.compile(r"[0-9a-f]{64}")
+HEX = re.compile(r"[0-9a-f]+")
+# Both become parts of file names.
+VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~_-]{0,63}")
+PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~_-]{0,200}\.rbl\.tar\.gz")
+
+
+class Fields:
+    """The fields of one kind of table: name to (check, what it should be)."""
+
+    def __init__(self, fields: dict[str, tuple[Check, str]], optional: t.Iterable[str] = ()) -> None:
+        self._fields = fields
+        self._optional = frozenset(optional)
+
+    def check(self, row: t.Any, where: str, code: str) -> None:
+        """Raises ``RebootlessError`` with ``code`` unless ``row`` has these fields; ``where`` names the row."""
+        if not isinstance(row, dict):
+            raise wrong(code, where, "is no table")
+        unknown = sorted(set(row) - set(self._fields), key=str)
+        missing = sorted(set(self._fields) - set(row) - self._optional)
+        if unknown or missing:
+            raise wrong(code, where, f"has the unknown field {unknown[0]!r}" if unknown else f"lacks {missing[0]!r}")
+        for name, (good, wanted) in self._fields.items():
+            if name in row and not good(row[name]):
+                raise wrong(code, where, f"has {name}: {row[name]!r}, which is not {wanted}")
+
+
+class Value(t.NamedTuple):
+    """A value that is the same in JSON; ``wanted`` says in a refusal what it should be."""
+
+    check: Check
+    wanted: str
+
+    def read(self, value: t.Any, name: str, where: str, code: str) -> t.Any:
+        if not self.check(value):
+            raise wrong(code, where, f"has {name}: {value!r}, which is not {self.wanted}")
+        return value
+
+    def write(self, value: t.Any) -> t.Any:
+        return value
+
+
+def wrong(code: str, where: str, why: str) -> RebootlessError:
+    """The refusal of a value; ``where`` begins the sentence."""
+    return RebootlessError(code, f"{where} {why}.", "Correct it; docs/fleet.md has the format.", where=where)
+
+
+def text(value: t.Any) -> bool:
+    return isinstance(value, str)
+
+
+def filled(value: t.Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def whole(low: int, high: int = 1 << 40) -> Check:
+    """A whole number from ``low`` to ``high``; True and False are none."""
+    return lambda value: isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def matches(pattern: re.Pattern[str]) -> Check:
+    return lambda value: isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
+def one_of(*values: t.Any) -> Check:
+    return lambda value: value in values
+
+
+def boolean(value: t.Any) -> bool:
+    return isinstance(value, bool)
+
+
+def table(value: t.Any) -> bool:
+    return isinstance(value, dict)
+
+
+def list_of(check: Check) -> Check:
+    return lambda value: isinstance(value, list) and all(map(check, value))
+
+
+def or_none(check: Check) -> Check:
+    return lambda value: value is None or check(value)
+
+
+A_NAME = Value(matches(NAME), "a name of lower-case letters, digits, dots, dashes and underscores")
+A_VERSION = Value(matches(VERSION), "a version of letters, digits, dots and dashes")
+A_SHA256 = Value(matches(SHA256), "64 hex digits")
+A_PACKAGE = Value(matches(PACKAGE), "the name of a package file")
+A_LIST = Value(list_of(text), "a list of strings")
+A_TEXT = Value(text, "a string")
+A_WORD = Value(filled, "a string with something in it")
+A_FLAG = Value(boolean, "true or false")
+A_COUNT = Value(whole(0), "a whole number from 0")
+A_TABLE = Value(table, "a table")
+A_LIST_OF_TABLES = Value(list_of(table), "a list of tables")
+SECONDS = Value(whole(1), "a number of seconds")
+BYTES = Value(whole(1), "a number of bytes")
+HEX_DIGITS = Value(matches(HEX), "hex digits")
+NUMBER_OR_NULL = Value(or_none(lambda value: isinstance(value, (int, float))), "a number or null")
+TEXT_OR_NULL = Value(or_none(filled), "a string with something in it, or null")

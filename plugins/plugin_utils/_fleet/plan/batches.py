@@ -1,0 +1,116 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""In which order a fleet is worked through: rings by inventory group, batches by size.  Private to rebootless.splice.
+
+Sizes are written as Ansible's ``serial``: numbers of hosts and percentages, of which the last holds for all batches
+after it.  A percentage is one of the ring's hosts, and at least one host.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing as t
+
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import fields
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import Batch
+
+PERCENT = re.compile(r"([1-9][0-9]?|100) ?%")
+DIGITS = re.compile(r"[1-9][0-9]*")
+EVERYBODY = "all"  # the ring of a plan without rings
+REST = "rest"  # the ring of hosts that are in none of the named groups
+
+Size = t.Union[int, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Ring:
+    """Hosts that are worked through before the next ring begins; ``sizes`` of its batches."""
+
+    group: str
+    sizes: tuple[Size, ...]
+
+
+def read_sizes(value: t.Any, where: str) -> tuple[Size, ...]:
+    """Sizes of batches: a number, a percentage such as "10%", or a list of them.
+
+    Raises ``RebootlessError`` (``bad_batches``).
+    """
+    sizes = value if isinstance(value, list) else [value]
+    if not sizes or not all(map(_is_size, sizes)):
+        raise fields.wrong("bad_batches", where, f"is {value!r}, and not a list of numbers from 1 and percentages")
+    return tuple(int(size) if DIGITS.fullmatch(str(size)) else str(size) for size in sizes)
+
+
+def read_rings(value: t.Any, sizes: tuple[Size, ...]) -> tuple[Ring, ...]:
+    """Rings as operators write them: names of groups, or tables with ``group`` and its own ``batches``.
+
+    Without rings everybody is in one, with batches of ``sizes``; a ring that does not say otherwise is one batch.
+
+    Raises ``RebootlessError`` (``bad_batches``).
+    """
+    if not isinstance(value, list):
+        raise fields.wrong("bad_batches", "The list of rings", f"is {value!r}, and no list")
+    if not value:
+        return (Ring(EVERYBODY, sizes),)
+    rings = []
+    for row in value:
+        table = {"group": row} if isinstance(row, str) else row
+        RING.check(table, "A ring", "bad_batches")
+        own = read_sizes(table.get("batches", "100%"), f"The size of batches of the ring {table['group']}")
+        rings.append(Ring(str(table["group"]), own))
+    groups = [ring.group for ring in rings]
+    if len(set(groups)) < len(groups):
+        raise fields.wrong("bad_batches", "The list of rings", f"has one of its groups twice: {', '.join(groups)}")
+    return tuple(rings) if REST in groups else (*rings, Ring(REST, sizes))
+
+
+def make_batches(
+    hosts: t.Mapping[str, t.Collection[str]], rings: t.Sequence[Ring]
+) -> tuple[list[Batch], dict[str, str]]:
+    """The batches of hosts, in order, and the ring of each host.
+
+    ``hosts`` are the names in their order, with the groups of each; a host belongs to the first of its rings.
+    """
+    members: dict[str, list[str]] = {ring.group: [] for ring in rings}
+    for host, groups in hosts.items():
+        members[_ring(groups, rings)].append(host)
+    batches = []
+    for ring in rings:
+        pieces = _pieces(members[ring.group], ring.sizes)
+        word = "batch" if ring.group == EVERYBODY else ring.group
+        single = len(pieces) == 1 and ring.group != EVERYBODY
+        batches += [Batch(word if single else f"{word} {number}", piece) for number, piece in enumerate(pieces, 1)]
+    return batches, {host: group for group, names in members.items() for host in names}
+
+
+def _ring(groups: t.Collection[str], rings: t.Sequence[Ring]) -> str:
+    for ring in rings:
+        if ring.group in groups or ring.group == EVERYBODY:
+            return ring.group
+    return REST
+
+
+def _pieces(hosts: list[str], sizes: t.Sequence[Size]) -> list[list[str]]:
+    pieces = []
+    start = number = 0
+    while start < len(hosts):
+        size = sizes[min(number, len(sizes) - 1)]
+        found = PERCENT.fullmatch(str(size))
+        count = max(len(hosts) * int(found.group(1)) // 100, 1) if found else int(size)
+        pieces.append(hosts[start : start + count])
+        start += count
+        number += 1
+    return pieces
+
+
+def _is_size(value: t.Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        return False
+    return bool(DIGITS.fullmatch(str(value)) or PERCENT.fullmatch(str(value)))
+
+
+RING = fields.Fields(
+    {"group": fields.A_WORD, "batches": (lambda value: True, "sizes of batches")},
+    optional=("batches",),
+)

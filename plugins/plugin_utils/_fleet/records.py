@@ -1,0 +1,127 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Records that check themselves: each is a dataclass that stands for one kind of JSON table.
+
+A table has exactly the fields of its record, and each value is what its field says; anything else is refused with the
+name of the field and the place where it stands.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.fields import (
+    A_LIST_OF_TABLES,
+    A_TABLE,
+    Value,
+    one_of,
+    wrong,
+)
+
+Row = t.Dict[str, t.Any]
+R = t.TypeVar("R", bound="Record")
+
+
+class Kind(t.Protocol):
+    """What a field holds: how its value is read from JSON, with a check, and written back."""
+
+    def read(self, value: t.Any, name: str, where: str, code: str) -> t.Any: ...
+
+    def write(self, value: t.Any) -> t.Any: ...
+
+
+class One(t.NamedTuple):
+    """A record, or null if ``nullable``."""
+
+    kind: type[Record]
+    nullable: bool = False
+
+    def read(self, value: t.Any, name: str, where: str, code: str) -> t.Any:
+        if value is None and self.nullable:
+            return None
+        return self.kind.from_json(value, f"{where}, {name},", code)
+
+    def write(self, value: t.Any) -> t.Any:
+        return None if value is None else value.to_json()
+
+
+class ListOf(t.NamedTuple):
+    """A list of records; ``title`` is what refusals call one of them, as in ``batch {}``."""
+
+    kind: type[Record]
+    title: str
+
+    def read(self, value: t.Any, name: str, where: str, code: str) -> t.Any:
+        rows = A_LIST_OF_TABLES.read(value, name, where, code)
+        return [self.kind.from_json(row, f"{where}, {self.title.format(key)},", code) for key, row in enumerate(rows)]
+
+    def write(self, value: t.Any) -> t.Any:
+        return [record.to_json() for record in value]
+
+
+class TableOf(t.NamedTuple):
+    """Records by name; ``title`` is what refusals call one of them, as in ``host {}``."""
+
+    kind: type[Record]
+    title: str
+
+    def read(self, value: t.Any, name: str, where: str, code: str) -> t.Any:
+        rows = A_TABLE.read(value, name, where, code).items()
+        return {key: self.kind.from_json(row, f"{where}, {self.title.format(key)},", code) for key, row in rows}
+
+    def write(self, value: t.Any) -> t.Any:
+        return {key: record.to_json() for key, record in value.items()}
+
+
+def holds(kind: Kind, omit: bool = False, **more: t.Any) -> Row:
+    """The metadata of a record's field.  With ``omit`` its default is not written; ``more`` is the reader's own."""
+    return {"kind": kind, "omit": omit, **more}
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """Base of the records.  A field that has a default may be missing in JSON; ``HEAD`` is constant in all files."""
+
+    HEAD: t.ClassVar[Row] = {}
+
+    @classmethod
+    def from_json(cls: type[R], row: t.Any, where: str, code: str) -> R:
+        """The record that a table holds.
+
+        Raises ``RebootlessError`` with ``code`` that names the field; ``where`` begins its sentence.
+        """
+        if not isinstance(row, dict):
+            raise wrong(code, where, "is no table")
+        own = {field.name: field for field in dataclasses.fields(cls)}
+        unknown = sorted(set(row) - set(own) - set(cls.HEAD), key=str)
+        needed = {name for name, field in own.items() if _is_needed(field)} | set(cls.HEAD)
+        missing = sorted(needed - set(row))
+        if unknown or missing:
+            raise wrong(code, where, f"has the unknown field {unknown[0]!r}" if unknown else f"lacks {missing[0]!r}")
+        for name, value in cls.HEAD.items():
+            Value(one_of(value), str(value)).read(row[name], name, where, code)
+        return cls(
+            **{
+                name: field.metadata["kind"].read(row[name], name, where, code)
+                for name, field in own.items()
+                if name in row
+            }
+        )
+
+    def to_json(self) -> Row:
+        """The table that :meth:`from_json` reads."""
+        found = dict(self.HEAD)
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if not (field.metadata["omit"] and value == _default(field)):
+                found[field.name] = field.metadata["kind"].write(value)
+        return found
+
+
+def _is_needed(field: dataclasses.Field[t.Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _default(field: dataclasses.Field[t.Any]) -> t.Any:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()

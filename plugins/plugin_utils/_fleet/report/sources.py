@@ -1,0 +1,109 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the controller keeps, read for a report.  Private to rebootless.splice.
+
+    rollouts/<…>/plan.json, evidence.jsonl     plans and what became of them
+    store/<update>/<version>/manifest.json     the builds
+    live/<host>.json                           what each host said last (``fleet_report``, ``step: gather``)
+
+Nothing that is missing or damaged stops a report: it is named in the ``notes``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pathlib
+import typing as t
+import urllib.parse
+
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report import chain
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.values import mapping, text
+
+
+class Rollout(t.NamedTuple):
+    """One plan, and the evidence of carrying it out.  ``digest`` is that of the plan's file, or the one that the
+    evidence names if the plan is gone (``plan`` is then empty)."""
+
+    digest: str
+    plan: dict[str, t.Any]
+    evidence: chain.Evidence
+    path: str
+
+
+class Sources(t.NamedTuple):
+    """All that there is: rollouts by the time of their plans, manifests of the store, and notes on what is damaged."""
+
+    rollouts: list[Rollout]
+    manifests: list[dict[str, t.Any]]
+    notes: list[str]
+
+
+def read(*directories: str) -> Sources:
+    """What lies below the controllers' directories (``rebootless_directory`` of each)."""
+    notes: list[str] = []
+    rollouts, manifests = [], []
+    for root in dict.fromkeys(map(pathlib.Path, directories)):
+        for path in sorted(root.glob("rollouts/*/")):
+            rollout = read_rollout(path, notes)
+            if rollout.plan or rollout.evidence.entries:
+                rollouts.append(rollout)
+        found = (_json(path, notes) for path in sorted(root.glob("store/*/*/manifest.json")))
+        manifests += [manifest for manifest in found if manifest]
+    return Sources(sorted(rollouts, key=begun), manifests, notes)
+
+
+def read_rollout(path: pathlib.Path, notes: list[str]) -> Rollout:
+    """One directory of ``rollouts``; what is wrong with it is added to ``notes``."""
+    evidence = chain.read(path / "evidence.jsonl")
+    named = next((text(entry["plan"]) for entry in evidence.entries if entry.get("plan")), "")
+    try:
+        content = (path / "plan.json").read_bytes()
+    except OSError:
+        return Rollout(named, {}, evidence, str(path))
+    digest = hashlib.sha256(content).hexdigest()
+    if not digest.startswith(path.name) or named not in ("", digest):
+        notes.append(f"The plan in {path} is not the one that was carried out there: it was changed afterwards.")
+    return Rollout(digest, _json(path / "plan.json", notes), evidence, str(path))
+
+
+def begun(rollout: Rollout) -> tuple[str, str]:
+    """A key that sorts rollouts by the time of the plan, or of the first evidence."""
+    entries = rollout.evidence.entries
+    return text(rollout.plan.get("created") or (entries[0].get("time") if entries else "")), rollout.digest
+
+
+def answer_path(directory: str, host: str) -> pathlib.Path:
+    """Where the last answer of a host is kept; any name of a host is one of a file."""
+    return pathlib.Path(directory, "live", urllib.parse.quote(host, safe="") + ".json")
+
+
+def read_answers(directory: str, hosts: t.Iterable[str]) -> dict[str, dict[str, t.Any]]:
+    """The last answers of these hosts, of those that have one."""
+    found = {}
+    for host in hosts:
+        answer = _json(answer_path(directory, host), [])
+        if answer:
+            found[host] = answer
+    return found
+
+
+def write_answer(directory: str, host: str, answer: dict[str, t.Any]) -> None:
+    """Keeps the answer of a host; of one that did not answer what it said last is kept as ``last``."""
+    path = answer_path(directory, host)
+    if not answer["reachable"]:
+        before = _json(path, [])
+        answer = {**answer, "last": before if before.get("reachable") else before.get("last")}
+    disk.replace(path, json.dumps(answer, sort_keys=True).encode())
+
+
+def _json(path: pathlib.Path, notes: list[str]) -> dict[str, t.Any]:
+    """The dictionary in a file; empty, with a note if it is there and cannot be read."""
+    try:
+        return mapping(json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        notes.append(f"{path} cannot be read: {text(error, 200)}.")
+        return {}

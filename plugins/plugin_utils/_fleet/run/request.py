@@ -1,0 +1,106 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the operator asked for, and what refuses it before any host is touched.  Private to rebootless.splice."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import os
+import typing as t
+
+from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan import plan as plans
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import lock
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.slices import task_files
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store import packages
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.times import UTC, parse_time
+
+MANIFEST = "manifest.json"
+SHOWN = 10  # hosts that a sentence names
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What the operator asked for.
+
+    ``inventory`` are all known hosts, ``limit`` Ansible's ``--limit``, ``retry`` hosts to try again, ``proceed`` after
+    a stop, ``break_lock`` of a run that cannot be seen, ``check`` leaves everything as it is.
+    """
+
+    directory: str
+    holder: lock.Holder
+    inventory: t.Collection[str]
+    limit: str = ""
+    retry: t.Sequence[str] = ()
+    proceed: bool = False
+    break_lock: bool = False
+    check: bool = False
+
+    @property
+    def by(self) -> str:
+        return self.holder.by
+
+
+def demand_valid(plan: plans.Plan, request: Request) -> None:
+    if plan.approvals.required:
+        raise RebootlessError(
+            "approvals_unknown",
+            f"The plan wants {plan.approvals.required} approvals, and this release knows none.",
+            "Make a plan without approvals, or roll it out with a release that checks them.",
+        )
+    now = datetime.datetime.now(UTC)
+    if plan.expires and parse_time(plan.expires, "expires of the plan", "bad_plan") <= now:
+        raise RebootlessError(
+            "plan_expired", f"The plan has expired at {plan.expires}.", "Make a new plan.", expires=plan.expires
+        )
+    uncovered = sorted(host for host, row in plan.left_out.items() if row.state == outcomes.UNCOVERED)
+    if uncovered and plan.policy.uncovered == "stop":
+        raise RebootlessError(
+            "uncovered_hosts",
+            f"The plan has no build for {_named(uncovered)}, and its policy is to stop then.",
+            "Build the update for their kernels and make a new plan, or make one with the policy report.",
+            hosts=uncovered,
+        )
+    demand_inventory(plan.hosts, request)
+    for path in task_files(plan.checks):
+        if not os.path.isfile(path):
+            raise RebootlessError(
+                "no_task_file",
+                f"The health check with the tasks {path} cannot be run: there is no such file on the controller.",
+                "Put it there, or make a plan with another path.",
+                path=path,
+            )
+
+
+def demand_inventory(hosts: t.Collection[str], request: Request) -> None:
+    missing = sorted(set(hosts) - set(request.inventory))
+    if missing:
+        raise RebootlessError(
+            "not_in_inventory",
+            f"The inventory does not have {_named(missing)} of the plan.",
+            "Use the inventory that the plan was made with, or make a new plan.",
+            hosts=missing,
+        )
+    if request.limit:
+        raise RebootlessError(
+            "limited",
+            "The run is limited to a part of the hosts (--limit), which the plan does not say.",
+            "Leave out --limit, or make a plan for these hosts.",
+            limit=request.limit,
+        )
+
+
+def demand_store(plan: plans.Plan) -> None:
+    """Every file that the plan needs has the bytes that the plan says."""
+    place = os.path.join(plan.store, plan.update.name, plan.update.version)
+    wanted = {(host.package, host.sha256) for host in plan.hosts.values()}
+    packages.demand_file(os.path.join(place, MANIFEST), plan.update.manifest_sha256)
+    for package, digest in sorted(wanted):
+        packages.demand_file(os.path.join(place, package), digest)
+
+
+def _named(hosts: t.Sequence[str]) -> str:
+    more = len(hosts) - SHOWN
+    return ", ".join(hosts[:SHOWN]) + (f" and {more} more" if more > 0 else "")

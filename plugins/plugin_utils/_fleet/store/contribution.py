@@ -1,0 +1,182 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What goes into the store: an update as operators describe it, and the results of its builds.
+
+Private to rebootless.splice.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import re
+import typing as t
+
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._common.package import Package, read_package
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.manifest import (
+    BUILT,
+    FAILED,
+    NOT_APPLICABLE,
+    Manifest,
+    Row,
+    empty_kernel,
+    parse_manifest,
+    status_of_refusal,
+)
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.times import UTC, written
+
+SOURCE_PACKAGE = "linux"  # of Debian's kernels: what ``fixed_in`` is about, unless it says otherwise
+
+Files = t.Dict[str, bytes]
+
+
+def describe(options: Row) -> tuple[Manifest, Files]:
+    """The manifest of an update without kernels, and its files, from what an operator gives.
+
+    ``options`` has ``name``, ``version``, ``cves``, ``patches`` (paths), ``custom`` (``path``, ``source``) and
+    ``fixed_in`` (a list of versions, or a table of them by source package).
+
+    Raises ``RebootlessError``: ``bad_update``, ``patch_missing``.
+    """
+    files: Files = {}
+    patches = []
+    for number, path in enumerate(options["patches"], 1):
+        name = f"{number:02}-{_file_name(path)}"
+        files[f"patches/{name}"] = _content(path)
+        patches.append(_row(name, files[f"patches/{name}"]))
+    custom = []
+    for number, code in enumerate(options["custom"], 1):
+        name = f"{number:02}-{_file_name(code['path'])}"
+        files[f"custom/{name}"] = _content(code["path"])
+        custom.append({**_row(name, files[f"custom/{name}"]), "source": code["source"]})
+    fixed_in = options["fixed_in"] or {}
+    data = {
+        "format": 1,
+        "name": options["name"],
+        "version": options["version"],
+        "cves": list(options["cves"]),
+        "fixed_in": {SOURCE_PACKAGE: fixed_in} if isinstance(fixed_in, list) else fixed_in,
+        "patches": patches,
+        "custom": custom,
+        "kernels": [],
+    }
+    try:
+        return parse_manifest(data, "The update"), files
+    except RebootlessError as error:
+        raise RebootlessError("bad_update", error.sentence, "Correct the update's description.") from error
+
+
+def entry(
+    update: Manifest, build: Row, now: t.Callable[[], datetime.datetime] = lambda: datetime.datetime.now(UTC)
+) -> tuple[Row, Files]:
+    """The entry of one kernel, and its package under its name.
+
+    ``build`` has the kernel's ``release``, ``version``, ``build_id`` and ``arch``, ``build_host``, and either
+    ``package`` (the path of what was built) or ``result`` (what the task that ended the build returned).
+
+    Raises ``RebootlessError``: what `read_package` raises, and ``package_differs`` if it is one of something else.
+    """
+    kernel = {
+        **empty_kernel(build["release"], build.get("version") or "", build["build_id"], build.get("arch") or ""),
+        "built": written(now()),
+        "build_host": build.get("build_host") or "",
+    }
+    if not build.get("package"):
+        return {**kernel, **_reason(build.get("result") or {})}, {}
+    package = read_package(build["package"])
+    _check_package(update, build, package)
+    name = os.path.basename(build["package"])
+    manifest = package.manifest
+    built = {
+        "release": manifest["kernel"]["release"],
+        "version": manifest["kernel"]["version"],
+        "arch": manifest["kernel"]["arch"],
+        "status": BUILT,
+        "package": name,
+        "sha256": package.sha256,
+        "size": len(package.content),
+        "build_digest": package.digest,
+        "functions": [row["name"] for row in manifest["functions"]],
+        "objects": list(manifest["objects"]),
+        "compiler": str(manifest.get("compiler", "")),
+    }
+    remarks = [row for row in (build.get("result") or {}).get("remarks") or [] if isinstance(row, dict)]
+    if remarks:
+        built["remarks"] = remarks
+    return {**kernel, **built}, {name: package.content}
+
+
+def _reason(result: Row) -> Row:
+    """Why there is no package, from what a task returned."""
+    if result.get("applicable") is False:
+        rows = result.get("not_applicable") or []
+        return {
+            "status": NOT_APPLICABLE,
+            "code": rows[0]["code"] if rows else "not_applicable",
+            "sentence": " ".join(row["reason"] for row in rows) or "The update changes nothing in this kernel.",
+            "next_step": "Leave the hosts with this kernel out; they do not have the fault.",
+        }
+    code = str(result.get("code") or "")
+    if not code:  # no refusal of a module of the collection, but a task that broke
+        return {
+            "status": FAILED,
+            "code": "build_broke",
+            "sentence": _first_line(result.get("msg")) or "The build ended without a result.",
+            "next_step": "See the output of the build playbook, and run it again.",
+        }
+    details = result.get("details")
+    findings = details.get("findings") if isinstance(details, dict) else None
+    return {
+        "status": status_of_refusal(code),
+        "code": code,
+        "sentence": str(result.get("sentence") or result.get("msg") or code),
+        "next_step": str(result.get("next_step") or ""),
+        "findings": [row for row in findings or [] if isinstance(row, dict)],
+    }
+
+
+def _check_package(update: Manifest, build: Row, package: Package) -> None:
+    found = (package.name, package.version, package.manifest["kernel"]["build_id"])
+    wanted = (update.name, update.version, build["build_id"])
+    if found != wanted:
+        raise RebootlessError(
+            "package_differs",
+            f"The package {package.path} is of {found[0]} {found[1]} for the kernel {found[2]}, and not of {wanted[0]} "
+            f"{wanted[1]} for {wanted[2]}.",
+            "Report it; packages of builds are not to be mixed up.",
+            found=list(found),
+            wanted=list(wanted),
+        )
+
+
+def _content(path: str) -> bytes:
+    try:
+        with open(os.path.expanduser(path), "rb") as stream:
+            content = stream.read()
+    except OSError as error:
+        raise RebootlessError(
+            "patch_missing",
+            f"The file {path} of the update cannot be read: {error.strerror}.",
+            "Give its path on the controller.",
+            path=path,
+        ) from error
+    if not content.strip():
+        raise RebootlessError(
+            "bad_update", f"The file {path} of the update is empty.", "See how it was made, and put its content there."
+        )
+    return content
+
+
+def _row(name: str, content: bytes) -> Row:
+    return {"name": name, "sha256": canonical.sha256(content), "size": len(content)}
+
+
+def _file_name(path: str) -> str:
+    """The base name, of characters that need no care in any shell or URL."""
+    return re.sub(r"[^A-Za-z0-9.+_-]", "_", os.path.basename(path))[-100:]
+
+
+def _first_line(text: t.Any) -> str:
+    return str(text or "").strip().partition("\n")[0]

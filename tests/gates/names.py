@@ -1,0 +1,160 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names in docstrings, comments and documents are the names of something.
+
+In Python files of ``plugins/`` and ``tests/``, what stands in double backticks is resolved: a dotted name as a module
+of this project, a class, a module of the standard library, or an attribute of a variable of the same file; the name of
+a file as a file of this project.  In documents the same holds for files in backticks.
+"""
+
+from __future__ import annotations
+
+import ast
+import collections
+import importlib
+import pathlib
+import re
+import sys
+import typing as t
+
+from ansible_collections.rebootless.splice.tests.gates import texts
+
+QUOTED = re.compile(r"``([^`]+)``")
+QUOTED_IN_DOCUMENTS = re.compile(r"`([^`\n]+)`")
+DOTTED = re.compile(r"(?P<name>[A-Za-z_]\w*(\.[A-Za-z_]\w*)+)(\(.*\))?")
+FILE = re.compile(r"[\w./-]*\w\.(?P<suffix>[a-zA-Z]\w*)")
+# Files of these kinds are this project's, wherever a text names them; of other kinds only those in a folder of its own.
+OWN_SUFFIXES = {"py", "md", "j2", "yml", "toml"}
+# What ends so is no dotted name: files of a kernel, of the lab, of an update.
+OTHER_SUFFIXES = {"S", "c", "cmd", "cpio", "h", "json", "jsonl", "ko", "log", "o", "prom", "pub", "qcow2", "so", "sock"}
+OTHER_SUFFIXES |= {"symvers", "txt", "gz"}
+
+
+class Names:
+    """What the names of this project are: files, modules, classes and their members."""
+
+    def __init__(self, root: pathlib.Path, files: list[pathlib.Path]) -> None:
+        self.files = {"/" + path.as_posix() for path in files}
+        self.folders = {path.parts[0] for path in files if len(path.parts) > 1}
+        self.trees = {path: ast.parse((root / path).read_text()) for path in files if path.suffix == ".py"}
+        # The last part of its name to modules: errors to the tree of plugins/module_utils/_common/errors.py.
+        self._modules = collections.defaultdict(list)
+        self._members: dict[str, set[str]] = collections.defaultdict(set)
+        for path, tree in self.trees.items():
+            self._modules[path.parent.name if path.stem == "__init__" else path.stem].append(path)
+            for node in ast.walk(tree):
+                if isinstance(node, ast.ClassDef):
+                    self._members[node.name] |= _members(node)
+        self._attributes = set().union(*self._members.values()) if self._members else set()
+
+    def is_file(self, name: str) -> bool:
+        return any(path.endswith(f"/{name}") for path in self.files)
+
+    def problem(self, quoted: str, path: pathlib.Path) -> str | None:
+        """What is wrong with a quoted text, if anything is."""
+        word = quoted.split()[0] if quoted.strip() else ""
+        file = FILE.fullmatch(word)
+        if file and file["suffix"] in OWN_SUFFIXES | OTHER_SUFFIXES:
+            return self.file_problem(word)
+        dotted = DOTTED.fullmatch(quoted)
+        if dotted and not self.resolves(dotted["name"].split("."), path):
+            return f"``{quoted}`` is the name of nothing"
+        return None
+
+    def file_problem(self, word: str) -> str | None:
+        own = word.rpartition(".")[2] in OWN_SUFFIXES or word.startswith("kmod/")
+        return f"there is no file {word}" if own and not self.is_file(word) else None
+
+    def resolves(self, parts: list[str], path: pathlib.Path) -> bool:
+        return (
+            any(self._resolves_in_module(parts, index) for index in range(len(parts)))
+            or (parts[0] in self._members and self._are_attributes(parts[0], parts[1:]))
+            or (parts[0] in _variables(self.trees[path]) and self._attributes.issuperset(parts[1:]))
+            or _is_importable(parts)
+        )
+
+    def _resolves_in_module(self, parts: list[str], index: int) -> bool:
+        """Up to ``parts[index]`` it is a module's name, with its folders or without, and the rest is in that module."""
+        for path in self._modules[parts[index]]:
+            dotted = [*path.parts[:-1], *([] if path.stem == "__init__" else [path.stem])]
+            if dotted[len(dotted) - index - 1 :] == parts[: index + 1] and self._are_in(path, parts[index + 1 :]):
+                return True
+        return False
+
+    def _are_in(self, path: pathlib.Path, parts: list[str]) -> bool:
+        if not parts:
+            return True
+        if parts[0] not in _bound(self.trees[path].body):
+            return False
+        return len(parts) == 1 or parts[0] not in self._members or self._are_attributes(parts[0], parts[1:])
+
+    def _are_attributes(self, name: str, parts: list[str]) -> bool:
+        return parts[0] in self._members[name] and self._attributes.issuperset(parts[1:])
+
+
+def _bound(body: list[ast.stmt]) -> set[str]:
+    """Names that statements bind in their own scope, also below ``if`` and ``try``."""
+    found: set[str] = set()
+    for node in body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            found.add(node.name)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            found |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+        else:
+            found |= {
+                name.id for name in ast.walk(node) if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)
+            }
+            for inner in (getattr(node, field, []) for field in ("body", "orelse", "finalbody", "handlers")):
+                found |= _bound([one for one in inner if isinstance(one, ast.stmt)])
+    return found
+
+
+def _members(node: ast.ClassDef) -> set[str]:
+    found = _bound(node.body)
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Attribute) and isinstance(inner.value, ast.Name) and inner.value.id == "self":
+            found.add(inner.attr)
+    return found
+
+
+def _variables(tree: ast.Module) -> set[str]:
+    found = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    return found | {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
+
+def _is_importable(parts: list[str]) -> bool:
+    for index in range(len(parts), 0, -1):
+        if parts[0] not in sys.stdlib_module_names:
+            return False
+        try:
+            found: t.Any = importlib.import_module(".".join(parts[:index]))
+        except ImportError:
+            continue
+        for part in parts[index:]:
+            found = getattr(found, part, None)
+        return found is not None
+    return False
+
+
+def problems(root: pathlib.Path) -> t.Iterator[str]:
+    files = texts.files(root)
+    names = Names(root, files)
+    for path, tree in names.trees.items():
+        source = (root / path).read_text()
+        quotes = "``" in source and path.parts[0] in ("plugins", "tests")
+        for line, text in texts.said(source, tree) if quotes else ():
+            for quoted in QUOTED.finditer(text):
+                problem = names.problem(quoted[1], path)
+                if problem:
+                    yield f"{path}:{line + text.count(chr(10), 0, quoted.start())}: {problem}"
+    for path in files:
+        if path.suffix == ".md" and path.parts[0] in ("docs", "roles", "README.md"):
+            for line, text in enumerate((root / path).read_text().splitlines(), 1):
+                for quoted in QUOTED_IN_DOCUMENTS.finditer(text):
+                    word = quoted[1].split()[0] if quoted[1].strip() else ""
+                    if FILE.fullmatch(word) and word.partition("/")[0] in names.folders and not names.is_file(word):
+                        yield f"{path}:{line}: there is no file {word}"
+
+
+if __name__ == "__main__":
+    texts.finish(problems(pathlib.Path()))

@@ -1,0 +1,54 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plain, active English; and lines of documents that fit a terminal."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import typing as t
+
+from ansible_collections.rebootless.splice.tests.gates import texts
+
+# What is not said, and what to say instead.
+WORDS = {
+    r"nobody": "say what does not happen, and to what: `no task runs it`, `nothing reads it`",
+    r"whoever": "name who: `the operator`, `the caller`, `the next boot`",
+    r"whatever": "name what: `all that`, `every unit that`, `in every state`",
+    r"whom": "begin another sentence, with who does it",
+    r"Private to rebootless\.splice": "once for each wing, in its __init__.py, is enough",
+}
+FOLDERS = {"plugins", "kmod", "tests", "docs", "playbooks", "roles", "extensions", "changelogs"}
+# The user of that name, and what says these words to refuse them.
+ALLOWED = re.compile(r'"nobody"')
+OWN = {pathlib.Path("tests/gates/words.py"), pathlib.Path("tests/unit/gates/test_words.py")}
+ONCE = re.compile(r"plugins/(module_utils|plugin_utils)/_\w+/__init__\.py")
+WIDTH = 120
+
+
+def words_of(path: pathlib.Path) -> dict[re.Pattern[str], str]:
+    once = ONCE.fullmatch(path.as_posix())
+    chosen = {word: advice for word, advice in WORDS.items() if not (once and word.startswith("Private"))}
+    return {re.compile(rf"\b{word}\b", re.IGNORECASE): advice for word, advice in chosen.items()}
+
+
+def problems(root: pathlib.Path) -> t.Iterator[str]:
+    for path in texts.files(root):
+        if path in OWN or not (path.parts[0] in FOLDERS or path.name == "README.md"):
+            continue
+        try:
+            lines = (root / path).read_text().splitlines()
+        except UnicodeDecodeError:
+            continue
+        words = words_of(path)
+        for number, line in enumerate(lines, 1):
+            for word, advice in words.items():
+                found = word.search(ALLOWED.sub("", line))
+                if found:
+                    yield f"{path}:{number}: {found.group()}: {advice}"
+            if path.suffix == ".md" and len(line) > WIDTH:
+                yield f"{path}:{number}: {len(line)} characters, more than {WIDTH}"
+
+
+if __name__ == "__main__":
+    texts.finish(problems(pathlib.Path()))

@@ -1,0 +1,56 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compiles the fixtures ``diff_<construct>.c`` as the kernel compiles its units, before and after (``-DPOST``)."""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+import subprocess
+import tempfile
+
+from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.decide import Decision, decide
+from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import UnitChange, compare
+from ansible_collections.rebootless.splice.plugins.module_utils._build.matching import kernels
+from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
+from ansible_collections.rebootless.splice.tests.support.compiler import KERNEL_FLAGS
+from ansible_collections.rebootless.splice.tests.support.places import FIXTURES
+
+KERNEL = kernels.kernel_of("6.1.176-1")
+SECTIONED = ["-ffunction-sections", "-fdata-sections"]
+OBJECTS = {"exact": [], "pre": SECTIONED, "post": [*SECTIONED, "-DPOST"]}
+
+
+def compile_fixture(construct: str, output: pathlib.Path, *flags: str) -> pathlib.Path:
+    """``output``, compiled from ``diff_<construct>.c``."""
+    source = FIXTURES / f"diff_{construct}.c"
+    subprocess.run(["gcc", *KERNEL_FLAGS, *flags, "-c", str(source), "-o", str(output)], check=True)
+    return output
+
+
+@functools.cache
+def _directory() -> tempfile.TemporaryDirectory:
+    return tempfile.TemporaryDirectory(prefix="differencing")
+
+
+@functools.cache
+def object_file(construct: str, which: str) -> ObjectFile:
+    """One of the fixture's objects: ``exact``, ``pre`` or ``post``."""
+    path = pathlib.Path(_directory().name) / f"{construct}.{which}.o"
+    return ObjectFile(compile_fixture(construct, path, *OBJECTS[which]))
+
+
+@functools.cache
+def difference(construct: str):
+    """The fixture's two objects with a section for each symbol, compared."""
+    return compare(object_file(construct, "pre"), object_file(construct, "post"))
+
+
+def unit_change(construct: str, object_name: str = "vmlinux") -> UnitChange:
+    """The fixture's three compiles, compared."""
+    return UnitChange(object_name, f"fixtures/{construct}.o", object_file(construct, "exact"), difference(construct))
+
+
+def decision(construct: str, object_name: str = "vmlinux") -> Decision:
+    """What is decided about the fixture's change."""
+    return decide(unit_change(construct, object_name), KERNEL)

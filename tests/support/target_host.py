@@ -1,0 +1,180 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A host for tests of rollouts: its kernel's directory is a directory, its helper module a few lines of Python."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import pathlib
+import time
+
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._target import preflight, rights, update
+from ansible_collections.rebootless.splice.plugins.module_utils._target.health import log as health_log
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, sysfs
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import confirm, run, watch
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import record as rollout_record
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import step as rollout_step
+from ansible_collections.rebootless.splice.plugins.module_utils._target.state import lock
+from ansible_collections.rebootless.splice.tests.support.package import MANIFEST, build
+
+NAME, PLAN, OTHER_PLAN = "cve-2026-52928", "aa" * 32, "bb" * 32
+
+
+class FakeLog:
+    """A kernel log in a file, a line for each; never ready, so that its readers look when their pause is over."""
+
+    path = pathlib.Path()
+
+    def __init__(self, after: int) -> None:
+        self.seen, self.lost = after, 0
+        self._reader, self._writer = os.pipe()
+
+    def fileno(self) -> int:
+        return self._reader
+
+    def close(self) -> None:
+        os.close(self._reader)
+        os.close(self._writer)
+
+    def lines(self) -> list[health_log.Line]:
+        texts = self.path.read_text().splitlines()
+        found = [health_log.Line(number, 4, text) for number, text in enumerate(texts) if number > self.seen]
+        self.seen = max(self.seen, len(texts) - 1)
+        return found
+
+
+class FakeHost:
+    """The host.  ``refuse`` maps a command of the helper module to the code with which it refuses it."""
+
+    def __init__(self, directory: pathlib.Path, monkeypatch) -> None:
+        self.directory = directory
+        self.sysfs = directory / "sys"
+        self.sysfs.mkdir()
+        self.log = directory / "kmsg"
+        self.log.write_text("Linux version 6.1\n")
+        self.state_directory = directory / "lib"
+        self.refuse: dict[str, str] = {}
+        self.boot, self.taint = "boot-1", 0
+        self.package = directory / "package"
+        self.provide("1.0", "ab" * 32)
+        self._patch(monkeypatch)
+
+    def _patch(self, monkeypatch) -> None:
+        FakeLog.path = self.log
+
+        @contextlib.contextmanager
+        def locked(timeout, path="host.lock"):
+            with lock.host_lock(timeout, str(self.directory / os.path.basename(path))):
+                yield
+
+        for module in (update, rollout_step, confirm):
+            monkeypatch.setattr(module, "host_lock", locked)
+        monkeypatch.setattr(sysfs, "ROOT", str(self.sysfs))
+        monkeypatch.setattr(sysfs, "control", self.control)
+        monkeypatch.setattr(preflight, "check", lambda package: None)
+        monkeypatch.setattr(rights, "require_root", lambda: None)
+        monkeypatch.setattr(update.Update, "_load", self._load)
+        monkeypatch.setattr(health_log, "HealthLog", FakeLog)
+        monkeypatch.setattr(health_log, "last_number", lambda mark: len(self.log.read_text().splitlines()) - 1)
+        monkeypatch.setattr(facts, "boot_id", lambda: self.boot)
+        monkeypatch.setattr(facts, "build_id", lambda: "6c" * 20)
+        monkeypatch.setattr(facts, "taint", lambda: {"value": self.taint, "flags": []})
+        monkeypatch.setattr(watch, "POLL_S", 0.02)
+        monkeypatch.setattr(watch, "_leave_session", lambda name: None)
+
+    def _load(self, package) -> str:
+        live = sysfs.state(package.name) in sysfs.LIVE
+        name = package.name + (sysfs.NEXT if live else "")
+        (self.sysfs / name).mkdir(exist_ok=True)
+        self._set(name, state="matched", digest=package.digest, version=package.version)
+        return name
+
+    def _set(self, name: str, **values) -> None:
+        for key, value in values.items():
+            new = self.directory / "attribute"
+            new.write_text(f"{value}\n")
+            new.rename(self.sysfs / name / key)  # as in sysfs, no reader finds it empty
+
+    def control(self, name: str, command: str) -> None:
+        word, _space, seconds = command.partition(" ")
+        if word in self.refuse:
+            raise RebootlessError(self.refuse[word], "The helper module refuses.", "Try again.")
+        state = sysfs.state(name)
+        live = state in sysfs.LIVE
+        allowed = {
+            "apply": state in ("matched", "reversed"),
+            "confirm": live,
+            "reverse": live,
+            "extend": state == "applied",
+        }
+        if not allowed[word]:
+            raise RebootlessError("bad_state", f"The update is {state}.", "Look.")
+        states = {"apply": "applied", "confirm": "confirmed", "reverse": "reversed", "extend": "applied"}
+        self._set(name, state=states[word], deadline=seconds or 0)
+        if name.endswith(sysfs.NEXT):  # it takes the other's place, and its name
+            for path in (self.sysfs / name).iterdir():
+                path.rename(self.sysfs / name[: -len(sysfs.NEXT)] / path.name)
+            (self.sysfs / name).rmdir()
+        with self.log.open("a") as stream:
+            stream.write(f"rebootless test: {command}\n")
+
+    def provide(self, version: str, digest: str) -> None:
+        """Has the package of a version come with the tasks from now on."""
+        self.content = build({**MANIFEST, "version": version, "digest": digest})
+        self.package.write_bytes(self.content)
+
+    def pass_deadline(self) -> None:
+        self._set(NAME, state="reversed", deadline=0)
+
+    def reboot(self) -> None:
+        self.boot = "boot-2"
+        for path in sorted(self.sysfs.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+
+    def boot_with(self, version: str, digest: str) -> None:
+        """What the persist service has applied when the host came up."""
+        (self.sysfs / NAME).mkdir()
+        self._set(NAME, state="applied", digest=digest, version=version, deadline=600)
+
+    def say(self, text: str) -> None:
+        with self.log.open("a") as stream:
+            stream.write(text + "\n")
+
+    @property
+    def kernel(self) -> str:
+        return sysfs.state(NAME)
+
+    def record(self) -> dict:
+        record = rollout_record.Records(str(self.state_directory)).read(NAME)
+        assert record is not None
+        return record
+
+    def run(self, step: str, **options) -> dict:
+        """One run of the module."""
+        request = {
+            "plan": PLAN,
+            "package": str(self.package),
+            "digest": hashlib.sha256(self.content).hexdigest(),
+            "build_id": "6c" * 20,
+            "deadline": 600,
+            "check_times": [0],
+            "state_directory": str(self.state_directory),
+            **options,
+        }
+        return run.run(rollout_step.Request(step, NAME, **request))
+
+    def wait_for_watcher(self) -> dict:
+        """The record when the watcher is gone."""
+        end = time.monotonic() + 20
+        while watch.alive(self.record()):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        return self.record()
+
+    def commands(self) -> list[str]:
+        """What the helper module was told, oldest first."""
+        lines = self.log.read_text().splitlines()
+        return [line.partition(": ")[2] for line in lines if line.startswith("rebootless test: ")]

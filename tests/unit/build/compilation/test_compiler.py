@@ -1,0 +1,189 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pre and post objects of units, in a kernel tree of a few lines with the kernel's way of saving commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.compiler import Compiler
+from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.overlay import PatchedSource
+from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.patches import (
+    apply_patches,
+    parse_patch,
+)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import KernelTree
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import Unit
+from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+
+A, B = Unit("net/a.o", "net/a.o", ("vmlinux",)), Unit("net/b.o", "net/b.o", ("vmlinux",))
+TOP = """\
+srctree := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
+export srctree
+build := -f $(srctree)/scripts/Makefile.build obj
+Q := @
+"""
+BUILD = """\
+%.o:
+\t@mkdir -p $(dir $*)
+\t@echo '$*' >>compiled
+\t@cmd='$(CC) -Wp,-MMD,$*.d -fmacro-prefix-map=$(srctree)/= -O2 -g -c -o $*.o $(srctree)/$*.c'; \\
+\tsh -e -c "$$cmd" && \\
+\tprintf 'cmd_$*.o := %s\\n\\nsource_$*.o := $(srctree)/$*.c\\n' "$$cmd" >$(dir $*).$(notdir $*).o.cmd
+\t@test '$*' != net/odd || sed -i 's/-O2/-O0/' net/.odd.o.cmd
+"""
+SOURCE = """\
+#include "local.h"
+static int helper(int x)
+{
+\treturn x * LOCAL;
+}
+int where(void) { return __LINE__; }
+int f(int x)
+{
+\treturn helper(x) + 1;
+}
+"""
+PATCH = """\
+--- a/net/a.c
++++ b/net/a.c
+@@ -1,4 +1,5 @@
+ #include "local.h"
++
+ static int helper(int x)
+ {
+ \treturn x * LOCAL;
+@@ -6,5 +7,5 @@
+ int where(void) { return __LINE__; }
+ int f(int x)
+ {
+-\treturn helper(x) + 1;
++\treturn helper(x) + 2;
+ }
+"""
+
+
+@pytest.fixture
+def tree(tmp_path):
+    source, path = tmp_path / "source", tmp_path / "trees" / "t"
+    files = {"Makefile": TOP, "scripts/Makefile.build": BUILD, "net/a.c": SOURCE, "net/b.c": "int b;\n"}
+    for name, text in {**files, "net/local.h": "#define LOCAL 7\n"}.items():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_text(text)
+    (path / "build").mkdir(parents=True)
+    unused = dict.fromkeys(("version", "headers", "config", "vmlinuz", "modules", "compiler_version", "identity"), "")
+    return KernelTree(
+        release="6.1.0",
+        build_id="00",
+        arch="x86_64",
+        origin="directory",
+        path=str(path),
+        source=str(source),
+        build=str(path / "build"),
+        compiler="gcc",
+        variables={},
+        **unused,
+    )
+
+
+@pytest.fixture
+def compiler(tree):
+    return Compiler(tree, 2)
+
+
+def patched(tree, tmp_path, text):
+    files = apply_patches([parse_patch("fix.patch", text.encode())], Path(tree.source))
+    return PatchedSource(Path(tree.source), tmp_path / "patched", files)
+
+
+def test_pre_objects_are_made_once(tree, compiler, tmp_path):
+    first, second = compiler.pre([A, B])
+    assert first.exact.read_bytes() == (tmp_path / "trees/t/build/net/a.o").read_bytes()
+    assert ObjectFile(first.exact).section_of(".text").size
+    assert ObjectFile(first.sectioned).section_of(".text.f").size
+    assert second.unit is B
+    assert compiler.pre([A]) == [first]
+    assert (tmp_path / "trees/t/build/compiled").read_text().split() in (["net/a", "net/b"], ["net/b", "net/a"])
+    assert sorted(path.name for path in first.exact.parent.iterdir()) == ["command.json", "exact.o", "sectioned.o"]
+
+
+def test_post_differs_only_where_the_patch_does(tree, compiler, tmp_path):
+    [pre] = compiler.pre([A])
+    [path] = compiler.post([pre], patched(tree, tmp_path, PATCH))
+    post = ObjectFile(path)
+    before = ObjectFile(pre.sectioned)
+    assert post.section_of(".text.where").data == before.section_of(".text.where").data
+    assert post.section_of(".text.f").data != before.section_of(".text.f").data
+    assert (tmp_path / "source/net/a.c").read_text() == SOURCE
+
+
+def test_a_source_that_does_not_compile_is_told_by_line_and_hunk(tree, compiler, tmp_path):
+    [pre] = compiler.pre([A])
+    with pytest.raises(RebootlessError) as caught:
+        compiler.post([pre], patched(tree, tmp_path, PATCH.replace("+ 2;", "+ two;")))
+    error = caught.value
+    assert error.code == "does_not_compile"
+    assert error.details["errors"][0] == {
+        "file": "net/a.c",
+        "line": 10,
+        "message": "\u2018two\u2019 undeclared (first use in this function)",
+        "patch": "fix.patch",
+        "hunk": 2,
+    }
+    assert "net/a.c:10:" in error.sentence
+    assert "hunk 2 of fix.patch" in error.sentence
+    assert list((tmp_path / "trees/t/posts").iterdir()) == []
+
+
+def test_an_unpatched_source_that_does_not_compile(tree, compiler, tmp_path):
+    (tmp_path / "source/net/a.c").write_text("int a = ;\n")
+    with pytest.raises(RebootlessError) as caught:
+        compiler.pre([A])
+    assert caught.value.code == "pre_failed"
+    assert not (tmp_path / "trees/t/objects-2").exists()
+
+
+def test_a_unit_that_comes_out_otherwise_as_a_copy_is_refused(compiler, tmp_path):
+    (tmp_path / "source/net/odd.c").write_text(SOURCE)  # its saved command is not the one that was run
+    with pytest.raises(RebootlessError) as caught:
+        compiler.pre([Unit("net/odd.o", "net/odd.o", ("vmlinux",))])
+    assert caught.value.code == "not_reproducible"
+    assert list((tmp_path / "trees/t/objects-2").iterdir()) == []
+
+
+HEADER_PATCH = """\
+--- a/net/local.h
++++ b/net/local.h
+@@ -1 +1,2 @@
++/* one more line */
+-#define LOCAL 7
++#define LOCAL VALUE
+"""
+
+
+def test_a_patched_header_counts_for_the_unit_that_includes_it(tree, compiler, tmp_path):
+    [pre] = compiler.pre([A])
+    [path] = compiler.post([pre], patched(tree, tmp_path, HEADER_PATCH.replace("VALUE", "8")))
+    before, post = ObjectFile(pre.sectioned), ObjectFile(path)
+    assert post.section_of(".text.f").data != before.section_of(".text.f").data
+    assert post.section_of(".text.where").data == before.section_of(".text.where").data
+
+
+def test_an_error_in_a_header_is_told_by_its_line_and_hunk(tree, compiler, tmp_path):
+    [pre] = compiler.pre([A])
+    with pytest.raises(RebootlessError) as caught:
+        compiler.post([pre], patched(tree, tmp_path, HEADER_PATCH.replace("VALUE", "(;")))
+    [row, *_more] = caught.value.details["errors"]
+    assert (row["file"], row["line"], row["hunk"]) == ("net/local.h", 2, 1)
+
+
+def test_a_post_object_is_made_once_for_the_same_patched_files(tree, compiler, tmp_path):
+    [pre] = compiler.pre([A])
+    [first] = compiler.post([pre], patched(tree, tmp_path / "1", PATCH))
+    made = first.stat().st_mtime_ns
+    assert compiler.post([pre], patched(tree, tmp_path / "2", PATCH)) == [first]
+    assert first.stat().st_mtime_ns == made
+    assert compiler.post([pre], patched(tree, tmp_path / "3", PATCH.replace("+ 2;", "+ 3;"))) != [first]

@@ -1,0 +1,221 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading and applying patches."""
+
+from __future__ import annotations
+
+import difflib
+import shutil
+import subprocess
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.patches import (
+    apply_patches,
+    parse_patch,
+    read_patch,
+)
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+
+OLD = [f"line {number}" for number in range(1, 31)]
+PATH = "net/unix/af_unix.c"
+
+
+@pytest.fixture
+def source(tmp_path):
+    file = tmp_path / PATH
+    file.parent.mkdir(parents=True)
+    file.write_text("".join(f"{line}\n" for line in OLD))
+    return tmp_path
+
+
+def diff(old, new, path=PATH, context=3):
+    lines = difflib.unified_diff(old, new, f"a/{path}", f"b/{path}", lineterm="", n=context)
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def edit(lines, index, *new, delete=0):
+    return [*lines[:index], *new, *lines[index + delete :]]
+
+
+def apply(source, *contents):
+    patches = [parse_patch(f"{number}.patch", content) for number, content in enumerate(contents, 1)]
+    return apply_patches(patches, source)
+
+
+def refusal(source, *contents):
+    with pytest.raises(RebootlessError) as caught:
+        apply(source, *contents)
+    return caught.value
+
+
+def plain(patched):
+    return patched.text(numbered=False).decode().splitlines()
+
+
+def test_a_hunk_changes_a_copy_only(source):
+    new = edit(OLD, 10, "new a", "new b", delete=1)
+    [patched] = apply(source, diff(OLD, new))
+    assert plain(patched) == new
+    assert (source / PATH).read_text().splitlines() == OLD
+    assert [line.origin for line in patched.lines[8:14]] == [9, 10, None, None, 12, 13]
+    [placed] = patched.placed
+    assert (placed.hunk, placed.first, placed.count, placed.offset) == (1, 8, 8, 0)
+    assert patched.hunk_at(11) is placed
+    assert patched.hunk_at(20) is None
+
+
+def test_later_patches_see_what_earlier_ones_left(source):
+    first = edit(OLD, 2, "early")
+    second = edit(first, 20, "late", delete=2)
+    [patched] = apply(source, diff(OLD, first), diff(first, second))
+    assert plain(patched) == second
+    assert [(p.patch, p.first) for p in patched.placed] == [("1.patch", 1), ("2.patch", 18)]
+
+
+def test_an_earlier_place_moves_with_lines_inserted_before_it(source):
+    late = edit(OLD, 20, "late")
+    both = edit(late, 2, "early a", "early b")
+    [patched] = apply(source, diff(OLD, late), diff(late, both))
+    assert plain(patched) == both
+    assert patched.hunk_at(both.index("late") + 1).patch == "1.patch"
+    assert patched.hunk_at(both.index("early b") + 1).patch == "2.patch"
+
+
+def test_a_hunk_that_moved_is_found_where_it_fits(source):
+    moved = edit(OLD, 0, "x", "y")
+    content = diff(moved, edit(moved, 15, "new"))
+    [patched] = apply(source, content)
+    assert plain(patched) == edit(OLD, 13, "new")
+    assert patched.placed[0].offset == -2
+
+
+def test_a_hunk_that_fits_at_two_places_is_refused(tmp_path):
+    block = ["begin", "a", "b", "c", "d", "end"]
+    old = [*block, "between", *block]
+    (tmp_path / "f.c").write_text("".join(f"{line}\n" for line in old))
+    content = diff(["head", *block], ["head", *edit(block, 3, "new")], "f.c", context=2)
+    error = refusal(tmp_path, content.replace(b"-4,4", b"-5,4"))
+    assert error.code == "patch_does_not_apply"
+    assert error.details["lines"] == [2, 9]
+
+
+def test_context_is_never_guessed(source):
+    other = edit(OLD, 12, "line thirteen", delete=1)
+    error = refusal(source, diff(other, edit(other, 14, "new")))
+    assert error.code == "patch_does_not_apply"
+    assert error.details["hunk"] == 1
+    assert error.details["line"] == 13
+    assert (error.details["expected"], error.details["found"]) == ("line thirteen", "line 13")
+    assert "line 13 should be 'line thirteen' and is 'line 13'" in error.sentence
+
+
+def test_the_end_of_the_file_is_named(source):
+    longer = [*OLD, "line 31", "line 32"]
+    error = refusal(source, diff(longer, edit(longer, 31, "new")))
+    assert "the end of the file" in error.sentence
+
+
+def test_a_file_that_has_all_changes_is_told_from_one_that_has_some(source):
+    new = edit(edit(OLD, 25, "second"), 5, "first")
+    (source / PATH).write_text("".join(f"{line}\n" for line in new))
+    [patched] = apply(source, diff(OLD, new))
+    assert patched.already_applied
+    assert plain(patched) == new
+    (source / PATH).write_text("".join(f"{line}\n" for line in edit(OLD, 5, "first")))
+    error = refusal(source, diff(OLD, new))
+    assert error.details["already_applied"] is True
+    assert "already" in error.sentence
+
+
+def test_insertions_without_context_go_where_they_say(source):
+    [patched] = apply(source, diff(OLD, edit(OLD, 7, "new"), context=0))
+    assert plain(patched) == edit(OLD, 7, "new")
+
+
+def test_any_bytes_survive(source):
+    (source / PATH).write_bytes(b"a\nb \xff\xfe \x0c \x85\nc\n")
+    content = (
+        b"--- a/net/unix/af_unix.c\n+++ b/net/unix/af_unix.c\n@@ -1,3 +1,3 @@\n a\n-b \xff\xfe \x0c \x85\n+\xe9\n c\n"
+    )
+    [patched] = apply(source, content)
+    assert patched.text(numbered=False) == b"a\n\xe9\nc\n"
+
+
+def test_plain_diffs_with_other_directories_and_times(source):
+    content = diff(OLD, edit(OLD, 3, "new")).decode()
+    content = content.replace(f"a/{PATH}", f"linux-6.1.176/{PATH}\t2026-07-02 13:50:00.000000000 +0000")
+    content = content.replace(f"b/{PATH}", f"linux-6.1.187/{PATH}\t2026-08-02 13:50:00.000000000 +0000")
+    [patched] = apply(source, b"Only in new: x\ndiff -Nup a b\n" + content.encode())
+    assert patched.path == PATH
+
+
+def test_mail_around_a_patch_does_not_matter(source):
+    mail = b"From: a\nSubject: b\n\nText\n---\n f | 1 +\n\n" + diff(OLD, edit(OLD, 3, "new")) + b"-- \n2.39.2\n\n"
+    [patched] = apply(source, mail)
+    assert plain(patched) == edit(OLD, 3, "new")
+
+
+GIT_RENAME = b"diff --git a/x/a.c b/x/b.c\nsimilarity index 100%\nrename from x/a.c\nrename to x/b.c\n"
+BINARY = b"diff --git a/x/a.bin b/x/a.bin\nindex 1..2 100644\nBinary files a/x/a.bin and b/x/a.bin differ\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", "bad_patch"),
+        (b"just text\n", "bad_patch"),
+        (b"--- a/f.c\n+++ b/f.c\n@@ -1,3 +1,4 @@\n a\n+b\n", "bad_patch"),
+        (b"--- f.c\n+++ f.c\n@@ -1 +1 @@\n-a\n+b\n", "bad_patch"),
+        (b"--- a/../f.c\n+++ b/../f.c\n@@ -1 +1 @@\n-a\n+b\n", "bad_patch"),
+        (b"--- /etc/f.c\n+++ /etc/f.c\n@@ -1 +1 @@\n-a\n+b\n", "bad_patch"),
+        (GIT_RENAME + b"--- a/x/a.c\n+++ b/x/b.c\n@@ -1 +1 @@\n-a\n+b\n", "rename_not_supported"),
+        (BINARY, "binary_patch_not_supported"),
+    ],
+)
+def test_what_is_no_patch_for_us(content, code):
+    with pytest.raises(RebootlessError) as caught:
+        parse_patch("x.patch", content)
+    assert caught.value.code == code
+
+
+def test_new_deleted_and_unknown_files_are_named(source):
+    new = b"--- /dev/null\n+++ b/net/unix/new.c\n@@ -0,0 +1 @@\n+int x;\n"
+    assert refusal(source, new).code == "new_file_not_supported"
+    gone = diff(OLD, []).replace(f"b/{PATH}".encode(), b"/dev/null")
+    assert refusal(source, gone).code == "deleted_file_not_supported"
+    assert "does not have" in refusal(source, diff(OLD, OLD[1:], "net/other.c")).sentence
+
+
+def test_a_patch_that_cannot_be_read(tmp_path):
+    with pytest.raises(RebootlessError) as caught:
+        read_patch(tmp_path / "none.patch")
+    assert caught.value.code == "patch_not_readable"
+
+
+@settings(max_examples=60, deadline=None)
+@given(old=st.lists(st.sampled_from("abcdef"), min_size=1, max_size=40), data=st.data(), context=st.integers(1, 3))
+def test_whatever_diff_makes_is_applied_as_patch_does(tmp_path_factory, old, data, context):
+    new = list(old)
+    for _unused in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(new)))
+        new[at : at + data.draw(st.integers(0, 2))] = data.draw(st.lists(st.sampled_from("xyz"), max_size=2))
+    content = diff(old, new, "f.c", context)
+    if not new or not content:
+        return
+    top = tmp_path_factory.mktemp("property")
+    (top / "f.c").write_text("".join(f"{line}\n" for line in old))
+    [patched] = apply(top, content)
+    assert plain(patched) == new
+    shutil.rmtree(top)
+
+
+@pytest.mark.skipif(shutil.which("patch") is None, reason="patch(1) is not installed")
+def test_same_result_as_patch(source):
+    new = edit(edit(OLD, 25, "b", delete=2), 3, "a")
+    content = diff(OLD, new)
+    [patched] = apply(source, content)
+    subprocess.run(["patch", "-s", "-p1", "-d", source], input=content, check=True)
+    assert (source / PATH).read_bytes() == patched.text(numbered=False)

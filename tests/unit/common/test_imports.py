@@ -1,0 +1,58 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The modules of the collection that a module needs."""
+
+from __future__ import annotations
+
+import ast
+import pathlib
+
+import pytest
+
+from ansible_collections.rebootless.splice.plugins.module_utils._common import imports
+from ansible_collections.rebootless.splice.plugins.module_utils._target.boot import program
+
+COLLECTION = "ansible_collections.rebootless.splice"
+UTILS = f"{COLLECTION}.plugins.module_utils"
+PLUGINS = pathlib.Path(__file__).parents[3] / "plugins"
+
+
+def test_modules_and_what_is_in_modules():
+    source = (
+        f"from {UTILS}._target.kernel import facts, sysfs\n"
+        f"from {UTILS}._common.errors import RebootlessError\n"
+        f"from {UTILS}._target.kernel.modinfo import (\n    module_build_id,\n    read_modinfo,\n)\n"
+        f"def late():\n    from {UTILS}._target import update as updates\n"
+        "import os\nfrom pathlib import Path\n"
+    )
+    wanted = (
+        "_target.kernel.facts",
+        "_target.kernel.sysfs",
+        "_common.errors",
+        "_target.kernel.modinfo",
+        "_target.update",
+    )
+    assert imports.imported(source) == [f"{UTILS}.{name}" for name in wanted]
+
+
+@pytest.mark.parametrize("path", sorted(PLUGINS.rglob("*.py")), ids=lambda path: str(path.relative_to(PLUGINS)))
+def test_no_import_of_the_collection_is_missed(path):
+    """Python's own parser says the same."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(COLLECTION):
+            inside = [f"{node.module}.{row.name}" for row in node.names]
+            found.update([name for name in inside if imports._source(name) is not None] or [node.module])
+    assert set(imports.imported(path.read_text())) == found
+
+
+def test_what_a_program_needs():
+    names = set(imports.sources(program.__name__))
+    assert {program.__name__, f"{UTILS}._target.proof", f"{UTILS}._common.matcher"} <= names
+    assert not any("._build" in name or "._fleet" in name for name in names)
+
+
+def test_a_module_that_is_missing():
+    with pytest.raises(ModuleNotFoundError) as refused:
+        imports.sources(f"{UTILS}._target.missing")
+    assert refused.value.name == f"{UTILS}._target.missing"

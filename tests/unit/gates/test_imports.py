@@ -1,0 +1,89 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The gate refuses imports that are not drawn, circles, and imports inside functions."""
+
+from __future__ import annotations
+
+import pathlib
+
+from ansible_collections.rebootless.splice.tests.gates import imports
+from ansible_collections.rebootless.splice.tests.support.gate import write
+
+PREFIX = "ansible_collections.rebootless.splice.plugins.module_utils"
+DRAWING = """# A page
+
+```rooms
+floor  room         imports from
+
+  2    modules      build/* common
+  1    build/host   common
+  0    common
+```
+"""
+GOOD = {
+    "docs/architecture.md": DRAWING,
+    "plugins/modules/one.py": f"from {PREFIX}._build.host import cache\nfrom {PREFIX}._common.errors import Refused\n",
+    "plugins/module_utils/_build/host/__init__.py": "",
+    "plugins/module_utils/_build/host/cache.py": f"from {PREFIX}._common import errors\n",
+    "plugins/module_utils/_common/errors.py": "class Refused(Exception): pass\n",
+}
+
+
+def test_follows_the_drawing(tmp_path: pathlib.Path) -> None:
+    assert list(imports.problems(write(tmp_path, GOOD))) == []
+
+
+def test_an_arrow_that_is_not_drawn(tmp_path: pathlib.Path) -> None:
+    up = {"plugins/module_utils/_common/names.py": f"import os\n\nfrom {PREFIX}._build.host import cache\n"}
+    found = list(imports.problems(write(tmp_path, {**GOOD, **up})))
+    assert "plugins/module_utils/_common/names.py:3: common imports from build/host, which is not drawn" in found
+
+
+def test_a_circle_of_files_in_one_room(tmp_path: pathlib.Path) -> None:
+    circle = {
+        "plugins/module_utils/_common/errors.py": f"from {PREFIX}._common.names import NAME\n\nRefused = NAME\n",
+        "plugins/module_utils/_common/names.py": f"from {PREFIX}._common import errors\n\nNAME = 1\n",
+    }
+    (line,) = list(imports.problems(write(tmp_path, {**GOOD, **circle})))
+    assert line.startswith("a circle of files: ") and "_common.names" in line and "_common.errors" in line
+
+
+def test_an_import_inside_a_function(tmp_path: pathlib.Path) -> None:
+    hidden = {"plugins/module_utils/_common/names.py": "def now():\n    import time\n\n    return time.time()\n"}
+    (line,) = list(imports.problems(write(tmp_path, {**GOOD, **hidden})))
+    assert line.startswith("plugins/module_utils/_common/names.py:2: an import inside a function")
+
+
+def test_an_import_inside_a_function_for_its_cost(tmp_path: pathlib.Path) -> None:
+    dear = {"plugins/module_utils/_common/names.py": "def now():\n    import ssl  # cost: 40 ms\n\n    return ssl\n"}
+    assert list(imports.problems(write(tmp_path, {**GOOD, **dear}))) == []
+
+
+def test_a_hidden_circle_is_a_circle(tmp_path: pathlib.Path) -> None:
+    """Inside a function an import makes a circle too, whether its line names a cost or not."""
+    circle = {
+        "plugins/module_utils/_common/errors.py": f"def late():\n    import {PREFIX}._common.names  # cost: none\n",
+        "plugins/module_utils/_common/names.py": f"from {PREFIX}._common import errors\n",
+    }
+    (line,) = list(imports.problems(write(tmp_path, {**GOOD, **circle})))
+    assert line.startswith("a circle of files: ")
+
+
+def test_a_room_that_is_not_drawn(tmp_path: pathlib.Path) -> None:
+    room = {"plugins/module_utils/_build/cellar/wine.py": "", "plugins/module_utils/_build/cellar/__init__.py": ""}
+    assert list(imports.problems(write(tmp_path, {**GOOD, **room}))) == [
+        "docs/architecture.md: the room build/cellar is not drawn"
+    ]
+
+
+def test_a_room_that_is_no_more(tmp_path: pathlib.Path) -> None:
+    page = DRAWING.replace("  0    common\n", "  0    common\n  0    attic\n")
+    assert list(imports.problems(write(tmp_path, {**GOOD, "docs/architecture.md": page}))) == [
+        "docs/architecture.md: the room attic is drawn, but no folder of plugins/ has it"
+    ]
+
+
+def test_a_drawing_with_an_arrow_up(tmp_path: pathlib.Path) -> None:
+    page = DRAWING.replace("  0    common\n", "  0    common       build/host\n")
+    (line,) = list(imports.problems(write(tmp_path, {**GOOD, "docs/architecture.md": page})))
+    assert "common (floor 0) imports from build/host (floor 1), which is not below it" in line
