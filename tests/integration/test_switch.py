@@ -12,9 +12,10 @@ import random
 import time
 
 import pytest
-from support.builds import SIOCATMARK, Edit
-from support.host import Host
-from support.observe import PROBE, probe, traces
+
+from ansible_collections.rebootless.splice.tests.support.builds import SIOCATMARK, Edit
+from ansible_collections.rebootless.splice.tests.support.host import Host
+from ansible_collections.rebootless.splice.tests.support.observe import PROBE, probe, traces
 
 NMIS = int(os.environ.get("REBOOTLESS_NMIS", "400"))
 SYSFS = "/sys/kernel/rebootless"
