@@ -32,6 +32,8 @@ struct rbl_conflict {
 	pid_t pid;
 	char comm[TASK_COMM_LEN];
 	unsigned long address;		/* where it was found; 0 if its stack could not be walked */
+	unsigned long stopped_at;	/* where the walk of its stack ended too early; 0: nowhere */
+	bool faults;			/* it waits there for a page of its own memory */
 	char function[RBL_FUNCTION_MAX];	/* which it is in; "-" if that is not known */
 };
 
@@ -273,6 +275,7 @@ struct rbl_stacks {
 	const struct rbl_range *ranges;	/* that no task may be in */
 	u32 n_ranges;
 	unsigned long low, high;	/* all of them lie between */
+	unsigned long fault_size;	/* of handle_mm_fault() */
 	struct task_struct *requester;	/* the task that does the switch, and waits */
 	const struct task_struct *writer;	/* the task that wrote to `control` and waits; NULL: none */
 	bool last_try;			/* there is no waiting for words that only the scan finds */

@@ -325,6 +325,7 @@ static int new_stop(struct rbl_record *record, const struct rbl_switch *how, str
 	struct stop *stop = kvzalloc(sizeof(*stop), GFP_KERNEL);
 	u32 functions = count_functions(record) + (previous ? count_functions(previous) : 0);
 	struct rbl_range *ranges = kvcalloc(functions + 2, sizeof(*ranges), GFP_KERNEL);
+	unsigned long offset;
 	int err;
 
 	*made = stop;
@@ -347,6 +348,7 @@ static int new_stop(struct rbl_record *record, const struct rbl_switch *how, str
 	stop->has_calls = rbl_has_hooks(record, purpose == RBL_TO_OLD ? RBL_REVERSE : RBL_APPLY);
 	stop->stacks.n_ranges = fill_ranges(stop, ranges);
 	stop->stacks.requester = current;
+	rbl_kernel(kallsyms_lookup_size_offset)((unsigned long)handle_mm_fault, &stop->stacks.fault_size, &offset);
 	stop->stacks.writer = record->operation.writer;
 	raw_spin_lock_init(&stop->stacks.lock);
 	bound_ranges(&stop->stacks);
@@ -442,6 +444,10 @@ static void show_conflicts(struct rbl_record *record, struct stop *stop)
 	rbl_fact(record, "task: %d %s\n", first->pid, first->comm);
 	if (first->address)
 		rbl_fact(record, "function: %s\naddress: 0x%lx\n", first->function, first->address);
+	if (first->faults)
+		rbl_fact(record, "reason: it waits for user memory: a page of FUSE, userfaultfd or a file on the network\n");
+	else if (first->stopped_at)
+		rbl_fact(record, "reason: its stack can be walked only up to %ps\n", (void *)first->stopped_at);
 }
 
 /* Tasks that were ignored; logged to help debugging. */

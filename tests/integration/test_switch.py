@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import random
 import time
 
@@ -19,6 +20,7 @@ from ansible_collections.rebootless.splice.tests.support.observe import PROBE, p
 
 NMIS = int(os.environ.get("REBOOTLESS_NMIS", "400"))
 SYSFS = "/sys/kernel/rebootless"
+GUEST = pathlib.Path(__file__).with_name("guest")
 RELEASE = "6.1.0-50-cloud-amd64"
 BEHIND_FENTRY = 5  # where the jump is, in every function that has an fentry site and no landing mark
 RARE = Edit(
@@ -212,3 +214,73 @@ def test_the_end_of_one_update_holds_up_nothing_else(builds, host):
     assert unload.poll() is None and time.monotonic() - began < 35, "it was waiting meanwhile"
     host.run("rmmod spin")
     assert unload.wait(120) == 0
+
+
+# ---- stacks
+
+
+def run_in_guest(host: Host, script: str, *arguments: str):
+    """One of tests/integration/guest, which says a word when it is ready, and goes on until it is killed."""
+    host.put(GUEST / f"{script}.py", f"/root/{script}.py")
+    task = host.start(f"exec python3 -u /root/{script}.py {' '.join(arguments)}")
+    said = task.stdout.readline()
+    assert said, task.stderr.read().decode()
+    return task
+
+
+def killed(host: Host, script: str, task) -> None:
+    host.run(f"pkill -KILL -f '[/]root/{script}.py'", check=False)
+    task.wait(60)
+
+
+def test_a_task_asleep_below_a_bpf_trampoline(builds, host):
+    """The unwinder is not sure of its stack; but all that lies on it proves that it is in none of the functions."""
+    poll = "import select; print(1, flush=True); select.poll().poll()"
+    tracer = run_in_guest(host, "attach_fexit", "__x64_sys_poll")
+    sleeper = host.start(f"exec python3 -c '{poll}'")
+    assert sleeper.stdout.readline() == b"1\n"
+    try:
+        applied(builds, host, "fix", SIOCATMARK, tries=3)
+        assert control(host, "fix", "reverse") == ""
+        host.run("echo 2 > /sys/module/rebootless/parameters/tries; echo N > /sys/module/rebootless/parameters/scan")
+        assert control(host, "fix", "apply") == "Resource temporarily unavailable"
+        abort = host.out(f"cat {SYSFS}/fix/abort")
+        assert "code: unreliable_stack" in abort and "walked only up to bpf_trampoline_" in abort
+    finally:
+        host.run("echo 11 > /sys/module/rebootless/parameters/tries; echo Y > /sys/module/rebootless/parameters/scan")
+        host.run("pkill -KILL -f '[s]elect.poll'", check=False)
+        killed(host, "attach_fexit", tracer)
+
+
+def test_a_return_address_that_a_kretprobe_keeps(builds, host):
+    """It is not on the stack, where the tracer's own stands: the task is in the function all the same."""
+    applied(builds, host, "fix", SIOCATMARK)
+    assert control(host, "fix", "reverse") == ""
+    trace = "/sys/kernel/debug/tracing"
+    host.run(f"echo 'r:rbltest unix_ioctl' > {trace}/kprobe_events; echo 1 > {trace}/events/kprobes/rbltest/enable")
+    server = run_in_guest(host, "hold_page")
+    try:
+        host.run("echo 2 > /sys/module/rebootless/parameters/tries")
+        assert control(host, "fix", "apply") == "Resource temporarily unavailable"
+        assert "code: busy_function" in host.out(f"cat {SYSFS}/fix/abort")
+    finally:
+        host.run("echo 11 > /sys/module/rebootless/parameters/tries")
+        killed(host, "hold_page", server)
+        host.run(f"echo 0 > {trace}/events/kprobes/rbltest/enable; echo > {trace}/kprobe_events")
+
+
+def test_a_task_that_waits_for_user_memory(builds, host):
+    """A user can stay in the function for ever: the operator is told, and a deadline comes all the same."""
+    applied(builds, host, "fix", SIOCATMARK, deadline=600)
+    server = run_in_guest(host, "hold_page")
+    try:
+        host.run("echo 2 > /sys/module/rebootless/parameters/tries")
+        assert control(host, "fix", "reverse") == "Resource temporarily unavailable"
+        abort = host.out(f"cat {SYSFS}/fix/abort")
+        assert "code: busy_function" in abort and "reason: it waits for user memory" in abort
+        assert control(host, "fix", "extend 1") == ""
+        host.wait_until(lambda: state(host, "fix") == "reversed, held by 1 task")
+    finally:
+        host.run("echo 11 > /sys/module/rebootless/parameters/tries")
+        killed(host, "hold_page", server)
+    host.wait_until(lambda: state(host, "fix") == "reversed", 120)
