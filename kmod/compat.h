@@ -57,6 +57,7 @@ extern const char __start_notes, __stop_notes;	/* the linker's: what /sys/kernel
 	X(jump_label_unlock)			\
 	X(kallsyms_lookup_size_offset)		\
 	X(kallsyms_on_each_symbol)		\
+	X(kallsyms_show_value)			\
 	X(kernel_text_address)			\
 	X(module_kallsyms_on_each_symbol)	\
 	X(stop_machine_cpuslocked)		\

@@ -62,7 +62,10 @@ int rbl_hooks(const struct rbl_record *record, u32 stage, const struct rbl_hook 
 
 int rbl_refuse_hook(struct rbl_record *record, const struct rbl_hook *hook, int value)
 {
-	rbl_fact(record, "function: %ps\n", hook->call);
+	char name[RBL_FUNCTION_MAX];
+
+	rbl_name_of((unsigned long)hook->call, name, sizeof(name));
+	rbl_fact(record, "function: %s\n", name);
 	rbl_fact(record, "stage: %s\n", stage_names[hook->stage]);
 	rbl_fact(record, "value: %d\n", value);
 	return rbl_refuse(record, RBL_HOOK_REFUSED);

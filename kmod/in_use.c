@@ -91,7 +91,8 @@ int rbl_check_probes(struct rbl_record *record, const struct rbl_part *part)
 
 		if (!is_probed(site->old, site->old + site->function->size, &at))
 			continue;
-		rbl_fact(record, "function: %s\naddress: 0x%lx\n", site->function->name, at);
+		rbl_fact(record, "function: %s\n", site->function->name);
+		rbl_secret(record, "address: 0x%lx\n", at);
 		return rbl_refuse(record, RBL_KPROBE_INSIDE);
 	}
 	return 0;

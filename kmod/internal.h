@@ -42,11 +42,17 @@ struct rbl_conflicts {
 	struct rbl_conflict rows[RBL_MAX_CONFLICTS];
 };
 
+/* "key: value" lines. */
+struct rbl_text {
+	u32 length;
+	char text[RBL_FACTS_SIZE];
+};
+
 /* Why an operation was refused. */
 struct rbl_abort {
 	u32 code;
-	u32 length;			/* of facts */
-	char facts[RBL_FACTS_SIZE];	/* "key: value" lines */
+	struct rbl_text facts;
+	struct rbl_text secrets;	/* facts that hold addresses, or bytes of memory, which may hold some */
 	struct rbl_conflicts conflicts;
 };
 
@@ -169,6 +175,10 @@ extern struct workqueue_struct *rbl_workqueue;
 #define rbl_for_each_part(part, record) \
 	for ((part) = (record)->parts; (part) < (record)->parts + (record)->n_parts; (part)++)
 
+/* parameters.c */
+extern unsigned int rbl_tries, rbl_first_pause_ms;
+extern bool rbl_scan;
+
 /* records.c */
 struct rbl_record *rbl_record_of(struct kobject *kobj);
 struct rbl_record *rbl_find_directory(const char *name, const char *suffix);
@@ -199,6 +209,7 @@ void rbl_object_going(struct module *module);
 /* refuse.c: abort records */
 void rbl_begin(struct rbl_record *record);
 __printf(2, 3) void rbl_fact(struct rbl_record *record, const char *format, ...);
+__printf(2, 3) void rbl_secret(struct rbl_record *record, const char *format, ...);
 int rbl_refuse(struct rbl_record *record, u32 code);
 void rbl_succeed(struct rbl_record *record);
 int rbl_refuse_busy_helper(struct rbl_record *record);
@@ -210,6 +221,7 @@ int rbl_lookup_all(const void *program, struct rbl_lookup *lookup);
 void rbl_lookup_free(struct rbl_lookup *lookup);
 
 bool rbl_same_module(const char *a, const char *b);
+void rbl_name_of(unsigned long address, char *name, u32 size);
 
 /* check.c */
 int rbl_check_update(struct rbl_record *record);

@@ -242,8 +242,14 @@ EXPORT_SYMBOL_GPL(rebootless_loaded);
 
 static int __init rebootless_init(void)
 {
-	int err = rbl_symbols_init();
+	int err;
 
+	/* Text is written there by code that sleeps, which is not possible while all CPUs are stopped. */
+	if (IS_ENABLED(CONFIG_PREEMPT_RT)) {
+		pr_err("%s: this is the rt flavour (CONFIG_PREEMPT_RT)\n", rbl_code_name(RBL_UNSUPPORTED_KERNEL));
+		return -EOPNOTSUPP;
+	}
+	err = rbl_symbols_init();
 	if (err)
 		return err;
 	/* A rescuer of its own: a deadline has to be kept on a host that is out of memory, too. */

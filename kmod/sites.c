@@ -21,7 +21,8 @@ static int make_write(struct rbl_record *record, const struct rbl_site *site, st
 	if (!rbl_arch_make_jump(write) &&
 	    !rbl_read_running(NULL, (unsigned long)write->where, write->saved, RBL_JUMP_SIZE))
 		return 0;
-	rbl_fact(record, "function: %s\naddress: 0x%lx\n", site->function->name, (unsigned long)write->where);
+	rbl_fact(record, "function: %s\n", site->function->name);
+	rbl_secret(record, "address: 0x%lx\n", (unsigned long)write->where);
 	return rbl_refuse(record, RBL_RELOC_OVERFLOW);
 }
 
@@ -36,7 +37,8 @@ static int make_exchange(struct rbl_record *record, const struct rbl_part *part,
 		return rbl_refuse(record, RBL_NO_MEMORY);
 	if (!rbl_read_running(NULL, where, exchange->saved, datum->size))
 		return 0;
-	rbl_fact(record, "function: %s\naddress: 0x%lx\n", datum->name, where);
+	rbl_fact(record, "function: %s\n", datum->name);
+	rbl_secret(record, "address: 0x%lx\n", where);
 	return rbl_refuse(record, RBL_READ_FAULT);
 }
 
@@ -61,7 +63,8 @@ static bool stays(const struct rbl_part *part, unsigned long address, u32 size)
 
 static int refuse_site(struct rbl_record *record, const char *name, unsigned long address, const char *reason)
 {
-	rbl_fact(record, "function: %s\naddress: 0x%lx\nreason: %s\n", name, address, reason);
+	rbl_fact(record, "function: %s\nreason: %s\n", name, reason);
+	rbl_secret(record, "address: 0x%lx\n", address);
 	return rbl_refuse(record, RBL_BAD_UPDATE);
 }
 

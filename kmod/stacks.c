@@ -7,15 +7,10 @@
 #include <linux/cpumask.h>
 #include <linux/kallsyms.h>
 #include <linux/mm.h>
-#include <linux/moduleparam.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task_stack.h>
 
 #include "internal.h"
-
-static bool scan = true;
-module_param(scan, bool, 0644);
-MODULE_PARM_DESC(scan, "besides walking each stack, wait as long as any word on it points into code about to change (default: on)");
 
 /* One task's stack, while it is looked at. */
 struct walk {
@@ -189,13 +184,13 @@ static void check_task(struct rbl_stacks *stacks, struct task_struct *task)
 		return;
 	}
 	walk.proven = !rbl_kernel(arch_stack_walk_reliable)(see_frame, &walk, task);
-	if (!walk.hit && !walk.proven && (!scan || running)) {
+	if (!walk.hit && !walk.proven && (!rbl_scan || running)) {
 		note_conflict(stacks, task, &walk);
 		return;
 	}
 	if (!walk.hit && !walk.proven) {
 		scan_all(&walk, task);
-	} else if (!walk.hit && scan && !running && task != stacks->requester) {
+	} else if (!walk.hit && rbl_scan && !running && task != stacks->requester) {
 		scan_stack(&walk, task);
 		if (walk.hit && stacks->last_try && only_returns(task)) {
 			note_leftover(stacks, task, &walk);

@@ -5,18 +5,9 @@
 #include <linux/kallsyms.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
-#include <linux/moduleparam.h>
 #include <linux/sched/signal.h>
 
 #include "internal.h"
-
-static unsigned int tries = 11;
-module_param(tries, uint, 0644);
-MODULE_PARM_DESC(tries, "times to try before a busy function refuses an operation (default: 11)");
-
-static unsigned int first_pause_ms = 10;
-module_param(first_pause_ms, uint, 0644);
-MODULE_PARM_DESC(first_pause_ms, "wait after the first try, twice as long after each other one (default: 10, so 10 s in all)");
 
 /* ---- the stop ---- */
 
@@ -395,18 +386,13 @@ static const char *function_at(const struct rbl_record *record, unsigned long ad
 static void name_function(const struct stop *stop, struct rbl_conflict *row)
 {
 	const char *name = function_at(stop->record, row->address);
-	char symbol[KSYM_SYMBOL_LEN];
 
 	if (!name && stop->previous)
 		name = function_at(stop->previous, row->address);
 	if (name)
-		strscpy(symbol, name, sizeof(symbol));
-	else if (!row->address)
-		strscpy(symbol, "-", sizeof(symbol));
+		strscpy(row->function, name, sizeof(row->function));
 	else
-		snprintf(symbol, sizeof(symbol), "%ps", (void *)row->address);
-	symbol[strcspn(symbol, " ")] = '\0';	/* "function [module]" */
-	strscpy(row->function, symbol, sizeof(row->function));
+		rbl_name_of(row->address, row->function, sizeof(row->function));
 }
 
 static void name_functions(struct stop *stop)
@@ -431,6 +417,7 @@ static void show_conflicts(struct rbl_record *record, struct stop *stop)
 {
 	struct rbl_conflicts *conflicts = &stop->stacks.conflicts;
 	const struct rbl_conflict *first = conflicts->rows;
+	char stopped_at[RBL_FUNCTION_MAX];
 	u32 i;
 
 	name_functions(stop);
@@ -443,11 +430,14 @@ static void show_conflicts(struct rbl_record *record, struct stop *stop)
 		return;
 	rbl_fact(record, "task: %d %s\n", first->pid, first->comm);
 	if (first->address)
-		rbl_fact(record, "function: %s\naddress: 0x%lx\n", first->function, first->address);
+		rbl_fact(record, "function: %s\n", first->function);
+	if (first->address)
+		rbl_secret(record, "address: 0x%lx\n", first->address);
+	rbl_name_of(first->stopped_at, stopped_at, sizeof(stopped_at));
 	if (first->faults)
 		rbl_fact(record, "reason: it waits for user memory: a page of FUSE, userfaultfd or a file on the network\n");
 	else if (first->stopped_at)
-		rbl_fact(record, "reason: its stack can be walked only up to %ps\n", (void *)first->stopped_at);
+		rbl_fact(record, "reason: its stack can be walked only up to %s\n", stopped_at);
 }
 
 /* Tasks that were ignored; logged to help debugging. */
@@ -472,12 +462,12 @@ static void show_offender(struct rbl_record *record, const struct stop *stop)
 
 	rbl_fact(record, "function: %s\n", step->name);
 	if (stop->verdict == RBL_KPROBE_INSIDE || stop->verdict == RBL_ENTRY_IN_USE) {
-		rbl_fact(record, "address: 0x%lx\n", stop->used);
+		rbl_secret(record, "address: 0x%lx\n", stop->used);
 		return;
 	}
-	rbl_fact(record, "address: 0x%lx\n", (unsigned long)step->where);
-	rbl_fact(record, "expected: %*phN\n", shown, step->before);
-	rbl_fact(record, "found: %*phN\n", shown, stop->found);
+	rbl_secret(record, "address: 0x%lx\n", (unsigned long)step->where);
+	rbl_secret(record, "expected: %*phN\n", shown, step->before);
+	rbl_secret(record, "found: %*phN\n", shown, stop->found);
 }
 
 /* ---- tries ---- */
@@ -528,7 +518,7 @@ static int check_again(struct rbl_record *record, const struct rbl_switch *how)
 /* One try; true if another one is wanted. */
 static bool try(struct rbl_record *record, const struct rbl_switch *how, struct stop *stop, unsigned int pause)
 {
-	begin_try(stop, record->tries >= max(tries, 1u) || how->force);
+	begin_try(stop, record->tries >= max(rbl_tries, 1u) || how->force);
 	if (how->deadline)
 		rbl_set_deadline(record, how->deadline);
 	stop_all_cpus(stop);
@@ -555,7 +545,7 @@ static int end_tries(struct rbl_record *record, const struct rbl_switch *how, st
  */
 int rbl_switch(struct rbl_record *record, const struct rbl_switch *how)
 {
-	unsigned int pause = max(first_pause_ms, 1u);
+	unsigned int pause = max(rbl_first_pause_ms, 1u);
 	struct stop *stop;
 	bool again;
 	int err;

@@ -102,6 +102,12 @@ static inline unsigned long rbl_arch_stack_pointer(const struct task_struct *tas
 /* The end of what the kernel itself put on a task's stack; behind it lie the registers of user space. */
 static inline unsigned long rbl_arch_stack_end(struct task_struct *task);
 
+/*
+ * A choice of this boot by which running code differs from what match programs
+ * know, in words for an operator; NULL if there is none.
+ */
+const char *rbl_arch_unknown_rewrite(void);
+
 /* ---- static branches ---- */
 
 /* Code that never runs: one static branch after another, in its state without a jump, for stand_ins.c. */

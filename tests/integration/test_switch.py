@@ -284,3 +284,49 @@ def test_a_task_that_waits_for_user_memory(builds, host):
         host.run("echo 11 > /sys/module/rebootless/parameters/tries")
         killed(host, "hold_page", server)
     host.wait_until(lambda: state(host, "fix") == "reversed", 120)
+
+
+# ---- privileges, and being loaded
+
+
+def test_uid_0_without_capabilities(builds, host):
+    """As root in a container is that has no user namespace: it sees no addresses, and changes nothing."""
+    applied(builds, host, "fix", SIOCATMARK)
+    function, old, new, jump, saved, in_place = host.out(f"cat {SYSFS}/fix/functions").split()
+    assert int(old, 16) == host.symbol(function) and in_place == "yes"
+    without = "setpriv --bounding-set=-all --inh-caps=-all"
+    assert host.out(f"{without} cat {SYSFS}/fix/functions") == f"{function} 0x0 0x0 0x0 - yes"
+    for file, text in (
+        (f"{SYSFS}/fix/control", "reverse"),
+        (f"{SYSFS}/fix/control", "reverse force"),
+        ("/sys/module/rebootless/parameters/tries", "5"),
+        ("/sys/module/rebootless/parameters/scan", "N"),
+    ):
+        write = f"import os; os.write(os.open('{file}', os.O_WRONLY), b'{text}')"
+        assert "PermissionError: [Errno 1]" in host.run(f'{without} python3 -c "{write}"', check=False).stderr.decode()
+    assert (state(host, "fix"), probe(host)) == ("applied", "fixed")
+    assert control(host, "fix", "reverse") == ""
+    insert(builds, host, "flip", symbol="unix_stream_connect", offset=100, mask=1)
+    try:
+        assert control(host, "fix", "apply") == "Exec format error"
+        whole, part = (host.out(f"{prefix} cat {SYSFS}/fix/abort") for prefix in ("", without))
+    finally:
+        host.run("rmmod flip")
+    assert {"address", "expected", "found"} == {
+        line.split(":")[0] for line in set(whole.splitlines()) - set(part.splitlines())
+    }
+    address = host.symbol("unix_stream_connect") + 100
+    log = host.out("dmesg | grep ' rebootless: '")
+    assert "no_match" in log and not any(f"{value:x}" in log for value in (address, int(new, 16), int(jump, 16)))
+
+
+def test_the_helper_is_loaded_while_ftrace_is_off(builds, host):
+    """It looks a symbol up by way of a kprobe, which must not be armed: ftrace would lose count, and trace no more."""
+    host.run("sysctl -q kernel.ftrace_enabled=0; dmesg -C")
+    try:
+        applied(builds, host, "fix", SIOCATMARK)
+    finally:
+        host.run("sysctl -q kernel.ftrace_enabled=1")
+    for _turn in range(2):
+        killed(host, "attach_fexit", run_in_guest(host, "attach_fexit", "__x64_sys_poll"))
+    assert "WARNING" not in host.out("dmesg")
