@@ -25,6 +25,8 @@ INSTALLED := build/installed
 COLLECTION := $(INSTALLED)/ansible_collections/rebootless/splice/MANIFEST.json
 SOURCES := $(shell find galaxy.yml README.md COPYING LICENSES changelogs docs kmod meta playbooks plugins roles -type f \
 	-not -name '*.pyc' -not -name '*.o' -not -name '*.ko' -not -name '.*' 2>/dev/null)
+# Tools of tests/ are modules of the collection: $(RUN).corpus.run is tests/corpus/run.py.
+RUN = PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python -m ansible_collections.rebootless.splice.tests
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 DEBS := $(shell sed -n 's/^\([a-z0-9][a-z0-9.+-]*\) .*platform:dpkg.*/\1/p' bindep.txt)
 
@@ -36,7 +38,9 @@ export ANSIBLE_LOCALHOST_WARNING := False
 export ANSIBLE_INVENTORY_UNPARSED_WARNING := False
 export ANSIBLE_CALLBACK_RESULT_FORMAT := yaml
 export REBOOTLESS_CACHE := $(CACHE)
-export PYTHONDONTWRITEBYTECODE := 1
+# What Python compiles is kept, and not among the sources.
+export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
+unexport PYTHONDONTWRITEBYTECODE
 # Its own place is named after the last part of the checkout's path, so two checkouts would share it.
 export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/build/molecule
 PLAYBOOK = ansible-playbook -e lab_cache=$(CACHE) -e lab_name=$(LAB)
@@ -116,16 +120,25 @@ demo: $(COLLECTION)  ## fix a real CVE in running stock kernels, and take the fi
 
 # ---- tests -----------------------------------------------------------------------------------------------------------
 
+# Two processors: while the machines of one half are waited for, the other half computes.
 .PHONY: test
-test:  ## all tests
+test: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## all tests, and the ten slowest of them
+	rm -rf $(DURATIONS)
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-alone test-integration
+	python tests/slowest.py $(DURATIONS)
+
+.PHONY: test-alone
+test-alone:
 	$(MAKE) --no-print-directory test-unit
 	$(MAKE) --no-print-directory test-gates
-	$(MAKE) --no-print-directory test-integration
 	$(MAKE) --no-print-directory test-fleet FAULTS="-m quick"
+
+# Where each run of pytest leaves how long its tests took.
+DURATIONS := build/durations
 
 .PHONY: test-unit
 test-unit: $(VENV)/dev.stamp | $(TREE)  ## unit tests, with objects that gcc makes
-	PYTHONPATH=$(TREE) pytest -q -n auto tests/unit $(ARGS)
+	PYTHONPATH=$(TREE) pytest -q -n auto --junitxml=$(DURATIONS)/unit.xml tests/unit $(ARGS)
 
 .PHONY: test-gates
 test-gates: $(VENV)/dev.stamp  ## sanity, lint, types, documentation, licences
@@ -133,7 +146,8 @@ test-gates: $(VENV)/dev.stamp  ## sanity, lint, types, documentation, licences
 
 .PHONY: test-integration
 test-integration: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## tests in stock kernels
-	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) pytest -v -n 2 --dist loadfile --no-loadscope-reorder tests/integration $(ARGS)
+	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) \
+	    pytest -v -n 2 --dist loadgroup --no-loadscope-reorder --junitxml=$(DURATIONS)/integration.xml tests/integration $(ARGS)
 
 # Kernels to try, of the series that are known.
 RELEASES ?= 6.12.117+deb12-cloud-amd64
@@ -152,7 +166,8 @@ test-fleet: $(VENV)/dev.stamp | $(TREE)  ## a rollout over six stock hosts (Mole
 	rm -rf $(MOLECULE_EPHEMERAL_DIRECTORY)
 	export PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE); molecule test -s fleet --destroy never || \
 	    { test -n "$${REBOOTLESS_KEEP_LAB:-}" || molecule destroy -s fleet; false; }
-	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) pytest -v -n 3 --dist worksteal tests/fleet $(FAULTS) $(ARGS)
+	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) \
+	    pytest -v -n 3 --dist worksteal --junitxml=$(DURATIONS)/fleet.xml tests/fleet $(FAULTS) $(ARGS)
 
 # A manifest of fixes (tests/corpus/manifests); CVEs to try, all if empty; builders; machines; 1 takes results that still hold.
 CORPUS ?= tests/corpus/manifests/manifest-6.1.176.json
@@ -163,7 +178,7 @@ REUSE ?=
 
 .PHONY: corpus
 corpus: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## make hundreds of real fixes live (CORPUS=manifest ONLY=cve JOBS=n REUSE=1)
-	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python tests/corpus/run.py $(CORPUS) \
+	$(RUN).corpus.run $(CORPUS) \
 	    --cache $(CACHE) --lab $(patsubst default,corpus,$(LAB)) --only "$(ONLY)" $(if $(JOBS),--jobs $(JOBS)) $(if $(MACHINES),--machines $(MACHINES)) $(if $(REUSE),--reuse) $(ARGS)
 
 # What changed up to this version of a source package is tried on the kernel RELEASE.
@@ -172,29 +187,29 @@ TO ?= 6.1.187-1
 
 .PHONY: changes
 changes: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## build/changes.json for corpus: files that changed, at random (RELEASE= PACKAGE= TO= ARGS="--size 60 --seed 1")
-	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python tests/corpus/changes.py \
+	$(RUN).corpus.changes \
 	    --release $(RELEASE) --package $(PACKAGE) --to '$(TO)' $(ARGS) build/changes.json
 
 .PHONY: match-check
 match-check: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## match every built-in unit that the corpus touches, and 200 more; refuse seeded faults (RELEASE=..., NEXT=...)
-	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python tests/corpus/match_check.py \
+	$(RUN).corpus.match_check \
 	    --release $(RELEASE) --next "$(NEXT)" --corpus --random 200 --flips 5 $(ARGS)
 
 .PHONY: header-check
 header-check: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## edit headers; ask each unit that the text of the sources leaves out whether it changes (RELEASE=...)
-	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python tests/corpus/header_check.py \
+	$(RUN).corpus.header_check \
 	    --release $(RELEASE) $(ARGS)
 
 .PHONY: bench
 bench: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## measure, and print a table
-	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python tests/bench
+	$(RUN).bench
 
 # Numbers of hosts; at least two of them, to see whether costs grow with them.
 HOSTS ?= 200 1000
 
 .PHONY: bench-fleet
 bench-fleet: $(VENV)/dev.stamp | $(TREE)  ## what a rollout costs the controller, on simulated hosts (HOSTS="200 1000")
-	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python tests/bench/fleet $(HOSTS) $(ARGS)
+	$(RUN).bench.fleet $(HOSTS) $(ARGS)
 
 .PHONY: clean
 clean:  ## remove what was built here; the cache ($(CACHE)) and running labs stay

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The controller's part of ``fleet_report``: hosts are asked, and whatever becomes of that is an answer."""
+"""The controller's part of ``fleet_report``: hosts are asked, and one that cannot be reached is reported as such."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Controller side of rollout_plan, which has no other."""
+"""All of rollout_plan, which runs on the controller alone."""
 
 from __future__ import annotations
 
@@ -40,14 +40,7 @@ class ActionModule(FleetAction):
 
     def act(self, given, variables):
         store = Store(given["store"])
-        manifest = store.manifest(given["name"], given["version"])
-        if manifest is None:
-            raise RebootlessError(
-                "update_not_built",
-                f"The store {store.root} has no {given['name']} {given['version']}.",
-                "Run the build playbook first.",
-                store=store.root,
-            )
+        manifest = store.built(given["name"], given["version"])
         store.verify(manifest)
         plan = planning.make_plan(
             self._asked(variables["hostvars"], given), manifest, store.root, given, _user(), datetime.datetime.now(UTC)
@@ -74,7 +67,7 @@ class ActionModule(FleetAction):
             result.update(
                 RebootlessError(
                     "hosts_uncovered",
-                    f"There is no package for {names}, or no word from them, and the policy is to stop then.",
+                    f"There is no package for {names}, or no answer from them, and the policy is to stop then.",
                     "See left_out in the plan for the reasons, or plan with another policy.",
                     hosts=result["uncovered"],
                 ).result(),

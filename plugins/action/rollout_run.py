@@ -12,8 +12,10 @@ from ansible.utils.display import Display
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import options
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.action import FleetAction, playbook_process
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import Budget
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import finish, lock, slices, start
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import RevertPlan, UpdateName
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.request import Request
 
 ARGUMENTS = {
@@ -69,17 +71,23 @@ class ActionModule(FleetAction):
                 "Neither a plan nor the name of an update was given.",
                 "Give -e rebootless_plan=<path>, or -e rebootless_update=<name>.",
             )
-        settings = {
-            **{name: given[name] for name in ("checks", "task_timeout", "concurrency", "remove")},
-            "failure_budget": options.complete_budget(given["failure_budget"]),
-            "batches": slices.batches_of(given["hosts"], given["batches"]),
-        }
-        return start.revert_hosts(request, given["name"], given["hosts"], settings)
+        plan = RevertPlan(
+            UpdateName(given["name"], ""),
+            slices.batches_of(given["hosts"], given["batches"]),
+            given["checks"],
+            given["task_timeout"],
+            given["concurrency"],
+            Budget(**options.complete_budget(given["failure_budget"])),
+            given["remove"],
+        )
+        return start.revert_hosts(request, plan)
 
     def _preflight(self, given: dict[str, t.Any], holder: lock.Holder, variables: dict[str, t.Any]) -> dict[str, t.Any]:
         request = self._request(given, holder, variables)
-        settings = {name: given[name] for name in ("task_timeout", "concurrency")}
-        return start.preflight(request, given["store"], given["name"], given["version"], given["hosts"], settings)
+        update = (given["name"], given["version"])
+        return start.preflight(
+            request, given["store"], update, given["hosts"], given["task_timeout"], given["concurrency"]
+        )
 
     def _finish(self, given: dict[str, t.Any], holder: lock.Holder, _variables: dict[str, t.Any]) -> dict[str, t.Any]:
         files = RunFiles(given["run"])

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import signal
 import time
@@ -17,10 +18,10 @@ from ansible.utils.display import Display
 from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.action import FleetAction
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import display as lines
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import evidence, guards, step
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import display, evidence, guards, step
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.packages import package_of
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.host_slice import SurveySlice
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import HostRecord
 
 MODULE = "rebootless.splice.rollout_host"
 KERNEL_INFO = "rebootless.splice.kernel_info"
@@ -64,15 +65,15 @@ class ActionModule(FleetAction):
         try:
             if wanted == "verdict":
                 return self._verdict(files, host)
-            word = files.words([host])[host]
+            record = files.records([host])[host]
             if self._task.check_mode:
                 if wanted == step.CONFIRM:
-                    return {"changed": False, "state": word["state"]}
+                    return {"changed": False, "state": record.state}
                 wanted = {step.APPLY: step.PREFLIGHT}.get(wanted, wanted)
-            return self._visit(files, word, wanted, given, variables)
-        except Exception as error:  # the controller's own files, or its own faults; the gate misses the host's word
+            return self._visit(files, record, wanted, given, variables)
+        except Exception as error:  # the controller's own files, or its own faults; the gate misses the host's answer
             answer = {"state": outcomes.FAILED, **_refusal(error).result()}
-            Display().display(lines.host_line(host, wanted, answer), color="red")
+            Display().display(display.host_line(host, wanted, answer), color="red")
             return {"changed": False, **answer}
 
     def cleanup(self, force: bool = False) -> None:
@@ -90,22 +91,21 @@ class ActionModule(FleetAction):
 
     @staticmethod
     def _verdict(files: RunFiles, host: str) -> dict[str, t.Any]:
-        word = files.host(host)
-        if word is None or not outcomes.is_bad(word["state"]):  # not for the host's sake, but the run's
-            outcome = files.status().get("outcome") or {}
-            return lines.verdict(
-                "the run", {"state": outcome.get("outcome", ""), **dict.fromkeys(lines.REASON, ""), **outcome}
-            )
-        return lines.verdict(host, word)
+        record = files.host(host)
+        if record is None or not outcomes.is_bad(record.state):  # it is localhost, which stands for the run
+            return display.run_verdict(files.status().outcome)
+        return display.host_verdict(record)
 
-    def _visit(self, files: RunFiles, word: dict, wanted: str, given: dict, variables: dict) -> dict[str, t.Any]:
-        skip = step.reason_to_skip(word, wanted, given["hold"], given["until"])
-        if skip or not word["slice"]:
-            return {"changed": False, "state": word["state"], "code": word["code"], "skip_reason": skip}
+    def _visit(
+        self, files: RunFiles, record: HostRecord, wanted: str, given: dict, variables: dict
+    ) -> dict[str, t.Any]:
+        skip = step.reason_to_skip(record, wanted, given["hold"], given["until"])
+        if skip or not record.slice:
+            return {"changed": False, "state": record.state, "code": record.code, "skip_reason": skip}
         started = time.monotonic()
         if wanted in (step.APPLY, step.CONFIRM):  # what goes back is not kept from it
             evidence.demand_room(files.evidence)
-        begun = step.begin(files, word, wanted)
+        begun = step.begin(files, record, wanted)
         if wanted == step.CONFIRM and not given["checked"]:
             reason = "the tasks of the plan's checks failed"
             result = self._ask(begun, step.REVERSE, {**given, "reason": reason}, variables)
@@ -113,40 +113,38 @@ class ActionModule(FleetAction):
         else:
             result = self._ask(begun, wanted, given, variables)
             answer = step.answer_of(result, wanted)
-        row = step.settle(begun, wanted, answer)
+        settled = step.settle(begun, wanted, answer)
         seconds = time.monotonic() - started
-        # Before the host's file: what is missing in the evidence has no word there either, and is asked again.
-        evidence.append(files.evidence, [step.line(row, wanted, answer, seconds)])
-        step.record(files, begun, row)
-        Display().display(
-            lines.host_line(word["host"], wanted, {**answer, "state": row["state"]}), color=lines.color(row)
-        )
+        # Before the host's file: a step that the evidence lacks is not in the file either, and is asked again.
+        evidence.append(files.evidence, [step.line(settled, wanted, answer, seconds)])
+        step.record(files, begun, settled)
+        text = display.host_line(record.host, wanted, {**answer, "state": settled.state})
+        Display().display(text, color=display.color(settled.state))
         shown = {name: answer[name] for name in step.KEPT if name in answer}
         return {
             **{name: result[name] for name in PASSED_ON if name in result},
             **shown,
-            **{name: row[name] for name in ("state", "code", "sentence", "next_step")},
+            **{name: getattr(settled, name) for name in ("state", *step.REASON)},
             "changed": bool(answer.get("changed")) and not self._task.check_mode,
         }
 
-    def _ask(self, begun: dict, wanted: str, given: dict, variables: dict) -> dict[str, t.Any]:
+    def _ask(self, begun: HostRecord, wanted: str, given: dict, variables: dict) -> dict[str, t.Any]:
         """The module's result, or what stands for it when the host or the controller failed."""
-        timeout = begun["slice"].get("task_timeout") or 0
-        survey: dict[str, t.Any] = {}
+        timeout = begun.slice.task_timeout if begun.slice else 0
+        facts: dict[str, t.Any] = {}
         try:
             with _limited(timeout):
-                if "manifest" in begun["slice"]:
-                    begun, survey = self._surveyed(begun, variables)
-                    if survey["answer"] is not None:
-                        return {**survey["facts"], **survey["answer"]}
+                if isinstance(begun.slice, SurveySlice):
+                    begun, facts, reason = self._surveyed(begun, begun.slice, variables)
+                    if reason:
+                        return {**facts, **reason}
                 arguments = step.options(begun, wanted)
                 arguments.update({name: given[name] for name in ("reason", "deadline") if given.get(name)})
-                local = package_of(begun["slice"]) if wanted in step.NEEDS_PACKAGE else None
-                if local:
-                    arguments["package"] = self._transferred(local)
-                elif wanted in step.NEEDS_PACKAGE:
-                    arguments["url"] = begun["slice"]["url"]
-                return {**survey.get("facts", {}), **self._module(wanted, arguments, variables)}
+                if wanted in step.NEEDS_PACKAGE:
+                    local = step.local_package(begun)
+                    url = getattr(begun.slice, "url", None)
+                    arguments.update({"package": self._transferred(local)} if local else {"url": url})
+                return {**facts, **self._module(wanted, arguments, variables)}
         except TimedOut:
             self._lost = True
             _end_children()
@@ -160,7 +158,7 @@ class ActionModule(FleetAction):
             return step.not_transferred(str(error).strip())
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as error:  # noqa: B036 - the play must not lose the host, whatever this was
+        except BaseException as error:  # noqa: B036 - the play must not lose the host for any fault
             return step.failed(
                 "controller_error",
                 f"The step failed on the controller: {type(error).__name__}: {error}",
@@ -170,8 +168,8 @@ class ActionModule(FleetAction):
     def _module(self, wanted: str, arguments: dict, variables: dict) -> dict[str, t.Any]:
         """The module's result.
 
-        A host that went through the step before is known to be there, so one attempt that fails is not the last word on
-        it: the connection that is shared may be dead, or the host just busy.
+        A host that went through the step before is known to be there, so one attempt that fails proves
+        little: the connection that is shared may be dead, or the host just busy.
         """
         for pause in () if wanted in step.NEEDS_PACKAGE else AGAIN_S:
             try:
@@ -189,17 +187,18 @@ class ActionModule(FleetAction):
             result = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=variables)
         return result
 
-    def _surveyed(self, begun: dict, variables: dict) -> tuple[dict, dict[str, t.Any]]:
-        """The host's record completed for the kernel that it runs, and why it gets nothing, if that is so.
-
-        Only preflights without a plan come here, and only they need what it imports.
+    def _surveyed(
+        self, begun: HostRecord, asked: SurveySlice, variables: dict
+    ) -> tuple[HostRecord, dict[str, t.Any], dict[str, t.Any]]:
+        """The host's record completed for the kernel that it runs, what Ansible has to hear of, and why the host gets
+        nothing, if that is so.
         """
-        from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.survey import place
+        from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import survey  # cost: 20 ms a host
 
         answer = self._execute_module(module_name=KERNEL_INFO, module_args={}, task_vars=variables)
-        piece, reason = place(begun["slice"], answer)
+        placed, reason = survey.place(asked, answer)
         facts = {name: answer[name] for name in PASSED_ON if name in answer}
-        return {**begun, "slice": piece}, {"answer": reason, "facts": facts}
+        return dataclasses.replace(begun, slice=placed or asked), facts, reason
 
     def _transferred(self, local: str) -> str:
         """The path of the package on the host, in a directory that Ansible removes after the task."""
@@ -233,7 +232,7 @@ def _limited(seconds: float) -> t.Iterator[None]:
         raise TimedOut
 
     before = signal.signal(signal.SIGALRM, ring)
-    # Again and again, in case that somebody catches it.
+    # Again and again, in case that a connection plugin catches it.
     left, interval = signal.setitimer(signal.ITIMER_REAL, seconds, GRACE_S if seconds else 0)
     try:
         yield

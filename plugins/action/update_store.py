@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Controller side of update_store, which has no other."""
+"""All of update_store, which runs on the controller alone."""
 
 from __future__ import annotations
 

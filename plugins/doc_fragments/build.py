@@ -28,3 +28,11 @@ options:
     type: path
     required: true
 """
+
+    # How much of the build host is used.
+    JOBS = r"""
+options:
+  jobs:
+    description: How many compilers run at the same time. Without it, one for each processor.
+    type: int
+"""

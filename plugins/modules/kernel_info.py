@@ -22,11 +22,7 @@ extends_documentation_fragment:
   - rebootless.splice.attributes
   - rebootless.splice.attributes.info
   - rebootless.splice.attributes.target
-options:
-  state_directory:
-    description: Where the host keeps the packages of its updates.
-    type: path
-    default: /var/lib/rebootless
+  - rebootless.splice.target
 seealso:
   - module: rebootless.splice.update
   - module: rebootless.splice.update_info

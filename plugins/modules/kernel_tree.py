@@ -23,6 +23,7 @@ extends_documentation_fragment:
   - rebootless.splice.attributes
   - rebootless.splice.attributes.build_host
   - rebootless.splice.build
+  - rebootless.splice.build.jobs
 attributes:
   check_mode:
     support: full
@@ -102,9 +103,6 @@ options:
     description: How many image packages may be downloaded to search for O(build_id).
     type: int
     default: 8
-  jobs:
-    description: How many compilers run at the same time. Without it, one for each processor.
-    type: int
 notes:
   - What is done at the moment is written to C(progress.log) in O(cache).
 seealso:
@@ -254,15 +252,10 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.distribution.sources import SOURCES, get_tree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.progress import teller
-from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.sources import (
-    DebianSource,
-    Directories,
-    DirectorySource,
-    Request,
-    get_tree,
-)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.material import Request
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import summary
 from ansible_collections.rebootless.splice.plugins.module_utils._common.module_result import finish
 
@@ -272,11 +265,7 @@ def prepare(module: AnsibleModule) -> dict:
     cache = Cache(options["cache"])
     build_id = options["build_id"].lower() if options["build_id"] else None
     request = Request(options["release"], build_id, options["version"])
-    source: DebianSource | DirectorySource
-    if options["source"] == "debian":
-        source = DebianSource(cache, options["extra_sources"], options["search_limit"])
-    else:
-        source = DirectorySource(Directories(**options["directory"]))
+    source = SOURCES[options["source"]](cache, options)
     if module.check_mode:
         tree = source.find(cache, request)
         if tree is None:

@@ -102,6 +102,25 @@ accelerator:
   returned: success
   type: str
   sample: tcg
+code:
+  description: Why the task was refused, an identifier that does not change between releases.
+  returned: failure
+  type: str
+  sample: no_package_sources
+sentence:
+  description: What is wrong.
+  returned: failure
+  type: str
+  sample: apt knows no Debian package source on this machine, or has no package lists yet.
+next_step:
+  description: What to do about it.
+  returned: failure
+  type: str
+  sample: Run 'apt-get update', and check /etc/apt/sources.list and /etc/apt/sources.list.d.
+details:
+  description: Facts of the refusal, such as the end of a tool's output.
+  returned: failure
+  type: dict
 """
 
 import os

@@ -121,6 +121,25 @@ machines:
       returned: success
       type: str
       sample: sysrq triggered crash
+code:
+  description: Why the task was refused, an identifier that does not change between releases.
+  returned: failure
+  type: str
+  sample: machine_panicked
+sentence:
+  description: What is wrong.
+  returned: failure
+  type: str
+  sample: "Machine lab1 panicked: sysrq triggered crash."
+next_step:
+  description: What to do about it.
+  returned: failure
+  type: str
+  sample: Read its serial console; start it again with state restarted.
+details:
+  description: Facts of the refusal, such as C(machine), C(console), and the last lines of it as C(tail).
+  returned: failure
+  type: dict
 """
 
 import time

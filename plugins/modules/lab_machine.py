@@ -185,17 +185,25 @@ started_anew:
   sample: 0
 code:
   description:
-    - Why the task failed, such as V(machine_panicked), V(machine_exited), V(machine_lost_timer), V(machine_timeout).
+    - Why the task was refused, an identifier that does not change between releases.
+    - Of the machine itself speak V(machine_panicked), V(machine_exited), V(machine_lost_timer) and V(machine_timeout).
   returned: failure
   type: str
   sample: machine_panicked
+sentence:
+  description: What is wrong.
+  returned: failure
+  type: str
+  sample: "Machine lab1 panicked: sysrq triggered crash."
 next_step:
   description: What to do about it.
   returned: failure
   type: str
   sample: Read its serial console; start it again with state restarted.
 details:
-  description: For a machine that panicked, its C(panic), its C(console)'s path, and the last lines of it as C(tail).
+  description:
+    - Facts of the refusal, such as C(panic) of a machine that panicked, the path of its C(console), and the last lines
+      of it as C(tail).
   returned: failure
   type: dict
   sample: {"machine": lab1, "panic": sysrq triggered crash, "console": /root/lab/lab1/console.log}

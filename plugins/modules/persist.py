@@ -15,14 +15,16 @@ description:
     confirmed when the host has run for O(settle) seconds with it.
   - A host that crashes before that does not get the update a second time; it is then in quarantine, see
     M(rebootless.splice.update_info). A reboot in order is no crash, however early it comes.
-  - Whatever goes wrong, the boot goes on without the update. The journal of the unit C(rebootless-boot.service) says
-    what it was, and M(rebootless.splice.update_info) too.
+  - If something goes wrong, the boot goes on without the update. The journal of the unit C(rebootless-boot.service)
+    says what it was, and M(rebootless.splice.update_info) too.
   - The kernel argument C(rebootless=off) and the file C(/etc/rebootless/off) keep everything from being applied.
 author:
   - The rebootless.splice authors (@rebootless)
 extends_documentation_fragment:
   - rebootless.splice.attributes
   - rebootless.splice.attributes.target
+  - rebootless.splice.target
+  - rebootless.splice.target.lock
 attributes:
   check_mode:
     support: full
@@ -87,17 +89,9 @@ options:
     default: true
   switched_off:
     description:
-      - With V(true), nothing is applied at boot, whatever is armed; C(/etc/rebootless/off) is there.
+      - With V(true), nothing that is armed is applied at boot; C(/etc/rebootless/off) is there.
       - With V(false), that file is removed. If this is not given, it stays as it is.
     type: bool
-  lock_timeout:
-    description: Seconds to wait for another task that is changing this host's updates.
-    type: int
-    default: 60
-  state_directory:
-    description: Where the host keeps the packages of its updates.
-    type: path
-    default: /var/lib/rebootless
 seealso:
   - module: rebootless.splice.update
   - module: rebootless.splice.update_info

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import run
-
 DOCUMENTATION = r"""
 module: rollout_host
 short_description: Takes one host through one step of a rollout
@@ -17,8 +15,8 @@ description:
   - V(apply) applies the update with a deadline, runs the health checks, and leaves a process on the host that runs them
     again at the other times of the soak, watches the kernel log meanwhile, and reverses the update at once if one of
     them fails. V(confirm) lets the update stay only if all of that was good, and the host has not been rebooted since.
-  - If nobody comes to confirm, whatever the reason is, the helper module reverses the update when its deadline has
-    passed.
+  - If no V(confirm) comes, because the network is down for example, the helper module reverses the update when its
+    deadline has passed.
   - Each step can be interrupted at any moment and run again. It changes nothing that is done already.
   - What is refused is a result with RV(state), RV(code), RV(sentence) and RV(next_step).
 author:
@@ -26,6 +24,8 @@ author:
 extends_documentation_fragment:
   - rebootless.splice.attributes
   - rebootless.splice.attributes.target
+  - rebootless.splice.target
+  - rebootless.splice.target.lock
 attributes:
   check_mode:
     support: partial
@@ -143,14 +143,6 @@ options:
   reason:
     description: Why the update is reversed, for the record.
     type: str
-  lock_timeout:
-    description: Seconds to wait for another task that changes this host's updates at the same time.
-    type: int
-    default: 60
-  state_directory:
-    description: Where the host keeps packages and records.
-    type: path
-    default: /var/lib/rebootless
   metrics_directory:
     description: Directory of the node exporter's textfile collector, to write metrics of the host's updates to.
     type: path
@@ -333,7 +325,8 @@ details:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import step as rollout_step
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import run
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.step import STATE_DIRECTORY, Request
 
 
 def main() -> None:
@@ -363,12 +356,12 @@ def main() -> None:
             "remove": {"type": "bool", "default": False},
             "reason": {"type": "str"},
             "lock_timeout": {"type": "int", "default": 60},
-            "state_directory": {"type": "path", "default": rollout_step.STATE_DIRECTORY},
+            "state_directory": {"type": "path", "default": STATE_DIRECTORY},
             "metrics_directory": {"type": "path"},
         },
         supports_check_mode=True,
     )
-    request = rollout_step.Request(**module.params)
+    request = Request(**module.params)
     if module.check_mode:
         request = request._replace(step={"apply": "preflight", "preflight": "preflight"}.get(request.step, "status"))
     result = run.run(request)

@@ -142,7 +142,7 @@ options:
     default: UTC
   freezes:
     description:
-      - When nothing may be done, whatever the windows say. Each has C(start) and C(end), ISO 8601 times with their
+      - When nothing may be done, within a window either. Each has C(start) and C(end), ISO 8601 times with their
         offset, and C(reason).
     type: list
     elements: dict
@@ -238,10 +238,12 @@ sentence:
   description: What is wrong.
   returned: failure
   type: str
+  sample: /srv/store/cve-2026-52928/1.0/6.1.0-50-cloud-amd64.rbl.tar.gz has 0 bytes and not 60213.
 next_step:
   description: What to do about it.
   returned: failure
   type: str
+  sample: Run the build playbook again, which replaces what is damaged, or take the files from a backup.
 details:
   description: Facts of the refusal.
   returned: failure

@@ -55,7 +55,7 @@ options:
     description: The directory of the run. Needed with O(step=finish).
     type: path
   name:
-    description: Name of the update to take back, whatever rolled it out, or to ask for.
+    description: Name of the update to take back, also if another plan rolled it out, or to ask for.
     type: str
   version:
     description: Version of the update to ask for.

@@ -12,8 +12,8 @@ version_added: 0.1.0
 description:
   - Runs M(rebootless.splice.rollout_host) on the host once, with the options that the plan has for it, after it brought
     the package there if the host does not fetch it by itself.
-  - Never fails, and never loses the host from the play, whatever becomes of it. A host that is not reached, or does not
-    answer in time, gets the state V(lost). M(rebootless.splice.rollout_batch) counts the states and decides.
+  - Never fails, so that the host stays in the play. A host that is not reached, or does not answer in time, gets the
+    state V(lost). M(rebootless.splice.rollout_batch) counts the states and decides.
   - A host whose state is settled is not connected to.
 author:
   - The rebootless.splice authors (@rebootless)

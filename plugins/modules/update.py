@@ -21,6 +21,8 @@ author:
 extends_documentation_fragment:
   - rebootless.splice.attributes
   - rebootless.splice.attributes.target
+  - rebootless.splice.target
+  - rebootless.splice.target.lock
 attributes:
   check_mode:
     support: full
@@ -82,16 +84,9 @@ options:
     description:
       - How often to try before a task that stays inside one of the functions refuses the operation. The pause after the
         first try is 10 ms, and twice as long after each other one.
-      - Without it, the helper module's own setting holds, 11 unless someone changed it, which takes 10 seconds in all.
+      - Without it, the helper module's own setting holds. It is 11 unless it was changed on the host, which takes 10
+        seconds in all.
     type: int
-  lock_timeout:
-    description: Seconds to wait for another task that changes this host's updates at the same time.
-    type: int
-    default: 60
-  state_directory:
-    description: Where the host keeps the packages of its updates.
-    type: path
-    default: /var/lib/rebootless
 seealso:
   - module: rebootless.splice.update_build
   - module: rebootless.splice.update_info

@@ -23,6 +23,7 @@ extends_documentation_fragment:
   - rebootless.splice.attributes
   - rebootless.splice.attributes.build_host
   - rebootless.splice.build
+  - rebootless.splice.build.jobs
   - rebootless.splice.build.inputs
 attributes:
   check_mode:
@@ -93,9 +94,6 @@ options:
         - Succeed without a package.
       fail:
         - Fail with the code V(not_applicable).
-  jobs:
-    description: How many compilers run at the same time. Without it, one for each processor.
-    type: int
 seealso:
   - module: rebootless.splice.kernel_tree
   - module: rebootless.splice.update

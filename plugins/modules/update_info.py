@@ -18,14 +18,11 @@ extends_documentation_fragment:
   - rebootless.splice.attributes
   - rebootless.splice.attributes.info
   - rebootless.splice.attributes.target
+  - rebootless.splice.target
 options:
   name:
     description: Show only the update of this name.
     type: str
-  state_directory:
-    description: Where the host keeps the packages of its updates.
-    type: path
-    default: /var/lib/rebootless
 seealso:
   - module: rebootless.splice.update
   - module: rebootless.splice.kernel_info
@@ -192,7 +189,7 @@ updates:
           description:
             - The last boots since then, the latest last, each with C(boot_id), C(time), C(outcome), and for a refusal
               C(code) and C(sentence).
-            - The outcome is V(trying) while nobody knows how the boot ends, then V(settled), V(stopped) if the host
+            - The outcome is V(trying) while it is not known how the boot ends, then V(settled), V(stopped) if the host
               went down in order before that, V(reversed) if the update went out before that, V(refused), V(crashed),
               V(not needed) or V(other kernel).
           returned: unless unarmed or damaged

@@ -13,7 +13,7 @@ import subprocess
 import time
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.cpio import CpioArchive
-from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.qmp import Qmp
+from ansible_collections.rebootless.splice.tests.support.monitor import Monitor
 
 START = 0xFFFFFFFF81000000  # __START_KERNEL without KASLR,
 PHYSICAL_START = 0x1000000  # CONFIG_PHYSICAL_START
@@ -82,8 +82,8 @@ def boot(vmlinuz: str | pathlib.Path, directory: pathlib.Path, machine: Machine)
     try:
         wait_for(directory / "console", qemu)
         table = read_symbols(directory / "symbols")
-        with Qmp(str(directory / "monitor")) as monitor:
-            monitor.command("stop")
+        with Monitor(directory / "monitor") as monitor:
+            monitor.cmd("stop")
             monitor.human(f"pmemsave {PHYSICAL_START:#x} {table['_end'][0] - START:#x} memory")
     finally:
         qemu.kill()

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Builds one entry's update, in a process of its own: ``building.py JOB`` writes what became of it to JOB's ``result``.
+"""Builds one entry's update, in a process of its own: this module run with JOB writes what came to JOB's ``result``.
 
 JOB is a file of JSON: ``name``, ``cves``, ``patches``, ``custom`` (pairs of a path
 and the source that it belongs to), ``tree``, ``cache``, ``jobs``, ``directory``,
@@ -19,11 +19,12 @@ import traceback
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build import update as updates
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.contents import Literal
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.patches import read_patch
+from ansible_collections.rebootless.splice.plugins.module_utils._build.findings import custom_code
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import Phases
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import read_tree
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.contents import Literal
 from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.program_builder import (
     ProgramBuilder,
     ProgramUnit,
@@ -90,8 +91,6 @@ def build(job: dict[str, t.Any]) -> dict[str, t.Any]:
 
 def read_custom(path: str, source: str) -> t.Any:
     """A file of custom code for a kernel source."""
-    from ansible_collections.rebootless.splice.plugins.module_utils._build.findings import custom_code
-
     return custom_code.read_custom(path, source)
 
 

@@ -6,8 +6,8 @@
     header_check.py --release 6.1.0-50-cloud-amd64 [--jobs 2] [KIND ...]
 
 Headers of a stock kernel are edited, each in a way of its own (``EDITS``).  Of the units that include such a header the
-text of the sources says which have nothing to do with the edit (``_build/screen.py``).  These are asked nevertheless:
-they are preprocessed with and without the edit and, if something is left that may count, compiled both ways.
+text of the sources says which have nothing to do with the edit (``affected/text/screen.py``).  These are asked all the
+same: they are preprocessed with and without the edit and, if something is left that may count, compiled both ways.
 
 Ends with the figures, and status 1 if a unit that was left out differs, or none was left out.
 """

@@ -67,7 +67,7 @@ class Bench:
         self._answers: queue.Queue[bytes] = queue.Queue()
         self._host: Host | None = None
         self.boots = 0
-        self.stopped = False  # set from another thread, ends whatever goes on here
+        self.stopped = False  # set from another thread, ends all that goes on here
         self.tried: list[str] = []  # since the last boot
 
     @property
@@ -121,7 +121,7 @@ class Bench:
         """Removes the machine with its lab."""
         self.down()
         if self._host is not None:
-            self._host.machine.stop()  # whatever becomes of the rest, it does not run on
+            self._host.machine.stop()  # it does not run on, even if the rest fails
             Runner().playbook("rebootless.splice.lab_down", variables=self._variables, ok=False)
 
     def obey(self, order: dict[str, t.Any], say: t.Callable[[str], None]) -> dict[str, t.Any]:

@@ -6,9 +6,9 @@
     match_check.py --release 6.1.0-50-cloud-amd64 [--next 6.1.0-53-cloud-amd64] [--corpus] [--random 200 --seed 1]
                    [--flips 20] [--boot PROCESSOR[:COUNT[:PARAMETERS]] ...] [--work DIRECTORY] [PATTERN ...]
 
-Units are chosen by name (``net/core/*``), by the manifests of fixes in ``corpus/`` beside this file (``--corpus``), and
-at random from those that are built in; without any of that they are all that are built in.  They are compiled in a copy
-of the tree's build directory, which is kept in DIRECTORY for the next run.
+Units are chosen by name (``net/core/*``), by the manifests of fixes in ``manifests/`` (``--corpus``), and at
+random from those that are built in; without any of that they are all that are built in.  They are compiled in
+a copy of the tree's build directory, which is kept in DIRECTORY for the next run.
 
 They are matched against the distribution's kernel and modules, or, with ``--boot``, against the memory of the same
 kernel booted in QEMU, once for each: ``--boot max:2 --boot qemu64:1 --boot EPYC-Rome:2:retbleed=unret``.
@@ -33,11 +33,13 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import sys
 import time
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.paths import BOOT_ONLY
 from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts.matcher_library import build_library
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.exports import definer, read_symvers
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.shipped import DistributionTarget
@@ -57,7 +59,6 @@ from ansible_collections.rebootless.splice.tests.corpus.booted import Machine, b
 HERE = pathlib.Path(__file__).resolve().parent
 KMOD = HERE.parents[1] / "kmod"
 CACHE = pathlib.Path(os.environ.get("REBOOTLESS_CACHE", "~/.cache/rebootless")).expanduser()
-NOT_IN_IMAGE = ("arch/x86/boot/*", "drivers/firmware/efi/libstub/*")  # what boots it is linked from these
 KEPT = "objects-2"  # of the tree, see Compiler
 CHUNK = 40  # units given to make at a time
 
@@ -117,7 +118,7 @@ class Built:
 
     def program(self, unit: Unit, object_name: str) -> Program:
         """The match program of one unit.  Raises ``RebootlessError``."""
-        builder = ProgramBuilder(self.tree.release, functools.partial(definer, self.exports))
+        builder = ProgramBuilder(self.tree.kernel, functools.partial(definer, self.exports))
         builder.add_unit(object_name, unit.name, ObjectFile(self.object(unit)))
         return Program(builder.serialize())
 
@@ -254,7 +255,7 @@ def chosen_units(tree: KernelTree, patterns: list[str]) -> list[Unit]:
 def built_in_units(tree: KernelTree) -> list[Unit]:
     """The units that the kernel's image is linked from; those of the boot loader's stage are none."""
     units = [unit for name, unit in sorted(tree.units.units.items()) if VMLINUX in unit.objects]
-    return [unit for unit in units if not any(fnmatch.fnmatch(unit.name, pattern) for pattern in NOT_IN_IMAGE)]
+    return [unit for unit in units if not re.fullmatch(BOOT_ONLY, unit.name)]
 
 
 def corpus_units(tree: KernelTree) -> list[Unit]:

@@ -128,7 +128,7 @@ class Coverage:
     # ---- the run
 
     def run(self) -> None:
-        """Builds and tries whatever is waiting; returns when all is done, raises ``Stopped`` if it was ended."""
+        """Builds and tries all entries that wait; returns when all is done, raises ``Stopped`` if it was ended."""
         threads = [threading.Thread(target=self._guard, args=(self._build_all,)) for _number in range(self._jobs)]
         trying = [threading.Thread(target=self._guard, args=(self._try_all, bench)) for bench in self._benches]
         try:
@@ -204,7 +204,7 @@ class Coverage:
             "result": str(result),
         }
         disk.replace(directory / "job.json", json.dumps(job).encode())
-        command = [sys.executable, building.__file__, str(directory / "job.json")]
+        command = [sys.executable, "-m", building.__name__, str(directory / "job.json")]
         with (directory / "build.log").open("wb") as log:
             # A session of its own, so that all that it starts can be ended with it.
             process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
@@ -271,7 +271,7 @@ class Coverage:
             details = {"console": lost.console.splitlines()[-60:], "before": bench.tried[:-1]}
             trial = {"facts": {}, "problem": {"code": "machine_lost", "sentence": str(lost), "details": details}}
         if witness or (trial.get("problem") and not trial["facts"].get("untouched")):
-            bench.down()  # nobody knows what is left there
+            bench.down()  # what is left there is unknown
         if trial["facts"].get("late"):
             self._came.add(modules)
         trial["seconds"] = round(time.monotonic() - start, 1)

@@ -77,7 +77,7 @@ def own_pair(lab: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> t.I
         (names,) = itertools.islice((names for names in PAIRS if stack.enter_context(locked(names[0], wait=False))), 1)
         directory = LAB / f"controller-{names[0]}"
         shutil.rmtree(directory, ignore_errors=True)
-        yield Pair(lab, names, Builds(Runner(), CACHE), directory)
+        yield Pair(lab, names, Builds(Runner(), CACHE, tmp_path_factory.mktemp("builds")), directory)
 
 
 @pytest.fixture

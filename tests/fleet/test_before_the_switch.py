@@ -14,7 +14,7 @@ from ansible_collections.rebootless.splice.tests.fleet.scene import updates
 from ansible_collections.rebootless.splice.tests.fleet.scene.pair import Pair
 from ansible_collections.rebootless.splice.tests.support.observe import PROBE, traces
 
-# All but a few blocks at once, then those, root's own share too; ext4 keeps some thousand that nobody gets.
+# All but a few blocks at once, then those, root's own share too; ext4 keeps some thousand that are never given out.
 FILL = """
 blocks=$(($(stat -f -c %f /) - 8192))
 fallocate -l $((blocks * $(stat -f -c %S /))) /root/fleet-full

@@ -72,7 +72,7 @@ def test_controller_killed(pair, phase):
 
 
 def test_controller_killed_for_good(pair):
-    """Nobody comes back, so the machine does, at its deadline."""
+    """The controller does not come back, so the machine reverses at its deadline."""
     plan = pair.plan(updates.FIX, rebootless_deadline=60, **PACE)
     run = pair.start_rollout(plan)
     run.until(lambda: soaking(pair, plan))

@@ -60,7 +60,7 @@ def test_controller_killed_while_it_goes_back(pair, sick):
     run = pair.start_rollout(plan)
     run.until(lambda: any(line["event"] == "stopping" for line in pair.evidence(plan)))
     run.kill()
-    # the second host is asked to go back right afterwards, and does though nobody hears of it any more
+    # the second host is asked to go back right afterwards, and does though its answer is lost
     assert pair.live()[1] in (["fleet-fix applied"], [])
 
     pair.rollout(plan, ok=False)

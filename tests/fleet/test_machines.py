@@ -38,7 +38,7 @@ def test_panic_right_after_apply(pair):
 
 
 def test_network_drops_with_the_update(pair):
-    """Nobody can reach the machine to help it, so it helps itself."""
+    """The machine cannot be reached, so it helps itself."""
     before = pair.first.boot_id()
     plan = pair.plan(updates.DEAF, **SILENT)
     pair.rollout(plan, ok=False)

@@ -87,7 +87,8 @@ def environment() -> dict[str, str]:
     pip_configuration = pathlib.Path.home() / ".config" / "pip" / "pip.conf"
     directories = [str(BIN), *(os.path.dirname(path) for path in pythons.interpreters().values())]
     return {
-        **os.environ,
+        # The tools have what is compiled beside them.
+        **{name: value for name, value in os.environ.items() if name != "PYTHONPYCACHEPREFIX"},
         "PATH": os.pathsep.join([*directories, os.environ["PATH"]]),
         "HOME": str(tree.HOME),
         **({"PIP_CONFIG_FILE": str(pip_configuration)} if pip_configuration.exists() else {}),

@@ -1,21 +1,21 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A lab for the integration tests, and builds for its kernels.
+"""Machines with stock kernels for the integration tests, and builds for their kernels.
 
-One lab serves the whole run, or each pytest-xdist worker of it: the first test that needs it starts it, the end of the
-run removes it (REBOOTLESS_KEEP_LAB=1 keeps it for the next run; REBOOTLESS_LAB names another one).  A test that wants
-one asks for
+A machine that a test gets has just booted, and no other test sees it: it is restored from a snapshot
+(tests/support/snapshots.py) and removed after the test.  A test that wants one asks for
 
 =================  =====================================================================================================
-``host47``         has the machine with kernel 6.1.0-47-cloud-amd64 for itself (see support/host.py for what it can do)
+``host47``         a machine with kernel 6.1.0-47-cloud-amd64 (see tests/support/host.py for what it can do)
 ``host50``         the same with 6.1.0-50-cloud-amd64
 ``hosts``          both
-``throwaway``      can make machines of its own, to break them: ``throwaway("6.1.0-50-cloud-amd64")``
-``builds``         makes kernel trees, updates and test modules for these kernels (see support/builds.py)
+``throwaway``      restores more: ``throwaway("6.1.0-50-cloud-amd64")``
+``booted``         has the lab's role boot machines, also with other options: ``booted(RELEASE, lab_on_panic="reboot")``
+``builds``         makes kernel trees, updates and test modules for these kernels (tests/support/builds.py)
 ``controller``     runs modules on this machine: ``controller.module("localhost", "kernel_tree", release=…)``
 =================  =====================================================================================================
 
-A test leaves a shared machine as it found it, or calls ``host.restart()``.
+``builds``         makes kernel trees, updates and test modules for these kernels (tests/support/builds.py)
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ import typing as t
 
 import pytest
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import locks
 from ansible_collections.rebootless.splice.tests.support.builds import Builds
 from ansible_collections.rebootless.splice.tests.support.host import Host
+from ansible_collections.rebootless.splice.tests.support.reaper import watch
 from ansible_collections.rebootless.splice.tests.support.runner import Runner
+from ansible_collections.rebootless.splice.tests.support.snapshots import Lab, Snapshots
 
 CACHE = pathlib.Path(os.environ.get("REBOOTLESS_CACHE", "~/.cache/rebootless")).expanduser()
 KERNELS = {"host47": "6.1.0-47-cloud-amd64", "host50": "6.1.0-50-cloud-amd64"}
-# A lab for each worker: one that waits for the other's machine leaves a processor idle.
 NAME = os.environ.get("REBOOTLESS_LAB", "integration") + os.environ.get("PYTEST_XDIST_WORKER", "")
 LAB = CACHE / "lab" / NAME
 # These begin first, so that none of them is left to one worker at the end.
@@ -49,20 +49,21 @@ def lab_variables(name: str, **more: t.Any) -> dict[str, t.Any]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {f"test_{name}": place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+    for item in items:
+        if _shares(item):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
-def pytest_sessionfinish() -> None:
-    if LAB.exists() and not os.environ.get("REBOOTLESS_KEEP_LAB"):
-        Runner().playbook("rebootless.splice.lab_down", variables=lab_variables(NAME))
+def _shares(item: pytest.Item) -> bool:
+    """Whether it uses what its file makes once, so that the file's tests have to be one worker's."""
+    fixtures = t.cast(pytest.Function, item)._fixtureinfo.name2fixturedefs.values()
+    return any(fixture.scope == "module" for found in fixtures for fixture in found)
 
 
-@contextlib.contextmanager
-def locked(name: str) -> t.Iterator[None]:
-    """A lock between the workers of a run."""
-    path = CACHE / "locks" / f"integration-{name}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with locks.locked(path):
-        yield
+def shared(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A directory that the workers of a run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture(scope="session")
@@ -72,60 +73,81 @@ def controller() -> Runner:
 
 
 @pytest.fixture(scope="session")
-def builds(controller: Runner) -> Builds:
+def builds(controller: Runner, tmp_path_factory: pytest.TempPathFactory) -> Builds:
     """What the build host makes for the lab's kernels."""
-    return Builds(controller, CACHE)
+    return Builds(controller, CACHE, shared(tmp_path_factory))
 
 
 @pytest.fixture(scope="session")
-def lab(controller: Runner) -> dict[str, Host]:
-    """The machines that tests share, running."""
-    wanted = [{"name": name, "kernel": kernel} for name, kernel in KERNELS.items()]
-    with locked("lab"):
-        controller.playbook("rebootless.splice.lab_up", variables=lab_variables(NAME, lab_hosts=wanted))
-    runner = Runner(LAB / "inventory.yml")
-    return {name: Host(LAB, name, runner) for name in KERNELS}
+def snapshots(controller: Runner) -> Snapshots:
+    """What machines are restored from."""
+    return Snapshots(controller, CACHE)
+
+
+@pytest.fixture(scope="session")
+def directory() -> t.Iterator[pathlib.Path]:
+    """The directory below which all labs of this worker are; their machines end with it."""
+    with contextlib.closing(t.cast(t.IO[bytes], watch(str(LAB)).stdin)):
+        yield LAB
 
 
 @pytest.fixture
-def host47(lab: dict[str, Host]) -> t.Iterator[Host]:
-    """The machine with kernel 6.1.0-47-cloud-amd64, for this test alone."""
-    yield from borrowed(lab["host47"])
+def lab(directory: pathlib.Path, snapshots: Snapshots) -> t.Iterator[Lab]:
+    """The machines of one test."""
+    made = Lab(directory, snapshots)
+    made.remove()
+    yield made
+    made.remove()
 
 
 @pytest.fixture
-def host50(lab: dict[str, Host]) -> t.Iterator[Host]:
-    """The machine with kernel 6.1.0-50-cloud-amd64, for this test alone."""
-    yield from borrowed(lab["host50"])
+def host47(lab: Lab) -> t.Iterator[Host]:
+    """A machine with kernel 6.1.0-47-cloud-amd64 that has just booted."""
+    yield from unharmed(lab.restore("host47", KERNELS["host47"]))
+
+
+@pytest.fixture
+def host50(lab: Lab) -> t.Iterator[Host]:
+    """A machine with kernel 6.1.0-50-cloud-amd64 that has just booted."""
+    yield from unharmed(lab.restore("host50", KERNELS["host50"]))
 
 
 @pytest.fixture
 def hosts(host47: Host, host50: Host) -> list[Host]:
-    """Both machines, for this test alone."""
+    """Both machines."""
     return [host47, host50]
 
 
-def borrowed(host: Host) -> t.Iterator[Host]:
-    if host.panic() is not None or host.machine.pid() is None:  # the last user broke it
-        host.restart()
+def unharmed(host: Host) -> t.Iterator[Host]:
     yield host
     assert host.panic() is None, host.console()[-4000:]
 
 
 @pytest.fixture
-def throwaway(controller: Runner, request: pytest.FixtureRequest) -> t.Iterator[t.Callable[..., Host]]:
-    """Makes machines that the test may break; they are removed after it."""
+def throwaway(lab: Lab) -> t.Callable[[str], Host]:
+    """Restores machines that the test may break."""
+    numbers = itertools.count(1)
+    return lambda kernel: lab.restore(f"machine{next(numbers)}", kernel)
+
+
+@pytest.fixture
+def booted(controller: Runner) -> t.Iterator[t.Callable[..., Host]]:
+    """Has the lab's role boot machines that the test may break, each in a lab of its own; they are removed after it."""
     made: list[str] = []
+    watchers: list[t.Any] = []
     numbers = itertools.count(1)
 
     def make(kernel: str, **variables: t.Any) -> Host:
         name = f"integration-{os.getpid()}-{next(numbers)}"
         made.append(name)
+        directory = CACHE / "lab" / name
+        watchers.append(watch(str(directory)))
         wanted = [{"name": "machine", "kernel": kernel}]
         controller.playbook("rebootless.splice.lab_up", variables=lab_variables(name, lab_hosts=wanted, **variables))
-        directory = CACHE / "lab" / name
         return Host(directory, "machine", Runner(directory / "inventory.yml"))
 
     yield make
     for name in made:
         controller.playbook("rebootless.splice.lab_down", variables=lab_variables(name))
+    for watcher in watchers:
+        watcher.stdin.close()

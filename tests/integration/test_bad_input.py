@@ -18,7 +18,7 @@ NAME = "cve-2026-52928"
 PACKAGE = f"/root/{NAME}.rbl.tar.gz"
 FUNCTION = "unix_ioctl"  # what the update changes
 NEIGHBOUR = "unix_stream_connect"  # in the same unit
-# A function that nobody calls but who reads /proc/version.
+# A function that only a read of /proc/version calls.
 RARE = Edit(
     "fs/proc/version.c",
     "\tseq_printf(m, linux_proc_banner,\n",
@@ -258,7 +258,7 @@ def test_address_on_a_stack_that_proves_nothing(host50, fix, sleeper):
 
 
 def test_jump_overwritten_by_someone_else(builds, host50, fix, test_module):
-    """The jump leads nowhere meanwhile, so it must be that of a function which nobody calls."""
+    """The jump leads nowhere meanwhile, so it must be that of a function which is not called."""
     package = "/root/rare.rbl.tar.gz"
     host50.write(package, builds.update(host50.release, "rare", RARE).content)
     assert host50.module("update", package=package)["changed"]

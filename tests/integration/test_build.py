@@ -136,7 +136,7 @@ def test_a_tree_of_directories(controller, tree50, tmp_path):
     other = tmp_path / "config"
     text = pathlib.Path(tree50.config).read_text(encoding="utf-8")
     other.write_text(
-        text.replace('CC_VERSION_TEXT="gcc-12 (Debian', 'CC_VERSION_TEXT="gcc-12 (Nobody'), encoding="utf-8"
+        text.replace('CC_VERSION_TEXT="gcc-12 (Debian', 'CC_VERSION_TEXT="gcc-12 (Unknown'), encoding="utf-8"
     )
     result = controller.module(
         "localhost", "kernel_tree", **{**options, "directory": {**directory, "config": str(other)}}
@@ -153,7 +153,7 @@ def test_a_tree_of_directories(controller, tree50, tmp_path):
 
 def test_a_killed_run_leaves_no_half_tree(tree50, tmp_path):
     script = (
-        "from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.sources import *\n"
+        "from ansible_collections.rebootless.splice.plugins.module_utils._build.distribution.sources import *\n"
         "import sys\n"
         "cache = Cache(sys.argv[1])\n"
         "source = DirectorySource(Directories(*sys.argv[2:]))\n"

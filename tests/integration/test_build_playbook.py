@@ -19,8 +19,8 @@ PATCH = "--- a/net/unix/af_unix.c\n+++ b/net/unix/af_unix.c\n@@ -1 +1 @@\n-a\n+b
 
 def test_a_fleet_of_which_nobody_answers_is_no_success(tmp_path: pathlib.Path) -> None:
     (tmp_path / "fix.patch").write_text(PATCH)
-    nobody = {"ansible_host": "127.0.0.1", "ansible_port": 1}
-    (tmp_path / "inventory.json").write_text(json.dumps({"all": {"hosts": {"gone": nobody}}}))
+    unreachable = {"ansible_host": "127.0.0.1", "ansible_port": 1}
+    (tmp_path / "inventory.json").write_text(json.dumps({"all": {"hosts": {"gone": unreachable}}}))
     variables = {
         "rebootless_directory": str(tmp_path / "kept"),
         "rebootless_targets": "gone",

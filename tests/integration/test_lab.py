@@ -5,12 +5,20 @@
 from __future__ import annotations
 
 import pathlib
+import signal
 import subprocess
+import sys
+import time
 
 import pytest
 import yaml
+from qemu.qmp import ExecuteError
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.console import BOOT, read_console
+from ansible_collections.rebootless.splice.tests.support.host import Host
+from ansible_collections.rebootless.splice.tests.support.monitor import Monitor
+from ansible_collections.rebootless.splice.tests.support.reaper import watch
+from ansible_collections.rebootless.splice.tests.support.snapshots import SnapshotWarning
 
 ROLE = pathlib.Path(__file__).parents[2] / "roles" / "lab"
 
@@ -70,8 +78,8 @@ def test_debugger_changes_the_running_kernel_and_lets_it_go_on(host50):
     assert host50.out("cat /proc/version").startswith("Linux version 6.1.0-50-cloud-amd64 ")
 
 
-def test_panic_is_reported_with_its_reason(throwaway, controller):
-    host = throwaway("6.1.0-50-cloud-amd64")
+def test_panic_is_reported_with_its_reason(booted, controller):
+    host = booted("6.1.0-50-cloud-amd64")
     with pytest.raises(subprocess.TimeoutExpired):
         host.run("echo c > /proc/sysrq-trigger", timeout=5)
     assert host.wait_for_panic() == "sysrq triggered crash"
@@ -97,9 +105,9 @@ def test_panic_is_reported_with_its_reason(throwaway, controller):
     assert run.status != 0 and "panicked: sysrq triggered crash" in run.output
 
 
-def test_machine_changes_only_when_asked_to(throwaway, controller):
+def test_machine_changes_only_when_asked_to(booted, controller):
     """Every state four times: in check mode, for real, again, and again in check mode."""
-    host = throwaway("6.1.0-47-cloud-amd64")
+    host = booted("6.1.0-47-cloud-amd64")
     spec = host.machine.record()["spec"]
     started = {
         "kernel": {key: spec[key] for key in ("release", "vmlinuz", "initramfs", "modules")} | {"version": "-"},
@@ -138,6 +146,64 @@ def test_machine_changes_only_when_asked_to(throwaway, controller):
     assert not pathlib.Path(host.machine.directory).exists()
 
 
+def test_monitor_answers_at_any_length_of_path(tmp_path):
+    path = tmp_path / ("d" * 120) / "monitor"
+    path.parent.mkdir()
+    command = ["qemu-system-x86_64", "-machine", "none", "-display", "none", "-S", "-qmp", "unix:monitor,server=on"]
+    qemu = subprocess.Popen(command, cwd=path.parent)
+    try:
+        Host.wait_until(path.exists)
+        with Monitor(path) as monitor:
+            assert monitor.cmd("query-status")["status"] == "prelaunch"
+            assert "unknown command" in monitor.human("nonsense")
+            with pytest.raises(ExecuteError, match="nonsense"):
+                monitor.cmd("nonsense")
+            monitor.cmd("quit")
+        assert qemu.wait(30) == 0
+    finally:
+        qemu.kill()
+        qemu.wait()
+
+
+def test_restored_machine_has_the_time_and_nothing_of_another_one(lab):
+    first = lab.restore("host", "6.1.0-50-cloud-amd64")
+    first.write("/root/left", b"")
+    first.run("modprobe dummy; sync")
+    boot = first.boot_id()
+    lab.remove()
+    second = lab.restore("host", "6.1.0-50-cloud-amd64")
+    assert second.boot_id() == boot
+    assert second.out("ls -A /root; grep ^dummy /proc/modules || true") == ".ssh"
+    before = time.time()
+    now = float(second.out("date +%s.%N"))
+    assert before - 1 < now < time.time() + 1
+    second.restart()
+    assert second.boot_id() != boot
+
+
+def test_a_snapshot_that_is_damaged_is_told_and_the_machine_boots(lab, snapshots, monkeypatch, tmp_path):
+    release = "6.1.0-50-cloud-amd64"
+    with snapshots.made(snapshots.spec(release)) as whole:
+        damaged = tmp_path / "snapshot"
+        damaged.mkdir()
+        for path in whole.iterdir():
+            (damaged / path.name).symlink_to(path)
+    (damaged / "state").unlink()
+    (damaged / "state").write_bytes((whole / "state").read_bytes()[:100_000])
+    monkeypatch.setattr(snapshots, "path", lambda _spec: damaged)
+    with pytest.warns(SnapshotWarning, match=release):
+        host = lab.restore("host", release)
+    assert host.out("uname -r") == release
+    assert not (damaged / "spec.json").exists() and (whole / "spec.json").exists()
+
+
+def test_a_run_that_is_killed_leaves_no_machine(lab, directory, snapshots):
+    host = lab.restore("host", "6.1.0-50-cloud-amd64")
+    code = f"from {watch.__module__} import watch; watch({str(directory)!r}); import os; os.kill(os.getpid(), 9)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+    host.wait_until(lambda: host.machine.pid() is None)
+
+
 def test_unknown_kernel_is_refused_by_name(controller, tmp_path):
     result = controller.module(
         "localhost",
@@ -152,9 +218,9 @@ def test_unknown_kernel_is_refused_by_name(controller, tmp_path):
     assert "linux-image-6.1.0-0-none-amd64" in result["msg"]
 
 
-def test_kernel_image_is_made_once(controller, lab, tmp_path):
+def test_kernel_image_is_made_once(controller, snapshots, tmp_path):
     """In check mode, for real, again, and again in check mode; with the root image and the package that the lab has."""
-    root = pathlib.Path(lab["host50"].machine.record()["spec"]["root_image"])
+    root = pathlib.Path(snapshots.spec("6.1.0-50-cloud-amd64").root_image)
     cache = root.parents[2]
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / root.parent.name).symlink_to(root.parent)

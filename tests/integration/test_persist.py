@@ -28,8 +28,8 @@ SETTLE_S = 900  # longer than any of the boots here: their ends are told, not wa
 
 
 @pytest.fixture
-def host(throwaway, builds) -> Host:
-    machine = throwaway(KERNEL, lab_on_panic="reboot")
+def host(booted, builds) -> Host:
+    machine = booted(KERNEL, lab_on_panic="reboot")
     machine.write(PACKAGE, builds.update(KERNEL, NAME, SIOCATMARK).content)
     machine.run(f"mkdir -p {METRICS}")
     return machine

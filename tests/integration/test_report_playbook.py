@@ -15,7 +15,7 @@ from ansible_collections.rebootless.splice.tests.support.fleet import sample
 
 BIN = pathlib.Path(sys.executable).parent
 COLLECTIONS = next(path for path in pathlib.Path(sample.__file__).parents if path.name == "ansible_collections").parent
-NOBODY = {"ansible_host": "127.0.0.1", "ansible_port": 9}  # discard: nothing listens there
+UNREACHABLE = {"ansible_host": "127.0.0.1", "ansible_port": 9}  # discard: nothing listens there
 HERE = {"ansible_connection": "local", "ansible_become": False, "ansible_python_interpreter": sys.executable}
 
 
@@ -50,7 +50,7 @@ def run(
 
 def test_hosts_that_do_not_answer_fail_nothing_and_are_said(tmp_path: pathlib.Path) -> None:
     sample.six(tmp_path)
-    report = run(tmp_path, {"web1": NOBODY, "new1": NOBODY, "here": HERE})
+    report = run(tmp_path, {"web1": UNREACHABLE, "new1": UNREACHABLE, "here": HERE})
     found = {host["name"]: host for host in report["hosts"]}
     assert {name: host["answered"] for name, host in found.items()} == {"web1": False, "new1": False, "here": True}
     assert (found["web1"]["state"], found["new1"]["state"]) == ("confirmed", "unknown")
@@ -60,7 +60,7 @@ def test_hosts_that_do_not_answer_fail_nothing_and_are_said(tmp_path: pathlib.Pa
     assert {path.name for path in (tmp_path / "report").iterdir()} == {"report.html", "hosts.csv", "report.json"}
 
     # What a host said is kept, and said to be old when it is silent.
-    later = run(tmp_path, {"here": {**NOBODY}})
+    later = run(tmp_path, {"here": {**UNREACHABLE}})
     (silent,) = later["hosts"]
     assert (silent["answered"], silent["release"]) == (False, os.uname().release)
     assert silent["last_answer"]
@@ -68,10 +68,10 @@ def test_hosts_that_do_not_answer_fail_nothing_and_are_said(tmp_path: pathlib.Pa
 
 def test_evidence_only_asks_nobody_and_says_the_same_twice(tmp_path: pathlib.Path) -> None:
     sample.six(tmp_path)
-    report = run(tmp_path, {"web1": NOBODY}, rebootless_live=False)
+    report = run(tmp_path, {"web1": UNREACHABLE}, rebootless_live=False)
     assert report["fleet"]["hosts"] == 6
     assert not (tmp_path / "live").exists()
-    again = run(tmp_path, {"web1": NOBODY}, rebootless_live=False)
+    again = run(tmp_path, {"web1": UNREACHABLE}, rebootless_live=False)
     assert "changed=0" in again["said"]
 
 

@@ -19,7 +19,7 @@ NAME = "cve-2026-52928"
 
 @pytest.fixture
 def make_plan(builds, hosts, tmp_path):
-    """Makes plans of two batches, one host each; whatever is left on the hosts afterwards is taken back."""
+    """Makes plans of two batches, one host each; what is left on the hosts afterwards is taken back."""
     built = {host.release: builds.update(host.release, NAME, SIOCATMARK) for host in hosts}
     made = []
 

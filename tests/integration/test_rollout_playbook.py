@@ -16,7 +16,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.rebootless.splice.plugins.action import rollout_step
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import evidence, step
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import files as progress
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import Status
 from ansible_collections.rebootless.splice.tests.support.fleet import loop_back, samples
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -101,7 +101,7 @@ def test_a_batch_that_failed_is_judged_though_the_controller_died_before_its_gat
     two.answers("web1", apply=FAILED)
     assert two.run("rollout").returncode == 2
     # as the run's files were when the first host had answered
-    two.files.write_status({"status": progress.RUNNING, "goal": progress.ROLLOUT})
+    two.files.write_status(Status())
     again = two.run("rollout")
     assert again.returncode == 2
     assert "more than the 0 allowed" in again.stdout

@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import functools
 import hashlib
+import json
 import os
 import pathlib
 import re
@@ -73,19 +74,23 @@ class BuiltUpdate:
 
 
 @contextlib.contextmanager
-def _locked(directory: pathlib.Path) -> t.Iterator[None]:
-    """A lock on a directory that is about to be made, between the workers of a run."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with locks.locked(directory.with_suffix(".lock")):
+def _locked(path: pathlib.Path) -> t.Iterator[None]:
+    """A lock on what is about to be made, between the workers of a run."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locks.locked(path.parent / f"{path.name}.lock"):
         yield
 
 
 class Builds:
-    """Runs the build host's modules on this machine; what they cache is in `cache`, shared with everything else."""
+    """Runs the build host's modules on this machine; what they cache is in `cache`, shared with everything else.
 
-    def __init__(self, controller: Runner, cache: pathlib.Path) -> None:
+    `run` is a directory that the workers of this run share: each build is made by the worker that needs it first.
+    """
+
+    def __init__(self, controller: Runner, cache: pathlib.Path, run: pathlib.Path) -> None:
         self._controller = controller
         self.cache = cache
+        self._run = run / "builds"
 
     @functools.lru_cache(maxsize=64)  # noqa: B019 - one object for the whole run
     def tree(self, release: str) -> dict[str, t.Any]:
@@ -108,15 +113,11 @@ class Builds:
         `custom` are its custom codes: the source that each belongs to, and its text.
         """
         tree = self.tree(release)
-        directory = self.cache / "integration" / release
-        directory.mkdir(parents=True, exist_ok=True)
-        patch = directory / f"{name}-{version}.patch"
-        patch.write_text("".join(self.patch(release, edit) for edit in edits))
-        codes = []
-        for number, (source, text) in enumerate(custom):
-            code = directory / f"{name}-{version}-{number}.c"
-            code.write_text(text)
-            codes.append({"path": str(code), "source": source})
+        patch = self._file(f"{name}-{version}.patch", "".join(self.patch(release, edit) for edit in edits))
+        codes = [
+            {"path": str(self._file(f"{name}-{version}-{number}.c", text)), "source": source}
+            for number, (source, text) in enumerate(custom)
+        ]
         result = self._module(
             "update_build",
             name=name,
@@ -131,9 +132,10 @@ class Builds:
 
     def helper_of_abi(self, abi: int) -> pathlib.Path:
         """Sources of a helper module that differs in its ABI's number only."""
-        directory = self.cache / "integration" / f"kmod-abi-{abi}"
+        directory = self._run / f"kmod-abi-{abi}"
         with _locked(directory):
-            shutil.rmtree(directory, ignore_errors=True)
+            if directory.exists():
+                return directory
             shutil.copytree(KMOD, directory)
             header = directory / "rebootless.h"
             text, count = re.subn(r"(?m)^#define RBL_ABI \d+$", f"#define RBL_ABI {abi}", header.read_text())
@@ -170,7 +172,21 @@ class Builds:
                 (directory / "done").touch()
         return directory
 
+    def _file(self, name: str, text: str) -> pathlib.Path:
+        """A file of this name in a directory of its own: several tests have a patch of the same name."""
+        path = self._run / hashlib.sha256(text.encode()).hexdigest()[:16] / name
+        with _locked(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return path
+
     def _module(self, module: str, /, **options: t.Any) -> dict[str, t.Any]:
-        result = self._controller.module("localhost", module, cache=str(self.cache), **options)
-        assert not result["failed"], result
-        return result
+        asked = json.dumps([module, options], sort_keys=True)
+        told = self._run / f"{module}-{hashlib.sha256(asked.encode()).hexdigest()[:16]}.json"
+        with _locked(told):
+            if not told.exists():
+                result = self._controller.module("localhost", module, cache=str(self.cache), **options)
+                assert not result["failed"], result
+                told.write_text(json.dumps(result))
+        answer: dict[str, t.Any] = json.loads(told.read_text())
+        return answer

@@ -13,7 +13,7 @@ import re
 import socket
 import tempfile
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.qmp import Qmp
+from ansible_collections.rebootless.splice.tests.support.monitor import Monitor
 
 TIMEOUT_S = 20.0
 PACKET = re.compile(rb"\$([^#]*)#..", re.DOTALL)
@@ -29,8 +29,8 @@ class Debugger:
     def __enter__(self) -> Debugger:
         self._directory = tempfile.TemporaryDirectory()
         path = pathlib.Path(self._directory.name) / "gdb.sock"
-        with Qmp(self._monitor) as qmp:
-            qmp.human(f"gdbserver unix:{path},server=on,wait=off")
+        with Monitor(self._monitor) as monitor:
+            monitor.human(f"gdbserver unix:{path},server=on,wait=off")
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(TIMEOUT_S)
         self._socket.connect(os.fspath(path))
@@ -43,8 +43,8 @@ class Debugger:
     def __exit__(self, *unused: object) -> None:
         self._command("D")
         self._socket.close()
-        with Qmp(self._monitor) as qmp:
-            qmp.human("gdbserver none")
+        with Monitor(self._monitor) as monitor:
+            monitor.human("gdbserver none")
         self._directory.cleanup()
 
     def read(self, address: int, length: int) -> bytes:

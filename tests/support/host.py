@@ -15,8 +15,8 @@ import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.console import read_console
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.machine import Machine, MachineSpec
-from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.qmp import Qmp
 from ansible_collections.rebootless.splice.tests.support.gdb import Debugger
+from ansible_collections.rebootless.splice.tests.support.monitor import Monitor
 from ansible_collections.rebootless.splice.tests.support.runner import Runner
 
 TIMEOUT_S = 120
@@ -81,6 +81,12 @@ class Host:
         share += ["-o", f"ControlPath={CONNECTIONS}/%C"]
         return ["ssh", "-F", str(self._ssh_config), "-o", "BatchMode=yes", *share, self.name, command]
 
+    def disconnect(self) -> None:
+        """Ends the connection that commands share."""
+        if self._ssh_config.exists():
+            stop = [*self._ssh("")[:-2], "-O", "exit", self.name]
+            subprocess.run(stop, capture_output=True, timeout=TIMEOUT_S, check=False)
+
     # ---- Ansible
 
     def module(self, name: str, /, **options: t.Any) -> dict[str, t.Any]:
@@ -109,9 +115,9 @@ class Host:
         """Waits until the console tells a panic and returns its reason."""
         return self.wait_until(self.machine.panic, timeout)
 
-    def monitor(self) -> Qmp:
+    def monitor(self) -> Monitor:
         """The QEMU monitor, to be used with ``with``."""
-        return Qmp(self.machine.monitor)
+        return Monitor(self.machine.monitor)
 
     def debugger(self) -> Debugger:
         """A debugger that stops the machine, to be used with ``with``."""

@@ -9,14 +9,14 @@ import pathlib
 import subprocess
 import tempfile
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.record import X86_64
 from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.decide import Decision, decide
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import UnitChange, compare
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching import kernels
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
 from ansible_collections.rebootless.splice.tests.support.compiler import KERNEL_FLAGS
 from ansible_collections.rebootless.splice.tests.support.places import FIXTURES
 
-KERNEL = kernels.kernel_of("6.1.176-1")
+KERNEL = X86_64.kernel_of("6.1.176-1")
 SECTIONED = ["-ffunction-sections", "-fdata-sections"]
 OBJECTS = {"exact": [], "pre": SECTIONED, "post": [*SECTIONED, "-DPOST"]}
 
@@ -26,6 +26,14 @@ def compile_fixture(construct: str, output: pathlib.Path, *flags: str) -> pathli
     source = FIXTURES / f"diff_{construct}.c"
     subprocess.run(["gcc", *KERNEL_FLAGS, *flags, "-c", str(source), "-o", str(output)], check=True)
     return output
+
+
+def compile_text(text: str, directory: pathlib.Path, *flags: str) -> ObjectFile:
+    """The object of C source, compiled in ``directory`` like the fixtures; it can include ``diff_kernel.h``."""
+    source, output = directory / "text.c", directory / "text.o"
+    source.write_text(text, encoding="utf-8")
+    subprocess.run(["gcc", *KERNEL_FLAGS, f"-I{FIXTURES}", *flags, "-c", str(source), "-o", str(output)], check=True)
+    return ObjectFile(output)
 
 
 @functools.cache

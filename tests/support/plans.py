@@ -57,7 +57,7 @@ class PlanFile:
     def states(self) -> dict[str, str]:
         """What the controller has of each host."""
         hosts = json.loads(self.path.read_text())["hosts"]
-        return {host: str(word["state"]) for host, word in self.files.words(hosts).items()}
+        return {host: record.state for host, record in self.files.records(hosts).items()}
 
     def lines(self, **wanted: t.Any) -> list[dict[str, t.Any]]:
         """The lines of evidence that have these values."""

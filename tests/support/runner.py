@@ -8,10 +8,11 @@ import dataclasses
 import json
 import os
 import pathlib
-import subprocess
 import sys
 import tempfile
 import typing as t
+
+from ansible_collections.rebootless.splice.tests.support import ansible_server
 
 BIN = pathlib.Path(sys.executable).parent
 CALLBACKS = pathlib.Path(__file__).parent / "callback"
@@ -90,7 +91,7 @@ class Runner:
     def _run(self, program: str, *arguments: str) -> Run:
         with tempfile.NamedTemporaryFile(suffix=".jsonl") as results:
             environment = {
-                **os.environ,
+                **{name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
                 "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
                 "ANSIBLE_CALLBACK_PLUGINS": os.fspath(CALLBACKS),
                 "ANSIBLE_CALLBACKS_ENABLED": "results",
@@ -98,19 +99,11 @@ class Runner:
                 "ANSIBLE_NOCOLOR": "true",
                 "ANSIBLE_LOCALHOST_WARNING": "false",
                 "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
-                "REBOOTLESS_RESULTS": results.name,
             }
-            done = subprocess.run(
-                [os.fspath(BIN / program), *self._inventory, *arguments],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                check=False,
-            )
+            own = {"REBOOTLESS_RESULTS": results.name}
+            status, output = ansible_server.run(program, [*self._inventory, *arguments], environment, own)
             tasks = [TaskResult(**json.loads(line)) for line in pathlib.Path(results.name).read_text().splitlines()]
-        return Run(tasks, done.stdout, done.returncode)
+        return Run(tasks, output, status)
 
 
 def full_name(module: str) -> str:

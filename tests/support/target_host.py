@@ -12,11 +12,11 @@ import time
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._target import preflight, rights, update
-from ansible_collections.rebootless.splice.plugins.module_utils._target.health import log as health_log
+from ansible_collections.rebootless.splice.plugins.module_utils._target.health import health_log
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, sysfs
-from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import confirm, run, watch
-from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import record as rollout_record
-from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import step as rollout_step
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import confirm, run, step, watch
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.records import Records
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.step import Request
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import lock
 from ansible_collections.rebootless.splice.tests.support.package import MANIFEST, build
 
@@ -70,7 +70,7 @@ class FakeHost:
             with lock.host_lock(timeout, str(self.directory / os.path.basename(path))):
                 yield
 
-        for module in (update, rollout_step, confirm):
+        for module in (update, step, confirm):
             monkeypatch.setattr(module, "host_lock", locked)
         monkeypatch.setattr(sysfs, "ROOT", str(self.sysfs))
         monkeypatch.setattr(sysfs, "control", self.control)
@@ -96,7 +96,7 @@ class FakeHost:
         for key, value in values.items():
             new = self.directory / "attribute"
             new.write_text(f"{value}\n")
-            new.rename(self.sysfs / name / key)  # as in sysfs, no reader finds it empty
+            new.rename(self.sysfs / name / key)  # no reader sees an empty file, as in sysfs
 
     def control(self, name: str, command: str) -> None:
         word, _space, seconds = command.partition(" ")
@@ -148,7 +148,7 @@ class FakeHost:
         return sysfs.state(NAME)
 
     def record(self) -> dict:
-        record = rollout_record.Records(str(self.state_directory)).read(NAME)
+        record = Records(str(self.state_directory)).read(NAME)
         assert record is not None
         return record
 
@@ -164,7 +164,7 @@ class FakeHost:
             "state_directory": str(self.state_directory),
             **options,
         }
-        return run.run(rollout_step.Request(step, NAME, **request))
+        return run.run(Request(step, NAME, **request))
 
     def wait_for_watcher(self) -> dict:
         """The record when the watcher is gone."""

@@ -38,7 +38,7 @@ def describe(build: Build) -> str:
     return "".join(f"{row}\n" for row in rows)
 
 
-def _facts(
+def changed_facts(
     decisions: Sequence[Decision],
     not_applicable: Sequence[NotApplicable],
     units: Sequence[str] | None = None,

@@ -7,8 +7,6 @@ from __future__ import annotations
 import struct
 
 NOTE_HEADER = struct.Struct("<III")  # name size, descriptor size, type (elf(5), "Notes")
-
-
 NT_GNU_BUILD_ID = 3
 
 

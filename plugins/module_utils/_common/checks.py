@@ -1,8 +1,8 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The health checks that a plan can ask for: one table of kinds with their options.  Private to rebootless.splice.
+"""The health checks that a plan can ask for: one table of kinds with their options.
 
-The controller reads it to refuse a wrong plan early, the target to run the checks; ``_target.health_checks`` has what
+The controller reads it to refuse a wrong plan early, the target to run the checks; ``_target.health.checks`` has what
 each kind does.
 """
 
@@ -54,7 +54,7 @@ KINDS: dict[str, Kind] = {
         },
         built_in=True,
     ),
-    # New taint bits, by the names of ``_target.facts.TAINTS``; what an update itself leads to is always allowed.
+    # New taint bits, by the names of ``_target.kernel.facts.TAINTS``; what an update itself leads to is always allowed.
     "taint": Kind({"allow": Option("texts", [])}, built_in=True),
     # The 1-minute load for each processor; 0: not looked at.
     "load": Kind({"max_load_per_cpu": Option("number", 0), **TRIES}, built_in=True),

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Versions of Debian packages: which of two is newer, and whether a kernel has a fix.  Private to rebootless.splice.
+"""Versions of Debian packages: which of two is newer, and whether a kernel has a fix.
 
 Source: deb-version(7), and Debian Policy 5.6.12 for what a version may look like.
 """

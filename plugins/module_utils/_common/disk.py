@@ -14,7 +14,17 @@ import errno
 import hashlib
 import os
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+
 FULL = (errno.ENOSPC, errno.EDQUOT)  # the errors of a disk, or a user's share of it, that is full
+
+
+def refusal(
+    error: OSError, code: str, what: str, path: str, otherwise: str, then: str = "try again"
+) -> RebootlessError:
+    """The refusal for what cannot be written: ``what`` it is, and the next step, ``otherwise`` if the disk has room."""
+    next_step = f"Free space there, then {then}." if error.errno in FULL else otherwise
+    return RebootlessError(code, f"{what}: {error.strerror}.", next_step, path=path)
 
 
 def replace(path: str | os.PathLike[str], content: bytes, mode: int | None = None, sync: bool = False) -> None:

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one exception of the collection's logic.  Private to rebootless.splice.
+"""The one exception of the collection's logic.
 
 Modules catch it once, in ``main()``, and hand its parts to ``fail_json``.
 """

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Read-only view of a match program (kmod/matcher/match.h, docs/formats.md).  Private to rebootless.splice.
+"""Read-only view of a match program (kmod/matcher/match.h, docs/formats.md).
 
 For messages and for looking names up; whether a program is well formed is for ``Matcher.check`` to say.
 """

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run-pre matching from Python: libmatch.so (kmod/matcher/match.c) through ctypes.  Private to rebootless.splice.
+"""Run-pre matching from Python: libmatch.so (kmod/matcher/match.c) through ctypes.
 
 The library is the very code that the helper module runs; here it reads a target through Python: the distribution's
 vmlinux on the build host, ``/proc/kcore`` in check mode.
@@ -134,9 +134,9 @@ class MatchResult:
 
 
 class Matcher:
-    """The matcher of the library at ``path`` (``_build.matcher_library`` makes it; packages hold it as libmatch.so).
+    """The matcher of the library at ``path``: ``_build.artifacts.matcher_library`` makes it, packages hold it.
 
-    To load one from bytes, give it the path of a ``_target.memory_file``.  Raises ``RebootlessError``
+    To load one from bytes, give it the path of a ``_target.kernel.memory_file``.  Raises ``RebootlessError``
     (``library_unusable``) if this host cannot load it.
     """
 

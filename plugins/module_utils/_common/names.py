@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What may be the name of an update.  Private to rebootless.splice."""
+"""What may be the name of an update."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What can become of a host in a rollout.  Private to rebootless.splice.
+"""What can become of a host in a rollout.
 
 The one table of host states: the module on the target answers with one of them, the gate counts them, progress and
 evidence keep them, reports show them.
@@ -37,7 +37,7 @@ class State:
     bad: bool = False  # counts against the failure budget
     settled: bool = False  # a rollout that goes on leaves the host alone
     live: bool = False  # the replacement code runs, as far as the controller knows
-    may_be_live: bool = False  # the same, or nobody knows: going back must visit the host
+    may_be_live: bool = False  # the same, or it is not known: going back must visit the host
 
 
 STATES: dict[str, State] = {
@@ -77,7 +77,7 @@ STATES: dict[str, State] = {
         "The host does not answer.",
         FAILED,
         "Look at its console; the update reverses itself at its deadline. Then try it again with rebootless_retry.",
-        f"Look at its console; an update that is confirmed stays until somebody takes it back. {AGAIN}",
+        f"Look at its console; an update that is confirmed stays until you take it back. {AGAIN}",
         bad=True,
         settled=True,
         may_be_live=True,
@@ -96,7 +96,7 @@ SHOWN = (CONFIRMED, APPLIED, PENDING, FAILED, UNCOVERED, NOT_NEEDED, REBOOT_NEED
 
 
 def is_bad(state: str) -> bool:
-    """Whether a host in this state counts against the failure budget; a word that nobody knows does."""
+    """Whether a host in this state counts against the failure budget; one that is none of ``STATES`` does."""
     known = STATES.get(state)
     return known is None or known.bad
 
@@ -120,6 +120,6 @@ def next_step(state: str, going_back: bool) -> str:
 
 
 def shown(state: str) -> str:
-    """The word that reports use for this state; ``failed`` for a word that nobody knows."""
+    """The word that reports use for this state; ``failed`` for one that is none of ``STATES``."""
     known = STATES.get(state)
     return FAILED if known is None else known.shown

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reader of update packages (docs/formats.md, *Package*).  Private to rebootless.splice.
+"""Reader of update packages (docs/formats.md, *Package*).
 
-A package comes from elsewhere and ends in the kernel, so nothing of it is believed before it is checked: the whole
-file's
-digest, the gzip frame with its CRC, every tar header, the list of members, each member's SHA-256, the manifest's types.
+A package comes from elsewhere and ends in the kernel, so nothing of it is believed before it is checked: the digest of
+the whole file, the gzip frame with its CRC, every tar header, the list of members, each member's SHA-256, the types of
+the manifest.
 The file is read once, and what was checked is what is used.
 """
 
@@ -22,8 +22,6 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 from ansible_collections.rebootless.splice.plugins.module_utils._common.names import NAME
 
 SUFFIX = ".rbl.tar.gz"
-
-
 FORMAT = 2
 MANIFEST = "manifest.json"
 MEMBERS = ("update.ko", "rebootless.ko", "libmatch.so")  # and program_member() of each of the manifest's objects

@@ -1,11 +1,10 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a host runs: its kernel, its helper module, its updates.  Private to rebootless.splice."""
+"""What a host runs: its kernel, its helper module, its updates."""
 
 from __future__ import annotations
 
-from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, sysfs
-from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import installed as installed_kernels
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, installed, sysfs
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import armed_record, prospects
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
 
@@ -64,7 +63,7 @@ def kernel(store: Store) -> dict:
         "taint": facts.taint(),
         "boot_id": facts.boot_id(),
         "uptime": facts.uptime(),
-        "installed": installed_kernels.installed(),
+        "installed": installed.kernels(),
         "helper": helper(),
         "updates": [
             {key: row[key] for key in ("name", "version", "digest", "state", "cves", "deadline")} for row in live

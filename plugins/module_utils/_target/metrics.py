@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A host's updates as metrics, for the textfile collector of Prometheus' node exporter.  Private to rebootless.splice.
+"""A host's updates as metrics, for the textfile collector of Prometheus' node exporter.
 
 Source: https://prometheus.io/docs/instrumenting/exposition_formats/ (text format).  Names and labels: docs/persist.md.
 """

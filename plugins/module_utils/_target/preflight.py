@@ -1,7 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a package can be applied to this host at all, found out before anything is tried.  Private to
-rebootless.splice.
+"""Whether a package can be applied to this host at all, found out before anything is tried.
 
 Nothing here is relied on for safety: the helper module checks build ID, code and state again, in the kernel.  It is
 for clear answers, early, without a trace on the host.

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run-pre matching in check mode: the proof without the helper module.  Private to rebootless.splice."""
+"""Run-pre matching in check mode: the proof without the helper module."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who may change the running kernel.  Private to rebootless.splice."""
+"""Who may change the running kernel."""
 
 from __future__ import annotations
 

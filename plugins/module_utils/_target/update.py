@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Brings one update on one host into the state that is asked for.  Private to rebootless.splice.
+"""Brings one update on one host into the state that is asked for.
 
 What is there already is read from the helper module each time, never remembered: a task can be repeated after any
 interruption.
@@ -147,9 +147,9 @@ class Update:
             self.result["changed"] = True
             if self.check_mode:
                 # Matching in user space is half of the target's code, and only check mode needs it.
-                from ansible_collections.rebootless.splice.plugins.module_utils._target.proof import prove
+                from ansible_collections.rebootless.splice.plugins.module_utils._target import proof  # cost: 30 ms
 
-                self.result.update(prove(package))
+                self.result.update(proof.prove(package))
                 return
             if self.store.holds(package):
                 self._load_and_apply(package)

@@ -1,0 +1,3 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What runs on the controller: updates for a whole fleet.  Private to rebootless.splice."""

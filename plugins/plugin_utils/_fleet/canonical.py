@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one way in which files of the fleet are written.  Private to rebootless.splice.
+"""The one way in which files of the fleet are written.
 
 Plans and manifests are named and signed by the SHA-256 of their bytes, so each content has one form: JSON with sorted
 keys, one blank of indentation for each level, ASCII, and a newline at the end.

@@ -18,8 +18,7 @@ import sys
 import tempfile
 import typing as t
 
-import measure
-import simulated
+from ansible_collections.rebootless.splice.tests.bench.fleet import measure, simulated
 
 HERE = pathlib.Path(__file__).resolve().parent
 BIN = pathlib.Path(sys.executable).parent

@@ -30,7 +30,7 @@ def main() -> int:
         answers.write(json.dumps(row) + "\n")
         answers.flush()
 
-    load.run(2.0)  # whatever the kernel writes into its code the first time, it has written then
+    load.run(2.0)  # what the kernel writes into its code at the first call, it has written then
     answer(ready=facts.release(), build_id=facts.build_id())
     for line in sys.stdin:
         answer(done=obey(json.loads(line), lambda step: answer(step=step)))

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The kernel's own static branches: code that it rewrites when one of its keys flips, whoever flips it.
+"""The kernel's own static branches: code that it rewrites when one of its keys flips.
 
 Source: include/linux/jump_label.h (``struct jump_entry``), arch/x86/kernel/jump_label.c.
 """

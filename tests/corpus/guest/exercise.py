@@ -76,7 +76,7 @@ class Exercise:
 
     @contextlib.contextmanager
     def step(self, name: str) -> t.Iterator[None]:
-        """Tells what is done, for whoever has to say what a machine was at when it died; measures it."""
+        """Tells what is done, so that the controller knows it of a machine that died; measures it."""
         self._say(name)
         start = time.monotonic()
         try:
@@ -347,7 +347,7 @@ class Exercise:
 
 
 def network_drivers() -> set[str]:
-    """The modules of the machine's network devices: without them nobody could ask it any more."""
+    """The modules of the machine's network devices: without them it could not be reached any more."""
     modules = glob.glob("/sys/class/net/*/device/driver/module")
     return {os.path.basename(os.path.realpath(module)) for module in modules}
 

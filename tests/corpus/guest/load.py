@@ -170,7 +170,7 @@ def internet_sockets() -> None:
             client.sendto(b"x" * 60000, server.getsockname())
             with contextlib.suppress(OSError):
                 server.recv(65536)
-            with contextlib.suppress(OSError):  # nobody listens there: ICMP
+            with contextlib.suppress(OSError):  # no socket listens there: ICMP
                 client.connect((address, 9))
                 client.send(b"x")
                 client.recv(10)

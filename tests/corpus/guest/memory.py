@@ -26,7 +26,7 @@ MAX_DIFFERENCES = 32
 class AllSymbols(Kallsyms):
     """The symbol table with the symbols of update modules, which the product leaves out of it.
 
-    What a module defines that is not there is 0: so the loader fills in a weak symbol that nobody defines.
+    What a module defines that is not there is 0: so the loader fills in a weak symbol without a definition.
     """
 
     def lookup(self, name: str, object_name: str) -> list[int]:

@@ -14,7 +14,7 @@ import re
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import log
 
 WARNING = 4  # KERN_WARNING; lower is worse
-# The kernel's ways to say that something is wrong with itself, whatever the level.
+# The kernel's ways to say that something is wrong with itself, at every level.
 TROUBLE = re.compile(
     r"WARNING:|BUG:|Oops|general protection|[Uu]nable to handle|Call Trace:|\bRIP:|refcount_t|UBSAN|KFENCE|KASAN"
     r"|INFO: task|soft lockup|hard LOCKUP|self-detected stall|detected stalls|corruption|[Bb]ad page|BAD LUCK"

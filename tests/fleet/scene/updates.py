@@ -25,7 +25,7 @@ def receiving(statement: str) -> Edit:
 
 INCLUDE = "#include <rebootless_custom.h>\n#include <linux/delay.h>\n#include <linux/sched/signal.h>\n"
 
-# The whole of user space stands still while the update is live: processes that nobody wakes any more.
+# The whole of user space stands still while the update is live: processes that are not woken any more.
 STOP_EVERYTHING = (
     INCLUDE
     + """

@@ -129,7 +129,7 @@ class Fleet:
 
     def states(self) -> dict[str, str]:
         """The states of all hosts of the plan in the controller's files."""
-        return {host: word["state"] for host, word in self.files.words(self.plan["hosts"]).items()}
+        return {host: record.state for host, record in self.files.records(self.plan["hosts"]).items()}
 
     def events(self) -> list[str]:
         """The events of the evidence that are not of single hosts."""

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""However a package was damaged on its way, the target reads exactly what was built, or refuses it with a code."""
+"""A package that was changed on its way is refused with a code; of every other one the target reads what was built."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ ACTIONS = (
 
 
 def accepted(arguments):
-    """Arguments as an action checks them, in the words of a module's documentation."""
+    """Arguments as an action checks them, as a module's documentation has them."""
     found = {}
     for name, spec in arguments.items():
         row = {key: value for key, value in spec.items() if key not in ("options", "required") or spec[key]}

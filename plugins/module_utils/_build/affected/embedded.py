@@ -19,6 +19,7 @@ from typing import AbstractSet as Set
 from typing import Iterable, NamedTuple, Sequence
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.narrower import Narrower
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.table import ARCHITECTURES
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.patches import PatchedFile
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.saved_command import (
     SavedCommand,
@@ -31,12 +32,14 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common import d
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 _KEPT = "embedded.json"  # in the tree
+_PATHS = [arch.paths for arch in ARCHITECTURES.values()]
 # Directories -> (code, what they hold).
 _KINDS = (
-    ("arch/x86/entry/vdso/", "vdso_not_supported", "the vdso, which is mapped into every process"),
+    *((paths.vdso, "vdso_not_supported", "the vdso, which is mapped into every process") for paths in _PATHS),
     *(
         (directory, "embedded_code_not_supported", "code that the kernel only carries as data for another environment")
-        for directory in ("arch/x86/realmode/", "arch/x86/purgatory/")
+        for paths in _PATHS
+        for directory in paths.carried
     ),
 )
 _DIRECTORIES = tuple(directory for directory, _code, _what in _KINDS)

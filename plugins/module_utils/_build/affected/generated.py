@@ -11,27 +11,17 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 import re
-import subprocess
 from pathlib import Path
 from typing import AbstractSet as Set
 from typing import Sequence
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.overlay import PatchedSource
-from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.saved_command import read_assembly
-from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import clean_environment
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.table import ARCHITECTURES
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.search import matching_lines
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
-# C sources that are compiled to assembler, whose lines "->NAME VALUE" become a header (Kbuild, *filechk offsets*).
-OFFSETS = (
-    "kernel/bounds.c",
-    "kernel/sched/rq-offsets.c",
-    "arch/x86/kernel/asm-offsets.c",
-    "arch/x86/kvm/kvm-asm-offsets.c",
-)
-_OFFSET = re.compile(rb'->\S+[^"\n]*')
 # Programs of the build that include headers of the kernel and write sources.
 _PROGRAMS = ("scripts/selinux/genheaders/genheaders.c", "scripts/asn1_compiler.c")
-_MAKEFILES = ("--include=Makefile*", "--include=Kbuild*")
+_MAKEFILES = ("Makefile*", "Kbuild*")
 _NOT_READ = re.compile(r"#|(generic|mandatory|generated|header-test|no-export-headers)-?\S*\s*[+:]?=")
 _NAME = re.compile(r"(?:\$\(\w+\)/)?(?P<path>[\w./*-]+\.[hcS])\b")
 
@@ -44,33 +34,11 @@ def check(source: Path, patched: Sequence[str], includers: Set[str]) -> None:
     """
     programs = set(_PROGRAMS) | _host_programs(source)
     for program in sorted(includers & programs):
-        raise _refused(patched[0], f"the build's program {program} includes it")
+        raise refusal(patched[0], f"the build's program {program} includes it")
     for path in patched:
         makefile = _makefile_reading(source, path)
         if makefile is not None:
-            raise _refused(path, f"{makefile} makes something from it")
-
-
-def check_offsets(build: Path, patched: PatchedSource, reached: Set[str]) -> None:
-    """Raises ``RebootlessError`` (``generated_source_changes``) if offsets that assembler code uses would change."""
-    for path in OFFSETS:
-        assembly = build / f"{path.removesuffix('.c')}.s"
-        if path not in reached or not assembly.is_file():
-            continue
-        command = read_assembly(build, f"{path.removesuffix('.c')}.s")
-        done = subprocess.run(
-            ["sh", "-e", "-c", command.assemble(patched.numbered.place)],
-            cwd=build,
-            env=clean_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            check=False,
-        )
-        before, after = (set(_OFFSET.findall(text)) for text in (assembly.read_bytes(), done.stdout))
-        if done.returncode == 0 and before != after:
-            names = sorted({row[2:].split()[0].decode() for row in before ^ after})
-            raise _refused(next(iter(patched.files)), f"{', '.join(names[:5])} for assembler code would be others")
+            raise refusal(path, f"{makefile} makes something from it")
 
 
 def _host_programs(source: Path) -> set[str]:
@@ -103,15 +71,12 @@ def _grep(source: Path, pattern: str) -> list[tuple[str, str]]:
     directories = sorted(
         path.name for path in source.iterdir() if path.is_dir() and path.name not in ("arch", "Documentation", "tools")
     )
-    command = ["grep", "-rHE", *_MAKEFILES, pattern, "Kbuild", *directories, "arch/x86"]
-    done = subprocess.run(
-        command, cwd=source, capture_output=True, text=True, errors="replace", env=clean_environment(), check=False
-    )
-    rows = (line.partition(":") for line in done.stdout.splitlines())
-    return [(makefile, text) for makefile, _colon, text in rows]
+    sources = [f"arch/{arch.source}" for arch in ARCHITECTURES.values()]
+    return matching_lines(source, pattern, _MAKEFILES, ["Kbuild", *directories, *sources])
 
 
-def _refused(path: str, why: str) -> RebootlessError:
+def refusal(path: str, why: str) -> RebootlessError:
+    """The refusal of a patch for ``path``; ``why`` says what is generated from it."""
     return RebootlessError(
         "generated_source_changes",
         f"The patch changes {path}, from which the kernel's build generates other files: {why}.",

@@ -15,7 +15,6 @@ import json
 import os
 import posixpath
 import re
-import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -34,9 +33,10 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.compilati
     command_file,
     read_recipes,
     read_saved,
+    run_saved,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache, sha256_of
-from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import Say, clean_environment
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import Say
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import KernelTree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import Unit
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
@@ -200,15 +200,7 @@ class Narrower:
             return disk.sha256_of_file(output) if made is not None else None
 
     def _output(self, command: str) -> bytes | None:
-        done = subprocess.run(
-            ["sh", "-e", "-c", command],
-            cwd=self._tree.build,
-            env=clean_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            check=False,
-        )
+        done = run_saved(command, self._tree.build)
         return done.stdout if done.returncode == 0 else None
 
 

@@ -9,9 +9,10 @@ import os
 import re
 from pathlib import Path
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.table import ARCHITECTURES
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.architecture import Architecture
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import (
     HEADER_SUFFIX,
-    SOURCE_ARCHITECTURES,
     SOURCE_SUFFIXES,
     Unit,
     UnitMap,
@@ -30,27 +31,29 @@ class NotApplicable:
     reason: str
 
 
+_PATHS = [arch.paths for arch in ARCHITECTURES.values()]
+BOOT_ONLY = "|".join([*(paths.boot_only for paths in _PATHS), r"drivers/firmware/efi/libstub/.*"])
+
 # What a patched path says without looking further.  Patterns for fullmatch, first hit counts.
 _NOT_KERNEL = (
     (r"(Documentation|LICENSES)/.*", "documentation", "is documentation"),
     (r"(tools|scripts|samples|usr)/.*", "not_in_kernel", "is not part of the kernel, but of what is built beside it"),
     (r"(MAINTAINERS|CREDITS|COPYING|README|\.mailmap|.*\.(rst|txt|yaml))", "documentation", "is documentation"),
     (r"(.*/)?\.gitignore", "not_in_kernel", "is not part of the kernel"),
-    (r"arch/x86/boot/.*", "boot_only", "runs only while the kernel boots"),
-    (r"drivers/firmware/efi/libstub/.*", "boot_only", "runs only while the kernel boots"),
+    (BOOT_ONLY, "boot_only", "runs only while the kernel boots"),
 )
 
 
 # Patterns -> (code, what it is, next step): a patch that touches one of these is refused, unless it is a unit's source.
 _REFUSED = (
     (
-        r"arch/x86/(entry/vdso/.*|include/asm/vdso\.h)",
+        "|".join(f"{paths.vdso}.*|{paths.vdso_headers}" for paths in _PATHS),
         "vdso_not_supported",
         "is part of the vdso, which is mapped into every process and cannot be exchanged",
         "Reboot into a fixed kernel for this fix.",
     ),
     (
-        r"arch/x86/(realmode|purgatory)/.*",
+        "|".join(f"{directory}.*" for paths in _PATHS for directory in paths.carried),
         "embedded_code_not_supported",
         "is code that the kernel only carries as data for another environment",
         "Reboot into a fixed kernel for this fix.",
@@ -64,7 +67,7 @@ _REFUSED = (
 )
 
 
-def judge(path: str, units: UnitMap, source: Path, arch: str = "x86_64") -> list[Unit] | NotApplicable | None:
+def judge(path: str, units: UnitMap, source: Path, arch: Architecture) -> list[Unit] | NotApplicable | None:
     """The units that a patch of ``path`` may change, or why it changes nothing in this kernel.
 
     None if others include the file: then the graph of includes has to say it (touched.py).  Raises ``RebootlessError``
@@ -75,7 +78,7 @@ def judge(path: str, units: UnitMap, source: Path, arch: str = "x86_64") -> list
         if re.fullmatch(pattern, path):
             return NotApplicable(path, code, f"{path} {what}.")
     other = re.match(r"arch/(?P<arch>[^/]+)/", path)
-    if other is not None and other["arch"] != SOURCE_ARCHITECTURES[arch]:
+    if other is not None and other["arch"] != arch.source:
         return NotApplicable(path, "other_architecture", f"{path} belongs to another architecture ({other['arch']}).")
     for pattern, code, what, next_step in _REFUSED:
         if re.fullmatch(pattern, path) and not (path.endswith(".c") and units.unit_of(path)):

@@ -13,6 +13,7 @@ from typing import Sequence
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected import embedded, generated
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.paths import (
+    BOOT_ONLY,
     NotApplicable,
     judge,
     not_built,
@@ -30,11 +31,28 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.un
     HEADER_SUFFIX,
     SOURCE_SUFFIXES,
     Unit,
-    source_architecture,
 )
 
-_VDSO = "arch/x86/entry/vdso/"
-_BOOT_ONLY = re.compile(r"arch/x86/boot/.*|drivers/firmware/efi/libstub/.*")
+
+class Includes:
+    """The graph of a tree's includes, read when a step first asks for it: a patch to a plain ``.c`` file needs none."""
+
+    def __init__(self, tree: KernelTree, jobs: int) -> None:
+        self._tree, self._jobs = tree, jobs
+
+    @functools.cached_property
+    def graph(self) -> IncludeGraph:
+        """Raises ``RebootlessError`` (``scan_failed``)."""
+        return include_graph(self._tree, self._jobs)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Reach:
+    """How far a patched file that others include reaches."""
+
+    files: set[str]
+    through: list[Unit]
+    embedded: list[str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +61,8 @@ class Touched:
 
     ``files`` are the patched files that count; ``own`` the units whose own source is one of them, ``through`` those
     that may include one, sorted by name; ``embedded`` the same of code that the kernel carries as data (embedded.py);
-    ``reached`` are all files that include them; ``not_applicable`` says which files have no part in this kernel.
+    ``reached`` are all files that include them; ``not_applicable`` says which files have no part in this kernel;
+    ``includes`` has the graph of includes, for the steps that come later.
     """
 
     files: tuple[PatchedFile, ...]
@@ -52,6 +71,7 @@ class Touched:
     embedded: tuple[str, ...]
     reached: frozenset[str]
     not_applicable: tuple[NotApplicable, ...]
+    includes: Includes
 
     @property
     def directories(self) -> set[str]:
@@ -71,19 +91,19 @@ def touched_by(tree: KernelTree, patches: Sequence[Patch], jobs: int) -> Touched
     Raises ``RebootlessError``: what ``judge``, ``apply_patches`` and ``generated.check`` raise.
     """
     source = Path(tree.source)
+    includes = Includes(tree, jobs)
     own: dict[str, list[Unit]] = {}
-    reached: dict[str, set[str]] = {}
+    reached: dict[str, _Reach] = {}
     skipped: list[NotApplicable] = []
     kinds = {file.path: file.kind for patch in patches for file in patch.files}
     for path, kind in kinds.items():
-        verdict = judge(path, tree.units, source, tree.arch)
+        verdict = judge(path, tree.units, source, tree.architecture)
         if verdict is None:
-            reached[path] = include_graph(tree, jobs).reached_from([path])
+            reached[path] = reach = _reach(tree, includes.graph, path)
             unit = tree.units.unit_of(path)
             verdict = [unit] if unit is not None else []
-            others = [*_through(tree, path, reached[path]), *embedded.sources_among(source, reached[path])]
-            if not verdict and not others and kind != "added":
-                verdict = _not_included(path, reached[path], source)
+            if not (verdict or reach.through or reach.embedded) and kind != "added":
+                verdict = _not_included(path, reach.files, source)
         if isinstance(verdict, NotApplicable) and not (kind == "added" and verdict.code == "not_built"):
             skipped.append(verdict)
             reached.pop(path, None)
@@ -100,30 +120,25 @@ def touched_by(tree: KernelTree, patches: Sequence[Patch], jobs: int) -> Touched
             reached.pop(patched.path, None)
         else:
             files.append(patched)
-    return _gathered(tree, files, own, reached, skipped)
-
-
-def _gathered(
-    tree: KernelTree,
-    files: Sequence[PatchedFile],
-    own: dict[str, list[Unit]],
-    reached: dict[str, set[str]],
-    skipped: Sequence[NotApplicable],
-) -> Touched:
-    mine = {unit.name: unit for file in files for unit in own[file.path]}
-    through = {unit.name: unit for path, found in reached.items() for unit in _through(tree, path, found)}
-    everything = set().union(*reached.values())
-    source = Path(tree.source)
     if reached:
-        generated.check(source, sorted(reached), include_graph(tree, 1).direct(reached))
+        generated.check(source, sorted(reached), includes.graph.direct(reached))
+    mine = {unit.name: unit for file in files for unit in own[file.path]}
+    through = {unit.name: unit for reach in reached.values() for unit in reach.through if unit.name not in mine}
+    alone = embedded.sources_among(source, own)
     return Touched(
         files=tuple(files),
         own=tuple(mine[name] for name in sorted(mine)),
-        through=tuple(through[name] for name in sorted(through) if name not in mine),
-        embedded=tuple(sorted(embedded.sources_among(source, everything.union(own)))),
-        reached=frozenset(everything),
+        through=tuple(through[name] for name in sorted(through)),
+        embedded=tuple(sorted({*alone, *(path for reach in reached.values() for path in reach.embedded)})),
+        reached=frozenset().union(*(reach.files for reach in reached.values())),
         not_applicable=tuple(skipped),
+        includes=includes,
     )
+
+
+def _reach(tree: KernelTree, graph: IncludeGraph, path: str) -> _Reach:
+    files = graph.reached_from([path])
+    return _Reach(files, _through(tree, path, files), embedded.sources_among(Path(tree.source), files))
 
 
 def include_graph(tree: KernelTree, jobs: int) -> IncludeGraph:
@@ -140,13 +155,7 @@ def include_graph(tree: KernelTree, jobs: int) -> IncludeGraph:
             missing = [unit.target for unit in _generated(tree)]
             if missing:
                 tree.kbuild(jobs).make_units(missing)
-        return _read_graph(path, Path(tree.source), Path(tree.build), source_architecture(tree.arch))
-
-
-@functools.lru_cache(maxsize=1)
-def _read_graph(path: Path, source: Path, build: Path, arch: str) -> IncludeGraph:
-    """It is asked for several times for one update, and has thousands of files."""
-    return IncludeGraph.of(path, source, build, arch)
+        return IncludeGraph.of(path, Path(tree.source), Path(tree.build), tree.architecture.source)
 
 
 def _generated(tree: KernelTree) -> list[Unit]:
@@ -155,7 +164,7 @@ def _generated(tree: KernelTree) -> list[Unit]:
     return [
         unit
         for unit in tree.units.without_source(_Files(here))
-        if not (_BOOT_ONLY.fullmatch(unit.name) or unit.name.startswith(_VDSO))
+        if not (re.fullmatch(BOOT_ONLY, unit.name) or unit.name.startswith(tree.architecture.paths.vdso))
     ]
 
 
@@ -171,18 +180,19 @@ class _Files:
 
 def _through(tree: KernelTree, path: str, reached: set[str]) -> list[Unit]:
     """The units that may include ``path``, among them those whose source has another name than the unit."""
+    vdso = tree.architecture.paths.vdso
     units = {unit.name: unit for unit in tree.units.units_of(reached - {path})}
     names = {posixpath.splitext(posixpath.basename(other))[0] for other in reached if other.endswith(SOURCE_SUFFIXES)}
     for unit in tree.units.without_source(_Files(Path(tree.source), Path(tree.build))):
-        if posixpath.splitext(posixpath.basename(unit.name))[0] in names and not unit.name.startswith(_VDSO):
+        if posixpath.splitext(posixpath.basename(unit.name))[0] in names and not unit.name.startswith(vdso):
             units[unit.name] = unit
-    return [unit for name, unit in units.items() if not _BOOT_ONLY.fullmatch(name)]
+    return [unit for name, unit in units.items() if not re.fullmatch(BOOT_ONLY, name)]
 
 
 def _not_included(path: str, reached: set[str], source: Path) -> NotApplicable:
     if not path.endswith(HEADER_SUFFIX):
         return not_built(path, source)
-    only_boot = any(_BOOT_ONLY.fullmatch(other) for other in reached - {path})
+    only_boot = any(re.fullmatch(BOOT_ONLY, other) for other in reached - {path})
     return NotApplicable(
         path,
         "boot_only" if only_boot else "not_built",

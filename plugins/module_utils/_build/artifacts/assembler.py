@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import (
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.sections import (
     SHF_ALLOC,
     SHF_EXECINSTR,
     SHF_WRITE,
@@ -97,7 +97,7 @@ class Listing:
             yield from _bytes(chunk.data)
             for field in chunk.fields:
                 place = f"{self._local(chunk)}+{field.offset}"
-                yield f".reloc {place}, {field.type_name}, {self._target(field, here)}"
+                yield f".reloc {place}, {field.type.name}, {self._target(field, here)}"
         if named:
             yield f".size {label}, {chunk.size}"
 
@@ -106,11 +106,10 @@ class Listing:
         position = 0
         for field in chunk.fields:
             yield from _bytes(chunk.data[position : field.offset])
-            if field.symbol is None and field.type_name != "R_X86_64_32S":
-                relative = " - ." if field.type_name.startswith("R_X86_64_PC") else ""
-                yield f".{'quad' if field.size == 8 else 'long'} {self._target(field, here)}{relative}"
+            if field.symbol is None and field.type.expression:
+                yield field.type.expression.format(self._target(field, here))
             else:
-                yield f".reloc ., {field.type_name}, {self._target(field, here)}"
+                yield f".reloc ., {field.type.name}, {self._target(field, here)}"
                 yield from _bytes(bytes(field.size))
             position = field.offset + field.size
         yield from _bytes(chunk.data[position:])

@@ -15,8 +15,9 @@ import shutil
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts import templates
 from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts.assembler import Listing, described
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.sections import Symbol
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host import commands, deps
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile, Symbol
+from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.parts import Chunk, Part, Replacement
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import program_member
@@ -223,7 +224,7 @@ def _check_module(path: pathlib.Path, replacement: Replacement, output: str) -> 
     covered = {r.target_section for r in unwound.relocations} if unwound else set()
     for chunk in replacement.carried:
         symbol = symbols.get(chunk.label)
-        if symbol is None:
+        if symbol is None or symbol.section is None:
             raise _differs(f"{chunk.label} is not in it", output, chunk.label)
         if chunk.kind == "function" and symbol.section not in covered:
             raise _differs(f"{chunk.label} cannot be unwound", output, chunk.label)

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The three compiles of an optimization unit.  Private to rebootless.splice.
+"""The three compiles of an optimization unit.
 
     pre exact       by Kbuild, byte for byte what the distribution built
     pre sectioned   the same with a section for each function and variable
@@ -31,11 +31,11 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.compilati
     dependency_file,
     read_saved,
     read_versions,
+    run_saved,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache, sha256_of
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import (
     Say,
-    clean_environment,
     failed,
     run,
 )
@@ -198,17 +198,8 @@ class Compiler:
         return done
 
     def _shell(self, command: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["sh", "-e", "-c", command],
-            cwd=self._tree.build,
-            env=clean_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+        done = run_saved(command, self._tree.build, stderr=subprocess.STDOUT)
+        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(errors="replace"))
 
 
 def _names_exports(path: Path) -> bool:

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keeping ``__LINE__`` of unchanged code the same in a patched source.  Private to rebootless.splice.
+"""Keeping ``__LINE__`` of unchanged code the same in a patched source.
 
 ``WARN()``, ``BUG()`` and many a macro put the number of their line into the object.  Behind every change of a patch a
 ``#line`` directive sets the number back to what it was, so that only what the patch really changes differs.  (C11
@@ -60,7 +60,7 @@ class _Scanner:
             self._in_directive = match is not None
             directive = match.group(1) if match else None
             if line.startswith("}"):
-                self._depth = 0  # the end of a function, whatever was counted before it
+                self._depth = 0  # the end of a function, also if macros left a brace open before it
         self._characters(line)
         self._continued = line.rstrip().endswith("\\")
         return self._branch(directive)

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The kernel's source with some files replaced, as a compiler sees it.  Private to rebootless.splice.
+"""The kernel's source with some files replaced, as a compiler sees it.
 
 A directory of links into the source.  The replaced files are real files, and the directories that lead to them are
 real directories, so that each way to include a file finds it: by a directory of the command, beside the file that

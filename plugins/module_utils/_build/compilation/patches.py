@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reading patches and applying them to copies of kernel sources.  Private to rebootless.splice.
+"""Reading patches and applying them to copies of kernel sources.
 
 Unified diffs with one path component to strip (``patch -p1``), as git or ``diff -Nup`` makes them.  Context must fit
 exactly; a hunk may stand on other lines than its header says if there is just one place where it fits.

@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The command with which Kbuild compiles a unit, and the same for a source in another place.
 
-Private to rebootless.splice.
-
 Kbuild keeps it in a ``.cmd`` file beside the object (scripts/Kbuild.include, *cmd_and_savecmd*), with the checksums of
 what the unit exports (``#SYMVER`` lines; scripts/Makefile.build, *gen_symversions*).
 """
@@ -14,9 +12,11 @@ import dataclasses
 import os
 import re
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Sequence
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import clean_environment
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import Unit
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
@@ -109,6 +109,19 @@ class Roots:
 
     def _map(self) -> str:
         return f"-fdebug-prefix-map={self.there}={self.source}"
+
+
+def run_saved(command: str, build: str | Path, stderr: int = subprocess.DEVNULL) -> subprocess.CompletedProcess[bytes]:
+    """Runs a command of Kbuild's in the build directory, as make does; ``stderr`` is as for ``subprocess.run``."""
+    return subprocess.run(
+        ["sh", "-e", "-c", command],
+        cwd=build,
+        env=clean_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        check=False,
+    )
 
 
 def _split(command: str) -> tuple[list[str], list[str]]:

@@ -9,9 +9,6 @@ so one is taken for copied unless it is known not to be, or the object that has 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from ansible_collections.rebootless.splice.plugins.module_utils._build.host.deps import capstone
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import Piece, Pieces, Reference
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.uses import reads_in_place, uses
 
@@ -81,17 +78,6 @@ COPIED_CONSTANTS = {
     "inet_stream_ops": "net/tls/tls_main.c or net/xfrm/espintcp.c",
     "inet6_stream_ops": "net/tls/tls_main.c or net/xfrm/espintcp.c",
 }
-RETURN_THUNK = "__x86_return_thunk"
-_ARGUMENTS = frozenset(("rdi", "rsi", "rdx", "rcx", "r8", "r9"))
-_CLOBBERED = _ARGUMENTS | {"rax", "r10", "r11"}  # by calls
-_WHOLE = {
-    **{f"e{n}": f"r{n}" for n in ("ax", "bx", "cx", "dx", "si", "di", "bp", "sp")},
-    **{f"{n}x": f"r{n}x" for n in "abcd"},
-    **{f"{n}l": f"r{n}x" for n in "abcd"},
-    **{f"{n}": f"r{n}" for n in ("si", "di", "bp", "sp")},
-    **{f"{n}l": f"r{n}" for n in ("si", "di", "bp", "sp")},
-    **{f"r{n}{part}": f"r{n}" for n in range(8, 16) for part in "dwb"},
-}
 
 
 def why_copied(pieces: Pieces, constant: Piece, type_name: str) -> str:
@@ -116,110 +102,9 @@ def why_copied(pieces: Pieces, constant: Piece, type_name: str) -> str:
     return ""
 
 
-def _instructions(code: Piece) -> Iterator:
-    decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
-    decoder.skipdata = True
-    decoder.detail = True
-    yield from decoder.disasm(code.data, 0)
-
-
 def _lets_out(pieces: Pieces, code: Piece, field: Reference) -> bool:
-    """Whether the address that ``code`` computes at ``field`` may leave it, or serve to copy what is there.
-
-    The registers that hold it, or an address computed from it, are followed along the function's own jumps.  It gets
-    out where one of them is stored, is an argument of a call, is returned, or is the source of a string instruction.
-    """
-    instructions = [i for i in _instructions(code) if i.id]
-    at = next((i for i in instructions if i.address <= field.offset < i.address + i.size), None)
-    if at is None:
-        return True
-    if at.mnemonic == "cmp":  # with the address of the end
-        return False
-    if not at.operands or at.operands[0].type != capstone.x86.X86_OP_REG:
-        return True
-    return _Flow(pieces, code, instructions, at).lets_out()
-
-
-class _Flow:
-    def __init__(self, pieces: Pieces, code: Piece, instructions: list, start):
-        self.code, self.start = code, start
-        self.by_address = {i.address: i for i in instructions}
-        self.branches = {r.offset: r.target for r in pieces.references(code)}
-        # Where static branches, exceptions and the like lead to, whatever the registers hold then.
-        self.side_entrances = {
-            r.meaning for entry in pieces.entries(code) for r in entry.references if r.target is code
-        }
-
-    def lets_out(self) -> bool:
-        ever: set[str] = {_register(self.start, self.start.operands[0].reg)}
-        states: dict[int, frozenset[str]] = {}
-        todo: list[tuple[int, frozenset[str]]]
-        todo = [(address, frozenset()) for address in (*self.side_entrances, self.start.address)]
-        while todo:
-            address, state = todo.pop()
-            i = self.by_address.get(address)
-            if i is None:
-                return True  # it goes on where nothing is known
-            if address in self.side_entrances:
-                state |= ever
-            if address in states and state <= states[address]:
-                continue
-            states[address] = state = state | states.get(address, frozenset())
-            after, following = self._after(i, set(state)), self._following(i)
-            if after is None or following is None:
-                return True
-            if not after <= ever:
-                ever |= after
-                todo += [(side, frozenset(ever)) for side in self.side_entrances]
-            todo += [(address, frozenset(after)) for address in following]
-        return False
-
-    def _following(self, i) -> list[int] | None:
-        """Where it goes on in the function; None if nobody knows."""
-        if i.mnemonic in ("ret", "ud2", "int3") or (i.mnemonic == "jmp" and self._leaves(i)):
-            return []
-        following = [] if i.mnemonic == "jmp" else [i.address + i.size]
-        if i.mnemonic.startswith("j"):
-            target = self._target(i)
-            if i.operands[0].type != capstone.x86.X86_OP_IMM or target not in (None, self.code):
-                return None
-            following.append(i.operands[0].imm)
-        return following
-
-    def _target(self, i):
-        return next((self.branches[o] for o in range(i.address, i.address + i.size) if o in self.branches), None)
-
-    def _leaves(self, i) -> bool:
-        return self._target(i) not in (None, self.code)
-
-    def _after(self, i, tainted: set[str]) -> set[str] | None:
-        """The registers that hold an address behind ``i``; None if one gets out."""
-        if i is self.start:
-            return tainted | {_register(i, i.operands[0].reg)}
-        memory = [o for o in i.operands if o.type == capstone.x86.X86_OP_MEM]
-        registers = [o for o in i.operands if o.type == capstone.x86.X86_OP_REG]
-        if i.mnemonic in ("call", "ret") or (i.mnemonic == "jmp" and self._leaves(i)):
-            if self._target(i) == "__fentry__":
-                return tainted
-            out = _ARGUMENTS if i.mnemonic == "call" or self._target(i) != RETURN_THUNK else frozenset()
-            if tainted & (out if i.mnemonic == "call" else out | {"rax"}):
-                return None
-            return tainted - _CLOBBERED
-        if "movs" in i.mnemonic and not registers and "rsi" in tainted:
-            return None
-        if i.mnemonic == "lea":
-            sources = {_register(i, r) for o in memory for r in (o.mem.base, o.mem.index) if r}
-        else:
-            sources = {_register(i, o.reg) for o in registers if o.access & capstone.CS_AC_READ}
-        stores = i.mnemonic == "push" or (i.mnemonic != "lea" and any(o.access & capstone.CS_AC_WRITE for o in memory))
-        if stores and sources & tainted and i.mnemonic not in ("cmp", "test"):
-            return None
-        if i.mnemonic in ("xor", "sub") and len(registers) == 2 and registers[0].reg == registers[1].reg:
-            sources = set()  # makes it 0
-        written = {_register(i, o.reg) for o in registers if o.access & capstone.CS_AC_WRITE}
-        return tainted | written if sources & tainted else tainted - written
-
-
-def _register(i, number: int) -> str:
-    name = i.reg_name(number)
-    return _WHOLE.get(name, name)
+    """Whether the address that ``code`` computes at ``field`` may leave it, or serve to copy what is there."""
+    leaving = {r.offset: r.target for r in pieces.references(code) if r.target is not code}
+    names = {offset: target if isinstance(target, str) else "" for offset, target in leaving.items()}
+    side_entrances = {r.meaning for entry in pieces.entries(code) for r in entry.references if r.target is code}
+    return code.arch.lets_out(code.data, field.offset, names, side_entrances)

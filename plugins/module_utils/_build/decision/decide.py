@@ -12,6 +12,7 @@ import dataclasses
 from collections.abc import Mapping, Set
 from typing import NamedTuple, Tuple
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.architecture import Kernel
 from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.claims import handled
 from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.copied_constants import why_copied
 from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.running_constants import (
@@ -26,7 +27,6 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.differenc
     is_living,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import VMLINUX
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching import kernels
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import counterless, family
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.uses import uses
 
@@ -77,8 +77,8 @@ class Decision:
         return [function.name for function, fate in self.functions.items() if fate.how == REPLACE_AT_LOAD]
 
 
-def decide(change: UnitChange, kernel: kernels.Kernel) -> Decision:
-    """What an update does about ``change``; ``kernel`` says how it rewrites its code (``kernels.kernel_of``).
+def decide(change: UnitChange, kernel: Kernel) -> Decision:
+    """What an update does about ``change``; ``kernel`` says how it rewrites its code (``Architecture.kernel_of``).
 
     Raises ``RebootlessError``: ``bad_custom_code``, and what ``Places`` raises, if a constant changes.
     """

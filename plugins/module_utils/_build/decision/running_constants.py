@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.sections import Section
 from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.running_object import RunningObject
 from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.program_builder import compared_sections
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import Section
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import Piece, Pieces
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.uses import uses
 

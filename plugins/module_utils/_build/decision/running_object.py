@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import functools
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching import kernels
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.architecture import Kernel
 from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.places import Places
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import Pieces
@@ -15,7 +15,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.p
 class RunningObject:
     """``object`` as ``kernel`` runs it.  Pieces and places are found once, when the first step asks for them."""
 
-    def __init__(self, object_file: ObjectFile, kernel: kernels.Kernel) -> None:
+    def __init__(self, object_file: ObjectFile, kernel: Kernel) -> None:
         self.object = object_file
         self._kernel = kernel
 

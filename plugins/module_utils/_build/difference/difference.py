@@ -20,8 +20,6 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.d
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.lifetimes import LIVING_CODE
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import (
-    R_PC32,
-    R_PLT32,
     MergedConstant,
     Piece,
     Pieces,
@@ -214,8 +212,8 @@ class _Comparison:
         )
 
 
-def _kind(r: Reference) -> int:
-    return R_PC32 if r.type == R_PLT32 else r.type
+def _kind(r: Reference) -> int | None:
+    return r.type.field
 
 
 def main_part(name: str) -> tuple[str, bool]:

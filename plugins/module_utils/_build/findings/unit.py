@@ -204,12 +204,12 @@ def _jumps(decision: Decision) -> Iterator[Finding]:
             continue  # make_replacement() refuses it by name
         offset = jumps.jump_offset(change.pre, piece.section, piece.start)
         room = jumps.room_for_jump(piece.section, piece.start, offset)
-        if room < jumps.JUMP_SIZE:
+        if room < change.pre.arch.jump_size:
             yield finding(
                 change,
                 "no_room_for_jump",
                 f"The function {function.name} has {room} bytes behind its entry; the jump to the replacement takes "
-                f"{jumps.JUMP_SIZE}.",
+                f"{change.pre.arch.jump_size}.",
                 function=function.name,
                 room=room,
             )

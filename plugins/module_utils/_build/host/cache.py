@@ -1,17 +1,17 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The build host's cache: downloads, sources, kernel trees, helper modules and builds.  Private to rebootless.splice.
+"""The build host's cache: downloads, sources, kernel trees, helper modules and builds.
 
     debs/<sha256>/<file name>        packages as downloaded
     sources/<package>_<version>/     unpacked kernel sources, shared by the trees of all flavours
-    trees/<release>-<build ID>/      kernel trees (kernel_tree.py)
-    helpers/<digest>/                built helper modules (helper.py)
+    trees/<release>-<build ID>/      kernel trees (kernel/tree.py)
+    helpers/<digest>/                built helper modules (artifacts/helper.py)
     builds/<digest>/                 packages (update.py)
     locks/                           one file for each directory that is being made
 
 A directory of the cache is there whole or not at all: it is made under another name beside its place and renamed when
-it is finished.  Two makers of the same directory wait for each other (flock(2)), so whatever unfinished directory a
-maker finds was left by one that was killed.
+it is finished.  Two makers of the same directory wait for each other (flock(2)), so an unfinished directory
+that a maker finds was left by one that was killed.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Cache:
 
     @contextlib.contextmanager
     def lock(self, name: str) -> Iterator[None]:
-        """Holds the lock ``name``, waiting for whoever holds it.  Not reentrant."""
+        """Holds the lock ``name``, waiting until it is free.  Not reentrant."""
         path = self.directory("locks") / name.replace("/", "@")
         with locks.locked(path):
             yield
@@ -75,7 +75,7 @@ class Cache:
     def unfinished(self, *parts: str) -> Iterator[Path]:
         """An empty directory beside the place of ``parts``; it vanishes with the block unless ``finish`` moved it.
 
-        The caller holds a lock that nobody else who makes ``parts`` can hold at the same time.
+        The caller holds a lock that keeps all other makers of ``parts`` away.
         """
         path = self.directory(*parts[:-1]) / f".making-{parts[-1]}"
         _remove(path)

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Running the build host's tools, and telling how long each phase took.  Private to rebootless.splice."""
+"""Running the build host's tools, and telling how long each phase took."""
 
 from __future__ import annotations
 

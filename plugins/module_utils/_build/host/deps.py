@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Third-party libraries of the build host, imported in one place.  Private to rebootless.splice.
+"""Third-party libraries of the build host, imported in one place.
 
 ``ansible-test sanity`` imports every file without them, so a missing library must not fail here but where it is used;
 ``require()`` turns it into an error that names what to install.
@@ -10,16 +10,27 @@ from __future__ import annotations
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
-__all__ = ("MISSING", "capstone", "elf_relocation", "elffile", "jinja2", "require", "unidiff")
+__all__ = (
+    "MISSING",
+    "capstone",
+    "elf_exceptions",
+    "elf_relocation",
+    "elffile",
+    "jinja2",
+    "require",
+    "unidiff",
+    "zstandard",
+)
 
 MISSING: list[str] = []
 
 try:
+    from elftools.common import exceptions as elf_exceptions
     from elftools.elf import elffile
     from elftools.elf import relocation as elf_relocation
 except ImportError:
     MISSING.append("pyelftools")
-    elffile = elf_relocation = None
+    elf_exceptions = elffile = elf_relocation = None
 try:
     import capstone
 except ImportError:
@@ -30,6 +41,11 @@ try:
 except ImportError:
     MISSING.append("unidiff")
     unidiff = None
+try:
+    import zstandard
+except ImportError:
+    MISSING.append("zstandard")
+    zstandard = None
 try:
     import jinja2
 except ImportError:

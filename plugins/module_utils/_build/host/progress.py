@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Telling how far long work has come, while a module runs.  Private to rebootless.splice.
+"""Telling how far long work has come, while a module runs.
 
 Ansible shows nothing of a module before it ends; who waits can follow the file ``progress.log`` in the cache.
 """

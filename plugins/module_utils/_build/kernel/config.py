@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Kernel configurations, and the compiler that one names.  Private to rebootless.splice.
+"""Kernel configurations, and the compiler that one names.
 
 ``olddefconfig`` silently turns off what a missing tool cannot build, and structures change with it; so the
 configuration that comes out has to be the one that went in.

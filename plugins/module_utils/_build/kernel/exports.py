@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a kernel exports to modules, and with which checksums.  Private to rebootless.splice.
+"""What a kernel exports to modules, and with which checksums.
 
 Sources: scripts/mod/modpost.c (``Module.symvers``), scripts/Makefile.build (``#SYMVER`` lines of ``.cmd`` files).
 """

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The kernel's own symbol table, decoded from an image.  Private to rebootless.splice.
+"""The kernel's own symbol table, decoded from an image.
 
 A distribution's vmlinux has no ELF symbols left, but the tables behind ``/proc/kallsyms`` are in its ``.rodata``, in
 an order that changed with 6.4 and without any label.  They are found by what they must look like, and every step is

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Kbuild in a build directory of its own beside a shared source.  Private to rebootless.splice.
+"""Kbuild in a build directory of its own beside a shared source.
 
 The directory is prepared once by the kernel's own ``olddefconfig`` and ``modules_prepare``.  After that a small
 makefile that includes the kernel's enters the recursion of directories directly: it descends as a real build does, so

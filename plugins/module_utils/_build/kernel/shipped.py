@@ -1,29 +1,30 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The distribution's own kernel and modules, as a target for the matcher.  Private to rebootless.splice.
+"""The distribution's own kernel and modules, as a target for the matcher.
 
-The kernel is the image's.  Modules are linked as the kernel's loader would (arch/x86/kernel/module.c), at addresses of
+The kernel is the image's.  Modules are linked as the kernel's loader would (``apply_relocate_add``), at addresses of
 their own in the range for modules, against the kernel's and each other's exported symbols.
 """
 
 from __future__ import annotations
 
 import functools
-import gzip
-import lzma
-import tempfile
 from pathlib import Path
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import run
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.sections import Section, Symbol
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.compression import (
+    Damaged,
+    compression_of,
+    decompress,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.exports import Export, read_symvers
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import KernelTree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import VMLINUX, module_name
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.vmlinux import VmlinuxImage
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile, Section, Symbol
+from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 _DEPENDS = b"depends="  # in .modinfo, written by scripts/mod/modpost.c
-_MODULES_BASE = 0xFFFFFFFFC0000000  # MODULES_VADDR of a kernel without KASLR
 _PAGE = 0x1000
 
 
@@ -38,7 +39,7 @@ class DistributionTarget:
         self._kernel = VmlinuxImage(Path(tree.vmlinuz))
         self._modules: dict[str, ModuleImage] = {}
         self._needs: dict[str, frozenset[str]] = {}
-        self._free = _MODULES_BASE
+        self._base = self._free = tree.architecture.modules_base
 
     def prefetch(self, names: set[tuple[str, str]]) -> None:
         """Reads every module that is named as an object."""
@@ -56,7 +57,7 @@ class DistributionTarget:
 
     def read(self, address: int, length: int) -> bytes | None:
         """``length`` bytes at ``address``, or None if they are not all there."""
-        if address < _MODULES_BASE:
+        if address < self._base:
             return self._kernel.read(address, length)
         image = next((m for m in self._modules.values() if m.base <= address < m.end), None)
         return image.read(address, length) if image else None
@@ -90,12 +91,7 @@ class DistributionTarget:
                 "Give the directory with the distribution's modules when the tree is prepared.",
                 module=name,
             )
-        if files[0].suffix == ".ko":
-            return ObjectFile(files[0])
-        with tempfile.NamedTemporaryFile(suffix=".ko") as stream:
-            stream.write(_decompressed(files[0]))
-            stream.flush()
-            return ObjectFile(stream.name)
+        return ObjectFile(files[0], _contents(files[0]))
 
     @functools.cached_property
     def _globals(self) -> dict[str, int]:
@@ -172,11 +168,11 @@ class ModuleImage:
         return symbol.value + (self._where.get(symbol.section, 0) if symbol.section is not None else 0)
 
 
-def _decompressed(path: Path) -> bytes:
-    if path.suffix == ".xz":
-        return lzma.decompress(path.read_bytes())
-    if path.suffix == ".gz":
-        return gzip.decompress(path.read_bytes())
-    with tempfile.NamedTemporaryFile(suffix=".ko") as stream:
-        run(["zstd", "-q", "-d", "-f", "-o", stream.name, path], "bad_image", f"{path} cannot be decompressed.")
-        return Path(stream.name).read_bytes()
+def _contents(path: Path) -> bytes:
+    """A module's file without its compression."""
+    data = path.read_bytes()
+    compression = compression_of(data)
+    try:
+        return decompress(compression, data) if compression is not None else data
+    except Damaged as error:
+        raise RebootlessError("bad_image", f"{path} cannot be decompressed: {error}.", path=str(path)) from error

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Kernel trees: what it takes to reproduce one distribution kernel's objects.  Private to rebootless.splice.
+"""Kernel trees: what it takes to reproduce one distribution kernel's objects.
 
 trees/<release>-<first 12 digits of the build ID>/
     tree.json       KernelTree
@@ -21,10 +21,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.table import architecture
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.architecture import Architecture, Kernel
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache, sha256_of
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import Phases, require_tools
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel import config as kernel_config
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.kbuild import Kbuild
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.material import Material
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import UnitMap, find_includers
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
@@ -73,6 +76,16 @@ class KernelTree:
     def units(self) -> UnitMap:
         """All units of this kernel."""
         return UnitMap.from_json(Path(self.path, _UNITS_JSON).read_text(encoding="utf-8"))
+
+    @property
+    def architecture(self) -> Architecture:
+        """The record of ``arch``.  Raises ``RebootlessError`` (``unsupported_architecture``)."""
+        return architecture(self.arch)
+
+    @property
+    def kernel(self) -> Kernel:
+        """How this kernel rewrites its code.  Raises ``RebootlessError`` (``unsupported_kernel``)."""
+        return self.architecture.kernel_of(self.version or self.release)
 
     def check_compiler(self) -> None:
         """Raises ``RebootlessError`` (``compiler_differs``) if the compiler has changed since the tree was prepared."""
@@ -133,26 +146,6 @@ def find_tree(
     return found[0] if found else None
 
 
-@dataclasses.dataclass(frozen=True)
-class Material:
-    """What a tree is prepared from: the distribution's files and the source, wherever they come from.
-
-    ``below`` is the directory in which ``config``, ``vmlinuz``, ``headers`` and ``modules`` were unpacked, if it is the
-    unfinished tree itself; ``source_identity`` names the source by content or place.
-    """
-
-    release: str
-    build_id: str
-    version: str
-    origin: str
-    source: Path
-    source_identity: str
-    headers: Path
-    config: Path
-    vmlinuz: Path
-    modules: Path | None
-
-
 def prepare(
     material: Material, directory: Path, final: Path, compiler: str | None, jobs: int, phases: Phases
 ) -> KernelTree:
@@ -167,7 +160,7 @@ def prepare(
     if kernel_config.enabled(config, "CONFIG_DEBUG_INFO_BTF"):
         require_tools("pahole")
     found = kernel_config.find_compiler(config, compiler)
-    variables = {**_variables(material), **kernel_config.without_tools(config)}
+    variables = {**material.variables, **kernel_config.without_tools(config)}
     log = directory / "prepare.log"
     kbuild = Kbuild(material.source, directory / "build", directory / "kbuild", found.command, variables, jobs, log)
     kbuild.build.mkdir()
@@ -186,12 +179,11 @@ def prepare(
             return ""
         return str(final / path.relative_to(directory)) if path.is_relative_to(directory) else str(path)
 
-    arch = "x86_64"
     tree = KernelTree(
         release=material.release,
         build_id=material.build_id,
         version=material.version,
-        arch=arch,
+        arch=material.arch,
         origin=material.origin,
         path=str(final),
         source=str(material.source),
@@ -221,7 +213,7 @@ def _units(kbuild: Kbuild, material: Material, directory: Path) -> UnitMap:
     """The unit map, checked against the list of modules that the distribution built."""
     output = directory / "scan"
     output.mkdir()
-    units = UnitMap.from_scan(kbuild.scan(output), find_includers(material.source))
+    units = UnitMap.from_scan(kbuild.scan(output), find_includers(material.source, architecture(material.arch).source))
     shutil.rmtree(output)
     order = material.modules / "modules.order" if material.modules else None
     if order is not None and order.is_file():
@@ -240,34 +232,6 @@ def _units(kbuild: Kbuild, material: Material, directory: Path) -> UnitMap:
                 only_shipped=sorted(shipped - here)[:20],
             )
     return units
-
-
-def _variables(material: Material) -> dict[str, str]:
-    """Make variables that put the distribution's release and package version into the objects that hold them.
-
-    They are read from the headers package's generated headers; a kernel without them was built without them.
-    """
-    generated = material.headers / "include" / "generated"
-    variables = {"KERNELRELEASE": material.release}
-    # #define LINUX_PACKAGE_ID " Debian 6.1.176-1": its first word and the rest
-    words = string_in(generated / "package.h", "LINUX_PACKAGE_ID").split()
-    if len(words) == 2:
-        variables.update(DISTRIBUTION_OFFICIAL_BUILD="1", DISTRIBUTOR=words[0], DISTRIBUTION_VERSION=words[1])
-    for variable, macro in (("USER", "LINUX_COMPILE_BY"), ("HOST", "LINUX_COMPILE_HOST")):
-        value = string_in(generated / "compile.h", macro)
-        if value:
-            variables[f"KBUILD_BUILD_{variable}"] = value
-    return variables
-
-
-def string_in(header: Path, macro: str) -> str:
-    """The string that ``#define macro "string"`` in ``header`` defines; empty if there is none."""
-    if header.is_file():
-        for line in header.read_text(encoding="utf-8").splitlines():
-            words = line.split(None, 2)
-            if words[:2] == ["#define", macro] and len(words) == 3:
-                return words[2].strip().strip('"')
-    return ""
 
 
 def summary(tree: KernelTree) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which units a patched source belongs to, and whether this kernel has them.  Private to rebootless.splice.
+"""Which units a patched source belongs to, and whether this kernel has them.
 
 The kernel's own makefiles, evaluated under its configuration, say what is linked into vmlinux and into each module
 (kbuild.py, *scan*); Kbuild asked for an object by name would compile sources that the configuration leaves out.
@@ -12,18 +12,15 @@ import dataclasses
 import json
 import os
 import re
-import subprocess
 from pathlib import Path, PurePosixPath
 from typing import Container, Iterable, Mapping
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import clean_environment
-from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.search import matching_lines
 
 VMLINUX = "vmlinux"
 SOURCE_SUFFIXES = (".c", ".S")
 HEADER_SUFFIX = ".h"
-_INCLUDE = re.compile(r'^(?P<file>[^:]+):\s*#\s*include\s*[<"](?P<name>[^">]+)[">]')
-SOURCE_ARCHITECTURES = {"x86_64": "x86"}  # of the machine -> name below arch/
+_INCLUDE = re.compile(r'\s*#\s*include\s*[<"](?P<name>[^">]+)[">]')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,34 +119,25 @@ def module_name(path: str) -> str:
     return PurePosixPath(path).name.replace("-", "_").replace(",", "_")
 
 
-def find_includers(source: Path) -> dict[str, list[str]]:
+def find_includers(source: Path, arch: str) -> dict[str, list[str]]:
     """For each ``.c`` or ``.S`` below ``source`` that others include: the files that include it, sorted.
+
+    ``arch`` is the architecture's name below ``arch/``.
 
     Names are resolved as the compiler would with the kernel's include directories; what cannot be resolved is left out.
     """
-    command = ["grep", "-rE", "--include=*.[chS]", r'^\s*#\s*include\s*[<"][^">]*\.[cS][">]', "."]
-    done = subprocess.run(
-        command, cwd=source, capture_output=True, text=True, errors="replace", env=clean_environment(), check=False
-    )
-    if done.returncode > 1:
-        raise RebootlessError("scan_failed", f"{source} cannot be searched.", "Read grep's output.", output=done.stderr)
     includers: dict[str, set[str]] = {}
-    for line in done.stdout.splitlines():
+    for file, line in matching_lines(source, r'^\s*#\s*include\s*[<"][^">]*\.[cS][">]', ["*.[chS]"], ["."]):
         match = _INCLUDE.match(line)
         if match is None:
             continue
-        includer = _normal(match["file"])
-        places = (os.path.dirname(includer), "", "include", "arch/x86/include")
+        includer = _normal(file)
+        places = (os.path.dirname(includer), "", "include", f"arch/{arch}/include")
         paths = (_normal(os.path.join(place, match["name"])) for place in places)
         included = next((path for path in paths if (source / path).is_file()), None)
         if included is not None:
             includers.setdefault(included, set()).add(includer)
     return {name: sorted(files) for name, files in sorted(includers.items())}
-
-
-def source_architecture(arch: str) -> str:
-    """The name below ``arch/`` of the machine that uname -m calls ``arch``."""
-    return SOURCE_ARCHITECTURES[arch]
 
 
 def _normal(path: str) -> str:

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A distribution's kernel image as a target for the matcher, before anything runs.  Private to rebootless.splice.
+"""A distribution's kernel image as a target for the matcher, before anything runs.
 
 Sources: elf(5); the kernel's image has one loaded segment for text, data, per-CPU data and init code each.
 """
@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import io
 import struct
 from pathlib import Path
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.table import architecture_of_elf
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.deps import elf_exceptions, elffile
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel import boot_image, kallsyms_table
 from ansible_collections.rebootless.splice.plugins.module_utils._common.build_id import parse_build_id
-
-ELF_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
-PROGRAM_HEADER = struct.Struct("<IIQQQQQQ")
-ELFCLASS64_LSB = b"\x7fELF\x02\x01"
-EM_X86_64 = 62
-PT_LOAD, PT_NOTE = 1, 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +29,7 @@ class Segment:
 
 
 class VmlinuxImage:
-    """The kernel in a ``vmlinuz`` or ``vmlinux``: ``build_id`` (hex), ``segments``, and ``symbols``.
+    """The kernel in a ``vmlinuz`` or ``vmlinux``: ``arch``, ``build_id`` (hex), ``segments``, ``symbols``.
 
     Addresses are those of the link, without KASLR.
 
@@ -43,28 +40,25 @@ class VmlinuxImage:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        elf = boot_image.read_kernel(path)
+        kernel = boot_image.read_kernel(path)
         try:
-            self._load(elf)
-        except (struct.error, ValueError) as error:
+            self._load(kernel)
+        except (elf_exceptions.ELFError, ValueError) as error:
             raise boot_image.bad_image(path, str(error)) from error
 
-    def _load(self, elf: bytes) -> None:
-        header = ELF_HEADER.unpack_from(elf)
-        if header[0][:6] != ELFCLASS64_LSB or header[2] != EM_X86_64:
-            raise ValueError("it is no x86-64 kernel")
-        table, row_size, count = header[5], header[9], header[10]
-        view = memoryview(elf)
+    def _load(self, kernel: bytes) -> None:
+        elf = elffile.ELFFile(io.BytesIO(kernel))
+        self.arch = architecture_of_elf(elf["e_machine"])
+        view = memoryview(kernel)
         self.segments: list[Segment] = []
         self.build_id = ""
-        for at in range(table, table + row_size * count, row_size):
-            kind, _flags, offset, address, _physical, file_size, size, _align = PROGRAM_HEADER.unpack_from(elf, at)
-            data = view[offset : offset + file_size]
-            if len(data) != file_size:
+        for segment in elf.iter_segments():
+            data = view[segment["p_offset"] : segment["p_offset"] + segment["p_filesz"]]
+            if len(data) != segment["p_filesz"]:
                 raise ValueError("it is truncated")
-            if kind == PT_LOAD:
-                self.segments.append(Segment(address, size, data))
-            elif kind == PT_NOTE:
+            if segment["p_type"] == "PT_LOAD":
+                self.segments.append(Segment(segment["p_vaddr"], segment["p_memsz"], data))
+            elif segment["p_type"] == "PT_NOTE":
                 self.build_id = self.build_id or parse_build_id(bytes(data))
         if not self.segments or not self.build_id:
             raise ValueError("it has no loaded segments" if self.build_id else "it has no build ID")

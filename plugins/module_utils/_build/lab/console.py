@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a machine printed on its serial console.  Private to rebootless.splice."""
+"""What a machine printed on its serial console."""
 
 from __future__ import annotations
 

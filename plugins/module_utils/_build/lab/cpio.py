@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Writes cpio archives in the "newc" format, which the kernel unpacks as its initial root.
 
-Private to rebootless.splice.  The format is Documentation/driver-api/early-userspace/buffer-format.rst of the kernel;
-written here because archives must not carry the owners of the build host's files.
+The format is Documentation/driver-api/early-userspace/buffer-format.rst of the kernel.  It is written here, since
+archives must not carry the owners of the build host's files.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The initial root of a lab machine: drivers, network and the machine's identity.  Private to rebootless.splice.
+"""The initial root of a lab machine: drivers, network and the machine's identity.
 
 An initial root is two cpio archives in a row: one for the kernel, shared by all machines that run it, and one for the
 machine, whose files below ``host/`` are laid over the root file system at every start.

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A distribution kernel as a lab machine boots it.  Private to rebootless.splice.
+"""A distribution kernel as a lab machine boots it.
 
 The image package's kernel stays as it is; its modules become an ext4 image, the drivers that the machine needs first an
 initial root.
@@ -14,6 +14,7 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.distribution.debian import packages
 from ansible_collections.rebootless.splice.plugins.module_utils._build.distribution.debian.apt import Apt
 from ansible_collections.rebootless.splice.plugins.module_utils._build.distribution.debian.archive import unpack_package
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache, sha256_of
@@ -62,7 +63,7 @@ def make_kernel_image(cache: Cache, kernel: str) -> tuple[KernelImage, bool]:
         if directory is not None:
             release, _equals, version = kernel.partition("=")
             apt = Apt(cache)
-            package = apt.find(f"linux-image-{release}", version or None)
+            package = apt.find(packages.image(release), version or None)
             _make(directory, apt.fetch(package), KernelImage(release, package.version, *FILES))
     image = read_kernel_image(cache, kernel)
     if image is None:
@@ -74,9 +75,9 @@ def _make(directory: Path, package: Path, image: KernelImage) -> None:
     tree = directory / "tree"
     unpack_package(package, tree)
     run(["depmod", "--basedir", os.fspath(tree), image.release])
-    (tree / "boot" / f"vmlinuz-{image.release}").rename(directory / image.vmlinuz)
+    packages.vmlinuz_in(tree, image.release).rename(directory / image.vmlinuz)
     (directory / image.initramfs).write_bytes(initramfs.kernel_archive(os.fspath(tree), image.release))
-    _format(tree / "lib" / "modules" / image.release, directory / image.modules)
+    _format(packages.modules_in(tree, image.release), directory / image.modules)
     shutil.rmtree(tree)
     (directory / "kernel.json").write_text(json.dumps(asdict(image), indent=2, sort_keys=True), encoding="utf-8")
 

@@ -23,14 +23,16 @@ import contextlib
 import glob
 import json
 import os
+import platform
 import shutil
 import signal
 import socket
 import time
 import uuid
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Sequence
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.table import architecture
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.console import (
     lost_timer,
     panic_reason,
@@ -160,10 +162,11 @@ class Machine:
         """Whether the machine runs as `spec` says (also when it panicked)."""
         return self.pid() is not None and self.record().get("spec") == asdict(spec)
 
-    def start(self, spec: MachineSpec, ssh_port: int = 0) -> None:
+    def start(self, spec: MachineSpec, ssh_port: int = 0, more: Sequence[str] = ()) -> None:
         """Starts the machine, or stops it and starts it anew; its disk stays unless the root image is another one.
 
-        `ssh_port` 0 keeps the port of the last start if it is free, else takes any free one.
+        `ssh_port` 0 keeps the port of the last start if it is free, else takes any free one.  `more` are arguments of
+        QEMU for this start alone, such as ``["-incoming", "exec:cat state"]``.
         """
         os.makedirs(self.directory, exist_ok=True)
         with locks.locked(self._path(".lock")):  # two starts at the same time would share a disk
@@ -177,7 +180,7 @@ class Machine:
             port = ssh_port or _free_port(before.get("ssh_port", 0))
             offset = os.path.getsize(self.console) if os.path.exists(self.console) else 0
             self._write_record(spec=asdict(spec), uuid=identity, ssh_port=port, console_offset=offset)
-            run(self._command(spec, identity, port), cwd=self.directory)
+            run([*self.command(spec, identity, port), *more], cwd=self.directory)
 
     def _overlay(self, name: str, image: str, image_before: str | None) -> None:
         path = self._path(name)
@@ -204,17 +207,22 @@ class Machine:
         except FileNotFoundError:
             return ""
 
-    def _command(self, spec: MachineSpec, identity: str, port: int) -> list[str]:
+    def command(self, spec: MachineSpec, identity: str, port: int) -> list[str]:
+        """QEMU's arguments for the machine with this UUID, whose SSH server is reached by this port."""
+        # Kernels come from this host's package sources, so that they are for its architecture.
+        emulator = architecture(platform.machine()).emulator
         panic_action, panic_arguments = PANIC_ACTIONS[spec.on_panic]
-        arguments = ["console=ttyS0", "root=/dev/vda", "rw", "net.ifnames=0", "systemd.show_status=0"]
+        arguments = [f"console={emulator.console}", "root=/dev/vda", "rw", "net.ifnames=0", "systemd.show_status=0"]
         arguments += [*panic_arguments, *spec.kernel_arguments]
-        command = ["qemu-system-x86_64", "-name", self.name, "-uuid", identity]
-        command += ["-no-user-config", "-nodefaults", "-display", "none", "-machine", "q35"]
+        command = [emulator.program, "-name", self.name, "-uuid", identity]
+        command += ["-no-user-config", "-nodefaults", "-display", "none", "-machine", emulator.machine]
         command += ["-accel", ACCELERATORS[spec.accelerator], "-cpu", "max"]
         command += ["-smp", str(spec.cpus), "-m", str(spec.memory_mib)]
         command += ["-kernel", spec.vmlinuz, "-initrd", "initrd.cpio", "-append", " ".join(arguments)]
         for name in ("root", "modules"):
-            command += ["-drive", f"file={name}.qcow2,if=none,id={name},cache=unsafe,discard=unmap"]
+            # An absolute path: QEMU opens it again when it hands the disk over, and is in another directory by then.
+            path = self._path(f"{name}.qcow2").replace(",", ",,")
+            command += ["-drive", f"file={path},if=none,id={name},cache=unsafe,discard=unmap"]
             command += ["-device", f"virtio-blk-pci,drive={name},serial={name}"]
         forward = f"hostfwd=tcp:{LOOPBACK}:{port}-:{GUEST_SSH_PORT}"
         # restrict: the machine reaches nothing outside, only the forwarded port leads in

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The root file system that all machines of a lab share.  Private to rebootless.splice.
+"""The root file system that all machines of a lab share.
 
 mmdebstrap makes a small Debian from the package sources of the machine that runs it, and mke2fs turns it into an ext4
 image.  An image is named by a digest of everything that went into it, and made once; machines write to overlays of it.

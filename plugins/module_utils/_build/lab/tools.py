@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The programs that the lab runs.  Private to rebootless.splice."""
+"""The programs that the lab runs."""
 
 from __future__ import annotations
 

@@ -1,40 +1,28 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the jump to a replacement goes in a running function, and whether it can.  Private to rebootless.splice.
+"""Where the jump to a replacement goes in a running function, and whether it can.
 
 The jump stands behind the fentry site, so that tracing of the old function goes on; a function without one is left at
-its entry (behind ``endbr64``, which indirect calls need).
+its entry (behind the landing mark that indirect calls need, if it has one).
 """
 
 from __future__ import annotations
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching import rewrites
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.sections import Section
 from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.places import Places
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile, Section
+from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import Piece, Pieces, family
-
-JUMP_SIZE = 5
-FENTRY_SIZE = 5
-ENDBR64 = b"\xf3\x0f\x1e\xfa"
-
-STATIC_BRANCH = "a static branch"
-REWRITTEN_LATER = {
-    rewrites.FENTRY: "an fentry site",
-    rewrites.STATIC_CALL: "a static call",
-    rewrites.STATIC_BRANCH: STATIC_BRANCH,
-    rewrites.LOCK: "a lock prefix",
-    rewrites.MIXED: "code that several mechanisms rewrite",
-}
 
 
 def jump_offset(pre: ObjectFile, section: Section, start: int) -> int:
     """The offset of the jump in the function that begins at ``start`` of ``section`` of an exact pre object."""
-    offset = len(ENDBR64) if section.data[start : start + len(ENDBR64)] == ENDBR64 else 0
+    mark = pre.arch.landing_mark
+    offset = len(mark) if section.data[start : start + len(mark)] == mark else 0
     sites = pre.section_of("__mcount_loc")
     if sites is not None and any(
         r.target_section is section and r.target_offset == start + offset for r in sites.relocations
     ):
-        return offset + FENTRY_SIZE
+        return offset + pre.arch.tracing_call_size
     return offset
 
 
@@ -49,25 +37,26 @@ class LatePlaces:
 
     def __init__(self, places: Places):
         self._places = places
-        self._of: dict[Section, list[tuple[range, str]]] = {}
+        self._of: dict[Section, list[tuple[range, int]]] = {}
 
     def under_jump(self, section: Section, start: int) -> str | None:
         """What the kernel would find overwritten by a jump at ``start``; None if nothing.
 
         One static branch may begin under it: the helper module has the kernel switch a stand-in (kmod/stand_ins.c).
         """
+        arch = self._places.pre.arch
         if section not in self._of:
             self._of[section] = [
-                (range(place.offset, place.offset + place.length), REWRITTEN_LATER[place.kind])
+                (range(place.offset, place.offset + place.length), place.kind)
                 for place in self._places.of(section)
-                if place.kind in REWRITTEN_LATER
+                if place.kind in arch.rewritten_later
             ]
-        jump = range(start, start + JUMP_SIZE)
+        jump = range(start, start + arch.jump_size)
         under = [row for row in self._of[section] if row[0][0] in jump or start in row[0]]
-        branches = [what for site, what in under if what == STATIC_BRANCH and site[0] in jump]
+        branches = [site for site, kind in under if kind == arch.static_branch_kind and site[0] in jump]
         if len(branches) == len(under) == 1:
             return None
-        return next((what for _site, what in under), None)
+        return next((arch.rewritten_later[kind] for _site, kind in under), None)
 
 
 def side_entrance(pre: Pieces, function: Piece) -> str | None:

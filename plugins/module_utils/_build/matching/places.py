@@ -1,9 +1,9 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where running code may differ from a pre object, and what exactly may stand there.  Private to rebootless.splice.
+"""Where running code may differ from a pre object, and what exactly may stand there.
 
 ``places_of`` follows the kernel through its boot, symbolically: it starts from the object's bytes and lets every
-mechanism of the table ``special.REWRITERS`` write over them, in the order in which the kernel does.
+mechanism of ``Kernel.rewriters`` write over them, in the order in which the kernel does.
 """
 
 from __future__ import annotations
@@ -11,19 +11,21 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching import kernels, rewrites
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.contents import (
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code import rewriting
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.architecture import Kernel, Rewriter
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.contents import (
     Content,
     content_of,
     field_of,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.rewrites import (
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.rewriting import (
     Rewrite,
     TableEntry,
     entries,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.sections import Section
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import special_sections
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile, Section
+from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 MAX_LENGTH = 256  # RBL_MAX_PLACE
@@ -47,16 +49,16 @@ class Places:
     stays in memory, ``unknown_rewrite`` if code is not as the kernel's source says, ``too_many_contents``.
     """
 
-    def __init__(self, pre: ObjectFile, kernel: kernels.Kernel):
+    def __init__(self, pre: ObjectFile, kernel: Kernel):
         self.pre = pre
-        special_sections.check_sections(pre)
+        special_sections.check_sections(pre, pre.arch)
         self._rewrites: dict[Section, list[tuple[int, Rewrite]]] = {}
         for phase, (name, rewriter) in enumerate(kernel.rewriters):
             for section in special_sections.sections_of(pre, name):
                 for rewrite in self._rewrites_of(section, rewriter, phase):
                     self._rewrites.setdefault(rewrite.section, []).append((phase, rewrite))
 
-    def _rewrites_of(self, section: Section, rewriter: kernels.Rewriter, phase: int) -> Iterator[Rewrite]:
+    def _rewrites_of(self, section: Section, rewriter: Rewriter, phase: int) -> Iterator[Rewrite]:
         more = (lambda *where: self._before(phase, *where),) if rewriter.needs_before else ()
         parts: list[tuple[int, Section | TableEntry]] = [(0, section)]
         if not rewriter.whole_section:
@@ -65,17 +67,17 @@ class Places:
             try:
                 yield from rewriter.function(self.pre, part, *more)
             except ValueError as error:
-                raise rewrites.broken(self.pre, section, offset, str(error)) from error
+                raise rewriting.broken(self.pre, section, offset, str(error)) from error
 
     def _before(self, phase: int, section: Section, start: int, end: int) -> list[Content]:
         """The contents that a range can have before ``phase``."""
         inside = [(p, r) for p, r in self._rewrites.get(section, []) if p < phase and r.offset < end and r.end > start]
         if any(r.offset < start or r.end > end for p, r in inside):
-            raise rewrites.broken(self.pre, section, start, "code is rewritten across the bounds of an alternative")
+            raise rewriting.broken(self.pre, section, start, "code is rewritten across the bounds of an alternative")
         return self._simulate(section, start, end, inside)
 
     def _simulate(self, section: Section, start: int, end: int, writes: list) -> list[Content]:
-        """The object's bytes, then whatever the writes can have made of them, one after the other."""
+        """The object's bytes, then all that the writes can have made of them, one after the other."""
         original = content_of(section, start, end)
         states: list[tuple[Content, frozenset]] = [(original, frozenset())]
         for _phase, rewrite in sorted(writes, key=lambda w: w[0]):
@@ -108,15 +110,15 @@ class Places:
 
     def _place(self, section: Section, start: int, end: int, writes: list) -> Place:
         if end - start > MAX_LENGTH:
-            raise rewrites.broken(self.pre, section, start, f"a place of {end - start} bytes, more than {MAX_LENGTH}")
+            raise rewriting.broken(self.pre, section, start, f"a place of {end - start} bytes, more than {MAX_LENGTH}")
         if not writes:
-            return Place(start, end - start, rewrites.RELOCATION, (content_of(section, start, end),))
+            return Place(start, end - start, self.pre.arch.relocation_kind, (content_of(section, start, end),))
         kinds = {write.kind for phase, write in writes}
         try:
             contents = self._simulate(section, start, end, writes)
         except ValueError as error:
-            raise rewrites.broken(self.pre, section, start, str(error)) from error
-        return Place(start, end - start, kinds.pop() if len(kinds) == 1 else rewrites.MIXED, tuple(contents))
+            raise rewriting.broken(self.pre, section, start, str(error)) from error
+        return Place(start, end - start, kinds.pop() if len(kinds) == 1 else self.pre.arch.mixed_kind, tuple(contents))
 
 
 def overlapping(spans: list[tuple]) -> list[tuple[int, int, list]]:

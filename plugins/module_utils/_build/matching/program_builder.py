@@ -1,19 +1,20 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From exact pre objects to a match program (``kmod/matcher/match.h``).  Private to rebootless.splice."""
+"""From exact pre objects to a match program (``kmod/matcher/match.h``)."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching import kernels
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.contents import Field, Literal
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.architecture import Kernel
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.contents import Field, Literal
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.rewriting import KEY, TRAMPOLINE
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.sections import Section, Symbol
 from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.places import Place, Places
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.rewrites import KEY, TRAMPOLINE
 from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.tables import Tables
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import special_sections
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile, Section, Symbol
+from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.match_program import (
     SECTION_COMPARED,
@@ -42,14 +43,14 @@ class ProgramUnit:
 class ProgramBuilder:
     """Collects the units of an update, and the symbols that it needs.
 
-    ``version`` is the kernel's version or release (it chooses the rules of ``special.KERNELS``).
+    ``kernel`` says how the kernel rewrites its code.
     ``owner(name, object)`` says which object defines a symbol that a unit of ``object`` does not; without it, those of
     loadable modules are looked up anywhere.  Indices of symbols are stable from creation on.  Raises
     ``RebootlessError`` for code that the rules do not cover.
     """
 
-    def __init__(self, version: str, owner: Callable[[str, str], str] | None = None):
-        self.kernel = kernels.kernel_of(version)
+    def __init__(self, kernel: Kernel, owner: Callable[[str, str], str] | None = None):
+        self.kernel = kernel
         self.owner = owner or (lambda name, object_name: object_name if object_name == "vmlinux" else "")
         self.tables = Tables()
         self.units: list[ProgramUnit] = []
@@ -133,7 +134,7 @@ class ProgramBuilder:
 
     def _target(self, unit: ProgramUnit, target: Section | str | Literal) -> int:
         if isinstance(target, str):
-            if kernels.is_missing_from_symbol_table(target):
+            if self.kernel.lacks_in_symbol_table(target):
                 return self._nameless(target)
             return self.global_symbol(target, self._owner(target, unit))
         if isinstance(target, Section):
@@ -145,7 +146,7 @@ class ProgramBuilder:
 
     def _owner(self, name: str, unit: ProgramUnit) -> str:
         """Which object has a symbol that the unit's own code, or what the kernel makes of it, refers to."""
-        if name in kernels.KERNELS_OWN:
+        if name in self.kernel.own_symbols:
             return "vmlinux"
         if name.startswith(KEY):  # a module that sees only the trampoline has no reference to the key
             owner = self.owner(TRAMPOLINE + name[len(KEY) :], unit.object_name)

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The tables of a match program and their binary form (``kmod/matcher/match.h``).  Private to rebootless.splice.
+"""The tables of a match program and their binary form (``kmod/matcher/match.h``).
 
 Every table holds a row only once: equal contents, relocation lists, byte strings and names are shared.
 """

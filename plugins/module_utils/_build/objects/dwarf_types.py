@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Types and functions that never return, from an object's debug information.  Private to rebootless.splice.
+"""Types and functions that never return, from an object's debug information.
 
 Source: DWARF 5, chapters 3 and 5.  Only file-scope entries are read: the bodies of functions, most of the debug
 information, are skipped by their ``DW_AT_sibling``.
@@ -14,10 +14,10 @@ import pathlib
 import struct
 from typing import Any
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.table import architecture_of_elf
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.deps import elffile
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
-R_X86_64_32 = 10
 _RELA = struct.Struct("<QQq")
 # What they say concerns the code that uses an object, not the object.
 _QUALIFIERS = ("DW_TAG_const_type", "DW_TAG_volatile_type", "DW_TAG_restrict_type")
@@ -164,9 +164,10 @@ def _with_string_offsets(elf) -> bytes:
     """``.debug_info`` with its references to other debug sections filled in; addresses of code are not needed."""
     data = bytearray(elf.get_section_by_name(".debug_info").data())
     relocations = elf.get_section_by_name(".rela.debug_info")
+    address = architecture_of_elf(elf["e_machine"]).section_offset.number
     if relocations is not None:
         for offset, kind, addend in _RELA.iter_unpack(relocations.data()):
-            if kind & 0xFFFFFFFF == R_X86_64_32:  # against the section symbol of a debug section, whose value is 0
+            if kind & 0xFFFFFFFF == address:  # against the section symbol of a debug section, whose value is 0
                 struct.pack_into("<I", data, offset, addend)
     return bytes(data)
 

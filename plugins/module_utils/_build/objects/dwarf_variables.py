@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Variables in an object's debug information: their types, member by member.  Private to rebootless.splice.
+"""Variables in an object's debug information: their types, member by member.
 
 A variable is found by where it lies, not by its name: ``DW_AT_location`` holds ``DW_OP_addr`` with a relocation, whose
 symbol and addend say which bytes of the object are meant.  So static locals of one name are told apart.
@@ -14,6 +14,7 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.table import architecture_of_elf
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.deps import elffile
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.dwarf_types import (
     _bit_offset,
@@ -25,7 +26,6 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.d
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import Piece
 
 _RELA = struct.Struct("<QQq")
-_R_X86_64_64 = 1
 _DW_OP_ADDR = 3
 _TRANSPARENT = ("DW_TAG_typedef", "DW_TAG_const_type", "DW_TAG_volatile_type", "DW_TAG_atomic_type")
 _AGGREGATES = ("DW_TAG_structure_type", "DW_TAG_union_type")
@@ -107,9 +107,10 @@ def _places(elf) -> dict[int, tuple[int, int]]:
     symbols = elf.get_section_by_name(".symtab")
     if relocations is None or symbols is None:
         return {}
+    pointer = architecture_of_elf(elf["e_machine"]).pointer.number
     found = {}
     for offset, info, addend in _RELA.iter_unpack(relocations.data()):
-        if info & 0xFFFFFFFF == _R_X86_64_64:
+        if info & 0xFFFFFFFF == pointer:
             symbol = symbols.get_symbol(info >> 32)
             if isinstance(symbol["st_shndx"], int):
                 found[offset] = (symbol["st_shndx"], symbol["st_value"] + addend)

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a section's name says about its contents: one table.  Private to rebootless.splice.
+"""What a section's name says about its contents: one table.
 
 Source: include/asm-generic/vmlinux.lds.h and the files that put things into these sections.
 """
@@ -10,8 +10,7 @@ from __future__ import annotations
 import functools
 import re
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import Section
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.special_sections import special_section
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.sections import Section
 
 # The first row that matches the section's name wins.
 _ROWS = [
@@ -35,8 +34,8 @@ _ROWS = [
         # Arrays that the linker collects, and that something registers when the kernel or a module starts.
         (
             r"\.initcall|\.con_initcall|\.exitcall|\.init\.setup|\.lsm_info|\.early_lsm_info|__param|__modver"
-            r"|__tracepoint|_ftrace_e|__syscalls_metadata|__bpf_raw_tp|\.BTF_ids|\.x86_cpu_dev|\.apicdrivers"
-            r"|\.pci_fixup|\.iommu_table|__trace_printk_fmt|__earlycon|__acpi_probe|__timer_acpi|__thermal|\.builtin_fw"
+            r"|__tracepoint|_ftrace_e|__syscalls_metadata|__bpf_raw_tp|\.BTF_ids"
+            r"|\.pci_fixup|__trace_printk_fmt|__earlycon|__acpi_probe|__timer_acpi|__thermal|\.builtin_fw"
             r"|\.static_call_tramp_key",
             "registered",
         ),
@@ -60,11 +59,11 @@ PER_SITE = ("once", "debug site")
 
 @functools.lru_cache(maxsize=4096)
 def _by_name(name: str) -> str:
-    if special_section(name):
-        return "special"
     return next((row for pattern, row in _ROWS if pattern.match(name)), "")
 
 
 def lifetime(section: Section) -> str:
     """One of the table's words; ``text`` for other code, ``unknown`` for other data."""
-    return _by_name(section.name) or ("text" if section.is_text else "unknown")
+    if section.special:
+        return "special"
+    return section.arch_lifetime or _by_name(section.name) or ("text" if section.is_text else "unknown")

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An object file cut into pieces, and what each piece refers to.  Private to rebootless.splice.
+"""An object file cut into pieces, and what each piece refers to.
 
 A piece is what one symbol names: a function or a data object; or a fragment: bytes without a symbol that something
 refers to (a constant initialiser, the replacement code of an alternative).  References are told by what they mean
@@ -12,23 +12,20 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import functools
 import re
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.host.deps import capstone
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import (
-    ObjectFile,
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.architecture import Architecture
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.sections import (
     Relocation,
+    RelocationType,
     Section,
+    SpecialSection,
     Symbol,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.lifetimes import lifetime
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.special_sections import (
-    SpecialSection,
-    special_section,
-)
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-
-R_NONE, R_PC32, R_PLT32, R_PC8 = 0, 2, 4, 15
 
 _CLONE = re.compile(r"\.(?:isra|constprop|part|localalias|lto_priv)\.\d+|\.cold(?:\.\d+)?")
 _COUNTED = (
@@ -40,8 +37,6 @@ _COUNTED = (
 _MADE_BY_GCC = re.compile(r"(CSWTCH|__func__|__FUNCTION__|__PRETTY_FUNCTION__|\.?LC)\.?\d+$")
 # Second names that include/linux/module.h gives to a module's functions.
 _ALIASES = ("init_module", "cleanup_module")
-_ADDRESS = re.compile(r"(0x[0-9a-f]+|\d)$")
-_BRANCH = re.compile(r"(call|j[a-z]+|loop[a-z]*)$")
 
 
 def family(name: str) -> str:
@@ -62,6 +57,7 @@ def counterless(name: str) -> str | None:
 class Piece:
     """Bytes ``[start, end)`` of a section; ``kind`` is ``function``, ``data`` or ``fragment`` (then ``name`` is "")."""
 
+    arch: Architecture
     section: Section
     start: int
     end: int
@@ -79,6 +75,11 @@ class Piece:
     def data(self) -> bytes:
         """The object file's bytes; zeros for sections that have none in the file."""
         return bytes(self.size) if self.section.nobits else self.section.data[self.start : self.end]
+
+    @functools.cached_property
+    def memory_operand_fields(self) -> frozenset[int]:
+        """Offsets of the fields of code that an instruction uses as the address of its operand."""
+        return self.arch.memory_operand_fields(self.data)
 
     @property
     def has_no_identity(self) -> bool:
@@ -102,11 +103,11 @@ class Reference:
 
     ``offset`` counts from the start of its owner.  ``target`` is a ``Piece``, a ``MergedConstant`` or a symbol's name
     that the object does not define; ``addend`` is the ABI's, relative to the target's first byte; ``meaning`` is the
-    offset in the target that is meant (see ``objects.Relocation``).
+    offset in the target that is meant (see ``Relocation``).
     """
 
     offset: int
-    type: int
+    type: RelocationType
     size: int
     relative: bool
     target: Piece | MergedConstant | str
@@ -145,7 +146,7 @@ class Pieces:
         self._references: dict[int, list[Reference]] = {}
         for section in object_file.sections:
             if section.is_alloc and not section.is_merged and lifetime(section) not in ("special", "ignored", "export"):
-                self.by_section[section.index] = _cut_at_symbols(section)
+                self.by_section[section.index] = _cut_at_symbols(object_file.arch, section)
         self._cut_at_references()
         for index, pieces in self.by_section.items():
             pieces.sort(key=lambda p: (p.start, p.end))
@@ -160,6 +161,7 @@ class Pieces:
 
     def _cut_at_references(self):
         """Makes fragments of the bytes that something refers to and no symbol covers."""
+        arch = self.object.arch
         referred: dict[int, set[int]] = {}
         for section in self.object.sections:
             if section.name.startswith((".debug", ".orc_")):
@@ -171,13 +173,13 @@ class Pieces:
         for index, offsets in referred.items():
             section, pieces = self.object.sections[index], self.by_section[index]
             if len(pieces) == 1 and (section.name.endswith("." + pieces[0].name) or pieces[0].end == section.size):
-                continue  # a section of its own: whatever is referred to belongs to its one symbol
+                continue  # a section of its own: all of it belongs to its one symbol
             covered = [(p.start, p.end) for p in pieces]
             ends = sorted({start for start, end in covered} | {section.size} | offsets)
             for offset in sorted(offsets):
                 if not any(start <= offset < max(end, start + 1) for start, end in covered) and offset < section.size:
                     end = ends[bisect.bisect_right(ends, offset)]
-                    pieces.append(Piece(section, offset, end, "", "fragment", lifetime=lifetime(section)))
+                    pieces.append(Piece(arch, section, offset, end, "", "fragment", lifetime=lifetime(section)))
 
     def at(self, section: Section, offset: int) -> Piece | None:
         """The piece that ``offset`` means; the nearest one if it lies between or outside of them."""
@@ -191,7 +193,7 @@ class Pieces:
         """What ``piece`` refers to, by offset; branches that the assembler resolved by itself among them."""
         known = self._references.get(id(piece))
         if known is None:
-            found = [r for r in piece.section.relocations_in(piece.start, piece.end) if r.type != R_NONE]
+            found = [r for r in piece.section.relocations_in(piece.start, piece.end) if r.size]
             known = [self._reference(r, piece.start) for r in found]
             if piece.section.is_text and len(self.by_section[piece.section.index]) > 1:
                 known += self._resolved_branches(piece, {r.offset for r in found})
@@ -234,22 +236,16 @@ class Pieces:
 
     def _resolved_branches(self, piece: Piece, relocated: set[int]) -> list[Reference]:
         """Calls and jumps from ``piece`` to another piece of its section that need no relocation."""
-        decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
-        decoder.skipdata = True
         found = []
-        for start, size, mnemonic, operand in decoder.disasm_lite(piece.data, piece.start):
-            if not _ADDRESS.match(operand) or not _BRANCH.match(mnemonic.split()[-1]):
-                continue
-            field = 4 if size >= 5 else 1
-            where, destination = start + size - field, int(operand, 0)
-            if where in relocated or piece.start <= destination < piece.end:
+        for offset, size, destination in piece.arch.direct_branches(piece.data, piece.start):
+            if piece.start + offset in relocated or piece.start <= destination < piece.end:
                 continue
             target = self.at(piece.section, destination)
             if target is None or target is piece:
                 continue
             meaning = destination - target.start
-            kind = R_PLT32 if field == 4 else R_PC8
-            found.append(Reference(where - piece.start, kind, field, True, target, meaning - field, meaning))
+            kind = piece.arch.branch_types[size]
+            found.append(Reference(offset, kind, size, True, target, meaning - size, meaning))
         return found
 
     def masked(self, piece: Piece) -> bytes:
@@ -261,7 +257,7 @@ class Pieces:
         if self._entries is None:
             self._entries = {}
             for section in self.object.sections:
-                kind = special_section(section.name)
+                kind = section.special
                 if kind is not None and kind.carry in ("emit", "constant") and section.relocations:
                     self._split(section, kind)
             for entries in self._entries.values():
@@ -283,7 +279,7 @@ class Pieces:
                 )
             data = _masked(section.data[start : start + size], references)
             if section.name == ".altinstructions" and data[-1] == 0:
-                # Without replacement bytes the field points to whatever comes next.
+                # Without replacement bytes the field points to what happens to lie behind.
                 for r in references:
                     if r is not code:
                         r.target, r.addend, r.meaning = code.target, code.meaning, code.meaning
@@ -304,7 +300,7 @@ def _masked(data: bytes, references: list[Reference]) -> bytes:
     return bytes(masked)
 
 
-def _cut_at_symbols(section: Section) -> list[Piece]:
+def _cut_at_symbols(arch: Architecture, section: Section) -> list[Piece]:
     """One piece for each place where a function or object begins; symbols inside of another's bytes are its own."""
     pieces: list[Piece] = []
     named = [s for s in section.symbols if s.name and not s.name.startswith((".L", "__pfx_")) and _is_cut(s, section)]
@@ -322,6 +318,7 @@ def _cut_at_symbols(section: Section) -> list[Piece]:
             kind = "function" if section.is_text else "data"
             pieces.append(
                 Piece(
+                    arch,
                     section,
                     symbol.value,
                     symbol.value + symbol.size,

@@ -1,56 +1,31 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The sections that the kernel reads beside its code, and what of them an update carries: one table."""
+"""The sections that the kernel reads beside its code, and what of them an update carries: one table.
+
+What only one architecture has stands in its record (``arch/``).
+"""
 
 from __future__ import annotations
 
-import dataclasses
-
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile, Section
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.architecture import CODE, Architecture
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.sections import (
+    ObjectCode,
+    Section,
+    SpecialSection,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-
-
-@dataclasses.dataclass(frozen=True)
-class SpecialSection:
-    """One kind of special section.
-
-    ``entry_size`` in bytes, 0 if it depends on the kernel (then the distance between the ``code_field`` relocations);
-    ``code_field`` is the offset of the field that points to the code the entry belongs to; ``carry`` says what happens
-    to entries of carried code: ``emit`` (into the update module), ``objtool`` (objtool makes them anew from the code),
-    ``constant`` (the helper writes what the boot would have written), ``drop`` (no meaning in a module).  ``source`` is
-    the kernel file that defines the entry.
-    """
-
-    name: str
-    entry_size: int
-    code_field: int
-    carry: str
-    source: str
-
 
 SPECIAL_SECTIONS = {
     s.name: s
     for s in (
         SpecialSection("__mcount_loc", 8, 0, "emit", "scripts/recordmcount.c"),
-        SpecialSection(".altinstructions", 0, 0, "emit", "arch/x86/include/asm/alternative.h"),
-        SpecialSection(".parainstructions", 16, 0, "emit", "arch/x86/include/asm/paravirt_types.h"),
-        SpecialSection(".smp_locks", 4, 0, "emit", "arch/x86/include/asm/alternative.h"),
         SpecialSection("__jump_table", 16, 0, "emit", "include/linux/jump_label.h"),
         SpecialSection(".static_call_sites", 8, 0, "emit", "include/linux/static_call_types.h"),
-        SpecialSection("__bug_table", 12, 0, "emit", "arch/x86/include/asm/bug.h"),
-        SpecialSection("__ex_table", 12, 0, "emit", "arch/x86/include/asm/extable.h"),
-        SpecialSection(".return_sites", 4, 0, "objtool", "tools/objtool/check.c"),
-        SpecialSection(".retpoline_sites", 4, 0, "objtool", "tools/objtool/check.c"),
-        SpecialSection(".call_sites", 4, 0, "objtool", "tools/objtool/check.c"),
-        SpecialSection(".ibt_endbr_seal", 4, 0, "objtool", "tools/objtool/check.c"),
-        SpecialSection(".orc_unwind_ip", 4, 0, "objtool", "tools/objtool/orc_gen.c"),
         SpecialSection(".discard.reachable", 4, 0, "emit", "include/linux/compiler.h"),
         SpecialSection(".discard.unreachable", 4, 0, "emit", "include/linux/compiler.h"),
         SpecialSection(".discard.instr_begin", 4, 0, "emit", "include/linux/instrumentation.h"),
         SpecialSection(".discard.instr_end", 4, 0, "emit", "include/linux/instrumentation.h"),
-        SpecialSection(".discard.retpoline_safe", 0, 0, "emit", "arch/x86/include/asm/nospec-branch.h"),
         SpecialSection(".discard.unwind_hints", 0, 0, "emit", "include/linux/objtool.h"),
-        SpecialSection(".discard.noendbr", 0, 0, "emit", "include/linux/objtool.h"),
         SpecialSection(".discard.func_stack_frame_non_standard", 8, 0, "emit", "include/linux/objtool.h"),
         SpecialSection(".discard.intra_function_calls", 4, 0, "emit", "include/linux/objtool.h"),
         SpecialSection(".discard.annotate_insn", 8, 0, "emit", "include/linux/objtool.h"),
@@ -61,18 +36,9 @@ SPECIAL_SECTIONS = {
 }
 
 
-# Tables named after a variable, by the beginning of their name: the boot writes its value into code.
-RUNTIME_POINTER, RUNTIME_SHIFT = "runtime_ptr_", "runtime_shift_"
-RUNTIME_CONSTANTS = {
-    prefix: SpecialSection(prefix, 4, 0, "constant", "arch/x86/include/asm/runtime-const.h")
-    for prefix in (RUNTIME_POINTER, RUNTIME_SHIFT)
-}
-
-
-def special_section(name: str) -> SpecialSection | None:
+def special_section(name: str, arch: Architecture) -> SpecialSection | None:
     """What is known about the section of that name; None if it is no special one."""
-    found = SPECIAL_SECTIONS.get(name)
-    return found or next((kind for prefix, kind in RUNTIME_CONSTANTS.items() if name.startswith(prefix)), None)
+    return SPECIAL_SECTIONS.get(name) or arch.special_section(name)
 
 
 # Sections through which the kernel never writes code, by the beginning of their name; they may point into code.
@@ -89,12 +55,8 @@ HARMLESS_SECTIONS = {
     ".lsm_info.init": "tables of the boot",
     ".early_lsm_info.init": "tables of the boot",
     ".pci_fixup": "PCI quirks: functions to call",
-    ".x86_cpu_dev.init": "processor vendors: functions to call",
-    ".apicdrivers": "APIC drivers: pointers to their descriptions",
-    ".iommu_table": "IOMMU drivers: functions to call",
     ".note": "notes for boot loaders and hypervisors",
     ".discard.": "annotations for objtool, discarded by the linker",
-    ".orc_": "the unwinder's tables",
     ".static_call_tramp_key": "static calls that modules reach by their trampoline",
     ".gnu.linkonce.this_module": "a module's description: its init and exit",
     "__patchable_function_entries": "the nops before functions, for tracers; the linker drops them",
@@ -138,9 +100,6 @@ CONSTANT_SECTIONS = (
 )
 
 
-CODE = "(code)"  # in place of a section's name: all sections with code
-
-
 # Code that is not in memory once a kernel runs (or, for the replacements, only a source of other code).
 TRANSIENT_TEXT = (".init.", ".altinstr_replacement", ".altinstr_aux", ".discard.")
 
@@ -148,7 +107,7 @@ TRANSIENT_TEXT = (".init.", ".altinstr_replacement", ".altinstr_aux", ".discard.
 MODULE_INIT = ".init.text"
 
 
-def sections_of(pre: ObjectFile, name: str) -> list[Section]:
+def sections_of(pre: ObjectCode, name: str) -> list[Section]:
     """The sections that a row of ``Kernel.rewriters`` names: one, all with code, or all whose name begins like that."""
     if name == CODE:
         return [section for section in pre.sections if section.is_text]
@@ -167,20 +126,21 @@ def stays_in_memory(section: Section, built_in: bool = True, init: bool = False)
     return not (built_in and section.name.startswith(".exit."))
 
 
-def check_sections(pre: ObjectFile) -> None:
+def check_sections(pre: ObjectCode, arch: Architecture) -> None:
     """Refuses an object in which a section that is not in the tables points into code that stays in memory."""
+    harmless = (*HARMLESS_SECTIONS, *arch.harmless_sections)
     for section in pre.sections:
-        if not section.is_alloc or section.is_text or special_section(section.name):
+        if not section.is_alloc or section.is_text or section.special:
             continue
-        if section.name.startswith(tuple(HARMLESS_SECTIONS)):
+        if section.name.startswith(harmless):
             continue
         for relocation in section.relocations:
             target = relocation.target_section
             if target is not None and target.is_text and stays_in_memory(target):
                 raise RebootlessError(
                     "unknown_special_section",
-                    f"{pre.path}: section {section.name} points into {target.name}, and nobody knows what the kernel "
-                    "does with it.",
+                    f"{pre.path}: section {section.name} points into {target.name}, and what the kernel does with it "
+                    "is not known.",
                     "Report this section's name; whether the kernel writes code through it has to be found out.",
                     section=section.name,
                     target=target.name,

@@ -1,15 +1,13 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who uses a piece, and how: called, read in place, or its address handed out.  Private to rebootless.splice."""
+"""Who uses a piece, and how: called, read in place, or its address handed out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.host.deps import capstone
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import Piece, Pieces, Reference
 
-_CALL, _JUMP = 0xE8, 0xE9
 # Sections whose entries point to code that runs, or to where it goes on, and are read by the kernel alone.
 _ABOUT_CODE = (
     ".discard.",
@@ -33,15 +31,7 @@ def uses(pieces: Pieces, target: Piece) -> Iterator[tuple[Piece, Reference]]:
 
 def reads_in_place(code: Piece, r: Reference) -> bool:
     """Whether a field of code is the address of an operand in memory, so that the address itself goes nowhere."""
-    decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
-    decoder.skipdata = True
-    decoder.detail = True
-    for instruction in decoder.disasm(code.data, 0):
-        if instruction.address <= r.offset < instruction.address + instruction.size:
-            if instruction.id == 0 or instruction.id == capstone.x86.X86_INS_LEA:
-                return False
-            return instruction.disp_size > 0 and instruction.address + instruction.disp_offset == r.offset
-    return False
+    return r.offset in code.memory_operand_fields
 
 
 def is_branch(code: Piece, r: Reference) -> bool:
@@ -50,8 +40,7 @@ def is_branch(code: Piece, r: Reference) -> bool:
         return False
     if r.size == 1:
         return True
-    before = bytes(2) + code.data[max(r.offset - 2, 0) : r.offset]
-    return before[-1] in (_CALL, _JUMP) or (before[-2] == 0x0F and before[-1] & 0xF0 == 0x80)
+    return code.arch.ends_with_branch(code.data[: r.offset])
 
 
 def takers(pieces: Pieces, function: Piece) -> list[Piece]:

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.architecture import Architecture
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.sections import Section
 from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.decide import Decision
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import Change
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.exports import Export, definer
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import VMLINUX
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.opcodes import CALL, JMP8, JMP32, NOPS
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import Section
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import (
     Entry,
     MergedConstant,
@@ -90,32 +90,31 @@ class ChangedUnit:
 
 def is_call(piece: Piece, r: Reference) -> bool:
     """Whether the field is the distance of a call."""
-    return is_branch(piece, r) and piece.data[r.offset - 1] == CALL
+    return is_branch(piece, r) and piece.arch.ends_with_call(piece.data[: r.offset])
 
 
 def rewritten_ranges(pieces: Pieces, piece: Piece) -> list[range]:
     """Where the kernel writes other instructions before an update module's fields can be resolved."""
     ranges = []
     for entry in pieces.entries(piece):
-        if entry.section.name == ".altinstructions":
-            ranges.append(range(entry.offset, entry.offset + entry.data[-2]))  # instrlen, replacementlen
-        elif entry.section.name == ".parainstructions":
-            ranges.append(range(entry.offset, entry.offset + entry.data[9]))  # instr, type, len
+        length = piece.arch.rewritten_at_load.get(entry.section.name)
+        if length is not None:
+            ranges.append(range(entry.offset, entry.offset + length(entry.data)))
     return ranges
 
 
-def take_out_branch(chunk: Chunk, entry: Entry) -> None:
+def take_out_branch(arch: Architecture, chunk: Chunk, entry: Entry) -> None:
     """Makes a static branch a nop that is compiled as a jump to be one (bit 1 of its key).
 
     objtool does it (handle_jump_alt), when it links if there is indirect branch tracking, else for each unit.
     """
     key = next((r for r in entry.references if r.offset == JUMP_ENTRY_KEY), None)
     start = entry.offset
-    size = {JMP8: 2, JMP32: 5}.get(chunk.data[start], 0)
-    if key is None or not key.addend & 2 or not size:
+    nop = arch.nop_for_jump(chunk.data[start:])
+    if key is None or not key.addend & 2 or not nop:
         return
-    chunk.data = chunk.data[:start] + NOPS[size] + chunk.data[start + size :]
-    chunk.fields = [f for f in chunk.fields if not start <= f.offset < start + size]
+    chunk.data = chunk.data[:start] + nop + chunk.data[start + len(nop) :]
+    chunk.fields = [f for f in chunk.fields if not start <= f.offset < start + len(nop)]
 
 
 def section_name(piece: Piece) -> str:

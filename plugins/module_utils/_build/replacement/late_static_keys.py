@@ -9,8 +9,8 @@ tools/objtool/special.c.
 
 from __future__ import annotations
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.sections import SHF_ALLOC, SHF_WRITE
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import VMLINUX
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import SHF_ALLOC, SHF_WRITE
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.parts import (
     CarriedField,
     Chunk,

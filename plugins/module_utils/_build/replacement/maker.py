@@ -16,6 +16,8 @@ import functools
 from collections.abc import Iterator
 from typing import Callable, Collection
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.architecture import Kernel
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.sections import SHF_ALLOC, SHF_EXECINSTR
 from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.decide import (
     EXCHANGE,
     REPLACE,
@@ -29,19 +31,13 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.ex
     is_exported_by,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import VMLINUX
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching import rewrites
 from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.jumps import jump_offset
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.opcodes import JMP32
 from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.program_builder import ProgramBuilder
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects import special_sections
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import SHF_ALLOC, SHF_EXECINSTR
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.lifetimes import (
     CARRIED_DATA,
     LIVING_CODE,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import (
-    R_PC8,
-    R_PLT32,
     Entry,
     MergedConstant,
     Piece,
@@ -75,7 +71,6 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.replaceme
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 TRAMPOLINE = "__SCT__"  # include/linux/static_call_types.h
-REWRITTEN_CALLS = ("__fentry__", "__x86_return_thunk", "__x86_indirect_")
 
 LABEL_SUFFIX = ".rbl"  # of all that is carried: tracing and probing by name go on to mean what they meant
 HOOKS = ".rbl.hooks"  # kmod/rebootless_custom.h
@@ -87,27 +82,27 @@ BRANCH, ADDRESS, ENTRY = "branch", "address", "entry"
 
 
 def make_replacement(
-    decisions: list[Decision], version: str, exports: dict[str, Export], needs: Needs | None = None
+    decisions: list[Decision], kernel: Kernel, exports: dict[str, Export], needs: Needs | None = None
 ) -> Replacement:
     """Finds what to carry for what is decided, resolves it, and makes the match programs of their objects.
 
-    ``version`` is the kernel's version or release, ``exports`` are the symbols that the kernel and its modules export
+    ``kernel`` says how the kernel rewrites its code, ``exports`` are the symbols that the kernel and its modules export
     (``exports.read_symvers``), ``needs(module)`` says which modules are loaded whenever that one is.  Raises
     ``RebootlessError``: ``nothing_to_replace``, ``unknown_special_section``, ``unresolvable_field``,
     ``unsupported_reference``, ``missing_dependency``, ``pre_mismatch``, ``datum_not_matched``
     with the names of unit, function and target.
     """
-    return _Maker(decisions, version, exports, needs or (lambda name: frozenset())).make()
+    return _Maker(decisions, kernel, exports, needs or (lambda name: frozenset())).make()
 
 
 class _Maker:
-    def __init__(self, decisions: list[Decision], version: str, exports: dict[str, Export], needs: Needs):
+    def __init__(self, decisions: list[Decision], kernel: Kernel, exports: dict[str, Export], needs: Needs):
         self.exports, self.needs = exports, needs
         with_init = {d.change.object_name for d in decisions if d.init_functions}
         self.parts: dict[str, Part] = {}
         for name in sorted({d.change.object_name for d in decisions}, key=lambda name: (name != VMLINUX, name)):
             for init in (False, True) if name in with_init else (False,):
-                part = Part(name, ProgramBuilder(version, functools.partial(definer, exports)), init)
+                part = Part(name, ProgramBuilder(kernel, functools.partial(definer, exports)), init)
                 self.parts[part.name] = part
         # By part and decision: what a part's code refers to is in that part's own match program.
         self.looked_at = {
@@ -287,11 +282,12 @@ class _Maker:
             if field.symbol is not None and is_call(piece, r) and unit.never_returns(piece, r):
                 chunk.never_returns_at.append(r.offset + r.size)
         for entry in unit.post.entries(piece):
-            if entry.section.name.startswith(tuple(special_sections.RUNTIME_CONSTANTS)):
-                chunk.constants.append(self._constant(unit, entry, owner))
+            constant = piece.arch.runtime_constant(entry.section.name)
+            if constant is not None:
+                chunk.constants.append(self._constant(unit, entry, owner, *constant))
             self._carry_entry(unit, piece, entry, owner)
             if entry.section.name == "__jump_table":
-                take_out_branch(chunk, entry)
+                take_out_branch(piece.arch, chunk, entry)
 
     def _carry_entry(self, unit: ChangedUnit, piece: Piece, entry: Entry, owner: str) -> None:
         section, data = entry.section, entry.data
@@ -304,9 +300,8 @@ class _Maker:
             late_static_keys.make_late(unit.part, chunk) if late_static_keys.is_late(unit.part, chunk) else [chunk]
         )
 
-    def _constant(self, unit: ChangedUnit, entry: Entry, owner: str) -> Constant:
+    def _constant(self, unit: ChangedUnit, entry: Entry, owner: str, type_: int, name: str) -> Constant:
         """What only the boot writes into code: the value that the variable has had since."""
-        type_, name = rewrites.runtime_constant(entry.section.name)
         here = unit, unit.post.by_name.get(name)
         theirs, post = self._defined(unit, name) or here
         pre = theirs.correlation.pre_of(post) if post is not None else None
@@ -329,7 +324,7 @@ class _Maker:
 
     def _field(self, unit: ChangedUnit, piece: Piece, r: Reference, owner: str, use: str) -> CarriedField:
         """The field for ``r``, a reference of ``piece`` or of one of its entries; ``use`` says what for."""
-        if r.type == R_PC8:
+        if r.size == 1:
             raise unit.error(
                 "unsupported_reference",
                 owner,
@@ -474,8 +469,8 @@ class _Maker:
         stub = self.stubs.get(key)
         if stub is None:
             label = self._unique(f"{field.target}{LABEL_SUFFIX}.stub")
-            jump = CarriedField(1, R_PLT32, field.target, field.addend, field.symbol)
-            code = bytes([JMP32, 0, 0, 0, 0])
+            code, kind = unit.exact.arch.jump, unit.exact.arch.branch_types[4]
+            jump = CarriedField(len(code) - kind.size, kind, field.target, field.addend, field.symbol)
             stub = Chunk(label, ".text.rbl_stubs", SHF_ALLOC | SHF_EXECINSTR, False, 1, code, len(code), "function")
             stub.fields, stub.unit, stub.part = [jump], unit.name, unit.part.name
             self.stubs[key] = stub
@@ -483,7 +478,7 @@ class _Maker:
         return CarriedField(field.offset, field.type, stub, -field.size)
 
     def _refuse_thunk(self, unit: ChangedUnit, owner: str, field: CarriedField) -> None:
-        if isinstance(field.target, str) and field.target.startswith(REWRITTEN_CALLS):
+        if isinstance(field.target, str) and field.target.startswith(unit.exact.arch.rewritten_calls):
             raise self._unresolvable(unit, owner, field)
 
     @staticmethod

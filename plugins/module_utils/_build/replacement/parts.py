@@ -10,9 +10,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.contents import FIELD_TYPES
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.sections import RelocationType
 from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.program_builder import ProgramBuilder
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import RELOCATION_TYPES
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import Piece
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import INIT
 
@@ -22,14 +21,13 @@ class CarriedField:
     """A relocated field of a chunk: ``target`` is a chunk, or the name of a symbol that is not the module's own."""
 
     offset: int
-    type: int
+    type: RelocationType
     target: Chunk | str
     addend: int
     symbol: int | None = None  # of the match program of the chunk's part, if the helper writes the field
 
-    size = property(lambda self: RELOCATION_TYPES[self.type][1])
-    type_name = property(lambda self: RELOCATION_TYPES[self.type][0])
-    fixup_type = property(lambda self: FIELD_TYPES[self.type])
+    size = property(lambda self: self.type.size)
+    fixup_type = property(lambda self: self.type.field)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Arms confirmed updates for the next boot.  Private to rebootless.splice."""
+"""Arms confirmed updates for the next boot."""
 
 from __future__ import annotations
 

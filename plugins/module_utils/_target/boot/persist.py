@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Puts on a host what applies its armed updates again at boot, and takes it away.  Private to rebootless.splice.
+"""Puts on a host what applies its armed updates again at boot, and takes it away.
 
 Units are written and enabled as files, which needs no answer of systemd: the next boot reads them.  None of them can
 hold a boot up: they are wanted, not required, ordered after nothing but local file systems, and have timeouts.
@@ -122,9 +122,7 @@ class Settings(t.NamedTuple):
     """How it is installed; the fields are options of the module ``persist``."""
 
     settle: int = 120  # seconds after which a boot counts as a good one
-    deadline: int = (
-        1800  # seconds after which an update that was applied at boot reverses itself if that did not happen
-    )
+    deadline: int = 1800  # seconds after which an update that was applied at boot reverses itself without that
     metrics_directory: str = ""  # of a node exporter's textfile collector; "" for no metrics
     fact_file: bool = True
     state_directory: str = store.DIRECTORY
@@ -181,7 +179,7 @@ class Persistence:
 
     def _program(self) -> str:
         settings = self.settings
-        # -I: neither the environment nor a directory of somebody's may change what root runs.
+        # -I: neither PYTHONPATH nor a file json.py in the current directory may change what root runs.
         words = [_python(), "-I", self.archive, "--state-directory", settings.state_directory]
         if settings.metrics_directory:
             words += ["--metrics-directory", settings.metrics_directory]
@@ -289,11 +287,5 @@ def _explained(path: str) -> t.Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise RebootlessError(
-            "persist_failed",
-            f"{path} cannot be changed: {error.strerror}.",
-            "Free space there, then try again."
-            if error.errno in disk.FULL
-            else "Make its directory one that root can write to.",
-            path=path,
-        ) from error
+        otherwise = "Make its directory one that root can write to."
+        raise disk.refusal(error, "persist_failed", f"{path} cannot be changed", path, otherwise) from error

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the module ``persist`` is asked for.  Private to rebootless.splice."""
+"""What the module ``persist`` is asked for."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a host does by itself about its armed updates: at boot, when the boot has gone well, when it goes down.  Private
-to rebootless.splice.
+"""What a host does by itself about its armed updates: at boot, when the boot has gone well, when it goes down.
 
-``_target.persist`` installs it as a program; units of systemd run it (docs/persist.md).  A boot never fails because of
-it: whatever goes wrong is said in the journal, noted in the update's record, and the boot goes on without the update.
+``_target.boot.persist`` installs it as a program; units of systemd run it (docs/persist.md).  It never makes a boot
+fail: each error is logged in the journal and noted in the update's record, and the boot goes on without the update.
 """
 
 from __future__ import annotations
@@ -68,7 +67,7 @@ def main(arguments: list[str]) -> int:
 
 
 def each_armed(packages: Store, run: t.Callable[[Record], None]) -> None:
-    """Does something for each record, and goes on with the next one whatever becomes of it."""
+    """Does something for each record; one that fails does not keep the next one from its turn."""
     for name in armed_record.names(packages):
         with _noted(name):
             record = armed_record.read(packages, name)
@@ -144,7 +143,7 @@ def settle(packages: Store, record: Record) -> None:
 
 
 def stop(packages: Store, record: Record) -> None:
-    """The host goes down in order: whatever the reason, it did not crash."""
+    """The host shuts down or reboots in order, so this boot did not crash."""
     if record.tried(facts.boot_id()):
         _finish(packages, record, armed_record.STOPPED)
 
@@ -155,7 +154,7 @@ def _finish(packages: Store, record: Record, outcome: str) -> None:
 
 @contextlib.contextmanager
 def _noted(name: str) -> t.Iterator[None]:
-    """What goes wrong is said, and ends nothing else."""
+    """Logs an error in the journal instead of raising it."""
     try:
         yield
     except RebootlessError as error:
@@ -166,7 +165,7 @@ def _noted(name: str) -> t.Iterator[None]:
 
 @contextlib.contextmanager
 def _time_limit(seconds: int) -> t.Iterator[None]:
-    """Has what takes longer refused, so that the boot goes on."""
+    """Refuses what takes longer (``boot_timeout``), so that the boot goes on."""
 
     def refuse(number: int, frame: object) -> None:
         signal.alarm(OVERTIME)

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What each kind of health check looks at (``_common.checks`` has their options).  Private to rebootless.splice.
+"""What each kind of health check looks at (``_common.checks`` has their options).
 
 A check returns the sentence that says what is wrong, "" if all is well.
 """
@@ -8,9 +8,11 @@ A check returns the sentence that says what is wrong, "" if all is well.
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
 import typing as t
 
-from ansible_collections.rebootless.splice.plugins.module_utils._target.health import log as health_log
+from ansible_collections.rebootless.splice.plugins.module_utils._target.health import health_log
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, sysfs
 
 # What loading and applying an update adds by itself.
@@ -68,8 +70,6 @@ def update_state(check: dict, subject: Subject) -> str:
 
 
 def command(check: dict, subject: Subject) -> str:
-    import subprocess
-
     arguments = check["argv"] or ["/bin/sh", "-c", check["cmd"]]
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "REBOOTLESS_UPDATE": subject.name}
     output = os.memfd_create("output")
@@ -87,9 +87,9 @@ def command(check: dict, subject: Subject) -> str:
 
 
 def url(check: dict, subject: Subject) -> str:
-    import ssl
-    import urllib.error
-    import urllib.request
+    import ssl  # cost: 50 ms with urllib, and only this kind of check needs them
+    import urllib.error  # cost: see ssl
+    import urllib.request  # cost: see ssl
 
     try:
         context = ssl.create_default_context(cafile=check["ca"]) if check["url"].startswith("https:") else None
@@ -111,8 +111,6 @@ def url(check: dict, subject: Subject) -> str:
 
 
 def port(check: dict, subject: Subject) -> str:
-    import socket
-
     try:
         socket.create_connection((check["host"], check["port"]), check["timeout"]).close()
     except OSError as error:
@@ -121,8 +119,6 @@ def port(check: dict, subject: Subject) -> str:
 
 
 def unit(check: dict, subject: Subject) -> str:
-    import subprocess
-
     try:
         done = subprocess.run(
             ["systemctl", "is-active", "--", check["unit"]],

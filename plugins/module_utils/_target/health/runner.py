@@ -1,10 +1,11 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the health checks of a host, each within its time.  Private to rebootless.splice."""
+"""Runs the health checks of a host, each within its time."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import select
 import signal
@@ -85,9 +86,7 @@ def _die_with(parent: int) -> None:
     ``SIGKILL`` right away would leave what it has started behind.
     """
     signal.signal(signal.SIGTERM, _end)
-    with contextlib.suppress(Exception):  # no ctypes: a check may outlive the one who asked
-        import ctypes
-
+    with contextlib.suppress(Exception):  # a C library without prctl(2): a check may outlive its parent
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
     if os.getppid() != parent:
         _end()

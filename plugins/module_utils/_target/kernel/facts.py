@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a running kernel says of itself.  Private to rebootless.splice."""
+"""What a running kernel says of itself."""
 
 from __future__ import annotations
 

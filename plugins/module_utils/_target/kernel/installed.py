@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The kernels that a host could boot, by what their images say.  Private to rebootless.splice.
+"""The kernels that a host could boot, by what their images say.
 
 Source: Documentation/arch/x86/boot.rst, fields ``header`` and ``kernel_version``.
 """
@@ -36,7 +36,7 @@ def image_banner(head: bytes) -> str:
     return head[pointer + POINTER_BASE :].partition(b"\0")[0].decode("ascii", "replace") if pointer else ""
 
 
-def installed(directory: str = DIRECTORY) -> list[dict]:
+def kernels(directory: str = DIRECTORY) -> list[dict]:
     """``release`` and ``version`` of each kernel image in ``directory``, by file name.
 
     What cannot be read or is no image is left out; ``version`` is "" where the image does not say one.

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Addresses of a running kernel's symbols, from ``/proc/kallsyms``.  Private to rebootless.splice.
+"""Addresses of a running kernel's symbols, from ``/proc/kallsyms``.
 
 Source: kernel/kallsyms.c (``s_show``): ``address type name``, and ``[module]`` after symbols of a loadable module.
 """

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A running kernel's memory, from ``/proc/kcore``.  Private to rebootless.splice.
+"""A running kernel's memory, from ``/proc/kcore``.
 
 Sources: fs/proc/kcore.c (an ELF core file with one loaded segment for each part of the address space), elf(5).
 """

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Loads and unloads kernel modules by system call, so that a target needs no kmod tools.  Private to rebootless.splice.
+"""Loads and unloads kernel modules by system call, so that a target needs no kmod tools.
 
 Source: finit_module(2), delete_module(2); system call numbers from the kernel's tables (x86-64:
 arch/x86/entry/syscalls/ syscall_64.tbl, arm64: include/uapi/asm-generic/unistd.h).
@@ -36,7 +36,7 @@ LOAD_ERRORS = {
     errno.EEXIST: ("module_loaded", "A module named {module} is loaded already.", "Unload it, then try again."),
     errno.EBUSY: (
         "module_busy",
-        "A module named {module} is being loaded or unloaded by someone else.",
+        "Another task is loading or unloading a module named {module}.",
         "Wait until that has ended, then try again.",
     ),
     errno.ENOKEY: (
@@ -85,7 +85,7 @@ UNLOAD_ERRORS = {
     ),
     errno.EBUSY: (
         "module_in_use",
-        "The module {module} is being loaded or unloaded by someone else, or cannot be unloaded at all.",
+        "Another task is loading or unloading the module {module}, or it cannot be unloaded at all.",
         "Wait until that has ended, then try again; a reboot also removes it.",
     ),
 }

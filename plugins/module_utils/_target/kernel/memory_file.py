@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files that live in memory only, for kernel interfaces and loaders that want a path.  Private to rebootless.splice."""
+"""Files that live in memory only, for kernel interfaces and loaders that want a path."""
 
 from __future__ import annotations
 

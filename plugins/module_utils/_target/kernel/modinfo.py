@@ -1,10 +1,10 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a kernel module file says of itself, without kmod's tools.  Private to rebootless.splice.
+"""What a kernel module file says of itself, without kmod's tools.
 
 Source: the ELF-64 object file format; ``.modinfo`` holds NUL-terminated ``key=value`` strings
-(include/linux/moduleparam.h); a
-signature is appended behind the ELF file and ends with a magic string (scripts/sign-file.c).
+(include/linux/moduleparam.h); a signature is appended behind the ELF file and ends with a magic string
+(scripts/sign-file.c).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The running kernel as a target for the matcher, for check mode.  Private to rebootless.splice."""
+"""The running kernel as a target for the matcher, for check mode."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.t
 
 JUMP = struct.Struct("<Bi")  # jmp rel32 (Intel SDM, vol. 2)
 JUMP_OPCODE, CALL_OPCODE = 0xE9, 0xE8
-UNTRACED = bytes.fromhex("0f1f440000")  # the nop at an entry that nobody traces (x86_nops[5])
+UNTRACED = bytes.fromhex("0f1f440000")  # the nop at the entry of a function that is not traced (x86_nops[5])
 ENDBR64 = bytes.fromhex("f30f1efa")
 
 

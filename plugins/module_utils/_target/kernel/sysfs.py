@@ -1,7 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the helper module shows and takes under ``/sys/kernel/rebootless`` (docs/formats.md).  Private to
-rebootless.splice."""
+"""What the helper module shows and takes under ``/sys/kernel/rebootless`` (docs/formats.md)."""
 
 from __future__ import annotations
 
@@ -296,6 +295,6 @@ def parse_conflicts(text: str) -> list[dict]:
     conflicts = []
     for line in text.splitlines():
         row = line.split()
-        if len(row) >= len(CONFLICT_FIELDS) and row[0].isdigit():
+        if len(row) >= len(CONFLICT_FIELDS) and row[0].isdecimal():
             conflicts.append({"pid": int(row[0]), "comm": " ".join(row[1:-2]), "function": row[-2], "address": row[-1]})
     return conflicts

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which functions of a running kernel are traced.  Private to rebootless.splice.
+"""Which functions of a running kernel are traced.
 
 Source: kernel/trace/ftrace.c (``t_show`` for ``enabled_functions``): ``name [module] (users) flags``, with the flag I
 where the tracer may go elsewhere than back (another live patch); lines that go on with a tab belong to the one before.

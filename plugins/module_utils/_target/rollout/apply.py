@@ -1,22 +1,24 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The steps ``preflight`` and ``apply`` of a rollout.  Private to rebootless.splice."""
+"""The steps ``preflight`` and ``apply`` of a rollout."""
 
 from __future__ import annotations
 
 import os
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import package as packages
 from ansible_collections.rebootless.splice.plugins.module_utils._common.checks import normalise, normalise_times
+from ansible_collections.rebootless.splice.plugins.module_utils._common.debian_version import fixed
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._common.package import Package
-from ansible_collections.rebootless.splice.plugins.module_utils._target import update as updates
-from ansible_collections.rebootless.splice.plugins.module_utils._target.health import log as health_log
-from ansible_collections.rebootless.splice.plugins.module_utils._target.health import runner
+from ansible_collections.rebootless.splice.plugins.module_utils._common.package import (
+    MAX_FILE,
+    Package,
+    parse_package,
+    read_package,
+)
+from ansible_collections.rebootless.splice.plugins.module_utils._target.health import health_log, runner
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, sysfs
-from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import back, watch
-from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import record as rollout_record
-from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.record import since_boot
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import back, fetch, records, watch
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.records import since_boot
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.step import (
     APPLIED,
     CONFIRMED,
@@ -28,6 +30,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.
     Stopped,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
+from ansible_collections.rebootless.splice.plugins.module_utils._target.update import Request, Update
 
 ROOM = 1 << 20  # bytes beside the package: records, now and during the soak
 
@@ -83,12 +86,9 @@ def _check_kernel(step: Step) -> None:
     if wanted is None or wanted == running:
         return
     details = {"expected": wanted, "found": running, "release": facts.release()}
-    if step.request.fixed_in:
-        from ansible_collections.rebootless.splice.plugins.module_utils._common.debian_version import fixed
-
-        if fixed(facts.version(), list(step.request.fixed_in)):
-            sentence = f"The host runs the kernel {facts.version()} now, which has the fix."
-            raise Stopped(NOT_NEEDED, RebootlessError("kernel_has_fix", sentence, "", **details))
+    if step.request.fixed_in and fixed(facts.version(), list(step.request.fixed_in)):
+        sentence = f"The host runs the kernel {facts.version()} now, which has the fix."
+        raise Stopped(NOT_NEEDED, RebootlessError("kernel_has_fix", sentence, "", **details))
     raise Stopped(
         UNCOVERED,
         RebootlessError(
@@ -109,16 +109,14 @@ def _package(step: Step) -> Package:
     package = None
     if request.digest and os.path.exists(store.path(step.name)):
         try:
-            package = packages.read_package(store.path(step.name), request.digest)
+            package = read_package(store.path(step.name), request.digest)
         except RebootlessError:  # another version, or a damaged one
             package = None
     if package is None and request.package:
-        package = packages.read_package(request.package, request.digest)
+        package = read_package(request.package, request.digest)
     if package is None and request.url:
-        from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.fetch import fetch
-
-        limit = request.size or packages.MAX_FILE
-        package = packages.parse_package(request.url, fetch(request.url, limit, request.ca_path), request.digest)
+        limit = request.size or MAX_FILE
+        package = parse_package(request.url, fetch.fetch(request.url, limit, request.ca_path), request.digest)
     if package is None:
         raise RebootlessError(
             "package_missing",
@@ -156,8 +154,8 @@ def _check_room(step: Step, package: Package) -> None:
         )
 
 
-def _operation(step: Step, package: Package, check_mode: bool = False) -> updates.Update:
-    request = updates.Request(
+def _operation(step: Step, package: Package, check_mode: bool = False) -> Update:
+    request = Request(
         "applied",
         name=step.name,
         deadline=step.request.deadline,
@@ -165,7 +163,7 @@ def _operation(step: Step, package: Package, check_mode: bool = False) -> update
         lock_timeout=step.request.lock_timeout,
         state_directory=step.request.state_directory,
     )
-    return updates.Update(request, check_mode, package)
+    return Update(request, check_mode, package)
 
 
 def _apply(step: Step, package: Package, times: list[int]) -> str:
@@ -180,7 +178,7 @@ def _apply(step: Step, package: Package, times: list[int]) -> str:
         "build_digest": package.digest,
         "build_id": facts.build_id(),
         "boot_id": facts.boot_id(),
-        "step": rollout_record.APPLYING,
+        "step": records.APPLYING,
         "begun": facts.wall_time(),
         "applied_at": None,
         "deadline": request.deadline,
@@ -203,7 +201,7 @@ def _apply(step: Step, package: Package, times: list[int]) -> str:
         result = operation.run()
     except RebootlessError as error:
         raise _fail(step, record, error) from error
-    record.update(step=rollout_record.APPLIED, applied_at=since_boot())
+    record.update(step=records.APPLIED, applied_at=since_boot())
     record.update({key: result[key] for key in ("pause_ns", "match_ns", "tries")})
     return _soak(step, record)
 
@@ -212,7 +210,7 @@ def _soak(step: Step, record: dict) -> str:
     """The checks that are due now, and a watcher for the later ones; goes back if there is no way to have both."""
     try:
         step.records.write(record)
-        if 0 in rollout_record.missing_times(record):
+        if 0 in records.missing_times(record):
             log = health_log.HealthLog(record["log_seen"])
             results = runner.run(record["checks"], watch.subject(record, log), "soak", 0)
             log.close()
@@ -222,10 +220,10 @@ def _soak(step: Step, record: dict) -> str:
             if not all(row["ok"] for row in results):
                 raise back.check_failed(record)
             step.records.write(record)
-        if rollout_record.missing_times(record):
+        if records.missing_times(record):
             watch.start(lambda: watch.Watch(step.records, record, lambda bad: _take_back(step, bad)))
         else:
-            record["watcher"] = {"pid": 0, "start": 0, "state": rollout_record.DONE}
+            record["watcher"] = {"pid": 0, "start": 0, "state": records.DONE}
             step.records.write(record)
     except (OSError, RebootlessError) as error:
         raise _fail(step, record, error) from error
@@ -233,7 +231,7 @@ def _soak(step: Step, record: dict) -> str:
 
 
 def _take_back(step: Step, record: dict) -> None:
-    """What the watcher does when a check has failed."""
+    """What the watcher does when a check has failed: the update goes back."""
     back.go_back(record, back.check_failed(record), back.WATCHER, step.request)
 
 
@@ -252,7 +250,7 @@ def _fail(step: Step, record: dict, error: OSError | RebootlessError) -> Rebootl
 
 
 def _go_on(step: Step, record: dict) -> str:
-    """The update is live by this plan, and not confirmed: someone was interrupted."""
+    """The update is live by this plan, and not confirmed: an earlier task was interrupted."""
     seconds, left = step.request.deadline, sysfs.numbers(step.name, ("deadline",))["deadline"]
     try:
         sysfs.control(step.name, f"extend {seconds}")
@@ -269,7 +267,7 @@ def _go_on(step: Step, record: dict) -> str:
         raise back.recorded(record)
     if record["applied_at"] is None:  # killed between the apply and the next line of the record
         record["applied_at"] = since_boot() - max(0, record["deadline"] - left)
-        record["step"] = rollout_record.APPLIED
+        record["step"] = records.APPLIED
     step.changed = True
     return _soak(step, record)
 
@@ -287,12 +285,12 @@ def _leave(step: Step, record: dict) -> None:
 
 
 def _refuse_again(record: dict) -> None:
-    """What failed on this host under this plan is not tried again unless someone asks for it."""
+    """What failed on this host under this plan is tried again only with the option ``retry``."""
     if record["outcome"] and record["outcome"]["state"] == FAILED:
         raise back.recorded(record)
-    begun = record["step"] in (rollout_record.APPLYING, rollout_record.APPLIED, rollout_record.CONFIRMING)
+    begun = record["step"] in (records.APPLYING, records.APPLIED, records.CONFIRMING)
     if begun and record["boot_id"] != facts.boot_id():
         raise back.gone(record)
-    # One that was well to the end of its soak, and that nobody came to confirm, may be tried again.
-    if record["step"] == rollout_record.APPLIED and rollout_record.missing_times(record):
+    # One that was well to the end of its soak, but was not confirmed in time, may be tried again.
+    if record["step"] == records.APPLIED and records.missing_times(record):
         raise back.gone(record)

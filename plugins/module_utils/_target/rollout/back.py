@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The way back from an update that must not stay.  Private to rebootless.splice.
+"""The way back from an update that must not stay.
 
 Used by the steps of a rollout, and by the watcher that they leave behind.
 """
@@ -12,8 +12,11 @@ import typing as t
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, sysfs
-from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import record as rollout_record
-from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.record import Records, since_boot
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import records
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.records import Records, since_boot
+from ansible_collections.rebootless.splice.plugins.module_utils._target.state import armed_record
+from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
+from ansible_collections.rebootless.splice.plugins.module_utils._target.update import Request, Update
 
 MODULE, WATCHER, HELPER, REBOOT = "module", "watcher", "helper", "reboot"  # who took an update back
 LOCK_S = 30  # for another task that changes the host's updates
@@ -22,7 +25,7 @@ SOON_S = 1
 
 def check_failed(record: dict[str, t.Any]) -> RebootlessError:
     """The refusal that failed health checks of a record amount to."""
-    bad = rollout_record.bad_results(record)
+    bad = records.bad_results(record)
     first = bad[0]
     when = {"soak": f"{first['at']} s after the apply", "watch": f"{first['at']} s after the apply"}
     others = f" {len(bad) - 1} other checks failed, too." if len(bad) > 1 else ""
@@ -51,9 +54,6 @@ def go_back(record: dict[str, t.Any], reason: RebootlessError, who: str, request
 
 def back(name: str, who: str, request: t.Any) -> dict[str, t.Any]:
     """Reverses an update that is live: ``reversed_by``, or what hinders it as ``not_reversed``."""
-    # Not needed where all goes well.  A watcher has it already, for its source is gone by then.
-    from ansible_collections.rebootless.splice.plugins.module_utils._target.update import Request, Update
-
     wanted = Request(
         "reversed", name=name, tries=request.tries, lock_timeout=LOCK_S, state_directory=request.state_directory
     )
@@ -70,15 +70,12 @@ def back(name: str, who: str, request: t.Any) -> dict[str, t.Any]:
     return {"reversed_by": who if result["state_before"] in sysfs.LIVE else HELPER}
 
 
-def keep_previous(name: str, request: t.Any, records: Records) -> dict[str, t.Any] | None:
+def keep_previous(name: str, request: t.Any, kept: Records) -> dict[str, t.Any] | None:
     """Remembers the confirmed version that is live now and is about to be replaced, None if there is no way to.
 
     Going back from the new version must not take away the old fix.  Returns what the record says of it; raises
     ``RebootlessError`` code ``record_failed``.
     """
-    from ansible_collections.rebootless.splice.plugins.module_utils._target.state import armed_record
-    from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
-
     store = Store(request.state_directory)
     try:
         package = store.get(name)
@@ -87,7 +84,7 @@ def keep_previous(name: str, request: t.Any, records: Records) -> dict[str, t.An
         return None
     if package is None or package.digest != sysfs.digest(name):
         return None
-    records.keep(name, package.content)
+    kept.keep(name, package.content)
     armed_too = armed is not None and armed.build_digest == package.digest
     return {
         "version": package.version,
@@ -106,10 +103,6 @@ def restore(record: dict[str, t.Any], request: t.Any) -> dict[str, t.Any]:
     previous = record.get("previous")
     if not previous:
         return {}
-    from ansible_collections.rebootless.splice.plugins.module_utils._target.state import armed_record
-    from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
-    from ansible_collections.rebootless.splice.plugins.module_utils._target.update import Request, Update
-
     store, name = Store(request.state_directory), record["name"]
     wanted = Request(
         "applied",
@@ -138,7 +131,7 @@ def restore(record: dict[str, t.Any], request: t.Any) -> dict[str, t.Any]:
 def remember(record: dict[str, t.Any], error: RebootlessError) -> None:
     """Makes a refusal the outcome of a record."""
     outcome = error.result()
-    record["step"] = rollout_record.FAILED
+    record["step"] = records.FAILED
     record["outcome"] = {"state": "failed", **{key: outcome[key] for key in outcome if key != "msg"}}
 
 
@@ -171,15 +164,12 @@ def gone(record: dict[str, t.Any]) -> RebootlessError:
     return RebootlessError(
         "not_live",
         "The update was live on this host, and is not any more, although its deadline has not passed.",
-        "Someone reversed it, or it was never applied: see the host's kernel log. Then try the host again.",
+        "Another task reversed it, or it was never applied: see the host's kernel log. Then try the host again.",
     )
 
 
 def other_rollout(request: t.Any, record: dict[str, t.Any] | None) -> RebootlessError:
     """The refusal where another rollout has the update in hand, or the host has just been booted with it."""
-    from ansible_collections.rebootless.splice.plugins.module_utils._target.state import armed_record
-    from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
-
     name = request.name
     armed = armed_record.read(Store(request.state_directory), name)
     if armed is not None and armed.tried(facts.boot_id()):
@@ -192,7 +182,7 @@ def other_rollout(request: t.Any, record: dict[str, t.Any] | None) -> Rebootless
             version=armed.version,
         )
     plan = record["plan"] if record else None
-    who = f"the rollout {plan[:12]}" if plan else "someone, outside of any rollout,"
+    who = f"the rollout {plan[:12]}" if plan else "a task outside of any rollout"
     return RebootlessError(
         "other_rollout",
         f"The update {name} {sysfs.version(name)} is live on this host, put there by {who} and not confirmed yet.",

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The steps ``confirm``, ``reverse`` and ``status`` of a rollout.  Private to rebootless.splice."""
+"""The steps ``confirm``, ``reverse`` and ``status`` of a rollout."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.checks import allowance, normalise
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._target.health import log as health_log
-from ansible_collections.rebootless.splice.plugins.module_utils._target.health import runner
+from ansible_collections.rebootless.splice.plugins.module_utils._target.health import health_log, runner
 from ansible_collections.rebootless.splice.plugins.module_utils._target.health.checks import Subject
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, sysfs
-from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import back, watch
-from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import record as rollout_record
-from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.record import since_boot
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import back, records, watch
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.records import since_boot
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.step import (
     APPLIED,
     CONFIRMED,
@@ -27,6 +25,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.
     Stopped,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.lock import host_lock
+from ansible_collections.rebootless.splice.plugins.module_utils._target.update import Request, Update
 
 EARLY_S = 30.0  # of a soak that is waited for here
 LATE_S = 60.0  # that a watcher may take longer than its checks are allowed to, on a host that is busy
@@ -75,7 +74,7 @@ def _strange(step: Step, record: dict | None, state: str) -> RebootlessError:
         return back.other_rollout(step.request, record)
     error = RebootlessError(
         "record_missing",
-        "The host's record of the rollout is gone, so that nobody knows how the soak went.",
+        "The host's record of the rollout is gone, and with it what the soak has shown.",
         "Find out who removed files below the state directory, or which disk lost them; then try the host again.",
     )
     if state == sysfs.APPLIED:
@@ -100,8 +99,8 @@ def _gone(step: Step, record: dict[str, t.Any]) -> RebootlessError:
 
 
 def _confirmed(step: Step, record: dict[str, t.Any]) -> str:
-    if record["step"] != rollout_record.CONFIRMED:
-        record["step"] = rollout_record.CONFIRMED
+    if record["step"] != records.CONFIRMED:
+        record["step"] = records.CONFIRMED
         record["confirmed"] = facts.wall_time()
         record["outcome"] = {"state": CONFIRMED}
         step.save(record)
@@ -132,9 +131,9 @@ def _objection(record: dict[str, t.Any]) -> RebootlessError | None:
     """Why the soak is not good enough, None if it is."""
     if record["outcome"]:  # the watcher could not take it back
         return back.recorded(record)
-    if rollout_record.bad_results(record):
+    if records.bad_results(record):
         return back.check_failed(record)
-    missing = rollout_record.missing_times(record)
+    missing = records.missing_times(record)
     if not missing:
         return None
     if watch.alive(record):
@@ -163,7 +162,7 @@ def _last_checks(step: Step, record: dict[str, t.Any]) -> RebootlessError | None
 
 def _unrecorded(step: Step, record: dict[str, t.Any]) -> RebootlessError | None:
     """Writes that the update is about to be confirmed; what cannot be recorded is not confirmed."""
-    record["step"] = rollout_record.CONFIRMING
+    record["step"] = records.CONFIRMING
     try:
         step.records.write(record)
     except RebootlessError as error:
@@ -173,8 +172,6 @@ def _unrecorded(step: Step, record: dict[str, t.Any]) -> RebootlessError | None:
 
 def reverse(step: Step) -> str:
     """Takes the update back, so that it does not come again at the next boot either, and looks at the host's health."""
-    from ansible_collections.rebootless.splice.plugins.module_utils._target import update as updates
-
     record = step.records.read(step.name)
     state = sysfs.state(step.name)
     if state in sysfs.LIVE and step.request.plan and not step.is_ours(record):
@@ -190,18 +187,18 @@ def reverse(step: Step) -> str:
         facts.taint()["value"],
         health_log.HealthLog(health_log.last_number(f"rebootless: rollout {plan}: {step.name} is taken back")),
     )
-    wanted = updates.Request(
+    wanted = Request(
         "absent" if step.request.remove else "reversed",
         name=step.name,
         tries=step.request.tries,
         lock_timeout=step.request.lock_timeout,
         state_directory=step.request.state_directory,
     )
-    step.changed = updates.Update(wanted, check_mode=False).run()["changed"] or step.changed
+    step.changed = Update(wanted, check_mode=False).run()["changed"] or step.changed
     if step.request.remove:
         step.changed = step.records.remove(step.name) or step.changed
-    elif record is not None and record["step"] != rollout_record.REVERSED:
-        record["step"] = rollout_record.REVERSED
+    elif record is not None and record["step"] != records.REVERSED:
+        record["step"] = records.REVERSED
         record["outcome"] = {"state": REVERSED, "reason": step.request.reason, "before": record["outcome"]}
         step.changed = True
         step.save(record)
@@ -230,10 +227,10 @@ def status(step: Step) -> str:
         return state
     if record is None or not step.is_ours(record):
         return PENDING
-    if record["step"] == rollout_record.FAILED:
+    if record["step"] == records.FAILED:
         raise back.recorded(record)
-    if record["step"] == rollout_record.REVERSED:
+    if record["step"] == records.REVERSED:
         return REVERSED
-    if record["step"] == rollout_record.APPLYING and record["boot_id"] == facts.boot_id():
+    if record["step"] == records.APPLYING and record["boot_id"] == facts.boot_id():
         return PENDING
     raise Stopped(FAILED, back.gone(record))

@@ -25,8 +25,6 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.state.lo
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
 
 LOCK = "/run/rebootless-rollout-{}.lock"
-
-
 LOOKING = ("preflight", "status")  # steps that change nothing
 STEPS = {
     "preflight": apply.preflight,
@@ -59,7 +57,7 @@ def run(request: Request) -> dict[str, t.Any]:
     except Exception as error:  # pylint: disable=broad-except  # a rollout counts hosts, so each has to answer
         refused = RebootlessError(
             "unexpected",
-            f"The step ended in a way that nobody has foreseen: {error!r}.",
+            f"The step ended with an unexpected error: {error!r}.",
             "Report it with its details. An update that is not confirmed reverses itself at its deadline.",
             traceback=traceback.format_exc(),
         )

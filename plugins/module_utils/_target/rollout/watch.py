@@ -3,29 +3,29 @@
 """The watcher: a process that stays on the host during the soak, and takes a bad update back at once.
 
 It runs the health checks at their times after the apply, and looks at the kernel log all the time in between.  Its
-clock is the time since boot, so nobody can set it back.  It owns the host's record while it lives.  If it dies, the
-record says less than a confirmation asks for, and the helper module's own deadline reverses the update.  Private to
-rebootless.splice.
+clock is the time since boot, which cannot be set back.  It owns the host's record while it lives.  If it dies, the
+record says less than a confirmation asks for, and the helper module's own deadline reverses the update.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import select
 import signal
+import subprocess
 import time
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import processes
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._target.health import log as health_log
-from ansible_collections.rebootless.splice.plugins.module_utils._target.health import runner
+from ansible_collections.rebootless.splice.plugins.module_utils._target.health import health_log, runner
 from ansible_collections.rebootless.splice.plugins.module_utils._target.health.checks import Subject, kernel_log
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, sysfs
-from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import record as rollout_record
-from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.record import Records, since_boot
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import records
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.records import Records, since_boot
 
 POLL_S = 5.0  # between looks at the update's state while the kernel logs nothing
 GATHER_S = 0.1  # lines that come at once are looked at once
@@ -50,19 +50,19 @@ class Watch:
     def register(self) -> None:
         """Writes this process into the record; raises ``RebootlessError``."""
         pid = os.getpid()
-        self.record["watcher"] = {"pid": pid, "start": start_time(pid), "state": rollout_record.WATCHING}
+        self.record["watcher"] = {"pid": pid, "start": start_time(pid), "state": records.WATCHING}
         self.records.write(self.record)
 
     def run(self) -> None:
         """The whole soak."""
         applied_at = self.record["applied_at"]
-        for at in rollout_record.missing_times(self.record):
+        for at in records.missing_times(self.record):
             if not self._wait(applied_at + at):
                 return
             results = runner.run(self.record["checks"], self.subject, "soak", at)
             if not self._good(results):
                 return
-        self.record["watcher"]["state"] = rollout_record.DONE
+        self.record["watcher"]["state"] = records.DONE
         self._save_at_last()
 
     def _wait(self, until: float) -> bool:
@@ -78,8 +78,10 @@ class Watch:
             elapsed = int(since_boot() - self.record["applied_at"])
             if sentence and not self._good([runner.result(check, "watch", elapsed, sentence)]):
                 return False
-            if sysfs.state(self.subject.name) not in sysfs.LIVE:  # at its deadline, or by someone: who asks will see
-                self.record["watcher"]["state"] = rollout_record.DONE
+            if (
+                sysfs.state(self.subject.name) not in sysfs.LIVE
+            ):  # by its deadline, or another task: ``confirm`` says why
+                self.record["watcher"]["state"] = records.DONE
                 self._save_at_last()
                 return False
             if not self.saved:
@@ -93,7 +95,7 @@ class Watch:
             return True
         # A record that cannot be written must not keep a bad update in the kernel.
         self.go_back(self.record)
-        self.record["watcher"]["state"] = rollout_record.DONE
+        self.record["watcher"]["state"] = records.DONE
         self._save_at_last()
         return False
 
@@ -167,13 +169,13 @@ def _watch(make: t.Callable[[], Watch], writer: int) -> None:
         _leave_session(watch.subject.name)
     try:
         watch.run()
-    except Exception as error:  # pylint: disable=broad-except  # whatever it is, the record may say it
+    except Exception as error:  # pylint: disable=broad-except  # the record shows it
         watch.record["watcher"]["error"] = repr(error)
         watch.records.write(watch.record)
 
 
 def _detach(keep: int) -> None:
-    """Cuts all that ties this process to the one that it comes from; its connection ends when nobody holds it."""
+    """Leaves the terminal, the session and the open files of the parent: ssh waits until no process holds its pipes."""
     os.setsid()
     os.chdir("/")
     os.umask(0o077)
@@ -188,8 +190,6 @@ def _detach(keep: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     with contextlib.suppress(Exception):
-        import ctypes
-
         ctypes.CDLL(None).prctl(PR_SET_NAME, PROCESS_NAME, 0, 0, 0)
 
 
@@ -198,8 +198,6 @@ def _leave_session(name: str) -> None:
     where a host kills what sessions leave behind (KillUserProcesses)."""
     if not os.path.isdir("/run/systemd/system"):
         return
-    import subprocess
-
     pid = os.getpid()
     subprocess.run(
         ["busctl", "call", "--quiet", "org.freedesktop.systemd1", "/org/freedesktop/systemd1"]
@@ -222,7 +220,7 @@ def alive(record: dict[str, t.Any]) -> bool:
 
 
 def stop(record: dict[str, t.Any]) -> None:
-    """Kills the watcher, if it runs, so that its record can be written by someone else.
+    """Kills the watcher, if it runs, so that this process can write its record.
 
     Raises ``RebootlessError`` code ``watcher_hangs`` if it cannot be killed, since it hangs in the kernel.
     """

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a host remembers of updates that are armed: to be applied again at its next boot.  Private to rebootless.splice.
+"""What a host remembers of updates that are armed: to be applied again at its next boot.
 
 Below the state directory, ``armed/<update>.json`` is the record (docs/persist.md) and
 ``armed/<update>-<12 digits>.rbl.tar.gz`` the very package: the one under the update's own name may be a newer one that
-nobody has confirmed yet.
+is not confirmed yet.
 """
 
 from __future__ import annotations
@@ -30,12 +30,13 @@ MAX_RECORD = 1 << 20  # bytes
 MAX_BOOTS = 10  # that are remembered
 
 ARMED, QUARANTINED = "armed", "quarantined"
-# What became of a boot.  TRYING while nobody knows; another boot that finds it knows that this one crashed.
+# What became of a boot.  TRYING until it is known; a later boot that still finds it says that this one crashed.
 TRYING, SETTLED, STOPPED, REVERSED = "trying", "settled", "stopped", "reversed"
 REFUSED, CRASHED = "refused", "crashed"
 NOT_NEEDED, OTHER_KERNEL = "not needed", "other kernel"
 OUTCOMES = (TRYING, SETTLED, STOPPED, REVERSED, REFUSED, CRASHED, NOT_NEEDED, OTHER_KERNEL)
 
+UNWRITABLE = "armed_record_unwritable"
 ARM_AGAIN = "Apply and confirm the update again, and arm it again."
 
 
@@ -127,13 +128,11 @@ def write(store: Store, record: Record) -> None:
                 raise
             disk.overwrite(path, content)
     except OSError as error:
-        full = error.errno in disk.FULL
-        raise RebootlessError(
-            "armed_record_unwritable",
-            f"What is armed for the next boot cannot be written to {path}: {error.strerror}.",
-            "Free space there, then arm the update again." if full else "Make it a file that root can write.",
-            path=path,
-        ) from error
+        what, otherwise = (
+            f"What is armed for the next boot cannot be written to {path}",
+            "Make it a file that root can write.",
+        )
+        raise disk.refusal(error, UNWRITABLE, what, path, otherwise, then="arm the update again") from error
 
 
 def set_aside(store: Store, name: str) -> None:
@@ -177,7 +176,7 @@ def _removing(path: str) -> t.Iterator[None]:
         yield
     except OSError as error:
         raise RebootlessError(
-            "armed_record_unwritable",
+            UNWRITABLE,
             f"The record {path} of what is armed for the next boot cannot be removed: {error.strerror}.",
             "Remove the file by hand; until then the update is applied again at boot.",
             path=path,
@@ -225,7 +224,7 @@ def _parse(path: str, name: str, content: bytes) -> Record:
             path=path,
         )
     record = Record(**{**fields, "boots": tuple(fields["boots"])})
-    # The checksum says that it is what was written; this says that nobody gave it another name.
+    # The checksum holds for the content; this refuses a file that was copied to another update's name.
     if record.name != name:
         raise _damaged(path, f"it is of the update {record.name}")
     return record

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What would become of an armed update if the host booted the kernel that it runs.  Private to rebootless.splice."""
+"""What would become of an armed update if the host booted the kernel that it runs."""
 
 from __future__ import annotations
 

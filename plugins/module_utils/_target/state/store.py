@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The packages that a host keeps: one file for each update, under its state directory.  Private to rebootless.splice.
+"""The packages that a host keeps: one file for each update, under its state directory.
 
 The kept file is the package itself, so it proves its own content; nothing else is remembered, for what is live only
 the kernel knows.
@@ -71,14 +71,11 @@ class Store:
         try:
             disk.stage(path, package.content, KEPT_MODE)
         except OSError as error:
-            raise RebootlessError(
-                "store_failed",
-                f"The package cannot be kept in {self.directory}: {error.strerror}.",
-                "Free space there, then try again."
-                if error.errno in disk.FULL
-                else "Make it a directory that root can write to.",
-                path=self.directory,
-            ) from error
+            what, otherwise = (
+                f"The package cannot be kept in {self.directory}",
+                "Make it a directory that root can write to.",
+            )
+            raise disk.refusal(error, "store_failed", what, self.directory, otherwise) from error
         return Staged(path)
 
 

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What hosts answered earlier in a play, from Ansible's variables.  Private to rebootless.splice.
+"""What hosts answered earlier in a play, from Ansible's variables.
 
 The one place that knows how Ansible keeps them.
 """

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""In which order a fleet is worked through: rings by inventory group, batches by size.  Private to rebootless.splice.
+"""In which order a fleet is worked through: rings by inventory group, batches by size.
 
 Sizes are written as Ansible's ``serial``: numbers of hosts and percentages, of which the last holds for all batches
 after it.  A percentage is one of the ring's hosts, and at least one host.
@@ -17,7 +17,7 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan
 
 PERCENT = re.compile(r"([1-9][0-9]?|100) ?%")
 DIGITS = re.compile(r"[1-9][0-9]*")
-EVERYBODY = "all"  # the ring of a plan without rings
+EVERY_HOST = "all"  # the ring of a plan without rings
 REST = "rest"  # the ring of hosts that are in none of the named groups
 
 Size = t.Union[int, str]
@@ -45,14 +45,14 @@ def read_sizes(value: t.Any, where: str) -> tuple[Size, ...]:
 def read_rings(value: t.Any, sizes: tuple[Size, ...]) -> tuple[Ring, ...]:
     """Rings as operators write them: names of groups, or tables with ``group`` and its own ``batches``.
 
-    Without rings everybody is in one, with batches of ``sizes``; a ring that does not say otherwise is one batch.
+    Without rings all hosts are in one, with batches of ``sizes``; a ring that does not say otherwise is one batch.
 
     Raises ``RebootlessError`` (``bad_batches``).
     """
     if not isinstance(value, list):
         raise fields.wrong("bad_batches", "The list of rings", f"is {value!r}, and no list")
     if not value:
-        return (Ring(EVERYBODY, sizes),)
+        return (Ring(EVERY_HOST, sizes),)
     rings = []
     for row in value:
         table = {"group": row} if isinstance(row, str) else row
@@ -77,31 +77,32 @@ def make_batches(
         members[_ring(groups, rings)].append(host)
     batches = []
     for ring in rings:
-        pieces = _pieces(members[ring.group], ring.sizes)
-        word = "batch" if ring.group == EVERYBODY else ring.group
-        single = len(pieces) == 1 and ring.group != EVERYBODY
-        batches += [Batch(word if single else f"{word} {number}", piece) for number, piece in enumerate(pieces, 1)]
+        parts = split(members[ring.group], ring.sizes)
+        title = "batch" if ring.group == EVERY_HOST else ring.group
+        single = len(parts) == 1 and ring.group != EVERY_HOST
+        batches += [Batch(title if single else f"{title} {number}", part) for number, part in enumerate(parts, 1)]
     return batches, {host: group for group, names in members.items() for host in names}
 
 
 def _ring(groups: t.Collection[str], rings: t.Sequence[Ring]) -> str:
     for ring in rings:
-        if ring.group in groups or ring.group == EVERYBODY:
+        if ring.group in groups or ring.group == EVERY_HOST:
             return ring.group
     return REST
 
 
-def _pieces(hosts: list[str], sizes: t.Sequence[Size]) -> list[list[str]]:
-    pieces = []
+def split(hosts: list[str], sizes: t.Sequence[Size]) -> list[list[str]]:
+    """Hosts in parts of these sizes, of which the last one is repeated."""
+    parts = []
     start = number = 0
     while start < len(hosts):
         size = sizes[min(number, len(sizes) - 1)]
         found = PERCENT.fullmatch(str(size))
         count = max(len(hosts) * int(found.group(1)) // 100, 1) if found else int(size)
-        pieces.append(hosts[start : start + count])
+        parts.append(hosts[start : start + count])
         start += count
         number += 1
-    return pieces
+    return parts
 
 
 def _is_size(value: t.Any) -> bool:

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What operators are shown of builds and plans, in lines.  Private to rebootless.splice."""
+"""What operators are shown of builds and plans, in lines."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def plan_lines(plan: Plan, manifest: Manifest) -> list[str]:
     for number, batch in enumerate(plan.batches):
         lines.append(f"    {batch.name}: {few(batch.hosts)}; {_budget(plan.budget(number), len(batch.hosts))}")
     if not plan.hosts:
-        lines.append("    Nobody: there is nothing to roll out.")
+        lines.append("    No host: there is nothing to roll out.")
     lines += _kernel_lines(plan)
     lines += _remark_lines(plan, manifest)
     lines += _rule_lines(plan)

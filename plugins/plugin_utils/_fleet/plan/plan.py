@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The plan of a rollout: what will happen, in one file whose digest names it.
 
-docs/fleet.md (*The plan*) has the format.  A plan is read as strictly as it is written: whatever a rollout relies on is
+docs/fleet.md (*The plan*) has the format.  A plan is read as strictly as it is written: what a rollout relies on is
 checked here, once, so that no host is touched on account of half a plan.
 """
 

@@ -74,18 +74,8 @@ def make_plan(
 
     Raises ``RebootlessError``: ``bad_batches``, the codes of windows, freezes and checks, and of `parse_plan`.
     """
-    zone = policy["timezone"]
-    own = windows.read_windows(policy["windows"], "the plan", zone)
-    left_out: dict[str, LeftOut] = {}
-    hosts: dict[str, Row] = {}
-    for name, host in asked.items():
-        reason = why_left_out(host.answer, manifest, policy["reboot_pending"])
-        if reason:
-            left_out[name] = reason
-        else:
-            hosts[name] = _host(name, host, manifest, own, zone)
-            freezes = [row for row in host.freezes if row not in policy["freezes"]]
-            hosts[name].update({"freezes": freezes} if freezes else {})
+    own = windows.read_windows(policy["windows"], "the plan", policy["timezone"])
+    hosts, left_out = _sorted_out(asked, manifest, policy, own)
     rings = batches.read_rings(policy["rings"], batches.read_sizes(policy["batches"], "The size of batches"))
     made, ring_of = batches.make_batches({name: asked[name].groups for name in hosts}, rings)
     for number, batch in enumerate(made):
@@ -119,6 +109,23 @@ def make_plan(
         },
         "The plan",
     )
+
+
+def _sorted_out(
+    asked: t.Mapping[str, Asked], manifest: Manifest, policy: Row, own: list[Row]
+) -> tuple[dict[str, Row], dict[str, LeftOut]]:
+    """The hosts with a part in the rollout, each without its place in it, and the others with the reason."""
+    left_out: dict[str, LeftOut] = {}
+    hosts: dict[str, Row] = {}
+    for name, host in asked.items():
+        reason = why_left_out(host.answer, manifest, policy["reboot_pending"])
+        if reason:
+            left_out[name] = reason
+        else:
+            hosts[name] = _host(name, host, manifest, own, policy["timezone"])
+            freezes = [row for row in host.freezes if row not in policy["freezes"]]
+            hosts[name].update({"freezes": freezes} if freezes else {})
+    return hosts, left_out
 
 
 def why_left_out(answer: Row, manifest: Manifest, reboot_pending: str) -> LeftOut | None:

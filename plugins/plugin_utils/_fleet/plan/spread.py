@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which kernels a fleet runs, and which build host builds for which of them.  Private to rebootless.splice."""
+"""Which kernels a fleet runs, and which build host builds for which of them."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def why_silent(answer: Row) -> str:
         return "Its kernel has no build ID."
     reason = str(answer.get("msg") or "").strip().partition("\n")[0]
     reason = re.sub(r"^Task failed: ", "", reason)  # which Ansible puts before it from 2.19 on
-    word = "It cannot be reached" if no_answer(answer) else "It does not say which kernel it runs"
-    return f"{word}: {reason.rstrip('.')}." if reason else f"{word}."
+    summary = "It cannot be reached" if no_answer(answer) else "It does not say which kernel it runs"
+    return f"{summary}: {reason.rstrip('.')}." if reason else f"{summary}."
 
 
 def unbuilt(kernels: t.Iterable[Kernel], manifest: Manifest, again: t.Collection[str] = ()) -> list[Kernel]:
@@ -89,7 +89,7 @@ def _wanted(kernel: Kernel, manifest: Manifest, again: t.Collection[str]) -> boo
     entry = manifest.kernel(kernel.build_id)
     if entry is None or entry["status"] == FAILED:
         return True
-    return any(word in again for word in (ALL, kernel.build_id, kernel.release))
+    return any(name in again for name in (ALL, kernel.build_id, kernel.release))
 
 
 def spread(kernels: t.Sequence[Kernel], build_hosts: t.Sequence[str]) -> dict[str, list[Kernel]]:
@@ -102,15 +102,15 @@ def spread(kernels: t.Sequence[Kernel], build_hosts: t.Sequence[str]) -> dict[st
     groups: dict[str, list[Kernel]] = {}
     for kernel in kernels:
         groups.setdefault(kernel.version or kernel.release, []).append(kernel)
-    largest = -(-len(kernels) // len(build_hosts))  # rounded up: nobody has more to do than that
-    pieces = [
+    largest = -(-len(kernels) // len(build_hosts))  # rounded up: no build host gets more than that
+    parts = [
         rows[start : start + largest]
         for _name, rows in sorted(groups.items())
         for start in range(0, len(rows), largest)
     ]
     shares: dict[str, list[Kernel]] = {host: [] for host in build_hosts}
-    for piece in sorted(pieces, key=len, reverse=True):
-        rest = list(piece)
+    for part in sorted(parts, key=len, reverse=True):
+        rest = list(part)
         while rest:
             host = min(build_hosts, key=lambda name: (len(shares[name]), build_hosts.index(name)))
             room = max(largest - len(shares[host]), 1)

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Maintenance windows and freezes: when work on a host may go on.  Private to rebootless.splice.
+"""Maintenance windows and freezes: when work on a host may go on.
 
 A window is `{"days": ["sat"], "start": "22:00", "end": "04:00", "timezone": "Europe/Berlin"}`: every Saturday from
 22:00 on the clocks of Berlin until 04:00 on Sunday.  An end that is not after the start is on the next day.  A freeze

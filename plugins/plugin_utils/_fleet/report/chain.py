@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The evidence of a rollout as a report needs it, and whether its hash chain holds.  Private to rebootless.splice.
+"""The evidence of a rollout as a report needs it, and whether its hash chain holds.
 
 Each line of ``evidence.jsonl`` has in ``previous`` the SHA-256 of the line before it (without its newline), the first
 one 64 zeros.  So a line that was changed, taken out or put in is found from the line after it; what was cut off at the

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What happened in a rollout, out of its plan and its evidence.  Private to rebootless.splice."""
+"""What happened in a rollout, out of its plan and its evidence."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def _recorded(track: Track | None) -> Standing:
 
 
 def _by_store(known: Known, kernel: dict[str, t.Any]) -> Standing:
-    """Nobody planned anything for the host: does its kernel need the update, and is there a build?"""
+    """For a host that is in no plan: does its kernel need the update, and is there a build?"""
     manifest, build_id = known.manifest, text(kernel.get("build_id"))
     series = [row for versions in mapping(manifest.get("fixed_in")).values() for row in texts(versions)]
     version = text(kernel.get("version"))

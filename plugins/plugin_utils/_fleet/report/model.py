@@ -10,7 +10,7 @@ import statistics
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report import states as words
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report import states
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.history import History, Track, tell
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.hosts import Known, Standing, stand
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.names import natural
@@ -52,14 +52,14 @@ def build(
     updates = _updates(told, sources.manifests, answers, only or [])
     names = hosts if hosts is not None else sorted({host for update in updates for host in update.tracks})
     table = [_host(host, updates, answers.get(host) if hosts is not None else None) for host in names]
-    table.sort(key=lambda row: (words.RANK[row["state"]], row["answered"] is not False, natural(row["name"])))
+    table.sort(key=lambda row: (states.RANK[row["state"]], row["answered"] is not False, natural(row["name"])))
     return {
         "format": FORMAT,
         "written": written,
         "by": by,
         "live": hosts is not None,
         "fleet": _fleet(table),
-        "states": words.count(row["state"] for row in table),
+        "states": states.count(row["state"] for row in table),
         "updates": [_update(update, table) for update in updates],
         "cves": _cves(updates, table),
         "failures": _failures(table),
@@ -114,7 +114,7 @@ def _newer(before: Update, host: str, track: Track) -> Track:
     """A new plan leaves out what has the update already; then the older record says more."""
     older = before.tracks.get(host)
     left_out = track.begun is None and track.batch is None
-    return older if older is not None and left_out and older.state in (words.APPLIED, words.CONFIRMED) else track
+    return older if older is not None and left_out and older.state in (states.APPLIED, states.CONFIRMED) else track
 
 
 def _host(host: str, updates: list[Update], answer: dict[str, t.Any] | None) -> dict[str, t.Any]:
@@ -131,7 +131,9 @@ def _host(host: str, updates: list[Update], answer: dict[str, t.Any] | None) -> 
     silent = answer is not None and not heard
     return {
         "name": name,
-        "state": words.worst(entry["state"] for entry in entries.values()) if entries or not silent else words.UNKNOWN,
+        "state": states.worst(entry["state"] for entry in entries.values())
+        if entries or not silent
+        else states.UNKNOWN,
         "answered": None if answer is None else heard,
         "why": text(mapping(answer).get("why"), 400) if silent else "",
         "last_answer": text(last.get("time"), 40) if silent else "",
@@ -144,7 +146,7 @@ def _recorded(tracks: list[Track]) -> dict[str, str]:
     """What is recorded of a host's kernel: by the last plan, and what the last update made of it if it is live."""
     release = next((track.release for track in reversed(tracks) if track.release), "")
     build_id = next((track.build_id for track in reversed(tracks) if track.build_id), "")
-    live = [track.effective_release for track in tracks if track.state in (words.APPLIED, words.CONFIRMED)]
+    live = [track.effective_release for track in tracks if track.state in (states.APPLIED, states.CONFIRMED)]
     return {"release": release, "effective_release": (live or [release])[-1] or release, "build_id": build_id}
 
 
@@ -163,7 +165,7 @@ def _entry(standing: Standing, track: Track | None) -> dict[str, t.Any]:
 
 def _fleet(table: list[dict[str, t.Any]]) -> dict[str, t.Any]:
     pauses = [entry["pause_ns"] for row in table for entry in row["updates"].values() if entry["pause_ns"]]
-    fixed = sum(words.WORDS[row["state"]].fixed for row in table)
+    fixed = sum(states.APPEARANCES[row["state"]].fixed for row in table)
     return {
         "hosts": len(table),
         "answered": sum(row["answered"] is True for row in table),
@@ -180,7 +182,7 @@ def _update(update: Update, table: list[dict[str, t.Any]]) -> dict[str, t.Any]:
         "name": update.name,
         "version": update.version,
         "cves": update.cves,
-        "states": words.count(row["updates"][update.name]["state"] for row in table),
+        "states": states.count(row["updates"][update.name]["state"] for row in table),
         "remarks": _remarks(update.manifest),
     }
 
@@ -202,9 +204,9 @@ def _cves(updates: list[Update], table: list[dict[str, t.Any]]) -> list[dict[str
             fixing.setdefault(cve, []).append(update.name)
     result = []
     for cve, names in fixing.items():
-        states = [max((row["updates"][name]["state"] for name in names), key=words.RANK.__getitem__) for row in table]
-        counted = words.count(states)
-        fixed = sum(count for word, count in counted.items() if words.WORDS[word].fixed)
+        worst = [max((row["updates"][name]["state"] for name in names), key=states.RANK.__getitem__) for row in table]
+        counted = states.count(worst)
+        fixed = sum(count for state, count in counted.items() if states.APPEARANCES[state].fixed)
         share = _share(fixed, len(table))
         result.append({"cve": cve, "updates": names, "states": counted, "fixed": fixed, "share": share})
     return sorted(result, key=lambda row: (row["share"], natural(row["cve"])))
@@ -218,11 +220,11 @@ def _share(part: int, whole: int) -> float:
 
 
 def _failures(table: list[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
-    """Why hosts failed: those with the same code and words together, the most first."""
+    """Why hosts failed: those with the same code and sentence together, the most first."""
     found: dict[tuple[str, ...], list[str]] = {}
     for row in table:
         for name, entry in row["updates"].items():
-            if entry["state"] == words.FAILED:
+            if entry["state"] == states.FAILED:
                 # The host's own name in its sentence makes it no other failure.
                 said = [entry[key].replace(row["name"], "<host>") for key in ("sentence", "next_step")]
                 found.setdefault((name, entry["code"], *said), []).append(row["name"])
@@ -244,7 +246,7 @@ def _kernels(table: list[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
 def _rollout(rollout: Rollout, history: History) -> dict[str, t.Any]:
     plan, first = rollout.plan, _first(rollout)
     described = mapping(plan.get("update") or first.get("update"))
-    states = words.count(_shown(track) for track in history.tracks.values())
+    counted = states.count(_shown(track) for track in history.tracks.values())
     return {
         "digest": rollout.digest,
         "path": rollout.path,
@@ -257,7 +259,7 @@ def _rollout(rollout: Rollout, history: History) -> dict[str, t.Any]:
         "sentence": history.sentence,
         "begun": history.begun,
         "ended": history.ended,
-        "states": states,
+        "states": counted,
         "hosts": len(history.tracks),
         "hosts_planned": len(mapping(plan.get("hosts"))) or len(history.tracks),
         "settings": _settings(plan),
@@ -283,11 +285,11 @@ def _rollout(rollout: Rollout, history: History) -> dict[str, t.Any]:
 def _batch(index: int, history: History) -> dict[str, t.Any]:
     batch = history.batches[index]
     tracks = [track for track in history.tracks.values() if track.batch == index]
-    return {**vars(batch), "hosts": batch.hosts or len(tracks), "states": words.count(map(_shown, tracks))}
+    return {**vars(batch), "hosts": batch.hosts or len(tracks), "states": states.count(map(_shown, tracks))}
 
 
 def _shown(track: Track) -> str:
-    return words.PENDING if track.state == "unreachable" else outcomes.shown(track.state)
+    return states.PENDING if track.state == "unreachable" else outcomes.shown(track.state)
 
 
 def _settings(plan: dict[str, t.Any]) -> dict[str, t.Any]:

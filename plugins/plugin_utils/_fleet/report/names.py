@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Many names of hosts in little room.  Private to rebootless.splice."""
+"""Many names of hosts in little room."""
 
 from __future__ import annotations
 

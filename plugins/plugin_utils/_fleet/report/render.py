@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A report as an HTML page, a table (CSV) and JSON.  Private to rebootless.splice.
+"""A report as an HTML page, a table (CSV) and JSON.
 
 All text is escaped where it is put into the page; besides, the page forbids itself everything but its own style.
 """
@@ -15,7 +15,7 @@ import os
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report import states as words
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report import states
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.history import UTC
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.names import ranges
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.timeline import draw
@@ -99,15 +99,19 @@ def as_html(model: dict[str, t.Any]) -> str:
     )
     charts = {rollout["digest"]: draw(rollout) for rollout in model["rollouts"][:MOST_CHARTS]}
     return environment.get_template("report.html.j2").render(
-        model=model, charts=charts, words=words.WORDS, rows=single_rows(model["hosts"]), most_charts=MOST_CHARTS
+        model=model,
+        charts=charts,
+        appearances=states.APPEARANCES,
+        rows=single_rows(model["hosts"]),
+        most_charts=MOST_CHARTS,
     )
 
 
 def single_rows(hosts: list[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
-    """The hosts that have a row of their own: all of them, or of many those that somebody has to look at."""
+    """The hosts that have a row of their own: all of them, or of many those that need a look."""
     if len(hosts) <= MOST_ROWS:
         return hosts
-    bad = [host for host in hosts if host["state"] in (words.FAILED, words.UNKNOWN) or host["answered"] is False]
+    bad = [host for host in hosts if host["state"] in (states.FAILED, states.UNKNOWN) or host["answered"] is False]
     return bad[:MOST_ROWS]
 
 
@@ -163,6 +167,6 @@ def short(digest: str) -> str:
 def summary(model: dict[str, t.Any]) -> str:
     """The report in a sentence."""
     fleet = model["fleet"]
-    states = ", ".join(f"{count(number)} {word}" for word, number in model["states"].items() if number)
+    states = ", ".join(f"{count(number)} {state}" for state, number in model["states"].items() if number)
     heard = f"{count(fleet['answered'])} of {count(fleet['hosts'])} answered" if model["live"] else "no host was asked"
     return f"{count(fleet['hosts'])} hosts: {states or 'none'}; {heard}."

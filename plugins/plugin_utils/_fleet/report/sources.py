@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the controller keeps, read for a report.  Private to rebootless.splice.
+"""What the controller keeps, read for a report.
 
     rollouts/<…>/plan.json, evidence.jsonl     plans and what became of them
     store/<update>/<version>/manifest.json     the builds

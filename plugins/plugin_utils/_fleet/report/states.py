@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The states of hosts as a report shows them.  Private to rebootless.splice."""
+"""The states of hosts as a report shows them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.outcomes
     UNCOVERED,
 )
 
-UNKNOWN = "unknown"  # of a host of which there is no word at all; not a state that a rollout gives
+UNKNOWN = "unknown"  # of a host of which nothing is recorded; not a state that a rollout gives
 
 
-class Word(t.NamedTuple):
+class Appearance(t.NamedTuple):
     """``mark`` stands for the state where there is no room for it (and where there is no colour), ``css`` is its class,
     ``fixed`` whether the vulnerable code cannot run on such a host."""
 
@@ -30,19 +30,19 @@ class Word(t.NamedTuple):
 
 
 # Worst first: the order of every table, and of what a host is that has several updates.
-WORDS = {
-    FAILED: Word(
+APPEARANCES = {
+    FAILED: Appearance(
         "✕", "failed", False, "the update failed, was taken back for it, or the host gave no answer after apply"
     ),
-    UNKNOWN: Word("?", "unknown", False, "the host did not answer, and nothing is recorded about it"),
-    PENDING: Word("○", "pending", False, "its turn has not come, or it went back with others"),
-    UNCOVERED: Word("∅", "uncovered", False, "there is no build of the update for its kernel"),
-    REBOOT_NEEDED: Word("↻", "reboot", False, "only a reboot brings the fix"),
-    APPLIED: Word("◐", "applied", True, "live, not confirmed yet: it goes back by itself unless it is"),
-    CONFIRMED: Word("●", "confirmed", True, "live, and checked for the whole soak"),
-    NOT_NEEDED: Word("–", "notneeded", True, "its kernel has the fix, or not the code that it fixes"),
+    UNKNOWN: Appearance("?", "unknown", False, "the host did not answer, and nothing is recorded about it"),
+    PENDING: Appearance("○", "pending", False, "its turn has not come, or it went back with others"),
+    UNCOVERED: Appearance("∅", "uncovered", False, "there is no build of the update for its kernel"),
+    REBOOT_NEEDED: Appearance("↻", "reboot", False, "only a reboot brings the fix"),
+    APPLIED: Appearance("◐", "applied", True, "live, not confirmed yet: it goes back by itself unless it is"),
+    CONFIRMED: Appearance("●", "confirmed", True, "live, and checked for the whole soak"),
+    NOT_NEEDED: Appearance("–", "notneeded", True, "its kernel has the fix, or not the code that it fixes"),
 }
-RANK = {word: rank for rank, word in enumerate(WORDS)}
+RANK = {state: rank for rank, state in enumerate(APPEARANCES)}
 
 
 def worst(states: t.Iterable[str]) -> str:
@@ -52,7 +52,7 @@ def worst(states: t.Iterable[str]) -> str:
 
 def count(states: t.Iterable[str]) -> dict[str, int]:
     """How many there are of each state, all states named, worst first."""
-    result = dict.fromkeys(WORDS, 0)
+    result = dict.fromkeys(APPEARANCES, 0)
     for state in states:
         result[state] += 1
     return result

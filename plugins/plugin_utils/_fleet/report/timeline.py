@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A rollout as a chart: what stands where, for the template that draws it.  Private to rebootless.splice.
+"""A rollout as a chart: what stands where, for the template that draws it.
 
 Few hosts have a lane each, from the begin of apply to confirm.  Of many the chart shows how many are confirmed and how
 many soak, over time, and failures on a strip of their own: no chart has more shapes than ``MOST_PLACES`` allows.
@@ -73,7 +73,7 @@ def _bands(batches: list[dict[str, t.Any]], scale: Scale) -> list[dict[str, t.An
 
 
 def _spread(ticks: list[tuple[float, str]]) -> list[dict[str, t.Any]]:
-    """Ticks whose words do not run into each other."""
+    """Ticks whose labels do not run into each other."""
     result: list[dict[str, t.Any]] = []
     free = 0.0
     for x, label in ticks:
@@ -97,7 +97,7 @@ def _lanes(tracks: list[dict[str, t.Any]], scale: Scale, now: float) -> dict[str
             {
                 "host": track["host"],
                 "state": track["state"],
-                "css": states.WORDS[track["state"]].css,
+                "css": states.APPEARANCES[track["state"]].css,
                 "y": y,
                 "begin": begin,
                 "work": max(worked - begin, 2.0),

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From times to places on a chart, with long pauses cut out.  Private to rebootless.splice."""
+"""From times to places on a chart, with long pauses cut out."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ class Scale:
     """
 
     def __init__(self, spans: t.Iterable[Span], left: float, right: float) -> None:
-        self._pieces = _pieces(list(spans))
-        shown = sum(end - begin for begin, end in self._pieces) or 1.0
-        width = right - left - BREAK_WIDTH * (len(self._pieces) - 1)
+        self._stretches = _stretches(list(spans))
+        shown = sum(end - begin for begin, end in self._stretches) or 1.0
+        width = right - left - BREAK_WIDTH * (len(self._stretches) - 1)
         self.per_second = max(width, 1.0) / shown
         self._lefts: list[float] = []
         self.breaks: list[tuple[float, float]] = []  # left edge, seconds that are left out
         place = left
-        for index, (begin, end) in enumerate(self._pieces):
+        for index, (begin, end) in enumerate(self._stretches):
             if index:
-                self.breaks.append((place, begin - self._pieces[index - 1][1]))
+                self.breaks.append((place, begin - self._stretches[index - 1][1]))
                 place += BREAK_WIDTH
             self._lefts.append(place)
             place += (end - begin) * self.per_second
@@ -40,19 +40,19 @@ class Scale:
     def place(self, time: float) -> float:
         """Where a time is; one that is cut out is at the nearest edge."""
         found = self._lefts[0]
-        for (begin, end), left in zip(self._pieces, self._lefts):
+        for (begin, end), left in zip(self._stretches, self._lefts):
             if time >= begin:
                 found = left + (min(time, end) - begin) * self.per_second
         return found
 
     def ticks(self, wanted: int) -> list[tuple[float, str]]:
         """About ``wanted`` places with what stands at them: the time of day, and the date where it is another one."""
-        shown = sum(end - begin for begin, end in self._pieces)
+        shown = sum(end - begin for begin, end in self._stretches)
         step = next((step for step in STEPS if shown / step <= wanted), STEPS[-1])
         while shown / step > 2 * wanted:
             step *= 2
         result, day = [], ""
-        for begin, end in self._pieces:
+        for begin, end in self._stretches:
             time = -(-begin // step) * step
             while time <= end:
                 moment = datetime.datetime.fromtimestamp(time, UTC)
@@ -64,7 +64,7 @@ class Scale:
         return result
 
 
-def _pieces(spans: list[Span]) -> list[Span]:
+def _stretches(spans: list[Span]) -> list[Span]:
     """The spans joined where no long pause is between them; never empty, never of no length."""
     joined: list[list[float]] = []
     for begin, end in sorted(spans):
@@ -75,12 +75,12 @@ def _pieces(spans: list[Span]) -> list[Span]:
     if not joined:
         return [(0.0, 1.0)]
     longest = max(LEAST_PAUSE_S, PAUSE_SHARE * sum(end - begin for begin, end in joined))
-    pieces = joined[:1]
+    stretches = joined[:1]
     for begin, end in joined[1:]:
-        if begin - pieces[-1][1] > longest:
-            pieces.append([begin, end])
+        if begin - stretches[-1][1] > longest:
+            stretches.append([begin, end])
         else:
-            pieces[-1][1] = end
-    # A piece of a moment would be invisible.
-    least = max(sum(end - begin for begin, end in pieces) / 50, 1.0)
-    return [(begin, max(end, begin + least)) for begin, end in pieces]
+            stretches[-1][1] = end
+    # A stretch of a moment would be invisible.
+    least = max(sum(end - begin for begin, end in stretches) / 50, 1.0)
+    return [(begin, max(end, begin + least)) for begin, end in stretches]

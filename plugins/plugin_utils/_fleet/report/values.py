@@ -1,9 +1,10 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Values that were written by others, brought into the shape that is expected.  Private to rebootless.splice.
+"""Values that were written by others, brought into the shape that is expected.
 
-A report shows what hosts say, and a host may be broken or hostile: whatever it says, the report is still made, each
-value has its type, and no text can hide, reorder or break what stands around it.
+A report shows what hosts say, and a host may be broken or hostile.  If it answers with a list for its release, or with
+control characters in a sentence, the report is still made, each value has its type, and no text can hide, reorder or
+break what stands around it.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One batch of a run: whether it may begin, whether it may go on, and its soak.  Private to rebootless.splice.
+"""One batch of a run: whether it may begin, whether it may go on, and its soak.
 
-All of it happens on the controller, once for each batch, whatever the number of its hosts.
+All of it happens on the controller, once for each batch of one host or a thousand.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import time
 import typing as t
@@ -15,15 +16,24 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common import o
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import times
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan import windows
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import evidence, gate, guards, lock
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import (
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.host_slice import (
+    APPLY,
+    CONFIRM,
+    PREFLIGHT,
+    PlanSlice,
+)
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.pace import Pace, at_once
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import (
     REVERT,
     STOPPED,
     WAITING,
-    RunFiles,
+    HostRecord,
+    Stop,
+    Waiting,
 )
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.gate import Row
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.pace import Pace, at_once
 
 SLACK_S = 2  # after the last check of a soak, for the watcher to write it down
 POLL_S = 1
@@ -40,34 +50,34 @@ class Batch:
         self.run = files.run()
         self.status = files.status()
         self.number = self._number_of(first_host)
-        self.batch = self.run["batches"][self.number]
-        name = str(self.batch["name"])
+        self.batch = self.run.batches[self.number]
+        name = self.batch.name
         #: as it stands in a sentence; batches without a ring are named "batch 1" by the plan already
         self.title = name if name.startswith("batch ") else f"batch {name}"
         self.say = say
         self.check = check
-        self.pace = Pace(len(self.hosts), at_once(forks, self.run["concurrency"]), self.run["task_timeout"])
+        self.pace = Pace(len(self.hosts), at_once(forks, self.run.concurrency), self.run.task_timeout)
 
     def _number_of(self, host: str) -> int:
         guarded = guards.batch_of(host)
         if guarded is not None:
             return guarded
-        word = self.files.host(host)
-        if word is None:
+        record = self.files.host(host)
+        if record is None or record.batch is None:
             raise RebootlessError(
                 "not_in_plan",
                 f"{host} is not in the plan.",
                 "Take the hosts of the play from the lookup rebootless.splice.rollout.",
             )
-        return int(word["batch"])
+        return record.batch
 
     @property
     def hosts(self) -> list[str]:
         """Those that this run has to do with: all of the batch, or those that go back."""
-        if self.status["goal"] != REVERT:
-            return list(self.batch["hosts"])
-        reverting = set(self.status["reverting"])
-        return [host for host in self.batch["hosts"] if host in reverting]
+        if self.status.goal != REVERT:
+            return self.batch.hosts
+        reverting = set(self.status.reverting)
+        return [host for host in self.batch.hosts if host in reverting]
 
     # ---- begin
 
@@ -75,16 +85,16 @@ class Batch:
         """Whether the batch may begin; ``hold``: only with hosts that have begun already."""
         if not self.check:
             self._demand_room()
-            lock.acquire(self.files.lock, holder, f"this {self.status['goal']}")
-        words = self.files.words(self.hosts)
-        if self.status["goal"] == REVERT:
-            self._log("batch_started", {"hosts": len(words)})
+            lock.acquire(self.files.lock, holder, f"this {self.status.goal}")
+        records = self.files.records(self.hosts)
+        if self.status.goal == REVERT:
+            self._log("batch_started", {"hosts": len(records)})
             return self._begun(True)
-        new = [host for host, word in words.items() if word["state"] == outcomes.PENDING]
-        going = [host for host, word in words.items() if not outcomes.is_settled(word["state"]) and host not in new]
-        closed = self._closed(words, new, now)
+        new = [host for host, record in records.items() if record.state == outcomes.PENDING]
+        going = [host for host, record in records.items() if not outcomes.is_settled(record.state) and host not in new]
+        closed = self._closed(records, new, now)
         if not closed:
-            self._log("batch_started", {"hosts": len(words), "new": len(new), "resumed": len(going)})
+            self._log("batch_started", {"hosts": len(records), "new": len(new), "resumed": len(going)})
             return self._begun(True)
         sentence, details = self._why_closed(closed)
         self._log("waiting", details, code="outside_window", sentence=sentence)
@@ -98,16 +108,15 @@ class Batch:
     @property
     def seconds_needed(self) -> float:
         """What the whole batch may take: applying, soaking, confirming, each as long as the plan lets it take."""
-        return float(self.run["seconds_needed"] + self.pace.extra)
+        return float(self.run.seconds_needed + self.pace.extra)
 
     @property
     def deadline(self) -> int:
         """Seconds after which an update of this batch reverses itself; 0 in a run that applies nothing."""
-        planned = int(self.run["deadline"])
-        return planned and planned + self.pace.extra
+        return self.run.deadline and self.run.deadline + self.pace.extra
 
     def _begun(self, go: bool, hold: bool = False) -> Row:
-        if self.deadline and self.pace.extra and not self.check and self.status["goal"] != REVERT:
+        if self.deadline and self.pace.extra and not self.check and self.status.goal != REVERT:
             self.say(
                 f"{self.title}: {self.pace.hosts} hosts, {self.pace.at_once} at once: what is not confirmed goes "
                 f"back by itself {self.deadline} s after it was applied"
@@ -117,19 +126,23 @@ class Batch:
             "hold": hold,
             "run": self.files.path,
             "batch": self.number,
-            "concurrency": self.run["concurrency"],
+            "concurrency": self.run.concurrency,
             "deadline": self.deadline,
             "until": time.monotonic() + self.pace.begins_within,
-            "task_files": self.run["task_files"],
+            "task_files": self.run.task_files,
             "guard": guards.NAME.format(self.number),
         }
 
-    def _closed(self, words: t.Mapping[str, Row], new: list[str], now: datetime.datetime) -> dict[str, windows.Opening]:
+    def _closed(
+        self, records: t.Mapping[str, HostRecord], new: list[str], now: datetime.datetime
+    ) -> dict[str, windows.Opening]:
         found = {}
         for host in new:
-            rows = [*self.run["freezes"], *words[host]["slice"].get("freezes", [])]
+            planned = records[host].slice
+            own = planned if isinstance(planned, PlanSlice) else None
+            rows = [*self.run.freezes, *(own.freezes if own else ())]
             freezes = tuple(windows.parse_freeze(row, f"A freeze of {host}") for row in rows)
-            open_in = tuple(windows.parse_window(row, host) for row in words[host]["slice"].get("windows", []))
+            open_in = tuple(windows.parse_window(row, host) for row in (own.windows if own else ()))
             opening = windows.opening(open_in, freezes, now, self.seconds_needed)
             if not opening.now:
                 found[host] = opening
@@ -158,8 +171,7 @@ class Batch:
         return sentence, none, "too_slow"
 
     def _wait(self, sentence: str, details: Row, code: str = "outside_window") -> None:
-        waiting = {"code": code, "sentence": sentence, "batch": self.number, **details}
-        self._set(status=WAITING, waiting=waiting)
+        self._set(status=WAITING, waiting=Waiting(code, sentence, self.number, details["hosts"], details["opens"]))
 
     # ---- gates
 
@@ -169,32 +181,32 @@ class Batch:
         ``hold`` and ``until`` as the hosts had them: those that had not begun by then were told to wait.
         """
         late = bool(until) and time.monotonic() > until
-        if self.check and phase == gate.CONFIRM:  # nothing has happened since the gate before
+        if self.check and phase == CONFIRM:  # nothing has happened since the gate before
             return {"go": True, "stop": False, "sentence": ""}
         if not self.check:
             self._demand_room()  # else hosts that were left alone for want of it would count as lost
-        phase = gate.PREFLIGHT if self.check else phase
-        words = self.files.words(self.hosts)
+        phase = PREFLIGHT if self.check else phase
+        records = self.files.records(self.hosts)
         verdict = gate.judge(
-            words,
+            records,
             phase,
-            self.batch["budget"],
-            self.status["forgiven"],
+            self.batch.budget,
+            self.status.forgiven,
             hold or late,
-            self.run["uncovered_is_bad"] and phase in (gate.APPLY, gate.CONFIRM),
+            self.run.uncovered_is_bad and phase in (APPLY, CONFIRM),
         )
-        self._mark_silent(verdict, words)
+        self._mark_silent(verdict, records)
         sentence = verdict.sentence(self.title)
-        details = {"states": verdict.states, "budget": verdict.budget, "hosts": len(words), "bad": verdict.bad}
+        details = {"states": verdict.states, "budget": verdict.budget, "hosts": len(records), "bad": verdict.bad}
         self._log("gate", details, step=phase, sentence=sentence, code="over_budget" if verdict.stop else "")
         self.say(sentence)
         if self.check:
             return {"go": True, "stop": False, "sentence": sentence}
-        last = phase != gate.APPLY
+        last = phase != APPLY
         # Who goes back alone has done so; the healthy rest of the batch is brought to its end before the run stops.
-        stop = verdict.stop and (last or self.run["revert_scope"] != "host")
-        if phase == gate.CONFIRM:
-            self._set(judged=sorted({*self.status["judged"], self.number}))
+        stop = verdict.stop and (last or self.run.revert_scope != "host")
+        if phase == CONFIRM:
+            self._set(judged=sorted({*self.status.judged, self.number}))
         if stop:
             self._stop(verdict, phase)
         elif last:
@@ -207,45 +219,40 @@ class Batch:
     @property
     def needs_judgement(self) -> bool:
         """Whether the batch is over, and the run ended before its last gate."""
-        words = self.files.words(self.hosts).values()
-        return self.number not in self.status["judged"] and all(outcomes.is_settled(word["state"]) for word in words)
+        records = self.files.records(self.hosts).values()
+        return self.number not in self.status.judged and all(outcomes.is_settled(record.state) for record in records)
 
-    def _mark_silent(self, verdict: gate.Verdict, words: t.Mapping[str, Row]) -> None:
-        """What nobody heard of is lost, also for whoever reads the files later."""
+    def _mark_silent(self, verdict: gate.Verdict, records: t.Mapping[str, HostRecord]) -> None:
+        """Records hosts that gave no answer as lost, so that the files say so, too."""
         if self.check:
             return
         for host in verdict.silent:
-            row = {**words[host], "state": outcomes.LOST, "attempt": None}
-            if not words[host]["code"]:
-                row.update(gate.no_word(verdict.phase))
+            before = records[host]
+            lost = dataclasses.replace(
+                before if before.code else gate.no_answer(before, verdict.phase), state=outcomes.LOST, attempt=None
+            )
             # Evidence first: what it lacks is asked again.
-            self._log("host", {}, host=host, step=verdict.phase, state=outcomes.LOST, code=row["code"])
-            if row["slice"]:
-                self.files.write_host(row)
+            self._log("host", {}, host=host, step=verdict.phase, state=outcomes.LOST, code=lost.code)
+            if lost.slice:
+                self.files.write_host(lost)
 
     def _stop(self, verdict: gate.Verdict, phase: str) -> None:
-        scope = self.run["revert_scope"] if self.status["goal"] != REVERT else None
-        stop = {
-            "batch": self.number,
-            "phase": phase,
-            "code": "over_budget",
-            "sentence": verdict.sentence(self.title),
-            "bad": [row["host"] for row in verdict.bad],
-            "scope": scope,
-        }
-        reverting = self.scope_hosts(scope) if scope else self.status["reverting"]
+        scope = self.run.revert_scope if self.status.goal != REVERT else None
+        bad = [row["host"] for row in verdict.bad]
+        stop = Stop(self.number, phase, "over_budget", verdict.sentence(self.title), bad, scope)
+        reverting = self.scope_hosts(scope) if scope else self.status.reverting
         self._set(status=STOPPED, stop=stop, reverting=reverting)
-        self._log("stopping", {**stop, "reverting": reverting}, code=stop["code"], sentence=stop["sentence"])
+        self._log("stopping", {**stop.to_json(), "reverting": reverting}, code=stop.code, sentence=stop.sentence)
 
     def scope_hosts(self, scope: str) -> list[str]:
         """The hosts that go back, those of the newest batch first."""
         first = 0 if scope == "rollout" else self.number
         found: list[str] = []
-        for batch in reversed(self.run["batches"][first : self.number + 1]):
-            words = self.files.words(batch["hosts"])
+        for batch in reversed(self.run.batches[first : self.number + 1]):
+            records = self.files.records(batch.hosts)
             if scope == "host":
-                words = {host: word for host, word in words.items() if outcomes.is_bad(word["state"])}
-            found += gate.to_reverse(words)
+                records = {host: record for host, record in records.items() if outcomes.is_bad(record.state)}
+            found += gate.to_reverse(records)
         return found
 
     # ---- soak
@@ -253,12 +260,11 @@ class Batch:
     def soak(self, alive: t.Callable[[], bool], pause: t.Callable[[float], None] = time.sleep) -> Row:
         """Waits until the last check of every host of the batch is over; no host is asked meanwhile.
 
-        ``alive``: whether the run still goes on, that is, whether somebody is there to go on afterwards.
+        ``alive``: whether ansible-playbook still runs, which goes on afterwards.
         """
-        times = self.run["check_times"]
-        words = self.files.words(self.hosts).values()
-        begun = [word["applied_at"] or 0.0 for word in words if word["state"] == outcomes.APPLIED]
-        last = times[-1] if times else 0
+        records = self.files.records(self.hosts).values()
+        begun = [record.applied_at or 0.0 for record in records if record.state == outcomes.APPLIED]
+        last = self.run.check_times[-1] if self.run.check_times else 0
         if self.check or not begun or last <= 0:
             return {"seconds": 0}
         length = last + SLACK_S
@@ -273,28 +279,15 @@ class Batch:
     # ---- records
 
     def _demand_room(self) -> None:
-        if self.status["goal"] != REVERT:  # what goes back is not kept from it
+        if self.status.goal != REVERT:  # what goes back is not kept from it
             evidence.demand_room(self.files.evidence)
 
     def _set(self, **changes: t.Any) -> None:
-        self.status.update(changes)
+        self.status = dataclasses.replace(self.status, **changes)
         if not self.check:
             self.files.write_status(self.status)
 
     def _log(self, event: str, details: Row, **more: t.Any) -> None:
-        row = {
-            "event": event,
-            "plan": self.run["plan"],
-            "update": self.run["update"],
-            "by": self.run["by"],
-            "batch": self.number,
-            "host": None,
-            "step": None,
-            "state": None,
-            "code": "",
-            "sentence": "",
-            "next_step": "",
-            "details": details,
-            **more,
-        }
+        update = self.run.update.to_json()
+        row = evidence.line(event, self.run.plan, update, self.run.by, details, batch=self.number, **more)
         evidence.append(self.files.evidence, [row], sync=event != "host")

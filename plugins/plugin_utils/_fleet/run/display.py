@@ -1,18 +1,17 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What operators read while a rollout goes on: a line for each host and phase, and a table at the end.
-
-Private to rebootless.splice.
-"""
+"""What operators read while a rollout goes on: a line for each host and phase, and a table at the end."""
 
 from __future__ import annotations
 
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.gate import Row
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import LeftOut
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import HostRecord, Outcome, RunBatch
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.step import REASON
 
-REASON = ("code", "sentence", "next_step")
 MOST_HOSTS = 50  # that the table names one by one
 COLUMNS = (
     outcomes.CONFIRMED,
@@ -34,38 +33,48 @@ def host_line(host: str, step: str, answer: Row) -> str:
     return f"{host} {step}: {answer['state']}{_reason(answer)}"
 
 
-def color(row: Row) -> str | None:
+def color(state: str) -> str:
     """The name of Ansible's colour for a host's state."""
-    if outcomes.is_bad(row["state"]):
+    if outcomes.is_bad(state):
         return "red"
-    return {outcomes.CONFIRMED: "green", outcomes.APPLIED: "green", outcomes.MATCHED: "green"}.get(
-        row["state"], "yellow"
-    )
+    return "green" if state in (outcomes.CONFIRMED, outcomes.APPLIED, outcomes.MATCHED) else "yellow"
 
 
-def verdict(who: str, word: Row) -> Row:
-    """The result of the task that fails a host at the end, or the controller for a run that did not come to its end."""
-    reason = f"{who}: {word['state']} [{word['code']}]: {word['sentence']} {word['next_step']}"
-    shown = {name: word[name] for name in ("state", *REASON)}
-    return {"failed": True, "changed": False, "msg": reason.strip(), **shown}
+def host_verdict(record: HostRecord) -> Row:
+    """The result of the task that fails a host at the end."""
+    return _verdict(record.host, record.state, {name: getattr(record, name) for name in REASON})
 
 
-def table(batches: t.Sequence[Row], words: t.Mapping[str, Row], left_out: t.Mapping[str, Row]) -> list[str]:
+def run_verdict(outcome: Outcome | None) -> Row:
+    """The result of the task that fails the controller for a run that did not come to its end."""
+    if outcome is None:
+        return _verdict("the run", "", dict.fromkeys(REASON, ""))
+    return _verdict("the run", outcome.outcome, {name: getattr(outcome, name) for name in REASON})
+
+
+def _verdict(title: str, state: str, reason: Row) -> Row:
+    text = f"{title}: {state} [{reason['code']}]: {reason['sentence']} {reason['next_step']}".strip()
+    return {"failed": True, "msg": text, "state": state, **reason}
+
+
+def table(
+    batches: t.Sequence[RunBatch], records: t.Mapping[str, HostRecord], left_out: t.Mapping[str, LeftOut]
+) -> list[str]:
     """How many hosts of each batch are in which state, then the hosts that need a look, with the reason."""
-    rows = [(batch["name"], [words[host]["state"] for host in batch["hosts"]]) for batch in batches]
+    rows = [(batch.name, [records[host].state for host in batch.hosts]) for batch in batches]
     if left_out:
-        rows.append(("left out", [row["state"] for row in left_out.values()]))
+        rows.append(("left out", [host.state for host in left_out.values()]))
     found = [state for _name, states in rows for state in states]
     columns = [column for column in COLUMNS if column in found] + sorted(set(found) - set(COLUMNS))
     cells = [["batch", "hosts", *columns]]
     cells += [[name, str(len(states)), *(str(states.count(column)) for column in columns)] for name, states in rows]
     widths = [max(map(len, column)) for column in zip(*cells)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells]
-    notable = [(host, word) for host, word in words.items() if word["code"] or outcomes.is_bad(word["state"])]
-    notable += list(left_out.items())
-    lines += [
-        f"{host}: {word['state']}{_reason(word)} {word['next_step']}".rstrip() for host, word in notable[:MOST_HOSTS]
+    notable: list[tuple[str, HostRecord | LeftOut]] = [
+        (host, record) for host, record in records.items() if record.code or outcomes.is_bad(record.state)
     ]
+    notable += list(left_out.items())
+    lines += [f"{host}: {row.state}{_reason(vars(row))} {row.next_step}".rstrip() for host, row in notable[:MOST_HOSTS]]
     if len(notable) > MOST_HOSTS:
         lines.append(f"… and {len(notable) - MOST_HOSTS} more hosts; the playbook report names them all")
     return lines

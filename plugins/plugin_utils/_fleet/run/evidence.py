@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The evidence of a rollout: a file of JSON lines that only grows.  Private to rebootless.splice.
+"""The evidence of a rollout: a file of JSON lines that only grows.
 
 Each line has, as ``previous``, the SHA-256 of the line before it, so that a line that was changed, taken out or put in
 later shows, unless all lines after it were written anew; the digest of the last line, kept elsewhere, shows that too.
@@ -16,11 +16,24 @@ import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import locks
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
 
 FILE = "evidence.jsonl"
 FIRST = "0" * 64  # `previous` of the first line
 CHUNK = 65536
-RESERVE = 1 << 20  # bytes: for the words of all hosts that are being worked on
+RESERVE = 1 << 20  # bytes: for the lines of all hosts that are being worked on
+
+
+# What every line has; what an event has nothing to say of stays so.
+EMPTY: dict[str, t.Any] = {
+    **dict.fromkeys(("batch", "host", "step", "state")),
+    **dict.fromkeys(("code", "sentence", "next_step"), ""),
+}
+
+
+def line(event: str, plan: str, update: Row, by: str, details: Row, **more: t.Any) -> Row:
+    """A line for ``append``: ``plan`` is its digest, ``update`` a name and a version, ``by`` who started the run."""
+    return {**EMPTY, "event": event, "plan": plan, "update": update, "by": by, "details": details, **more}
 
 
 class Line(t.NamedTuple):

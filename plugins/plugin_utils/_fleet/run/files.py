@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the controller remembers of a rollout, in one directory.  Private to rebootless.splice.
+"""What the controller remembers of a rollout, in one directory.
 
     plan.json        what the run does, as it was given
     run.json         what the gates need of it: batches with their budgets, times, limits; written once
@@ -22,34 +22,18 @@ import urllib.parse
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, outcomes
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import (
+    FORMAT,
+    HostRecord,
+    Run,
+    Status,
+)
 
-FORMAT = 1
 ROLLOUTS = "rollouts"
 LOCKS = "locks"
 NAME_LENGTH = 12  # hex digits of a plan's digest that name its directory
 SUFFIX = ".json"
-
-RUNNING, WAITING, STOPPED, FINISHED = "running", "waiting", "stopped", "finished"
-ROLLOUT, REVERT = "rollout", "revert"  # goals of a run
-
-Row = t.Dict[str, t.Any]
-
-# What a host's file has besides its slice; each step writes all of it anew.
-WORD: Row = {
-    "goal": ROLLOUT,
-    "by": "",  # who started the run
-    "plan": "",  # digest of plan.json
-    "state": outcomes.PENDING,
-    "step": None,  # the last one that began
-    "code": "",
-    "sentence": "",
-    "next_step": "",
-    "kernel_state": None,  # the helper's word, None: not known
-    "boot_id": None,
-    "attempt": None,  # names the process whose word is awaited
-    "applied_at": None,  # when apply returned, by the controller's clock
-    "updated": None,
-}
 
 
 def directory_of(base: str, digest: str) -> str:
@@ -63,7 +47,10 @@ def lock_of(base: str, update: str) -> str:
 
 
 class RunFiles:
-    """The files of one run."""
+    """The files of one run.  What was read or written is kept, so that each file is read once.
+
+    Only :meth:`reread` sees what another process wrote later.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -71,74 +58,82 @@ class RunFiles:
         self.evidence = os.path.join(path, "evidence.jsonl")
         self.lock = os.path.join(path, "lock.json")
         self.plan = os.path.join(path, "plan.json")
+        self._run: Run | None = None
+        self._status: Status | None = None
+        self._records: dict[str, HostRecord | None] = {}
 
     # ---- the run
 
+    @property
+    def _run_path(self) -> str:
+        return os.path.join(self.path, "run.json")
+
+    @property
+    def _status_path(self) -> str:
+        return os.path.join(self.path, "status.json")
+
     def exists(self) -> bool:
-        return os.path.exists(os.path.join(self.path, "run.json"))
+        return os.path.exists(self._run_path)
 
-    def write_run(self, run: Row) -> None:
-        _replace(os.path.join(self.path, "run.json"), {"format": FORMAT, **run})
+    def write_run(self, run: Run) -> None:
+        _replace(self._run_path, run.to_json())
+        self._run = run
 
-    def run(self) -> Row:
+    def run(self) -> Run:
         """What was written with ``write_run``.  Raises ``RebootlessError`` code ``no_run``."""
-        path = os.path.join(self.path, "run.json")
-        found = _read(path)
-        if found is None or found.get("format") != FORMAT:
-            raise RebootlessError(
-                "no_run",
-                f"{path} is no run of a rollout that this release can read.",
-                "Start the playbook rollout with the plan; it makes the directory.",
-                path=path,
-            )
-        return found
+        if self._run is None:
+            found = _read(self._run_path)
+            if found is None or found.get("format") != FORMAT:
+                raise RebootlessError(
+                    "no_run",
+                    f"{self._run_path} is no run of a rollout that this release can read.",
+                    "Start the playbook rollout with the plan; it makes the directory.",
+                    path=self._run_path,
+                )
+            self._run = Run.from_json(found, f"The run {self._run_path}", "no_run")
+        return self._run
 
-    def write_status(self, status: Row) -> None:
-        _replace(os.path.join(self.path, "status.json"), {**status, "updated": time.time()})
+    def write_status(self, status: Status) -> None:
+        _replace(self._status_path, {**status.to_json(), "updated": time.time()})
+        self._status = status
 
-    def status(self) -> Row:
-        """How far the run came; ``running`` if there is no word."""
-        empty: Row = {
-            "status": RUNNING,
-            "goal": ROLLOUT,
-            "stop": None,
-            "waiting": None,
-            "reverting": [],
-            "forgiven": [],
-            "judged": [],  # numbers of the batches that came to their last gate
-        }
-        return {**empty, **(_read(os.path.join(self.path, "status.json")) or {})}
+    def status(self) -> Status:
+        """How far the run came; ``running`` if no file says so.  Raises ``RebootlessError`` code ``no_run``."""
+        if self._status is None:
+            found = _read(self._status_path)
+            where = f"The status {self._status_path}"
+            self._status = Status() if found is None else Status.from_json(found, where, "no_run")
+        return self._status
 
     # ---- one host
 
     def host_path(self, host: str) -> str:
         return os.path.join(self.hosts, urllib.parse.quote(host, safe="") + SUFFIX)
 
-    def host(self, host: str) -> Row | None:
-        """The file of a host; ``None`` if there is none that can be read."""
-        found = _read(self.host_path(host))
-        if found is None or found.get("host") != host or not isinstance(found.get("slice"), dict):
-            return None
-        return {**WORD, **found}
+    def host(self, host: str) -> HostRecord | None:
+        """The record of a host; ``None`` if there is none that can be read."""
+        return self._records[host] if host in self._records else self.reread(host)
 
-    def write_host(self, row: Row) -> None:
-        _replace(self.host_path(row["host"]), {**row, "updated": time.time()})
+    def reread(self, host: str) -> HostRecord | None:
+        """The record of a host as its file is now, which another process may have written."""
+        try:
+            record = HostRecord.from_json(_read(self.host_path(host)), f"The record of {host}", "no_record")
+        except RebootlessError:
+            record = None
+        self._records[host] = record if record is not None and record.host == host else None
+        return self._records[host]
 
-    def words(self, hosts: t.Iterable[str]) -> dict[str, Row]:
-        """The files of these hosts; one that has none that can be read counts as begun without a word."""
-        lost = {**WORD, "state": outcomes.APPLYING, "code": "no_record", "sentence": "The host's file is damaged."}
-        return {host: self.host(host) or {**lost, "host": host, "slice": {}} for host in hosts}
+    def write_host(self, record: HostRecord) -> None:
+        _replace(self.host_path(record.host), {**record.to_json(), "updated": time.time()})
+        self._records[record.host] = record
+
+    def records(self, hosts: t.Iterable[str]) -> dict[str, HostRecord]:
+        """The records of these hosts; one that has none that can be read counts as begun, and never heard of."""
+        return {host: self.host(host) or _damaged(host) for host in hosts}
 
 
-def new_host(host: str, batch: int, piece: Row, run: Row) -> Row:
-    """The file of a host that ``run`` has not come to."""
-    return {
-        **WORD,
-        "host": host,
-        "batch": batch,
-        "slice": piece,
-        **{name: run[name] for name in ("goal", "by", "plan")},
-    }
+def _damaged(host: str) -> HostRecord:
+    return HostRecord(host, None, state=outcomes.APPLYING, code="no_record", sentence="The host's file is damaged.")
 
 
 def _replace(path: str, content: Row) -> None:

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a batch may go on: counts every host of it, also those without a word.  Private to rebootless.splice."""
+"""Whether a batch may go on: counts every host of it, also those that gave no answer."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ import dataclasses
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
-
-Row = t.Dict[str, t.Any]
-
-APPLY, CONFIRM, REVERSE, PREFLIGHT = "apply", "confirm", "reverse", "preflight"
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.host_slice import (
+    APPLY,
+    CONFIRM,
+    PREFLIGHT,
+    REVERSE,
+)
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import HostRecord
 
 # Which states a host may be in when a phase has ended.  Any other one, a good one of an earlier phase too, means that
-# the phase has no word from the host.
+# the host gave no answer in the phase.
 SETTLED = {name for name, state in outcomes.STATES.items() if state.settled}
 ANSWERS = {
     APPLY: SETTLED | {outcomes.APPLIED},
@@ -27,7 +31,7 @@ ANSWERS = {
 class Verdict:
     """The state of a batch after a phase.
 
-    ``states`` has how many hosts are in which state, ``silent`` the hosts without a word, ``bad`` those that count
+    ``states`` has how many hosts are in which state, ``silent`` the hosts that gave no answer, ``bad`` those that count
     against ``budget`` with code and sentence.
     """
 
@@ -54,7 +58,7 @@ class Verdict:
 
 
 def judge(
-    words: t.Mapping[str, Row],
+    records: t.Mapping[str, HostRecord],
     phase: str,
     budget: int,
     forgiven: t.Collection[str] = (),
@@ -68,37 +72,41 @@ def judge(
     """
     states: dict[str, int] = {}
     silent, bad = [], []
-    for host, word in words.items():
-        state = word["state"]
-        if not (held and state == outcomes.PENDING) and not _answered(word, phase):
-            own = {} if word["step"] == phase and word["attempt"] is None and word["code"] else no_word(phase)
-            state, word = outcomes.LOST, {**word, **own}
+    for host, record in records.items():
+        state = record.state
+        if not (held and state == outcomes.PENDING) and not _answered(record, phase):
+            if not (record.step == phase and record.attempt is None and record.code):
+                record = no_answer(record, phase)
+            state = outcomes.LOST
             silent.append(host)
         states[state] = states.get(state, 0) + 1
         is_bad = outcomes.is_bad(state) or (uncovered_is_bad and state == outcomes.UNCOVERED)
         if is_bad and host not in forgiven:
-            bad.append({"host": host, "state": state, "code": word["code"], "sentence": word["sentence"]})
+            bad.append({"host": host, "state": state, "code": record.code, "sentence": record.sentence})
     return Verdict(phase, budget, dict(sorted(states.items())), silent, bad)
 
 
-def no_word(phase: str) -> Row:
-    """The reason of a host that is lost since nobody heard of it in a phase."""
-    return {
-        "code": "no_word",
-        "sentence": "The host was not heard of in this phase.",
-        "next_step": outcomes.next_step(outcomes.LOST, phase == REVERSE),
-    }
+def no_answer(record: HostRecord, phase: str) -> HostRecord:
+    """The record with the reason of a host that is lost since it gave no answer in a phase."""
+    return dataclasses.replace(
+        record,
+        code="no_word",
+        sentence="The host was not heard of in this phase.",
+        next_step=outcomes.next_step(outcomes.LOST, phase == REVERSE),
+    )
 
 
-def _answered(word: Row, phase: str) -> bool:
+def _answered(record: HostRecord, phase: str) -> bool:
     if phase == REVERSE:  # a host that failed before may stay failed, and still have answered
-        return word["step"] == REVERSE and word["attempt"] is None
-    return word["state"] in ANSWERS[phase]
+        return record.step == REVERSE and record.attempt is None
+    return record.state in ANSWERS[phase]
 
 
-def to_reverse(words: t.Mapping[str, Row]) -> list[str]:
+def to_reverse(records: t.Mapping[str, HostRecord]) -> list[str]:
     """The hosts that going back has to visit: those on which replacement code may run."""
     gone = ("reversed", "absent")
     return [
-        host for host, word in words.items() if outcomes.may_be_live(word["state"]) and word["kernel_state"] not in gone
+        host
+        for host, record in records.items()
+        if outcomes.may_be_live(record.state) and record.kernel_state not in gone
     ]

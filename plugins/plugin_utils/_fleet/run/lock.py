@@ -1,9 +1,9 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Locks that last as long as an ansible-playbook process, and no longer.  Private to rebootless.splice.
+"""Locks that last as long as an ansible-playbook process, and no longer.
 
 Ansible runs each task in a process of its own, so a lock of the kernel would end with the task.  The lock is a file
-that names the process of the whole run; it is stale, and whoever comes next takes it over, when that process is gone.
+that names the process of the whole run; it is stale, and the next run takes it over, when that process is gone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PROC = "/proc"
 
 @dataclasses.dataclass(frozen=True)
 class Holder:
-    """A process, so that nobody takes another one of the same number for it, after a reboot either.
+    """A process, told from another one of the same number, also after a reboot.
 
     ``start`` is field 22 of ``/proc/<pid>/stat``; ``namespace`` names the set of processes that ``pid`` counts in.
     """
@@ -89,7 +89,7 @@ def acquire(path: str, holder: Holder, what: str, force: bool = False) -> Holder
 
 
 def release(path: str, holder: Holder) -> None:
-    """Gives the lock back; does nothing if somebody else has it now."""
+    """Gives the lock back; does nothing if another process has it now."""
     if not os.path.exists(path):
         return
     with _opened(path) as file:
@@ -100,7 +100,7 @@ def release(path: str, holder: Holder) -> None:
 
 
 def held_by(path: str, here: Holder) -> Holder | None:
-    """Who has the lock now; ``None`` if nobody has, as far as can be seen."""
+    """Who has the lock now; ``None`` if no process has, as far as can be seen."""
     if not os.path.exists(path):
         return None
     with _opened(path) as file:
@@ -137,7 +137,7 @@ def _opened(path: str) -> t.Iterator[t.IO[str]]:
 
 
 def _read(file: t.IO[str]) -> Holder | None:
-    """Who is named in the file; nobody where it is empty or was not written to its end."""
+    """The process that the file names; ``None`` where it is empty or was not written to its end."""
     try:
         return Holder(**json.loads(file.read()))
     except (ValueError, TypeError):

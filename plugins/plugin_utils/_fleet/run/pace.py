@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How long one step over a whole batch may take, so that no host of a large one comes to its deadline while all is
-well.  Private to rebootless.splice.
+well.
 
 The host that is applied first waits for the last one of its batch, and for its turn to be confirmed.  Both times are
 promised, not hoped for: the deadline grows by them, and a host whose turn comes later than promised is not begun.

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the operator asked for, and what refuses it before any host is touched.  Private to rebootless.splice."""
+"""What the operator asked for, and what refuses it before any host is touched."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan import plan as plans
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import Plan
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import lock
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.slices import task_files
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store import packages
@@ -43,7 +43,7 @@ class Request:
         return self.holder.by
 
 
-def demand_valid(plan: plans.Plan, request: Request) -> None:
+def demand_valid(plan: Plan, request: Request) -> None:
     if plan.approvals.required:
         raise RebootlessError(
             "approvals_unknown",
@@ -92,7 +92,7 @@ def demand_inventory(hosts: t.Collection[str], request: Request) -> None:
         )
 
 
-def demand_store(plan: plans.Plan) -> None:
+def demand_store(plan: Plan) -> None:
     """Every file that the plan needs has the bytes that the plan says."""
     place = os.path.join(plan.store, plan.update.name, plan.update.version)
     wanted = {(host.package, host.sha256) for host in plan.hosts.values()}

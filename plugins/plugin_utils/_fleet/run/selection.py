@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which hosts a play of a run has, and in batches of which sizes.  Private to rebootless.splice."""
+"""Which hosts a play of a run has, and in batches of which sizes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import guards
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import (
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.host_slice import REVERSE
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import (
     REVERT,
     ROLLOUT,
     RUNNING,
     STOPPED,
-    RunFiles,
+    HostRecord,
 )
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.gate import REVERSE, Row
 
 CONTROLLER = "localhost"
 
@@ -25,12 +26,12 @@ def to_roll_out(files: RunFiles, inventory: t.Collection[str] = ()) -> list[list
     """Batches of the hosts that are not settled, each with its guard if the inventory has it; none where the run does
     not go forward."""
     status = files.status()
-    if status["status"] != RUNNING or status["goal"] != ROLLOUT:
+    if status.status != RUNNING or status.goal != ROLLOUT:
         return []
     found = []
-    for number, batch in enumerate(files.run()["batches"]):
-        words = files.words(batch["hosts"])
-        hosts = [word["host"] for word in words.values() if not outcomes.is_settled(word["state"])]
+    for number, batch in enumerate(files.run().batches):
+        records = files.records(batch.hosts)
+        hosts = [host for host, record in records.items() if not outcomes.is_settled(record.state)]
         guard = guards.NAME.format(number)
         found.append([*hosts, guard] if hosts and guard in inventory else hosts)
     return _batches(found)
@@ -39,28 +40,28 @@ def to_roll_out(files: RunFiles, inventory: t.Collection[str] = ()) -> list[list
 def to_take_back(files: RunFiles, inventory: t.Collection[str] = ()) -> list[list[str]]:
     """Batches of the hosts that have to go back and have not yet, in the order in which they were put down."""
     status = files.status()
-    if status["goal"] != REVERT and status["status"] != STOPPED:
+    if status.goal != REVERT and status.status != STOPPED:
         return []
-    words = files.words(status["reverting"])
+    records = files.records(status.reverting)
     batches: list[list[str]] = []
     number = None
-    for host in status["reverting"]:
-        word = words[host]
-        if went_back(word):
+    for host in status.reverting:
+        record = records[host]
+        if went_back(record):
             continue
-        if not batches or word.get("batch") != number:
+        if not batches or record.batch != number:
             batches.append([])
-            number = word.get("batch")
+            number = record.batch
         batches[-1].append(host)
     return batches
 
 
 def to_fail(files: RunFiles, inventory: t.Collection[str] = ()) -> list[list[str]]:
     """The hosts that failed, in one batch, and ``localhost`` for a run that did not come to its end."""
-    hosts = [host for batch in files.run()["batches"] for host in batch["hosts"]]
-    found = [host for host, word in files.words(hosts).items() if outcomes.is_bad(word["state"])]
-    ended = files.status().get("outcome") or {"finished": True}
-    return _batches([found + ([] if ended["finished"] else [CONTROLLER])])
+    records = files.records(files.run().hosts)
+    found = [host for host, record in records.items() if outcomes.is_bad(record.state)]
+    outcome = files.status().outcome
+    return _batches([found + ([] if outcome is None or outcome.finished else [CONTROLLER])])
 
 
 def task_files_of(path: str | None) -> list[str]:
@@ -74,9 +75,9 @@ def task_files_of(path: str | None) -> list[str]:
         return []
 
 
-def went_back(word: Row) -> bool:
+def went_back(record: HostRecord) -> bool:
     """Whether the host was visited to take the update back, however that ended."""
-    return word["step"] == REVERSE and word["attempt"] is None
+    return record.step == REVERSE and record.attempt is None
 
 
 def _batches(found: t.Iterable[list[str]]) -> list[list[str]]:

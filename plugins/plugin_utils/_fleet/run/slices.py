@@ -1,75 +1,92 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a run is made of: batches with their budgets, what the gates go by, and a slice for each host.
-
-Private to rebootless.splice.
-"""
+"""What a run is made of: batches with their budgets, what the gates go by, and a slice for each host."""
 
 from __future__ import annotations
 
-import dataclasses
 import os
-import re
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import checks
-from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan import plan as plans
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import ROLLOUT
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.gate import Row
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan import batches
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import Batch, Plan
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.host_slice import PlanSlice, RevertSlice
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import (
+    REVERT,
+    ROLLOUT,
+    RevertPlan,
+    Run,
+    RunBatch,
+    UpdateName,
+)
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.manifest import Manifest
 
 
-def batches_of(hosts: t.Sequence[str], sizes: t.Sequence[str]) -> list[Row]:
-    """Hosts in batches of growing sizes: a number of hosts, or a share of all of them; the last size is repeated.
+def batches_of(hosts: t.Sequence[str], sizes: t.Sequence[str]) -> list[Batch]:
+    """Hosts in batches of growing sizes, named by their numbers: all in one if no sizes are given.
 
     Raises ``RebootlessError`` code ``bad_batches``.
     """
-    found: list[Row] = []
-    left = list(hosts)
-    while left:
-        size = str(sizes[min(len(found), len(sizes) - 1)]) if sizes else "100%"
-        match = re.fullmatch(r"([1-9][0-9]*)(%?)", size)
-        if match is None:
-            raise RebootlessError(
-                "bad_batches", f"{size!r} is no size of a batch.", "Give numbers of hosts or shares, as [1, 10%, 100%]."
-            )
-        number = int(match.group(1))
-        count = max(1, len(hosts) * number // 100) if match.group(2) else number
-        found.append({"name": str(len(found) + 1), "hosts": left[:count]})
-        left = left[count:]
-    return found
+    known = batches.read_sizes(list(sizes) or ["100%"], "The size of batches")
+    return [Batch(str(number), names) for number, names in enumerate(batches.split(list(hosts), known), 1)]
 
 
-def run_of_plan(plan: plans.Plan, by: str) -> Row:
+def run_of_plan(plan: Plan, by: str) -> Run:
     """What the gates need of a plan."""
-    rows = [
-        {"name": batch.name, "hosts": batch.hosts, "budget": plan.budget(number)}
-        for number, batch in enumerate(plan.batches)
-    ]
-    update = {"name": plan.update.name, "version": plan.update.version}
-    return parts_of_run(ROLLOUT, plan.digest, update, by, rows, dataclasses.asdict(plan))
+    times = plan.check_times or [0]
+    return Run(
+        goal=ROLLOUT,
+        plan=plan.digest,
+        update=UpdateName(plan.update.name, plan.update.version),
+        by=by,
+        batches=[RunBatch(batch.name, batch.hosts, plan.budget(number)) for number, batch in enumerate(plan.batches)],
+        task_timeout=plan.task_timeout,
+        concurrency=plan.concurrency,
+        seconds_needed=_seconds_needed(plan.task_timeout, times),
+        check_times=times,
+        deadline=plan.deadline,
+        revert_scope=plan.revert_scope,
+        freezes=plan.freezes,
+        uncovered_is_bad=plan.policy.uncovered == "stop",
+        left_out=plan.left_out,
+        task_files=task_files(plan.checks),
+    )
 
 
-def parts_of_run(kind: str, digest: str, update: Row, by: str, batches: list[Row], settings: Row) -> Row:
-    times = settings.get("check_times") or [0]
-    return {
-        "goal": kind,
-        "plan": digest,
-        "update": update,
-        "by": by,
-        "batches": batches,
-        "check_times": times,
-        "concurrency": settings["concurrency"],
-        "task_timeout": settings["task_timeout"],
-        "deadline": settings.get("deadline", 0),
-        "revert_scope": settings.get("revert_scope"),
-        "freezes": settings.get("freezes", []),
-        # of a batch of which all hosts are worked on at once: applying, soaking, confirming
-        "seconds_needed": 2 * settings["task_timeout"] + times[-1],
-        "uncovered_is_bad": settings.get("policy", {}).get("uncovered") == "stop",
-        "left_out": settings.get("left_out", {}),
-        "task_files": task_files(settings.get("checks", [])),
-    }
+def run_of_revert(plan: RevertPlan, digest: str, by: str) -> Run:
+    """What the gates need to take an update back by name."""
+    rows = [RunBatch(batch.name, batch.hosts, plan.failure_budget.of(len(batch.hosts))) for batch in plan.batches]
+    return Run(
+        goal=REVERT,
+        plan=digest,
+        update=plan.update,
+        by=by,
+        batches=rows,
+        task_timeout=plan.task_timeout,
+        concurrency=plan.concurrency,
+        seconds_needed=_seconds_needed(plan.task_timeout, [0]),
+        task_files=task_files(plan.checks),
+    )
+
+
+def run_of_preflight(manifest: Manifest, by: str, hosts: t.Sequence[str], task_timeout: int, concurrency: int) -> Run:
+    """What the gates need to ask hosts without a plan: the manifest's digest names the run."""
+    return Run(
+        goal=ROLLOUT,
+        plan=manifest.sha256,
+        update=UpdateName(manifest.name, manifest.version),
+        by=by,
+        batches=[RunBatch("all", list(hosts), 0)],
+        task_timeout=task_timeout,
+        concurrency=concurrency,
+        seconds_needed=_seconds_needed(task_timeout, [0]),
+    )
+
+
+def _seconds_needed(task_timeout: int, check_times: t.Sequence[int]) -> int:
+    """What a batch may take of which all hosts are worked on at once: applying, soaking, confirming."""
+    return 2 * task_timeout + check_times[-1]
 
 
 def task_files(rows: t.Sequence[Row]) -> list[str]:
@@ -77,33 +94,39 @@ def task_files(rows: t.Sequence[Row]) -> list[str]:
     return [os.path.expanduser(row["file"]) for row in rows if checks.KINDS[row["kind"]].runs_on == checks.CONTROLLER]
 
 
-def slices_of_plan(plan: plans.Plan) -> dict[str, Row]:
+def slices_of_plan(plan: Plan) -> dict[str, PlanSlice]:
     """What each host gets: the options of the module, and where its package is."""
     normal = checks.normalise(plan.checks)
-    common = {
-        "plan": plan.digest,
-        "name": plan.update.name,
-        "version": plan.update.version,
-        "deadline": plan.deadline,
-        "checks": [check for check in normal if checks.KINDS[check["kind"]].runs_on == checks.TARGET],
-        "check_times": plan.check_times,
-        "persist": plan.persist,
-        "fixed_in": sorted({version for versions in plan.update.fixed_in.values() for version in versions}),
-        "tries": plan.tries,
-        "metrics_directory": plan.metrics_directory,
-        "task_timeout": plan.task_timeout,
-    }
+    of_host = [check for check in normal if checks.KINDS[check["kind"]].runs_on == checks.TARGET]
+    fixed_in = sorted({version for versions in plan.update.fixed_in.values() for version in versions})
     place = f"{plan.update.name}/{plan.update.version}"
     return {
-        name: {
-            **common,
-            "build_id": host.build_id,
-            "digest": host.sha256,
-            "size": host.size,
-            "package": f"{plan.store}/{place}/{host.package}",
-            "url": f"{plan.store_url.rstrip('/')}/{place}/{host.package}" if plan.store_url else None,
-            "windows": host.windows,
-            "freezes": host.freezes,
-        }
+        name: PlanSlice(
+            name=plan.update.name,
+            version=plan.update.version,
+            task_timeout=plan.task_timeout,
+            plan=plan.digest,
+            build_id=host.build_id,
+            digest=host.sha256,
+            size=host.size,
+            package=f"{plan.store}/{place}/{host.package}",
+            url=f"{plan.store_url.rstrip('/')}/{place}/{host.package}" if plan.store_url else None,
+            checks=of_host,
+            check_times=plan.check_times,
+            deadline=plan.deadline,
+            persist=plan.persist,
+            fixed_in=fixed_in,
+            tries=plan.tries,
+            metrics_directory=plan.metrics_directory,
+            windows=host.windows,
+            freezes=host.freezes,
+        )
         for name, host in plan.hosts.items()
     }
+
+
+def slice_of_revert(plan: RevertPlan) -> RevertSlice:
+    """What each host gets from which the update is taken back by name."""
+    return RevertSlice(
+        plan.update.name, plan.update.version, plan.task_timeout, checks.normalise(plan.checks), plan.remove
+    )

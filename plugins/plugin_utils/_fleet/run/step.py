@@ -1,38 +1,34 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One step of a rollout on one host, but for the connection: what to ask the module, what its answer means, and the
-record of both.  Private to rebootless.splice.
+record of both.
 
-Whatever becomes of a host is an answer here: also that there is none.
+A host always has an answer here: one that is silent is ``lost``, one with a full disk ``failed`` with ``no_room``.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import time
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import locks, outcomes
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import REVERT, RunFiles
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.gate import (
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import evidence
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.host_slice import (
     APPLY,
     CONFIRM,
     PREFLIGHT,
     REVERSE,
-    Row,
+    PlacedSlice,
+    PlanSlice,
 )
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import REVERT, HostRecord
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.packages import demand_file
 
-# Which options of the slice the module gets in each step; none that is None.
-IDENTITY = ("plan", "name", "version", "build_id", "digest", "state_directory", "metrics_directory", "lock_timeout")
-CHECKS = ("checks", "check_times")
-LIVE = ("deadline", "fixed_in", "persist")
-OPTIONS: dict[str, tuple[str, ...]] = {
-    PREFLIGHT: (*IDENTITY, "size", "fixed_in", "tries", *CHECKS),
-    APPLY: (*IDENTITY, "size", "tries", *LIVE, *CHECKS),
-    CONFIRM: (*IDENTITY, *LIVE, *CHECKS),
-    REVERSE: (*IDENTITY, "tries", "checks", "remove"),
-}
 NEEDS_PACKAGE = (PREFLIGHT, APPLY)
 
 # From which states a step goes on; elsewhere there is nothing to do.
@@ -49,17 +45,18 @@ NO_PLACE = "No usable temporary directory found"  # Python's tempfile, where the
 # There is room where the disks are full; the way back must not depend on them.
 IN_MEMORY = {"TMPDIR": "/dev/shm"}
 NO_ROOM_STEP = "Free space there, then try the host again."
+REASON = ("code", "sentence", "next_step")
 TEXT = 4000  # characters of a traceback or of a command's output
 
 
-def reason_to_skip(word: Row, step: str, hold: bool, until: float = 0) -> str | None:
+def reason_to_skip(record: HostRecord, step: str, hold: bool, until: float = 0) -> str | None:
     """Why there is nothing to do on the host, ``None`` if there is.
 
     ``hold``: no host may begin now; ``until``: nor after that, by the monotonic clock.
     """
-    if step in BEGINS and word["state"] not in BEGINS[step]:
-        return "settled" if outcomes.is_settled(word["state"]) else "not begun"
-    if word["state"] == outcomes.PENDING and step == APPLY:
+    if step in BEGINS and record.state not in BEGINS[step]:
+        return "settled" if outcomes.is_settled(record.state) else "not begun"
+    if record.state == outcomes.PENDING and step == APPLY:
         if hold:
             return "outside its window"
         if until and time.monotonic() > until:
@@ -67,21 +64,35 @@ def reason_to_skip(word: Row, step: str, hold: bool, until: float = 0) -> str | 
     return None
 
 
-def options(word: Row, step: str) -> Row:
+def options(record: HostRecord, step: str) -> Row:
     """The module's options, without the package."""
-    piece = word["slice"]
-    found = {name: piece[name] for name in OPTIONS[step] if piece.get(name) is not None}
-    return {"step": step, **found}
+    return {"step": step, **(record.slice.options(step) if record.slice else {})}
 
 
-def begin(files: RunFiles, word: Row, step: str) -> Row:
+def begin(files: RunFiles, record: HostRecord, step: str) -> HostRecord:
     """Records that the host is visited now, before it is; returns the record."""
-    state = outcomes.APPLYING if step == APPLY else word["state"]
-    attempt = f"{os.getpid()}.{time.time_ns()}"
-    begun = {**word, "state": state, "step": step, "attempt": attempt, "before": word["state"]}
+    begun = dataclasses.replace(
+        record,
+        state=outcomes.APPLYING if step == APPLY else record.state,
+        step=step,
+        attempt=f"{os.getpid()}.{time.time_ns()}",
+        before=record.state,
+    )
     with _locked(files):
         files.write_host(begun)
     return begun
+
+
+def local_package(record: HostRecord) -> str | None:
+    """The path of the host's package, proven to be the one of the plan; ``None`` if the host fetches it itself.
+
+    Raises ``RebootlessError`` code ``store_differs``.
+    """
+    host = record.slice
+    if not isinstance(host, (PlanSlice, PlacedSlice)) or host.url:
+        return None
+    demand_file(host.package, host.digest)
+    return host.package
 
 
 def lost(code: str, sentence: str, step: str, **details: t.Any) -> Row:
@@ -172,60 +183,65 @@ def unchecked(answer: Row) -> Row:
     return {**answer, **why}
 
 
-def settle(begun: Row, step: str, answer: Row) -> Row:
+def settle(begun: HostRecord, step: str, answer: Row) -> HostRecord:
     """The host's record after the answer."""
     state = str(answer["state"])
-    word: Row = {name: answer.get(name) or "" for name in ("code", "sentence", "next_step")}
-    kernel_state = answer.get("kernel_state")
-    before = str(begun.get("before") or begun["state"])
-    if step == REVERSE and begun["goal"] != REVERT and outcomes.is_bad(before) and not outcomes.is_bad(state):
+    before = begun.before or begun.state
+    if step == REVERSE and begun.goal != REVERT and outcomes.is_bad(before) and not outcomes.is_bad(state):
         # It went back because of what went wrong, and that stays what is said of it.
-        state = before
-        word = {name: begun[name] for name in word}
-    row = {**begun, **word, "state": state, "attempt": None}
-    row.pop("before", None)
-    row["kernel_state"] = kernel_state
-    row["boot_id"] = answer.get("boot_id") or begun["boot_id"]
-    if step == APPLY and state == outcomes.APPLIED:
-        row["applied_at"] = time.time()
-    return row
+        state, said = before, begun
+    else:
+        said = dataclasses.replace(
+            begun,
+            code=str(answer.get("code") or ""),
+            sentence=str(answer.get("sentence") or ""),
+            next_step=str(answer.get("next_step") or ""),
+        )
+    applied = step == APPLY and state == outcomes.APPLIED
+    return dataclasses.replace(
+        said,
+        state=state,
+        attempt=None,
+        before=None,
+        kernel_state=answer.get("kernel_state"),
+        boot_id=answer.get("boot_id") or begun.boot_id,
+        applied_at=time.time() if applied else begun.applied_at,
+    )
 
 
-def record(files: RunFiles, begun: Row, row: Row) -> bool:
-    """Writes the host's record, unless somebody else has begun with the host meanwhile; whether it did.
+def record(files: RunFiles, begun: HostRecord, settled: HostRecord) -> bool:
+    """Writes the host's record, unless another process has begun with the host meanwhile; says whether it did.
 
     That is the case where the controller was killed, a task of it lived on, and the run was started again.
     """
     with _locked(files):
-        now = files.host(begun["host"])
-        if now is not None and now["attempt"] != begun["attempt"]:
+        now = files.reread(begun.host)
+        if now is not None and now.attempt != begun.attempt:
             return False
-        files.write_host(row)
+        files.write_host(settled)
         return True
 
 
-def line(row: Row, step: str, answer: Row, seconds: float) -> Row:
+def line(record: HostRecord, step: str, answer: Row, seconds: float) -> Row:
     """The line of evidence of a step."""
     result = {name: answer[name] for name in KEPT if answer.get(name) is not None}
-    piece = row["slice"]
-    if piece.get("digest"):
-        result["sha256"] = piece["digest"]
-    return {
-        "event": "host",
-        "plan": row["plan"],
-        "update": {"name": piece["name"], "version": piece["version"]},
-        "by": row["by"],
-        "batch": row["batch"],
-        "host": row["host"],
-        "step": step,
-        "state": row["state"],
-        "code": row["code"],
-        "sentence": row["sentence"],
-        "next_step": row["next_step"],
-        "details": answer.get("details") or {},
-        "seconds": round(seconds, 3),
-        "result": result,
-    }
+    digest = getattr(record.slice, "digest", None)
+    if digest:
+        result["sha256"] = digest
+    return evidence.line(
+        "host",
+        record.plan,
+        {"name": record.slice.name, "version": record.slice.version} if record.slice else {},
+        record.by,
+        answer.get("details") or {},
+        batch=record.batch,
+        host=record.host,
+        step=step,
+        state=record.state,
+        **{name: getattr(record, name) for name in REASON},
+        seconds=round(seconds, 3),
+        result=result,
+    )
 
 
 def _locked(files: RunFiles) -> contextlib.AbstractContextManager[int]:

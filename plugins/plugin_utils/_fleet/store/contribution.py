@@ -1,9 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What goes into the store: an update as operators describe it, and the results of its builds.
-
-Private to rebootless.splice.
-"""
+"""What goes into the store: an update as operators describe it, and the results of its builds."""
 
 from __future__ import annotations
 

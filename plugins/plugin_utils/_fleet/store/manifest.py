@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the store knows of one version of an update: its sources, and what became of it for each kernel.
 
-Private to rebootless.splice.  docs/fleet.md (*The update store*) has the format.
+docs/fleet.md (*The update store*) has the format.
 """
 
 from __future__ import annotations

@@ -1,25 +1,13 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The package of a host as the controller has it.  Private to rebootless.splice."""
+"""The package of a host as the controller has it."""
 
 from __future__ import annotations
 
 import os
-import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-
-
-def package_of(piece: dict[str, t.Any]) -> str | None:
-    """The path of the host's package, proven to be the one of the plan; ``None`` if the host fetches it itself.
-
-    Raises ``RebootlessError`` code ``store_differs``.
-    """
-    if piece.get("url"):
-        return None
-    demand_file(piece["package"], piece["digest"])
-    return str(piece["package"])
 
 
 def demand_file(path: str, sha256: str) -> None:

@@ -1,14 +1,14 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The update store on the controller: a directory for each version of an update.  Private to rebootless.splice.
+"""The update store on the controller: a directory for each version of an update.
 
-    <store>/index.json                              what there is, for whoever reads the store over the network
+    <store>/index.json                              what there is, for readers over the network
     <store>/<update>/<version>/manifest.json        manifest.py
     <store>/<update>/<version>/patches/, custom/    the sources
     <store>/<update>/<version>/*.rbl.tar.gz         the packages
 
 A version is one content: once there was a package, other patches are another version.  Files come before the manifest
-that names them, the manifest before the index, each as a whole, so whoever reads in between sees what was there before.
+that names them, the manifest before the index, each as a whole, so that a reader in between sees what was there before.
 """
 
 from __future__ import annotations
@@ -71,6 +71,18 @@ class Store:
                 f"The manifest {path} is that of {manifest.name} {manifest.version}.",
                 "Put the store back as it was; its directories are named by what is in them.",
                 path=path,
+            )
+        return manifest
+
+    def built(self, name: str, version: str) -> Manifest:
+        """The manifest of a version of an update.  Raises ``RebootlessError`` code ``update_not_built``."""
+        manifest = self.manifest(name, version)
+        if manifest is None:
+            raise RebootlessError(
+                "update_not_built",
+                f"The store {self.root} has no {name} {version}.",
+                "Run the playbook build first, or name the version.",
+                store=self.root,
             )
         return manifest
 
@@ -152,7 +164,7 @@ class Store:
         return StoredChange(before, after, written)
 
     def _had_package(self, manifest: Manifest) -> bool:
-        """Whether a host may run what this version is: a patch that nobody could build for is just corrected."""
+        """Whether a host may run what this version is: a patch for which no build succeeded is just corrected."""
         try:
             names = os.listdir(self.path(manifest.name, manifest.version))
         except OSError:
@@ -183,7 +195,7 @@ class Store:
 
     @contextlib.contextmanager
     def _locked(self) -> t.Iterator[None]:
-        """Alone in the store; waits for whoever else writes to it."""
+        """Alone in the store; waits for another process that writes to it."""
         with contextlib.ExitStack() as held:
             try:
                 os.makedirs(self.root, exist_ok=True)

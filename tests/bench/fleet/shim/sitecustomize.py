@@ -116,12 +116,22 @@ def lock(module) -> None:
 
 def rollout_step(module) -> None:
     module.STATE_DIRECTORY = os.path.join(HOST, "state")
+
+
+def rollout_run(module) -> None:
     module.LOCK = os.path.join(HOST, "rollout-{}.lock")
 
 
 CHANGES = {
-    f"ansible_collections.rebootless.splice.plugins.module_utils._target.{change.__name__}": change
-    for change in (facts, sysfs, loader, lock, rollout_step)
+    f"ansible_collections.rebootless.splice.plugins.module_utils._target.{name}": change
+    for name, change in {
+        "kernel.facts": facts,
+        "kernel.sysfs": sysfs,
+        "kernel.loader": loader,
+        "state.lock": lock,
+        "rollout.step": rollout_step,
+        "rollout.run": rollout_run,
+    }.items()
 }
 
 

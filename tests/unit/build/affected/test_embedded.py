@@ -170,8 +170,12 @@ def test_code_that_kbuild_cannot_make_is_refused_with_the_reason(tree, tmp_path,
 
 
 def test_nothing_is_made_for_a_patch_that_no_embedded_source_includes(tree, tmp_path, monkeypatch):
-    monkeypatch.setattr(Kbuild, "make_units", None)
+    made = []
+    monkeypatch.setattr(Kbuild, "make_units", lambda self, targets: made.append(targets))
     check(tree, tmp_path, replaced("USED 3", "USED 4"), reached=[])
+    assert not made
+    check(tree, tmp_path, replaced("#endif", "int declared(void);\n#endif"))
+    assert made
 
 
 def test_sources_are_told_from_what_lies_beside_them(tmp_path):
@@ -200,3 +204,6 @@ def test_a_source_of_embedded_code_that_is_patched_itself_is_refused(tree, tmp_p
 def test_what_embedded_code_leaves_out_of_such_a_source_is_no_reason(tree, tmp_path):
     new = f"{SOURCES['lib/sha.c']}#ifndef PURGATORY\nint elsewhere;\n#endif\n"
     check(tree, tmp_path, new, ["lib/sha.c"], "lib/sha.c")
+    with pytest.raises(RebootlessError) as caught:
+        check(tree, tmp_path, new.replace("#ifndef", "#ifdef"), ["lib/sha.c"], "lib/sha.c")
+    assert caught.value.code == "embedded_code_not_supported"

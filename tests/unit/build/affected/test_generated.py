@@ -51,6 +51,9 @@ def test_a_header_that_a_makefile_reads_is_refused(source, makefile, text, path)
 )
 def test_other_mentions_do_not_count(source, text, path):
     generated.check(source(**{"lib/Makefile": text}), [path], {path})
+    with pytest.raises(RebootlessError) as caught:
+        generated.check(source(**{"lib/Makefile": f"{text}z: $(srctree)/{path}\n"}), [path], {path})
+    assert path in caught.value.sentence
 
 
 def test_a_header_that_a_program_of_the_build_includes_is_refused(source):

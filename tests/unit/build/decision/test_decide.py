@@ -80,7 +80,7 @@ def test_nothing_that_reads_a_decision_changes_it():
     change = unit_change("exchanged")
     first, again = decide(change, KERNEL), decide(change, KERNEL)
     rows = findings.findings_of(first)
-    make_replacement([first], "6.1.176-1", EXPORTS)
+    make_replacement([first], KERNEL, EXPORTS)
     assert findings.findings_of(first) == rows == findings.findings_of(again)
     assert dict(first.data) == dict(again.data) and dict(first.functions) == dict(again.functions)
     with pytest.raises(dataclasses.FrozenInstanceError):

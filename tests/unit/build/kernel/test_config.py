@@ -42,7 +42,11 @@ def test_parsing():
     ],
 )
 def test_what_changes_no_code_may_differ(changes):
+    """Beside an option that may not differ, it is not named."""
     kernel_config.check(config(), config(**changes))
+    with pytest.raises(RebootlessError) as caught:
+        kernel_config.check(config(), config(**changes, NET="m"))
+    assert [row["option"] for row in caught.value.details["options"]] == ["CONFIG_NET"]
 
 
 @pytest.mark.parametrize(

@@ -17,14 +17,14 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.distribut
     unpack_package,
     unpack_source_package,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._build.distribution.directory import (
+    Directories,
+    DirectorySource,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.code_digest import source_digest
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import Phases
-from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.sources import (
-    Directories,
-    DirectorySource,
-    Request,
-)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.material import Request
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import (
     KernelTree,
     find_tree,
@@ -74,7 +74,7 @@ def test_what_is_no_tree(tmp_path):
 
 def test_a_compiler_that_changed_since_is_refused(tmp_path):
     config = tmp_path / "config"
-    config.write_text('CONFIG_CC_VERSION_TEXT="gcc-1 (Nobody 0.1) 0.1"\n')
+    config.write_text('CONFIG_CC_VERSION_TEXT="gcc-1 (Unknown 0.1) 0.1"\n')
     tree = put_tree(Cache(tmp_path), "t", config=str(config), compiler="gcc")
     assert code_of(tree.check_compiler) == "compiler_differs"
 
@@ -230,7 +230,7 @@ def test_the_code_digest_covers_all_that_a_build_depends_on():
     prefix = "ansible_collections.rebootless.splice.plugins.module_utils._build"
     digest = source_digest(f"{prefix}.update")
     assert digest == source_digest(f"{prefix}.update")
-    assert digest != source_digest(f"{prefix}.patches")
+    assert digest != source_digest(f"{prefix}.compilation.patches")
     assert len(digest) == 64
     source_digest.cache_clear()
     assert digest == source_digest(f"{prefix}.update")

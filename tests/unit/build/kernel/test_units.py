@@ -7,6 +7,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.paths import NotApplicable, judge
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.record import X86_64
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.kbuild import Kbuild
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import (
     Unit,
@@ -57,18 +58,20 @@ def test_names_of_modules_in_the_kernel():
 
 
 def test_a_source_of_this_kernel(units, tmp_path):
-    assert [unit.name for unit in judge("net/unix/af_unix.c", units, tmp_path)] == ["net/unix/af_unix.o"]
-    assert judge("arch/x86/entry/entry_64.S", units, tmp_path)[0].objects == ("vmlinux",)
-    assert judge("drivers/shared.c", units, tmp_path)[0].objects == ("a", "b")
+    assert [unit.name for unit in judge("net/unix/af_unix.c", units, tmp_path, X86_64)] == ["net/unix/af_unix.o"]
+    assert judge("arch/x86/entry/entry_64.S", units, tmp_path, X86_64)[0].objects == ("vmlinux",)
+    assert judge("drivers/shared.c", units, tmp_path, X86_64)[0].objects == ("a", "b")
     # Beside the vdso's own sources, but the kernel's code.
-    assert [unit.name for unit in judge("arch/x86/entry/vdso/vma.c", units, tmp_path)] == ["arch/x86/entry/vdso/vma.o"]
+    assert [unit.name for unit in judge("arch/x86/entry/vdso/vma.c", units, tmp_path, X86_64)] == [
+        "arch/x86/entry/vdso/vma.o"
+    ]
 
 
 @pytest.mark.parametrize(
     "path", ["include/net/af_unix.h", "arch/x86/include/asm/x.h", "kernel/sched/rt.c", "kernel/sched/inner.c"]
 )
 def test_what_others_include_is_left_to_the_graph_of_includes(units, tmp_path, path):
-    assert judge(path, units, tmp_path) is None
+    assert judge(path, units, tmp_path, X86_64) is None
 
 
 def test_units_of_sources(units):
@@ -97,7 +100,7 @@ def test_units_of_sources(units):
     ],
 )
 def test_what_has_no_part_in_this_kernel(units, tmp_path, path, code):
-    verdict = judge(path, units, tmp_path)
+    verdict = judge(path, units, tmp_path, X86_64)
     assert isinstance(verdict, NotApplicable)
     assert (verdict.file, verdict.code) == (path, code)
     assert path in verdict.reason
@@ -118,7 +121,7 @@ def test_what_has_no_part_in_this_kernel(units, tmp_path, path, code):
 )
 def test_what_is_refused_by_name(units, tmp_path, path, code):
     with pytest.raises(RebootlessError) as caught:
-        judge(path, units, tmp_path)
+        judge(path, units, tmp_path, X86_64)
     assert caught.value.code == code
     assert caught.value.details["file"] == path
     assert path in caught.value.sentence
@@ -131,14 +134,14 @@ def test_the_options_that_would_build_a_file_are_named(units, tmp_path):
         "obj-$(CONFIG_OTHER) += other.o\nfoo-y := a.o\nobj-$(CONFIG_FOO) += \\\n\tsub/card.o\n"
         "foo-$(CONFIG_FOO_PTP) += sub/card.o\n"
     )
-    verdict = judge("drivers/net/sub/card.c", units, tmp_path)
+    verdict = judge("drivers/net/sub/card.c", units, tmp_path, X86_64)
     assert verdict.reason.endswith("does not build drivers/net/sub/card.c; it would need CONFIG_FOO or CONFIG_FOO_PTP.")
 
 
 def test_the_option_of_what_a_file_is_a_part_of_is_named(units, tmp_path):
     (tmp_path / "drivers").mkdir()
     (tmp_path / "drivers" / "Makefile").write_text("card-y += bus.o \\\n\tcore.o\nobj-$(CONFIG_CARD) += card.o\n")
-    assert judge("drivers/core.c", units, tmp_path).reason.endswith("it would need CONFIG_CARD.")
+    assert judge("drivers/core.c", units, tmp_path, X86_64).reason.endswith("it would need CONFIG_CARD.")
 
 
 def test_includers_are_found_as_the_compiler_finds_files(tmp_path):
@@ -153,7 +156,7 @@ def test_includers_are_found_as_the_compiler_finds_files(tmp_path):
     write("init/y.c", "#include <lib/inflate.c>\n")
     write("include/linux/template.h", '#include "part.S"\n')
     write("include/linux/part.S")
-    assert find_includers(tmp_path) == {
+    assert find_includers(tmp_path, "x86") == {
         "include/linux/part.S": ["include/linux/template.h"],
         "kernel/sched/rt.c": ["kernel/sched/build_policy.c"],
         "lib/inflate.c": ["arch/x86/mm/x.c", "init/y.c"],
@@ -162,7 +165,7 @@ def test_includers_are_found_as_the_compiler_finds_files(tmp_path):
 
 def test_no_includers_in_a_source_without_any(tmp_path):
     (tmp_path / "a.c").write_text("int a;\n")
-    assert find_includers(tmp_path) == {}
+    assert find_includers(tmp_path, "x86") == {}
 
 
 TOP = """\

@@ -9,19 +9,21 @@ import struct
 
 import pytest
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching import contents, kernels, rewrites
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.opcodes import (
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86 import kinds
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.instructions import (
     add_nops,
     optimize_nops,
     optimize_nops_6_12,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.record import X86_64
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code import contents
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.sections import Section
 from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.places import Places
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import Section
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.tests.support.matching.staged import compiled
 
-KERNEL = kernels.kernel_of("6.1.176-1")
-KERNEL_6_12 = kernels.kernel_of("6.12.107+deb12-cloud-amd64")
+KERNEL = X86_64.kernel_of("6.1.176-1")
+KERNEL_6_12 = X86_64.kernel_of("6.12.107+deb12-cloud-amd64")
 TYPES = {
     contents.PC32: "to",
     contents.PC8: "near",
@@ -59,11 +61,11 @@ def places(directory, name, section=".text"):
 
 def test_fentry_site_holds_its_call_or_a_nop_and_nothing_else(tmp_path):
     (place, *rest) = places(tmp_path, "place_fentry.c")
-    assert place == (0, rewrites.FENTRY, ["e8<to __fentry__-4>", "0f1f440000"])
+    assert place == (0, kinds.FENTRY, ["e8<to __fentry__-4>", "0f1f440000"])
 
 
 def test_return_site(tmp_path):
-    assert places(tmp_path, "place_return.S") == [(2, rewrites.RETURN, RETURNS)]
+    assert places(tmp_path, "place_return.S") == [(2, kinds.RETURN, RETURNS)]
 
 
 def test_retpoline_sites_in_every_mitigation_mode(tmp_path):
@@ -73,7 +75,7 @@ def test_retpoline_sites_in_every_mitigation_mode(tmp_path):
         return [code for code in codes if code]
 
     found = places(tmp_path, "place_retpoline.S")
-    assert {kind for offset, kind, codes in found} == {rewrites.RETPOLINE}
+    assert {kind for offset, kind, codes in found} == {kinds.RETPOLINE}
     assert [codes for offset, kind, codes in found] == [
         forms("e8", "rax", "ffd00f1f00", "0faee8ffd0", "\\xff\\xe0"),
         forms("e9", "rdx", "ffe2cc6690", "0faee8ffe2", "\\xff\\xe2"),
@@ -88,13 +90,13 @@ def test_static_call_sites(tmp_path):
     assert places(tmp_path, "place_static_call.S") == [
         (
             0,
-            rewrites.STATIC_CALL,
+            kinds.STATIC_CALL,
             ["e8<to __SCT__hook-4>", "e8<via __SCK__hook+0>", "0f1f440000", "2e2e2e31c0"],
         ),
-        (5, rewrites.STATIC_CALL, ["e9<to __SCT__hook-4>", "e9<via __SCK__hook+0>", *RETURNS[1:]]),
+        (5, kinds.STATIC_CALL, ["e9<to __SCT__hook-4>", "e9<via __SCK__hook+0>", *RETURNS[1:]]),
         (
             10,
-            rewrites.STATIC_CALL,
+            kinds.STATIC_CALL,
             [
                 "0f84<to __SCT__hook-4>",
                 "0f84<via __SCK__hook+0>",
@@ -112,14 +114,14 @@ def test_static_call_site_of_a_module_that_does_not_see_the_key(tmp_path):
 
 def test_static_call_trampolines(tmp_path):
     assert places(tmp_path, "place_static_call_trampoline.S", ".static_call.text") == [
-        (0, rewrites.STATIC_CALL, ["e9<to .text-4>", "e9<via __SCK__set+0>", *RETURNS[1:]]),
-        (8, rewrites.MIXED, ["e9<to __x86_return_thunk-4>", *RETURNS[1:], "e9<via __SCK__null+0>"]),
+        (0, kinds.STATIC_CALL, ["e9<to .text-4>", "e9<via __SCK__set+0>", *RETURNS[1:]]),
+        (8, kinds.MIXED, ["e9<to __x86_return_thunk-4>", *RETURNS[1:], "e9<via __SCK__null+0>"]),
     ]
 
 
 def test_static_branches(tmp_path):
     found = places(tmp_path, "place_static_branch.S")
-    assert {kind for offset, kind, codes in found} == {rewrites.STATIC_BRANCH}
+    assert {kind for offset, kind, codes in found} == {kinds.STATIC_BRANCH}
     assert [(offset, codes) for offset, kind, codes in found] == [
         (0, ["6690", "eb0f"]),
         (2, ["0f1f440000", "e9f9ffffff"]),
@@ -130,7 +132,7 @@ def test_static_branches(tmp_path):
 
 def test_alternatives(tmp_path):
     found = places(tmp_path, "place_alternative.S")
-    assert {kind for offset, kind, codes in found} == {rewrites.ALTERNATIVE}
+    assert {kind for offset, kind, codes in found} == {kinds.ALTERNATIVE}
     slowly, quickly = "e8<to copy_slowly-4>", "e8<to copy_quickly-4>"
     nops, nop5 = "90" * 5, "0f1f440000"
     assert [codes for offset, kind, codes in found] == [
@@ -167,14 +169,14 @@ def test_static_cpu_has_sites(tmp_path):
 def test_paravirt_sites(tmp_path):
     call, nops = ["e8<via pv_ops+80>90", "e8<to paravirt_BUG-4>90"], "660f1f440000"
     original = "ff15<to pv_ops+76>"
-    assert places(tmp_path, "place_paravirt.S") == [(0, rewrites.PARAVIRT, [original, *call, nops])]
+    assert places(tmp_path, "place_paravirt.S") == [(0, kinds.PARAVIRT, [original, *call, nops])]
     ((offset, kind, codes),) = places(tmp_path, "place_paravirt_alternative.S")
-    assert (offset, kind) == (0, rewrites.MIXED)
+    assert (offset, kind) == (0, kinds.MIXED)
     assert sorted(codes) == sorted([original, *call, nops, "fa0f1f440000"])
 
 
 def test_lock_prefixes(tmp_path):
-    assert places(tmp_path, "place_lock.S") == [(0, rewrites.LOCK, ["f0", "3e"]), (3, rewrites.LOCK, ["f0", "3e"])]
+    assert places(tmp_path, "place_lock.S") == [(0, kinds.LOCK, ["f0", "3e"]), (3, kinds.LOCK, ["f0", "3e"])]
 
 
 def test_fields_outside_all_mechanisms_are_places_of_their_own(tmp_path):
@@ -205,14 +207,14 @@ def test_literals_are_what_a_reference_means(tmp_path):
 def test_branches_that_no_table_names_yet(tmp_path):
     found = places(tmp_path, "place612_branches.S")
     assert [(offset, kind, codes[0]) for offset, kind, codes in found] == [
-        (0, rewrites.ENDBR, "f30f1efa"),
-        (4, rewrites.RETPOLINE, "e8<to __x86_indirect_thunk_rax-4>"),
-        (9, rewrites.RETPOLINE, "2ee8<to __x86_indirect_thunk_r11-4>"),
-        (17, rewrites.RETPOLINE, "e9<to __x86_indirect_thunk_rdx-4>"),
-        (22, rewrites.STATIC_CALL, "e8<to __SCT__hook-4>"),
-        (27, rewrites.STATIC_CALL, "e9<to __SCT__hook-4>"),
-        (32, rewrites.STATIC_CALL, "0f84<to __SCT__hook-4>"),
-        (43, rewrites.RETURN, RETURNS[0]),
+        (0, kinds.ENDBR, "f30f1efa"),
+        (4, kinds.RETPOLINE, "e8<to __x86_indirect_thunk_rax-4>"),
+        (9, kinds.RETPOLINE, "2ee8<to __x86_indirect_thunk_r11-4>"),
+        (17, kinds.RETPOLINE, "e9<to __x86_indirect_thunk_rdx-4>"),
+        (22, kinds.STATIC_CALL, "e8<to __SCT__hook-4>"),
+        (27, kinds.STATIC_CALL, "e9<to __SCT__hook-4>"),
+        (32, kinds.STATIC_CALL, "0f84<to __SCT__hook-4>"),
+        (43, kinds.RETURN, RETURNS[0]),
     ]
     codes = {offset: codes for offset, kind, codes in found}
     assert codes[0] == ["f30f1efa", "660f1f00"]
@@ -220,13 +222,13 @@ def test_branches_that_no_table_names_yet(tmp_path):
     assert codes[27] == ["e9<to __SCT__hook-4>", "e9<via __SCK__hook+0>", *RETURNS[1:]]
     assert codes[43] == RETURNS
     # objtool leaves calls in replacements alone
-    kinds = [kind for offset, kind, codes in places(tmp_path, "place612_branches.S", ".altinstr_replacement")]
-    assert kinds == [rewrites.RELOCATION] * 2
+    found = [kind for offset, kind, codes in places(tmp_path, "place612_branches.S", ".altinstr_replacement")]
+    assert found == [kinds.RELOCATION] * 2
 
 
 def test_alternatives_of_6_12(tmp_path):
     found = places(tmp_path, "place612_alternative.S")
-    assert {kind for offset, kind, codes in found} == {rewrites.ALTERNATIVE}
+    assert {kind for offset, kind, codes in found} == {kinds.ALTERNATIVE}
     slowly, quickly = "e8<to copy_slowly-4>", "e8<to copy_quickly-4>"
     nops, nop5, nop2 = "90" * 5, "0f1f440000", "6690"
     assert [codes for offset, kind, codes in found] == [
@@ -277,7 +279,7 @@ def test_code_that_is_not_what_its_table_says_is_refused(tmp_path, name, table):
 
 def test_kernel_whose_rules_are_unknown_is_refused():
     with pytest.raises(RebootlessError) as refused:
-        kernels.kernel_of("5.10.0-30-amd64")
+        X86_64.kernel_of("5.10.0-30-amd64")
     assert refused.value.code == "unsupported_kernel"
     assert "5.10" in refused.value.sentence
 

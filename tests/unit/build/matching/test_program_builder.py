@@ -8,6 +8,7 @@ import random
 
 import pytest
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.record import X86_64
 from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts.matcher_library import build_library
 from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.program_builder import ProgramBuilder
 from ansible_collections.rebootless.splice.plugins.module_utils._common import match_program as layout
@@ -16,7 +17,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.matcher 
 from ansible_collections.rebootless.splice.tests.support.matching.harness import KMOD
 from ansible_collections.rebootless.splice.tests.support.matching.staged import FIXTURES, Stage, compiled
 
-VERSION, LATER_VERSION = "6.1.176-1", "6.12.107-1~deb12u1"
+KERNEL, LATER = X86_64.kernel_of("6.1.176-1"), X86_64.kernel_of("6.12.107-1~deb12u1")
 REFUSED = ("place_unknown_section.S", "place_too_many.S")
 MATCHED = sorted(path.name for path in FIXTURES.glob("place*_*") if path.name not in REFUSED)
 
@@ -33,7 +34,7 @@ def built(tmp_path_factory):
 
     def build(name):
         if name not in known:
-            builder = ProgramBuilder(LATER_VERSION if name.startswith("place612_") else VERSION)
+            builder = ProgramBuilder(LATER if name.startswith("place612_") else KERNEL)
             assert builder.add_unit("vmlinux", f"fixtures/{name}.o", compiled(directory, name)) == 0
             known[name] = layout.Program(builder.serialize()), builder
         return known[name]
@@ -71,7 +72,7 @@ def test_any_flipped_bit_is_refused(matcher, built, name):
 
 
 def test_what_the_kernel_puts_into_a_modules_code_is_the_kernels(tmp_path):
-    builder = ProgramBuilder(VERSION, {"__SCT__hook": "other"}.get)
+    builder = ProgramBuilder(KERNEL, {"__SCT__hook": "other"}.get)
     builder.add_unit("one", "one.o", compiled(tmp_path, "place_static_call_module.S"))
     builder.add_unit("one", "two.o", compiled(tmp_path, "place_static_call_trampoline.S"))
     objects = {symbol.name: symbol.object for symbol in layout.Program(builder.serialize()).symbols}
@@ -82,7 +83,7 @@ def test_what_the_kernel_puts_into_a_modules_code_is_the_kernels(tmp_path):
 
 @pytest.mark.parametrize("init", [False, True])
 def test_a_modules_initialisation_is_compared_only_while_it_is_loaded(tmp_path, init):
-    builder = ProgramBuilder(VERSION)
+    builder = ProgramBuilder(KERNEL)
     builder.add_unit("one", "one.o", compiled(tmp_path, "place_references.c"), init=init)
     sections = layout.Program(builder.serialize()).sections
     assert (".init.text" in {section.name for section in sections if section.compared}) == init
@@ -111,7 +112,7 @@ def test_symbols_of_a_unit(built):
 
 
 def test_module_units_may_refer_to_any_module(tmp_path):
-    builder = ProgramBuilder(VERSION)
+    builder = ProgramBuilder(KERNEL)
     builder.add_unit("some_module", "drivers/some.o", compiled(tmp_path, "place_references.c"))
     program = layout.Program(builder.serialize())
     objects = {symbol.name: symbol.object for symbol in program.symbols if symbol.name}
@@ -120,7 +121,7 @@ def test_module_units_may_refer_to_any_module(tmp_path):
 
 
 def test_update_symbols_are_stable_and_single(tmp_path):
-    builder = ProgramBuilder(VERSION)
+    builder = ProgramBuilder(KERNEL)
     first = builder.global_symbol("printk", "vmlinux")
     pre = compiled(tmp_path, "place_references.c")
     unit = builder.add_unit("vmlinux", "a.o", pre)
@@ -140,7 +141,7 @@ def test_update_symbols_are_stable_and_single(tmp_path):
 
 def test_local_symbol_of_a_section_that_code_does_not_use(tmp_path, matcher):
     """The update needs data of which only other data knew: the symbol table tells where it is."""
-    builder = ProgramBuilder(VERSION)
+    builder = ProgramBuilder(KERNEL)
     unit = builder.add_unit("vmlinux", "a.o", compiled(tmp_path, "place_lock.S"))
     with pytest.raises(RebootlessError) as refused:
         builder.local_symbol(unit, ".data.absent", 0, "nothing")
@@ -167,7 +168,7 @@ def test_equal_rows_are_stored_once(built):
 
 def test_table_of_the_symbol_table_itself_is_only_asked_to_agree(tmp_path, matcher):
     """kallsyms leaves its own tables out: their addresses come from the code, and have to be the same in all of it."""
-    builder = ProgramBuilder(VERSION)
+    builder = ProgramBuilder(KERNEL)
     builder.add_unit("vmlinux", "kernel/kallsyms.o", compiled(tmp_path, "place_missing_symbol.S"))
     program = layout.Program(builder.serialize())
     assert "kallsyms_names" not in {symbol.name for symbol in program.symbols}

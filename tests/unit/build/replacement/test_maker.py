@@ -12,12 +12,15 @@ import types
 
 import pytest
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.instructions import NOPS
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.record import X86_64
 from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts.assembler import Listing
 from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts.module import (
     Identity,
     build_update_module,
     write_update_module,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.contents import COPY8, COPY64
 from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.decide import (
     EXCHANGE,
     IDLE,
@@ -25,8 +28,6 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.
     decide,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.exports import Export
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.contents import COPY8, COPY64
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.opcodes import NOPS
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.maker import make_replacement
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
@@ -53,9 +54,9 @@ EXPORTS["use"] = Export("use", 1, "vmlinux", "EXPORT_SYMBOL_GPL", "USERS")
 EXPORTS["pv_ops"] = Export("pv_ops", 1, "vmlinux", "EXPORT_SYMBOL", "")
 
 
-def made(*constructs, exports=None, version="6.1.176-1"):
+def made(*constructs, exports=None, kernel=KERNEL):
     decisions = [decision(construct) for construct in constructs]
-    replacement = make_replacement(decisions, version, EXPORTS if exports is None else exports)
+    replacement = make_replacement(decisions, kernel, EXPORTS if exports is None else exports)
     return types.SimpleNamespace(decisions=decisions, builder=replacement.parts[0].builder, replacement=replacement)
 
 
@@ -165,7 +166,7 @@ def test_new_functions_and_their_data_are_carried():
     assert targets(chunk(found, "entry.rbl"))[-1] == "new_helper.rbl"
     assert chunk(found, "new_state.rbl").nobits
     removed = [row for row in found.functions if row.chunk is None]
-    assert [row.name for row in removed] == ["old_helper"]  # nobody may sleep in it
+    assert [row.name for row in removed] == ["old_helper"]  # no task may sleep in it
 
 
 def test_calls_go_to_the_replacement_and_addresses_stay():
@@ -323,7 +324,7 @@ def test_an_fentry_call_that_no_module_can_make_is_refused():
 
 
 def test_constants_that_the_boot_wrote_are_written_by_the_helper(tmp_path):
-    found = made("runtime_constant", version="6.12.107-1")
+    found = made("runtime_constant", kernel=X86_64.kernel_of("6.12.107-1"))
     program = Program(found.replacement.parts[0].program)
     written_by_helper = {
         (where.label, field.target, field.fixup_type, where.data[field.offset : field.offset + size])
@@ -352,7 +353,7 @@ def test_constants_that_the_boot_wrote_are_written_by_the_helper(tmp_path):
 
 def test_a_constant_that_no_boot_wrote_is_refused():
     with pytest.raises(RebootlessError) as refused:
-        made("new_runtime_constant", version="6.12.107-1")
+        made("new_runtime_constant", kernel=X86_64.kernel_of("6.12.107-1"))
     assert (refused.value.code, refused.value.details["target"]) == ("unsupported_reference", "table")
 
 
@@ -368,7 +369,7 @@ def test_living_code_that_uses_boot_code_is_refused():
 def test_an_exact_object_without_the_function_is_refused():
     change = dataclasses.replace(unit_change("changed_function"), pre=object_file("strings", "exact"))
     with pytest.raises(RebootlessError) as error:
-        make_replacement([decide(change, KERNEL)], "6.1", EXPORTS)
+        make_replacement([decide(change, KERNEL)], KERNEL, EXPORTS)
     assert (error.value.code, error.value.details["symbol"]) == ("pre_mismatch", "changed")
 
 
@@ -506,7 +507,7 @@ def test_the_sources_compile_without_a_kernel(tmp_path, made_of):
     found = {
         "clones": lambda: made("clones").replacement,
         "loadable": loadable,
-        "exchanged": lambda: make_replacement([exchanging("exchanged", "operations")], "6.1.176-1", EXPORTS),
+        "exchanged": lambda: make_replacement([exchanging("exchanged", "operations")], KERNEL, EXPORTS),
         "hooks": lambda: made("hooks").replacement,
     }[made_of]()
     directory = tmp_path / "module"
@@ -537,7 +538,7 @@ def test_the_sources_compile_without_a_kernel(tmp_path, made_of):
 
 
 def test_a_modules_exit_is_replaced_under_names_that_no_module_has_itself():
-    found = make_replacement([decision("module", "loadable")], "6.1.176-1", EXPORTS)
+    found = make_replacement([decision("module", "loadable")], KERNEL, EXPORTS)
     assert [(c.label, c.part) for c in found.carried] == [
         ("functions.rbl", "loadable"),
         ("own_init.rbl", "loadable:init"),
@@ -561,7 +562,7 @@ MODULE_EXPORTS = {
 
 
 def loadable():
-    return make_replacement([decision("loadable", "own_module")], "6.1.176-1", MODULE_EXPORTS)
+    return make_replacement([decision("loadable", "own_module")], KERNEL, MODULE_EXPORTS)
 
 
 def symbol_names(part):
@@ -572,7 +573,7 @@ def symbol_names(part):
 
 def test_each_object_has_a_part_and_a_program_of_its_own(tmp_path):
     decisions = [decision("loadable", "own_module"), decision("changed_function")]
-    found = make_replacement(decisions, "6.1.176-1", MODULE_EXPORTS)
+    found = make_replacement(decisions, KERNEL, MODULE_EXPORTS)
     assert [part.object_name for part in found.parts] == ["vmlinux", "own_module"]
     assert [[row.name for row in part.functions] for part in found.parts] == [["changed"], ["uses_keys"]]
     units = [{section.unit for section in Program(part.program).sections} - {""} for part in found.parts]
@@ -587,7 +588,7 @@ def test_each_object_has_a_part_and_a_program_of_its_own(tmp_path):
 
 def with_init_replaced():
     decided = decision("module_init", "loadable")
-    return decided, make_replacement([decided], "6.1.176-1", EXPORTS)
+    return decided, make_replacement([decided], KERNEL, EXPORTS)
 
 
 def test_a_modules_init_code_has_a_part_of_its_own(tmp_path):
@@ -616,7 +617,7 @@ def test_a_modules_init_code_has_a_part_of_its_own(tmp_path):
 
 
 def test_what_was_init_code_is_carried_and_not_looked_for():
-    found = make_replacement([decision("no_longer_init")], "6.1.176-1", EXPORTS)
+    found = make_replacement([decision("no_longer_init")], KERNEL, EXPORTS)
     assert [row.name for row in found.functions] == ["caller"]
     assert targets(chunk(found, "caller.rbl")) == ["__fentry__", "was_init.rbl", "own.rbl", "__x86_return_thunk"]
 
@@ -634,7 +635,7 @@ def test_what_a_module_does_not_define_is_looked_up_where_it_is():
 def test_what_a_patch_exports_to_modules_is_found_where_it_is():
     """A new function of the kernel is carried, an old one that is exported now is looked up in it."""
     decisions = [decision("newly_exported"), decision("uses_new_exports", "own_module")]
-    found = make_replacement(decisions, "6.1.176-1", MODULE_EXPORTS)
+    found = make_replacement(decisions, KERNEL, MODULE_EXPORTS)
     fields = {f.target if isinstance(f.target, str) else f.target.label: f for f in chunk(found, "user.rbl").fields}
     assert fields["new_export.rbl"].target.part == "vmlinux"
     symbols = Program(found.parts[1].program).symbols
@@ -645,7 +646,7 @@ def test_what_a_patch_exports_to_modules_is_found_where_it_is():
 def test_new_code_that_only_another_object_calls_has_a_part_that_replaces_nothing():
     """What it is compiled from is proved there; what it uses may be the module loader's to fill in."""
     decisions = [decision("newly_exported"), decision("uses_new_exports", "own_module")]
-    kernel, module = make_replacement(decisions, "6.1.176-1", MODULE_EXPORTS).parts
+    kernel, module = make_replacement(decisions, KERNEL, MODULE_EXPORTS).parts
     assert (kernel.object_name, kernel.functions, kernel.data, kernel.is_effective) == ("vmlinux", [], [], False)
     assert module.is_effective
     compared = {s.name for s in Program(kernel.program).sections if s.compared}
@@ -657,12 +658,12 @@ def test_a_module_gets_no_new_dependency():
     """The module with the symbol need not be loaded; one that another unit or the module itself needs is."""
     decided = decision("new_dependency", "own_module")
     with pytest.raises(RebootlessError) as error:
-        make_replacement([decided], "6.1.176-1", MODULE_EXPORTS)
+        make_replacement([decided], KERNEL, MODULE_EXPORTS)
     details = error.value.details
     assert (error.value.code, details["target"], details["module"]) == (
         "missing_dependency", "their_function", "their_module",
     )  # fmt: skip
-    found = make_replacement([decided], "6.1.176-1", MODULE_EXPORTS, {"own_module": {"their_module"}}.__getitem__)
+    found = make_replacement([decided], KERNEL, MODULE_EXPORTS, {"own_module": {"their_module"}}.__getitem__)
     assert ("their_function", "their_module") in symbol_names(found.parts[0])
 
 
@@ -714,7 +715,7 @@ def exchanging(construct, *names):
 
 
 def test_constant_data_is_exchanged_where_it_runs():
-    found = make_replacement([exchanging("exchanged", "operations")], "6.1.176-1", EXPORTS)
+    found = make_replacement([exchanging("exchanged", "operations")], KERNEL, EXPORTS)
     (part,) = found.parts
     (row,) = part.data
     assert (row.name, row.size, row.chunk.section) == ("operations", 24, ".rodata.operations")
@@ -727,7 +728,7 @@ def test_constant_data_is_exchanged_where_it_runs():
 
 
 def test_new_functions_that_objects_may_call_keep_the_update_loaded(tmp_path):
-    found = make_replacement([exchanging("exchanged", "operations")], "6.1.176-1", EXPORTS)
+    found = make_replacement([exchanging("exchanged", "operations")], KERNEL, EXPORTS)
     assert found.parts[0].handed_out == ["new_operation"]
     write_update_module(tmp_path, IDENTITY, found, KMOD)
     assert ".flags = RBL_OBJECT_KEPT /* new_operation */," in (tmp_path / "update.c").read_text()
@@ -739,12 +740,12 @@ def test_data_that_the_match_does_not_prove_is_not_exchanged():
         d for d in decision("data").data if d.pre is not None and d.post is not None and d.lifetime == "writable"
     )
     with pytest.raises(RebootlessError) as error:
-        make_replacement([exchanging("data", datum.name)], "6.1.176-1", EXPORTS)
+        make_replacement([exchanging("data", datum.name)], KERNEL, EXPORTS)
     assert (error.value.code, error.value.details["data"]) == ("datum_not_matched", datum.name)
 
 
 def test_hooks_of_custom_code_are_carried(tmp_path):
-    found = make_replacement([decision("hooks")], "6.1.176-1", EXPORTS)
+    found = make_replacement([decision("hooks")], KERNEL, EXPORTS)
     (part,) = found.parts
     assert [(row.stage, row.chunk.label) for row in part.hooks] == [(0, "prepare.rbl"), (6, "check.rbl")]
     write_update_module(tmp_path, IDENTITY, found, KMOD)

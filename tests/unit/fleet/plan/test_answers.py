@@ -4,8 +4,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan import answers
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan import display as words
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan import answers, display
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.spread import (
     spread,
     survey,
@@ -56,7 +55,7 @@ def test_what_people_are_shown_of_a_build():
     empty = Manifest("x", "1", [], {"linux": ["6.1.187-1"]}, [], [], [])
     wanted = unbuilt(found.kernels, empty)
     assert [row.release for row in wanted] == [RELEASE["50"]]  # the other has the fix
-    assert words.build_lines(found, empty, spread(wanted, ["builder1"])) == [
+    assert display.build_lines(found, empty, spread(wanted, ["builder1"])) == [
         "x 1: 2 kernels in the fleet",
         f"  {RELEASE['47']} (6.1.187-1, build ID 474747474747), 1 host: has the fix already",
         f"  {RELEASE['50']} (6.1.176-1, build ID 505050505050), 1 host: to be built on builder1",
@@ -71,5 +70,5 @@ def test_what_people_are_shown_of_a_build():
     ):
         row = {**entry, "code": "code", "sentence": "It is so.", "next_step": "Do that.", **more}
         manifest = Manifest("x", "1", [], {"linux": ["6.1.187-1"]}, [], [], [row])
-        assert words.build_lines(found, manifest, {})[2].endswith(f"1 host: {shown}")
+        assert display.build_lines(found, manifest, {})[2].endswith(f"1 host: {shown}")
         assert uncovered(found.kernels, manifest) == left

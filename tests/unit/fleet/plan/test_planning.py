@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan import display as words
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan import display
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.batches import (
     make_batches,
     read_rings,
@@ -254,7 +254,7 @@ def test_what_people_are_shown():
     hosts["db"] = answer(version="6.1.187-1")
     hosts["far"] = {"unreachable": True, "msg": "No route."}
     made = plan(hosts, failure_budget={"percent": 20}, windows=[samples.NIGHT])
-    text = "\n".join(words.plan_lines(made, manifest(entry("47", remarks=[{"sentence": "Only new ones."}]))))
+    text = "\n".join(display.plan_lines(made, manifest(entry("47", remarks=[{"sentence": "Only new ones."}]))))
     for part in (
         made.digest,
         "8 hosts in 2 batches",
@@ -267,4 +267,4 @@ def test_what_people_are_shown():
         "not needed: 1 host (db). kernel_has_fix: It runs 6.1.0-50-cloud-amd64 6.1.187-1, which has the fix.",
     ):
         assert part in text, text
-    assert "Nobody" in "\n".join(words.plan_lines(plan({"db": hosts["db"]}), manifest()))
+    assert "No host" in "\n".join(display.plan_lines(plan({"db": hosts["db"]}), manifest()))

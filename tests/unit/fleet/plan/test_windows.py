@@ -213,7 +213,7 @@ ZONES = st.sampled_from([BERLIN, "UTC", "America/New_York", "Australia/Lord_Howe
     st.integers(1, 3 * HOUR),
 )
 def test_clocks_of_the_place_show_a_time_of_the_window(days, start, end, zone, now, seconds):
-    """Whatever the zone: where work begins and ends, the clocks there show a time inside the window."""
+    """In every zone: where work begins and ends, the clocks there show a time inside the window."""
     row = window(" ".join(days), start, end, zone)
     moment = now.replace(tzinfo=UTC)
     found = windows.opening([row], (), moment, seconds)

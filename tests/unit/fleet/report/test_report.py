@@ -25,7 +25,7 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report im
     timescale,
     values,
 )
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report import states as words
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.states import APPEARANCES, worst
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import evidence
 from ansible_collections.rebootless.splice.tests.support.fleet import sample
 
@@ -518,7 +518,7 @@ def test_a_rollout_that_was_never_begun_has_no_chart(tmp_path: pathlib.Path) -> 
     report = made(rollout, None)
     assert timeline.draw(report["rollouts"][0]) is None
     assert states(report) == {"web1": "pending"}
-    assert "nobody yet" in render.as_html(report)
+    assert "not begun" in render.as_html(report)
 
 
 def test_answers_are_kept_and_outlive_a_silence(tmp_path: pathlib.Path) -> None:
@@ -547,7 +547,7 @@ def test_numbers_are_finite(given: object) -> None:
 
 
 def test_words_are_those_of_the_project() -> None:
-    assert set(words.WORDS) == {
+    assert set(APPEARANCES) == {
         "applied",
         "confirmed",
         "pending",
@@ -557,5 +557,5 @@ def test_words_are_those_of_the_project() -> None:
         "reboot needed",
         "unknown",
     }
-    assert words.worst(["confirmed", "failed", "applied"]) == "failed"
-    assert words.worst([]) == "not needed"
+    assert worst(["confirmed", "failed", "applied"]) == "failed"
+    assert worst([]) == "not needed"

@@ -14,13 +14,34 @@ import types
 import pytest
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import parse_plan
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import evidence, gate, lock, step
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import files as progress
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.batch import Batch
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.host_slice import (
+    PlanSlice,
+    RevertSlice,
+    SurveySlice,
+)
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.pace import Pace, at_once
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.slices import batches_of
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import (
+    HostRecord,
+    Run,
+    RunBatch,
+    Status,
+    UpdateName,
+    new_host,
+)
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.slices import (
+    batches_of,
+    run_of_plan,
+    slices_of_plan,
+)
+from ansible_collections.rebootless.splice.tests.support.fleet import samples
 
-RUN = {"goal": "rollout", "by": "me", "plan": "ab"}
+PLAN = parse_plan(samples.plan())
+SLICE = slices_of_plan(PLAN)["web1"]
+RUN = Run("rollout", "ab" * 32, UpdateName("x", "1"), "me", [], 300, 0, 600)
 
 
 # ---- locks
@@ -114,19 +135,71 @@ def test_a_disk_that_is_nearly_full_has_no_room_for_evidence(tmp_path, monkeypat
 
 @pytest.fixture
 def files(tmp_path):
-    return progress.RunFiles(str(tmp_path / "run"))
+    return RunFiles(str(tmp_path / "run"))
 
 
 def host(name="web/1", **more):
-    return {**progress.new_host(name, 0, {"name": "x", "version": "1"}, RUN), **more}
+    return dataclasses.replace(new_host(name, 0, SLICE, RUN), **more)
 
 
-def test_a_damaged_record_counts_as_begun_without_a_word(files):
+def test_a_damaged_record_counts_as_begun_and_never_heard_of(files):
     files.write_host(host())
-    assert files.words(["web/1"])["web/1"]["state"] == "pending"
+    assert files.records(["web/1"])["web/1"].state == "pending"
     with open(files.host_path("web/1"), "w", encoding="utf-8") as file:
         file.write('{"host": "web/')
-    assert files.words(["web/1"])["web/1"]["state"] == "applying"
+    assert files.reread("web/1") is None
+    assert RunFiles(files.path).records(["web/1"])["web/1"].state == "applying"
+
+
+@pytest.mark.parametrize(
+    "planned",
+    [
+        SLICE,
+        dataclasses.replace(SLICE, retry=True),
+        RevertSlice("x", "", 300, checks=[], remove=True),
+        SurveySlice("x", "1", 300, manifest="/srv/manifest.json", place="/srv", fixed_in=[]),
+    ],
+)
+def test_a_record_is_read_as_it_was_written(files, planned):
+    record = host(slice=planned, state="failed", code="check_failed", attempt="1.2", applied_at=1.5)
+    files.write_host(record)
+    read = RunFiles(files.path).host("web/1")
+    assert dataclasses.replace(read, updated=None) == record
+    assert "retry" in read.to_json()["slice"] or not getattr(planned, "retry", False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "named"),
+    [
+        (Run, {"task_timeout": "300"}, "task_timeout"),
+        (Run, {"goal": "backwards"}, "goal"),
+        (Run, {"colour": "red"}, "colour"),
+        (Status, {"judged": ["0"]}, "judged"),
+        (Status, {"stop": {"batch": 0}}, "stop"),
+        (HostRecord, {"state": ""}, "state"),
+        (HostRecord, {"slice": {"name": "x"}}, "slice"),
+        (PlanSlice, {"deadline": 0}, "deadline"),
+        (PlanSlice, {"digest": "ab"}, "digest"),
+    ],
+)
+def test_a_record_refuses_what_it_cannot_hold_and_names_the_field(kind, changes, named):
+    good = {Run: run_of_plan(PLAN, "me"), Status: Status(), HostRecord: host(), PlanSlice: SLICE}[kind].to_json()
+    kind.from_json(good, "It", "bad")
+    with pytest.raises(RebootlessError) as refused:
+        kind.from_json({**good, **changes}, "It", "bad")
+    assert refused.value.code == "bad"
+    assert named in refused.value.sentence
+
+
+def test_a_run_whose_file_holds_something_else_is_refused(files):
+    files.write_run(run_of_plan(PLAN, "me"))
+    assert RunFiles(files.path).run() == run_of_plan(PLAN, "me")
+    path = pathlib.Path(files.path, "run.json")
+    path.write_text(path.read_text().replace('"concurrency":0', '"concurrency":-1'))
+    with pytest.raises(RebootlessError) as refused:
+        RunFiles(files.path).run()
+    assert refused.value.code == "no_run"
+    assert "concurrency" in refused.value.sentence
 
 
 def test_who_outlived_a_killed_run_does_not_overwrite_what_the_next_one_began(files):
@@ -135,9 +208,9 @@ def test_who_outlived_a_killed_run_does_not_overwrite_what_the_next_one_began(fi
     again = step.begin(files, files.host("web/1"), "apply")
     late = step.settle(orphan, "apply", {"state": "failed", "code": "late"})
     assert not step.record(files, orphan, late)
-    assert files.host("web/1")["attempt"] == again["attempt"]
+    assert files.host("web/1").attempt == again.attempt
     assert step.record(files, again, step.settle(again, "apply", {"state": "applied"}))
-    assert files.host("web/1")["state"] == "applied"
+    assert RunFiles(files.path).host("web/1").state == "applied"
 
 
 @pytest.mark.parametrize(
@@ -157,11 +230,11 @@ def test_whatever_the_module_says_is_an_answer(result, state, code):
 
 def test_a_host_that_failed_and_went_back_stays_failed_in_a_rollout_but_not_when_going_back_was_asked_for():
     failed = host(state="failed", code="check_failed", step="apply")
-    begun = {**failed, "before": "failed", "attempt": "1"}
+    begun = dataclasses.replace(failed, before="failed", attempt="1")
     answer = {"state": "reversed", "kernel_state": "reversed"}
     row = step.settle(begun, "reverse", answer)
-    assert (row["state"], row["code"], row["kernel_state"]) == ("failed", "check_failed", "reversed")
-    assert step.settle({**begun, "goal": "revert"}, "reverse", answer)["state"] == "reversed"
+    assert (row.state, row.code, row.kernel_state) == ("failed", "check_failed", "reversed")
+    assert step.settle(dataclasses.replace(begun, goal="revert"), "reverse", answer).state == "reversed"
 
 
 # ---- the gate
@@ -181,34 +254,34 @@ def test_a_host_that_failed_and_went_back_stays_failed_in_a_rollout_but_not_when
     ],
 )
 def test_the_gate_counts_every_host(states, phase, budget, stop):
-    words = {f"web{number}": host(f"web{number}", state=state) for number, state in enumerate(states)}
-    verdict = gate.judge(words, phase, budget)
+    records = {f"web{number}": host(f"web{number}", state=state) for number, state in enumerate(states)}
+    verdict = gate.judge(records, phase, budget)
     assert verdict.stop is stop
     assert sum(verdict.states.values()) == len(states)
 
 
 def test_hosts_that_were_told_to_wait_are_not_lost():
-    words = {"web1": host(state="pending"), "web2": host(state="confirmed")}
-    assert gate.judge(words, "confirm", 0, held=True).states == {"confirmed": 1, "pending": 1}
+    records = {"web1": host(state="pending"), "web2": host(state="confirmed")}
+    assert gate.judge(records, "confirm", 0, held=True).states == {"confirmed": 1, "pending": 1}
 
 
 def test_what_an_operator_has_forgiven_counts_no_more():
-    words = {"web1": host(state="failed")}
-    assert gate.judge(words, "apply", 0).stop
-    assert not gate.judge(words, "apply", 0, forgiven=["web1"]).stop
+    records = {"web1": host(state="failed")}
+    assert gate.judge(records, "apply", 0).stop
+    assert not gate.judge(records, "apply", 0, forgiven=["web1"]).stop
 
 
 def test_who_has_to_go_back():
     states = {"a": "applied", "b": "confirmed", "c": "lost", "d": "pending", "e": "not needed"}
-    words = {name: host(name, state=state) for name, state in states.items()}
-    words["f"] = host("f", state="failed", kernel_state="reversed")
-    words["g"] = host("g", state="failed", kernel_state="applied")
-    assert gate.to_reverse(words) == ["a", "b", "c", "g"]
+    records = {name: host(name, state=state) for name, state in states.items()}
+    records["f"] = host("f", state="failed", kernel_state="reversed")
+    records["g"] = host("g", state="failed", kernel_state="applied")
+    assert gate.to_reverse(records) == ["a", "b", "c", "g"]
 
 
 def test_batches_grow():
     hosts = [f"web{number}" for number in range(30)]
-    assert [len(row["hosts"]) for row in batches_of(hosts, ["1", "10%", "100%"])] == [1, 3, 26]
+    assert [len(row.hosts) for row in batches_of(hosts, ["1", "10%", "100%"])] == [1, 3, 26]
     with pytest.raises(RebootlessError) as refused:
         batches_of(hosts, ["half"])
     assert refused.value.code == "bad_batches"
@@ -241,9 +314,8 @@ def test_a_host_whose_turn_comes_too_late_is_not_begun_but_one_that_has_begun_go
 
 def batch_of(files, hosts, **run):
     """The first batch of a run, that has these hosts."""
-    empty = {**RUN, "update": {"name": "x", "version": "1"}, "check_times": [0], "revert_scope": "batch"}
-    more = {"concurrency": 0, "task_timeout": 300, "deadline": 600, "uncovered_is_bad": False, "task_files": []}
-    files.write_run({**empty, **more, "batches": [{"name": "all", "hosts": list(hosts), "budget": 0}], **run})
+    batches = [RunBatch("all", list(hosts), 0)]
+    files.write_run(dataclasses.replace(RUN, **{"batches": batches, "revert_scope": "batch", "deadline": 600, **run}))
     for row in hosts.values():
         files.write_host(row)
     return Batch(files, next(iter(hosts)), lambda line: None, forks=1)
@@ -254,19 +326,19 @@ def test_a_batch_that_was_too_slow_is_brought_to_its_end_and_the_run_waits_for_t
     batch = batch_of(files, hosts)
     assert batch.judge("apply", until=1e-9)["go"], "web1 has to be confirmed"
     assert not batch.judge("confirm", until=1e-9)["go"]
-    assert (files.status()["status"], files.status()["waiting"]["code"]) == ("waiting", "too_slow")
-    assert "1 of 2 hosts" in files.status()["waiting"]["sentence"]
+    assert (files.status().status, files.status().waiting.code) == ("waiting", "too_slow")
+    assert "1 of 2 hosts" in files.status().waiting.sentence
 
 
 @pytest.mark.parametrize(("name", "title"), [("canary", "batch canary"), ("batch 2", "batch 2")])
 def test_a_batch_is_called_one_only_once(files, name, title):
     hosts = {"web1": host("web1", state="failed")}
-    batch = batch_of(files, hosts, batches=[{"name": name, "hosts": ["web1"], "budget": 0}])
+    batch = batch_of(files, hosts, batches=[RunBatch(name, ["web1"], 0)])
     assert batch.judge("apply")["stop"]
-    assert files.status()["stop"]["sentence"].startswith(f"{title}, after apply: 1 of 1 hosts")
+    assert files.status().stop.sentence.startswith(f"{title}, after apply: 1 of 1 hosts")
 
 
-def test_a_host_without_a_word_is_lost_while_there_is_time(files):
+def test_a_host_that_gave_no_answer_is_lost_while_there_is_time(files):
     batch = batch_of(files, {"web1": host("web1", state="confirmed"), "web2": host("web2")})
     assert not batch.judge("apply", until=time.monotonic() + 60)["go"]
-    assert files.host("web2")["state"] == "lost"
+    assert files.host("web2").state == "lost"

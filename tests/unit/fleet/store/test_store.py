@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The store holds exactly what was brought to it, says so when it does not, and never what nobody brought."""
+"""The store holds exactly what was brought to it, says so when it does not, and nothing else."""
 
 from __future__ import annotations
 

@@ -18,10 +18,9 @@ from hypothesis import strategies as st
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import checks
 from ansible_collections.rebootless.splice.plugins.module_utils._target.health import checks as health_checks
-from ansible_collections.rebootless.splice.plugins.module_utils._target.health import log as health_log
-from ansible_collections.rebootless.splice.plugins.module_utils._target.health import runner
+from ansible_collections.rebootless.splice.plugins.module_utils._target.health import health_log, runner
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, sysfs
-from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import log as kernel_log
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.log import parse_record
 
 # As the kernels 6.1 and 6.12 print them.
 BAD = [
@@ -102,7 +101,7 @@ def test_only_the_kernels_own_records_count():
 
 @given(st.binary())
 def test_no_record_is_a_stumbling_block(record):
-    kernel_log.parse_record(record)
+    parse_record(record)
 
 
 class Log:

@@ -8,7 +8,7 @@ import struct
 
 import pytest
 
-from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import installed as installed_kernels
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import installed
 
 BANNER = "6.1.0-50-cloud-amd64 (debian-kernel@lists.debian.org) #1 SMP PREEMPT_DYNAMIC Debian 6.1.176-1 (2026-06-26)"
 
@@ -33,7 +33,7 @@ def image(banner: str, pointer: int = 0x3000) -> bytes:
     ],
 )
 def test_version_of_the_package(banner, version):
-    assert installed_kernels.package_version(banner) == version
+    assert installed.package_version(banner) == version
 
 
 def test_images_on_disk(tmp_path):
@@ -43,8 +43,8 @@ def test_images_on_disk(tmp_path):
     (tmp_path / "vmlinuz-gone").symlink_to("nothing")
     (tmp_path / "vmlinuz-unnamed").write_bytes(image("", pointer=0))
     (tmp_path / "initrd.img-6.1.0-50-cloud-amd64").write_bytes(image(BANNER))
-    assert installed_kernels.installed(str(tmp_path)) == [
+    assert installed.kernels(str(tmp_path)) == [
         {"release": "6.1.0-50-cloud-amd64", "version": "6.1.176-1"},
         {"release": "6.1.9", "version": ""},
     ]
-    assert installed_kernels.installed(str(tmp_path / "none")) == []
+    assert installed.kernels(str(tmp_path / "none")) == []

@@ -188,7 +188,7 @@ def test_original_bytes_show_under_the_jumps_of_updates(core, table, applied):
 
 @pytest.mark.parametrize("change", [{"in_place": "no"}, {"written": b"\xcc\1\2\3\4"}, {"written": b"\xe9\1\2\3\4"}])
 def test_what_is_no_jump_of_an_update_shows_as_it_is(core, table, applied, change):
-    """A reversed update, a kprobe on the jump, a jump of someone else."""
+    """A reversed update, a kprobe on the jump, a jump of another live patch."""
     applied(jump_row(core, TEXT + 0x45, bytes(5), **change))
     running = core.read_bytes()[4096 + 0x45 :][:5]
     with RunningKernel(Kcore(str(core)), table(TABLE)) as kernel:

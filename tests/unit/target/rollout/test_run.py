@@ -15,8 +15,8 @@ import pytest
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._target import update
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import apply, run, watch
-from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import record as rollout_record
-from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import step as rollout_step
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.records import Records
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.step import Request
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import armed_record
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
 from ansible_collections.rebootless.splice.tests.support.target_host import NAME, OTHER_PLAN, PLAN, FakeHost
@@ -29,7 +29,7 @@ FAILING = [{"kind": "command", "name": "never", "argv": ["false"], "retries": 0}
 def world(tmp_path, monkeypatch):
     made = FakeHost(tmp_path, monkeypatch)
     yield made
-    record = rollout_record.Records(str(made.state_directory)).read(NAME)
+    record = Records(str(made.state_directory)).read(NAME)
     if record is not None:
         watch.stop(record)
 
@@ -70,7 +70,7 @@ def test_a_check_that_fails_at_once_reverses(world):
     assert result["details"]["reversed_by"] == "module"
     assert "never" in result["sentence"] and result["next_step"]
     assert world.record()["outcome"]["code"] == "check_failed"
-    # Nothing of it is tried again unless someone asks.
+    # Nothing of it is tried again unless the operator asks for it.
     for step in ("apply", "confirm"):
         again = world.run(step)
         assert (again["state"], again["code"], again["changed"]) == ("failed", "check_failed", False)
@@ -218,14 +218,14 @@ def test_two_rollouts_exclude_each_other(world):
 
 def test_what_someone_applied_by_hand_is_left_alone(world):
     world.run("apply")
-    rollout_record.Records(str(world.state_directory)).remove(NAME)
+    Records(str(world.state_directory)).remove(NAME)
     assert world.run("apply")["code"] == "other_rollout"
     assert world.kernel == "applied"
 
 
 def test_a_record_that_is_gone_is_no_confirmation(world):
     world.run("apply")
-    rollout_record.Records(str(world.state_directory)).remove(NAME)
+    Records(str(world.state_directory)).remove(NAME)
     result = world.run("confirm")
     assert (result["state"], result["code"], result["kernel_state"]) == ("failed", "record_missing", "reversed")
 
@@ -257,7 +257,7 @@ def test_a_full_disk_is_found_before_the_kernel_is_touched(world, monkeypatch):
 @pytest.mark.parametrize("write", [1, 2, 3, 4, 5])
 def test_a_disk_that_gets_full_at_any_write(world, monkeypatch, write):
     """The record cannot be written from the n-th time on: refused before the apply, or taken back after it."""
-    real, count = rollout_record.Records.write, 0
+    real, count = Records.write, 0
 
     def failing(self, record):
         nonlocal count
@@ -266,7 +266,7 @@ def test_a_disk_that_gets_full_at_any_write(world, monkeypatch, write):
             raise RebootlessError("record_failed", "The record cannot be written: No space left.", "Free space.")
         real(self, record)
 
-    monkeypatch.setattr(rollout_record.Records, "write", failing)
+    monkeypatch.setattr(Records, "write", failing)
     applied = world.run("apply")
     confirmed = world.run("confirm") if applied["state"] == "applied" else applied
     assert confirmed["code"] == "record_failed" or confirmed["state"] == "confirmed"
@@ -275,7 +275,7 @@ def test_a_disk_that_gets_full_at_any_write(world, monkeypatch, write):
 
 def test_a_watcher_that_cannot_write_does_not_confirm_by_silence(world, monkeypatch):
     world.run("apply", check_times=[0, 1])
-    records = rollout_record.Records(str(world.state_directory))
+    records = Records(str(world.state_directory))
     held = records.directory + ".held"
     os.rename(records.directory, held)
     open(records.directory, "w").close()  # not even root can write into it
@@ -432,5 +432,5 @@ def test_an_update_that_was_applied_at_boot_is_no_other_rollout(world):
 def test_wrong_options(world):
     assert world.run("apply", check_times=[0, 600])["code"] == "bad_check_times"
     assert world.run("apply", checks=[{"kind": "nonsense"}])["code"] == "bad_check"
-    request = rollout_step.Request("apply", "../x")
+    request = Request("apply", "../x")
     assert run.run(request)["code"] == "bad_name"

@@ -13,13 +13,11 @@ import json
 import os
 import posixpath
 import re
-import subprocess
 from pathlib import Path
 from typing import Iterable, Iterator, Mapping
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import clean_environment
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.search import matching_lines
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
-from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 SUFFIXES = (".h", ".c", ".S")
 # What no unit of the kernel includes.  Below scripts are programs that run while the kernel is built.
@@ -28,10 +26,7 @@ _SHARED = ("tools/lib/bpf",)  # with the kernel
 _LEFT_OUT_OF_BUILD = ("source", "tools", "scripts")
 # Lines that name a file: #include <x>, and macros that an #include without a name may use.
 _GREP = r'^\s*#\s*(include\s*[<"]|define\s+\w+\s+[<"][^">]+\.[chS][">]|define\s+TRACE_INCLUDE_FILE\s)'
-_LINE = re.compile(
-    r"^(?P<file>[^:\n]+):\s*#\s*(?:include|define\s+\w+)\s*(?:(?P<how>[<\"])(?P<name>[^\">\n]+)[\">]|(?P<trace>\w+))",
-    re.MULTILINE,
-)
+_LINE = re.compile(r"\s*#\s*(?:include|define\s+\w+)\s*(?:(?P<how>[<\"])(?P<name>[^\">\n]+)[\">]|(?P<trace>\w+))")
 # What the kernel's makefiles have every source include (scripts/Makefile.lib, LINUXINCLUDE and c_flags).
 _ALWAYS = ("include/linux/compiler-version.h", "include/linux/kconfig.h", "include/linux/compiler_types.h")
 _SOURCES = (".c", ".S")
@@ -59,8 +54,12 @@ class IncludeGraph:
         resolver = _Resolver(by_name)
         includers: dict[str, set[str]] = {}
         for root, directories in trees:
-            for match in _LINE.finditer(_grep(root, directories)):
-                includer = posixpath.normpath(match["file"])
+            names = [f"*{suffix}" for suffix in SUFFIXES]
+            for file, line in matching_lines(root, _GREP, names, directories):
+                match = _LINE.match(line)
+                if match is None:
+                    continue
+                includer = posixpath.normpath(file)
                 name = match["name"] or f"{match['trace']}.h"
                 for path in resolver.find(includer, name, match["how"] == '"'):
                     includers.setdefault(path, set()).add(includer)
@@ -146,13 +145,3 @@ def _files(root: Path, directories: Iterable[str]) -> Iterator[str]:
         for path, _directories_there, names in os.walk(root / directory):
             below = os.path.relpath(path, root)
             yield from (f"{below}/{name}" for name in names if name.endswith(SUFFIXES))
-
-
-def _grep(root: Path, directories: Iterable[str]) -> str:
-    command = ["grep", "-rE", *(f"--include=*{suffix}" for suffix in SUFFIXES), _GREP, *directories]
-    done = subprocess.run(
-        command, cwd=root, capture_output=True, text=True, errors="replace", env=clean_environment(), check=False
-    )
-    if done.returncode > 1:
-        raise RebootlessError("scan_failed", f"{root} cannot be searched.", "Read grep's output.", output=done.stderr)
-    return done.stdout

@@ -15,8 +15,6 @@ import dataclasses
 import functools
 import json
 import re
-import subprocess
-import tempfile
 import zlib
 from pathlib import Path
 from typing import Iterable, Mapping, Sequence
@@ -33,9 +31,8 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.text.token_pasting import sites
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.code_digest import source_digest
-from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import clean_environment
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.search import files_with_words
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
-from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 _WORD = re.compile(rb"\w+")
 _HEADER = ".h"
@@ -147,26 +144,8 @@ class Screen:
 
     def _mentioning(self, words: Iterable[bytes]) -> list[str]:
         """The files that mention one of ``words`` anywhere."""
-        listed = b"\0".join(str(place).encode() for place in self._files.values())
-        with tempfile.NamedTemporaryFile(prefix="rebootless-") as stream:
-            stream.write(b"".join(word + b"\n" for word in words))
-            stream.flush()
-            done = subprocess.run(
-                ["xargs", "-0", "grep", "-lwF", "-f", stream.name],
-                input=listed,
-                capture_output=True,
-                env=clean_environment(),
-                check=False,
-            )
-        # Without a hit grep ends with 1, and xargs with 123; what could not be read must not pass for that.
-        if done.stderr or done.returncode not in (0, 123):
-            raise RebootlessError(
-                "scan_failed",
-                "The kernel's sources cannot be searched.",
-                "Read grep's output.",
-                output=done.stderr.decode(errors="replace")[-2000:],
-            )
-        return [self._paths[line] for line in done.stdout.decode().splitlines()]
+        files = files_with_words((str(place) for place in self._files.values()), words)
+        return [self._paths[file] for file in files]
 
     @functools.cached_property
     def _index(self) -> _Index:

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Debian packages by name and exact version, downloaded once and verified by apt.  Private to rebootless.splice.
+"""Debian packages by name and exact version, downloaded once and verified by apt.
 
 Asked first are the sources that the build host's apt is configured with, then ``extra`` ones: one-line sources
 (sources.list(5)) for versions that have left the mirror, such as a snapshot archive.  The extra sources live in an apt

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Unpacking Debian packages and kernel sources.  Private to rebootless.splice.
+"""Unpacking Debian packages and kernel sources.
 
 Nothing is installed: packages are unpacked below a directory of the cache, with the invoking user as owner.
 """

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Patches derived from two versions of a distribution's kernel source.  Private to rebootless.splice.
+"""Patches derived from two versions of a distribution's kernel source.
 
 A fix that a distribution has shipped is a few hunks of the difference between two of its source packages.  Naming the
 packages, the files and the numbers of the hunks is enough to derive the patch from them again.  The numbers are those

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Alternatives: code that the kernel exchanges at boot for what its CPU is best with.  Private to rebootless.splice."""
+"""Alternatives: code that the kernel exchanges at boot for what its CPU is best with."""
 
 from __future__ import annotations
 
@@ -8,17 +8,7 @@ import itertools
 import struct
 from collections.abc import Callable, Iterator
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.contents import (
-    INDIRECT_PC32,
-    PC8,
-    PC32,
-    POSITION_DEPENDENT,
-    Content,
-    joined,
-    plain,
-    relative,
-)
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.opcodes import (
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.instructions import (
     CALL,
     INT3,
     JMP8,
@@ -28,15 +18,25 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.
     optimize_nops,
     optimize_nops_6_12,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.rewrites import (
-    ALTERNATIVE,
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.kinds import ALTERNATIVE
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.contents import (
+    INDIRECT_PC32,
+    PC8,
+    PC32,
+    POSITION_DEPENDENT,
+    Content,
+    joined,
+    plain,
+    relative,
+)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.rewriting import (
     Rewrite,
     TableEntry,
     Variant,
     broken,
     entries,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile, Section
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.sections import ObjectCode, Section
 
 ALT_INSTR_6_1 = struct.Struct("<iiHBB")  # where, replacement, CPU feature, length, length of the replacement
 FEATURE_INVERTED_6_1 = 1 << 15
@@ -46,7 +46,7 @@ FEATURE_ALWAYS = 3 * 32 + 21  # arch/x86/include/asm/cpufeatures.h: X86_FEATURE_
 
 
 def alternative_6_1(
-    pre: ObjectFile, entry: TableEntry, before: Callable[[Section, int, int], list[Content]]
+    pre: ObjectCode, entry: TableEntry, before: Callable[[Section, int, int], list[Content]]
 ) -> Iterator[Rewrite]:
     """One alternative (apply_alternatives of 6.1): the replacement, or the original, with long nops.
 
@@ -103,7 +103,7 @@ def moved_6_1(section: Section, offset: int, code: Content) -> list[Content]:
 
 
 def alternatives_6_12(
-    pre: ObjectFile, table: Section, before: Callable[[Section, int, int], list[Content]]
+    pre: ObjectCode, table: Section, before: Callable[[Section, int, int], list[Content]]
 ) -> Iterator[Rewrite]:
     """All alternatives of an object (apply_alternatives of 6.12); ``before`` as for ``alternative_6_1``.
 
@@ -118,7 +118,7 @@ def alternatives_6_12(
 
 
 def _alternative_6_12(
-    pre: ObjectFile,
+    pre: ObjectCode,
     entry: TableEntry,
     section: Section,
     offset: int,

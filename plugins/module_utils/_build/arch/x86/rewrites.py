@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the kernel writes over its own code, one function for each mechanism.  Private to rebootless.splice.
+"""What x86 kernels write over their own code, one function for each mechanism.
 
 Each takes the places that a special section names and yields ``Rewrite``s; a rewrite says which contents its bytes can
 have once the kernel has been there.  Everything follows the kernel's source: the file named in each docstring.
@@ -8,26 +8,9 @@ have once the kernel has been there.  Everything follows the kernel's source: th
 
 from __future__ import annotations
 
-import dataclasses
-import typing as t
 from collections.abc import Iterator
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.contents import (
-    COPY8,
-    COPY64,
-    FIELD_TYPES,
-    INDIRECT_PC32,
-    PC8,
-    PC32,
-    Content,
-    Field,
-    Literal,
-    field_of,
-    joined,
-    plain,
-    relative,
-)
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.opcodes import (
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.instructions import (
     CALL,
     DS_PREFIX,
     INT3,
@@ -41,106 +24,58 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.
     XOR5RAX,
     add_nops,
     decode,
+    is_conditional_jump,
     optimize_nops,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import (
-    ObjectFile,
-    Relocation,
-    Section,
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.kinds import (
+    ALTERNATIVE,
+    FENTRY,
+    LOCK,
+    PARAVIRT,
+    RETPOLINE,
+    RETURN,
+    STATIC_BRANCH,
+    STATIC_CALL,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.special_sections import (
-    RUNTIME_POINTER,
-    RUNTIME_SHIFT,
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.sections import RUNTIME_CONSTANTS
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.contents import (
+    INDIRECT_PC32,
+    PC8,
+    PC32,
+    Content,
+    Field,
+    Literal,
+    field_of,
+    joined,
+    plain,
+    relative,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-
-# enum rbl_place_kind of kmod/arch/x86/places.h.
-(
-    RELOCATION, FENTRY, RETURN, RETPOLINE, STATIC_CALL, STATIC_BRANCH, ALTERNATIVE, PARAVIRT, LOCK, ENDBR, CALL_THUNK,
-    MIXED,
-) = range(12)  # fmt: skip
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.rewriting import (
+    KEY,
+    TRAMPOLINE,
+    Rewrite,
+    TableEntry,
+    Variant,
+    broken,
+    entries,
+    one_of,
+)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.sections import ObjectCode, Section
 
 # The thunks' order is that of the registers' numbers (arch/x86/include/asm/GEN-for-each-reg.h).
 REGISTERS = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{number}" for number in range(8, 16)))
-TRAMPOLINE, KEY = "__SCT__", "__SCK__"  # include/linux/static_call_types.h
 RETURN_THUNK = "__x86_return_thunk"
 THUNK_PREFIX = "__x86_indirect_thunk_"
-# Tables named after a variable: the type of field that the boot makes of it, and what the compiler put there before.
-RUNTIME_CONSTANTS = {
-    RUNTIME_POINTER: (COPY64, (0x0123456789ABCDEF).to_bytes(8, "little")),
-    RUNTIME_SHIFT: (COPY8, b"\x0c"),
-}
-
-# A content, and the (CPU feature, present) under which it is written; None: under any.
-Variant = t.Tuple[t.Optional[t.Tuple[int, bool]], Content]
-Variants = t.Callable[[Content], t.Iterable[Variant]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Rewrite:
-    """Bytes ``[offset, offset + length)`` of a section, and what a mechanism makes of their content before it."""
-
-    section: Section
-    offset: int
-    length: int
-    kind: int
-    variants: Variants
-
-    end = property(lambda self: self.offset + self.length)
-
-
-@dataclasses.dataclass(frozen=True)
-class TableEntry:
-    """One entry of a special section: its relocated fields by their offset in it, and its bytes."""
-
-    table: Section
-    offset: int
-    fields: dict[int, Relocation]
-    data: bytes
-
-    def location(self, field: int, pre: ObjectFile) -> tuple[Section, int]:
-        """The section and offset that a field points to."""
-        relocation = self.fields.get(field)
-        if relocation is None or relocation.target_section is None:
-            raise broken(pre, self.table, self.offset, "an entry does not point into the same object")
-        return relocation.target_section, relocation.target_offset
-
-
-def entries(pre: ObjectFile, section: Section, size: int) -> Iterator[TableEntry]:
-    """The entries of a special section, each with its relocated fields."""
-    if section.size % size:
-        raise broken(pre, section, 0, f"{section.size} bytes are no whole number of {size}-byte entries")
-    for offset in range(0, section.size, size):
-        fields = {r.offset - offset: r for r in section.relocations_in(offset, offset + size)}
-        if fields:
-            yield TableEntry(section, offset, fields, section.data[offset : offset + size])
-
-
-def broken(pre: ObjectFile, section: Section, offset: int, what: str) -> RebootlessError:
-    """The refusal for code that is not as the kernel's source says."""
-    return RebootlessError(
-        "unknown_rewrite",
-        f"{pre.path}: {section.name}+{offset:#x}: {what}.",
-        "The kernel may rewrite this code in a way that this release does not know; report the unit.",
-        unit=pre.path,
-        section=section.name,
-        offset=offset,
-    )
 
 
 def callee(section: Section, offset: int, opcode: bytes) -> str:
     """The name of what the call or jump ``opcode`` at ``offset`` goes to; "" if there is no such instruction."""
     field = offset + len(opcode)
-    fits = [r for r in section.relocations_in(field, field + 1) if FIELD_TYPES.get(r.type) == PC32 and r.addend == -4]
+    fits = [r for r in section.relocations_in(field, field + 1) if r.type.field == PC32 and r.addend == -4]
     return fits[0].symbol.name if fits and section.data[offset:field] == opcode else ""
 
 
-def one_of(*contents: Content) -> Variants:
-    """The variants of a place that keeps its content or gets one of these."""
-    return lambda current: [(None, content) for content in (current, *contents)]
-
-
-def fentry(pre: ObjectFile, entry: TableEntry) -> Iterator[Rewrite]:
+def fentry(pre: ObjectCode, entry: TableEntry) -> Iterator[Rewrite]:
     """A call of ``__fentry__``, which ftrace turns into a nop at boot (arch/x86/kernel/ftrace.c).
 
     Any other content (a tracer's or a live patch's call) is no content of this place: it has to be refused.
@@ -156,24 +91,24 @@ def return_contents() -> list[Content]:
     return [plain(RET, INT3, INT3, INT3, INT3), relative(bytes([JMP32]), "x86_return_thunk", 0, INDIRECT_PC32)]
 
 
-def return_site(pre: ObjectFile, entry: TableEntry) -> Iterator[Rewrite]:
+def return_site(pre: ObjectCode, entry: TableEntry) -> Iterator[Rewrite]:
     """A jump to the return thunk (apply_returns in arch/x86/kernel/alternative.c)."""
     yield return_at(pre, *entry.location(0, pre))
 
 
-def return_at(pre: ObjectFile, section: Section, offset: int) -> Rewrite:
+def return_at(pre: ObjectCode, section: Section, offset: int) -> Rewrite:
     """The rewrite of the jump to the return thunk at ``offset``."""
     if callee(section, offset, bytes([JMP32])) != RETURN_THUNK:
         raise broken(pre, section, offset, "no jump to __x86_return_thunk where .return_sites has one")
     return Rewrite(section, offset, 5, RETURN, one_of(*return_contents()))
 
 
-def retpoline_site(pre: ObjectFile, entry: TableEntry) -> Iterator[Rewrite]:
+def retpoline_site(pre: ObjectCode, entry: TableEntry) -> Iterator[Rewrite]:
     """A call or jump to a retpoline thunk (patch_retpoline and emit_its_trampoline, arch/x86/kernel/alternative.c)."""
     yield retpoline_at(pre, *entry.location(0, pre))
 
 
-def retpoline_at(pre: ObjectFile, section: Section, offset: int) -> Rewrite:
+def retpoline_at(pre: ObjectCode, section: Section, offset: int) -> Rewrite:
     """The rewrite of the call or jump to a retpoline thunk at ``offset``."""
     length, mnemonic = decode(section.data[offset:])
     opcode = section.data[offset : offset + length - 4]
@@ -207,7 +142,7 @@ def indirect_branch(opcode: bytes, register: int, lfence: bytes, length: int) ->
     return code + b"\x90" * (length - len(code)) if len(code) <= length else None
 
 
-def static_call_site(pre: ObjectFile, entry: TableEntry) -> Iterator[Rewrite]:
+def static_call_site(pre: ObjectCode, entry: TableEntry) -> Iterator[Rewrite]:
     """An inline static call: to what its key points to, or one of the forms for NULL and RET0.
 
     Source: __static_call_transform in arch/x86/kernel/static_call.c; struct static_call_site in
@@ -224,12 +159,12 @@ def static_call_site(pre: ObjectFile, entry: TableEntry) -> Iterator[Rewrite]:
 
 
 def static_call_at(
-    pre: ObjectFile, section: Section, offset: int, key: Section | str | Literal, key_offset: int, tail: bool
+    pre: ObjectCode, section: Section, offset: int, key: Section | str | Literal, key_offset: int, tail: bool
 ) -> Rewrite:
     """The rewrite of the call, or tail call, of the static call whose key is at ``key + key_offset``."""
     length, mnemonic = decode(section.data[offset:])
     opcode = section.data[offset : offset + length - 4]
-    conditional = len(opcode) == 2 and opcode[0] == 0x0F and opcode[1] & 0xF0 == 0x80
+    conditional = is_conditional_jump(opcode)
     if not conditional and opcode != bytes([JMP32 if tail else CALL]):
         raise broken(pre, section, offset, "no call or jump where .static_call_sites has one")
 
@@ -243,7 +178,7 @@ def static_call_at(
     return Rewrite(section, offset, length, STATIC_CALL, one_of(*contents))
 
 
-def static_call_trampolines(pre: ObjectFile, section: Section) -> Iterator[Rewrite]:
+def static_call_trampolines(pre: ObjectCode, section: Section) -> Iterator[Rewrite]:
     """The trampolines ``__SCT__*``, which jump where their key ``__SCK__*`` points (arch_static_call_transform)."""
     for symbol in section.symbols:
         if not symbol.name.startswith(TRAMPOLINE):
@@ -260,7 +195,7 @@ def static_call_trampolines(pre: ObjectFile, section: Section) -> Iterator[Rewri
         yield Rewrite(section, symbol.value, 5, STATIC_CALL, variants)
 
 
-def static_branch(pre: ObjectFile, entry: TableEntry) -> Iterator[Rewrite]:
+def static_branch(pre: ObjectCode, entry: TableEntry) -> Iterator[Rewrite]:
     """A static branch: a nop, or a jump to its target (arch/x86/kernel/jump_label.c)."""
     section, offset = entry.location(0, pre)
     target_section, target = entry.location(4, pre)
@@ -280,7 +215,7 @@ def static_branch(pre: ObjectFile, entry: TableEntry) -> Iterator[Rewrite]:
     yield Rewrite(section, offset, length, STATIC_BRANCH, lambda current: [(None, nop), (None, taken)])
 
 
-def paravirt_site(pre: ObjectFile, entry: TableEntry) -> Iterator[Rewrite]:
+def paravirt_site(pre: ObjectCode, entry: TableEntry) -> Iterator[Rewrite]:
     """A call through ``pv_ops`` (paravirt_patch in arch/x86/kernel/paravirt.c; struct paravirt_patch_site)."""
     section, offset = entry.location(0, pre)
     type_, length = entry.data[8], entry.data[9]
@@ -296,16 +231,10 @@ def paravirt_site(pre: ObjectFile, entry: TableEntry) -> Iterator[Rewrite]:
     yield Rewrite(section, offset, length, PARAVIRT, lambda current: [(None, content) for content in contents])
 
 
-def runtime_constant(section_name: str) -> tuple[int, str]:
-    """The type of field that a table of the boot's constants describes, and the variable that it is named after."""
-    ((prefix, (type_, _dummy)),) = [row for row in RUNTIME_CONSTANTS.items() if section_name.startswith(row[0])]
-    return type_, section_name[len(prefix) :]
-
-
-def runtime_constants(pre: ObjectFile, table: Section) -> Iterator[Rewrite]:
+def runtime_constants(pre: ObjectCode, table: Section) -> Iterator[Rewrite]:
     """Bytes that the boot makes the value of a variable (arch/x86/include/asm/runtime-const.h of 6.12)."""
-    type_, name = runtime_constant(table.name)
-    dummy = dict(RUNTIME_CONSTANTS.values())[type_]
+    prefix = next(prefix for prefix in RUNTIME_CONSTANTS if table.name.startswith(prefix))
+    (type_, dummy), name = RUNTIME_CONSTANTS[prefix], table.name[len(prefix) :]
     symbol = next((s for s in pre.symbols if s.name == name and s.section is not None), None)
     target: Section | str = symbol.section if symbol and symbol.section else name
     field = Field(0, type_, target, symbol.value if symbol and symbol.section else 0)
@@ -316,7 +245,7 @@ def runtime_constants(pre: ObjectFile, table: Section) -> Iterator[Rewrite]:
         yield Rewrite(section, offset, len(dummy), ALTERNATIVE, one_of(Content(bytes(len(dummy)), (field,))))
 
 
-def lock_prefix(pre: ObjectFile, entry: TableEntry) -> Iterator[Rewrite]:
+def lock_prefix(pre: ObjectCode, entry: TableEntry) -> Iterator[Rewrite]:
     """A lock prefix, which a machine with one CPU replaces (alternatives_smp_unlock, alternatives_smp_lock)."""
     section, offset = entry.location(0, pre)
 

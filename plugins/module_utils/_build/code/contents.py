@@ -1,21 +1,20 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bytes with relocated fields: what may stand at a place of running code.  Private to rebootless.splice."""
+"""Bytes with relocated fields: what may stand at a place of running code."""
 
 from __future__ import annotations
 
 import dataclasses
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import Relocation, Section
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.sections import Relocation, Section
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 # enum rbl_reloc_type of kmod/relocs.h.
 ABS64, PC32, ABS32, ABS32S, PC8, PC64, INDIRECT_PC32, COPY64, COPY8 = range(1, 10)
 FIELD_SIZES = {ABS64: 8, PC32: 4, ABS32: 4, ABS32S: 4, PC8: 1, PC64: 8, INDIRECT_PC32: 4, COPY64: 8, COPY8: 1}
-FIELD_TYPES = {1: ABS64, 2: PC32, 4: PC32, 10: ABS32, 11: ABS32S, 24: PC64}  # R_X86_64_* -> RBL_*
 POSITION_DEPENDENT = frozenset((PC32, PC8, PC64, INDIRECT_PC32))
 
-# Boot code without symbols, referred to only from where an alternative will be (arch/x86/include/asm/cpufeature.h).
+# Boot code without symbols, referred to only from where an alternative will be (asm/cpufeature.h).
 UNNAMED_TEXT = frozenset((".altinstr_aux",))
 
 
@@ -95,13 +94,13 @@ def relative(opcode: bytes, target: Section | str | Literal, addend: int = 0, ty
 
 
 def field_of(relocation: Relocation) -> Field | None:
-    """The field that a relocation of a pre object describes; None for R_X86_64_NONE.
+    """The field that a relocation of a pre object describes; None for a type that relocates nothing.
 
     A reference into a merged section becomes a literal.  The linker moves a named symbol of such a section with its
     constant; a reference by section symbol it moves as a whole, so there the constant is where the reference points.
     A literal, too, is what boot code stands where nothing else tells the address (``UNNAMED_TEXT``).
     """
-    if relocation.type == 0:
+    if relocation.type.field is None:
         return None
     symbol, section, addend = relocation.symbol, relocation.symbol.section, relocation.addend
     target: Section | str | Literal
@@ -119,7 +118,7 @@ def field_of(relocation: Relocation) -> Field | None:
         target = Literal(constant(section, start), (section.index, start))
     else:
         target, addend = section, addend + symbol.value
-    return Field(relocation.offset, FIELD_TYPES[relocation.type], target, addend)
+    return Field(relocation.offset, relocation.type.field, target, addend)
 
 
 def constant(section: Section, start: int) -> bytes:

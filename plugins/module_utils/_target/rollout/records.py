@@ -1,7 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a host remembers of a rollout: one file for each update (docs/health.md, *The record*).  Private to
-rebootless.splice.
+"""What a host remembers of a rollout: one file for each update (docs/health.md, *The record*).
 
 It says who put the update there, when, and what the health checks found.  What is live only the kernel knows, and a
 record of another boot is history.
@@ -15,7 +14,6 @@ import time
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
-from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 FORMAT = 1
 DIRECTORY = "rollout"  # in the state directory
@@ -53,26 +51,20 @@ class Records:
         return record if known else None
 
     def write(self, record: dict[str, t.Any]) -> None:
-        """Replaces the record; what is there afterwards is the old one or the new one, whatever happens.
+        """Replaces the record; after a crash the old one or the whole new one is there.
 
         Raises ``RebootlessError`` code ``record_failed``.
         """
-        path = self.path(record["name"])
-        try:
-            disk.replace_durably(
-                path, (json.dumps({"format": FORMAT, **record}, indent=1, sort_keys=True) + "\n").encode()
-            )
-        except OSError as error:
-            raise self._failed(path, error) from error
+        content = json.dumps({"format": FORMAT, **record}, indent=1, sort_keys=True) + "\n"
+        self._replace(self.path(record["name"]), content.encode())
 
-    def _failed(self, path: str, error: OSError) -> RebootlessError:
-        full = error.errno in disk.FULL
-        return RebootlessError(
-            "record_failed",
-            f"The host's record of the rollout cannot be written to {self.directory}: {error.strerror}.",
-            "Free space there, then try again." if full else "Make it a directory that root can write to.",
-            path=path,
-        )
+    def _replace(self, path: str, content: bytes) -> None:
+        try:
+            disk.replace_durably(path, content)
+        except OSError as error:
+            what = f"The host's record of the rollout cannot be written to {self.directory}"
+            otherwise = "Make it a directory that root can write to."
+            raise disk.refusal(error, "record_failed", what, path, otherwise) from error
 
     def previous_path(self, name: str) -> str:
         """The package of the version that was confirmed before this rollout."""
@@ -80,11 +72,7 @@ class Records:
 
     def keep(self, name: str, content: bytes) -> None:
         """Keeps that package.  Raises ``RebootlessError`` code ``record_failed``."""
-        path = self.previous_path(name)
-        try:
-            disk.replace_durably(path, content)
-        except OSError as error:
-            raise self._failed(path, error) from error
+        self._replace(self.previous_path(name), content)
 
     def drop_previous(self, name: str) -> None:
         disk.remove(self.previous_path(name))
@@ -98,7 +86,7 @@ class Records:
 
 
 def since_boot() -> float:
-    """Seconds since boot, sleep included (CLOCK_BOOTTIME): nobody can set this clock."""
+    """Seconds since boot, sleep included (CLOCK_BOOTTIME): settimeofday(2) and NTP do not move this clock."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 

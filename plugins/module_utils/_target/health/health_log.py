@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the kernel has logged since a moment, and which of it is bad.  Private to rebootless.splice.
+"""What the kernel has logged since a moment, and which of it is bad.
 
 Sources: Documentation/ABI/testing/dev-kmsg; the texts are those of Linux 6.1 to 6.12 (arch/x86/kernel/dumpstack.c,
 lib/bug.c, kernel/panic.c, kernel/watchdog.c, kernel/hung_task.c, kernel/rcu/tree_stall.h, lib/ubsan.c).
@@ -140,6 +140,6 @@ def _unreadable(error: OSError) -> RebootlessError:
     return RebootlessError(
         "log_unreadable",
         f"The kernel's log {DEVICE} cannot be read: {error.strerror}.",
-        "Run the task as root on the host itself; without the log nobody would notice an oops.",
+        "Run the task as root on the host itself; without the log an oops would go unnoticed.",
         errno=error.errno,
     )

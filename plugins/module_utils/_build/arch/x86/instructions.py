@@ -1,11 +1,14 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Instructions as the kernel's patching code knows them: opcodes, nops, lengths.  Private to rebootless.splice."""
+"""Instructions of x86-64: how they are decoded, and opcodes and nops as the kernel's patching code knows them."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.contents import Content
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.deps import capstone
-from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.contents import Content
 
 # arch/x86/include/asm/text-patching.h
 CALL, JMP32, JMP8, RET, INT3, LOCK_PREFIX, DS_PREFIX = 0xE8, 0xE9, 0xEB, 0xC3, 0xCC, 0xF0, 0x3E
@@ -27,6 +30,8 @@ NOPS = {
 
 # The same file of 6.5 and later: BYTES_NOP9 to BYTES_NOP11.
 LONG_NOPS = {**NOPS, **{8 + more: bytes([0x66] * (more - 1) + [0x2E]) + NOPS[8] for more in (1, 2, 3)}}
+_ADDRESS = re.compile(r"(0x[0-9a-f]+|\d)$")
+_BRANCH = re.compile(r"(call|j[a-z]+|loop[a-z]*)$")
 # Before an opcode: legacy prefixes, of which F3 makes a pause of a nop, and REX.
 PREFIXES = frozenset((0x66, 0x67, 0x2E, 0x36, 0x3E, 0x26, 0x64, 0x65, 0xF0, 0xF2, 0xF3))
 
@@ -40,6 +45,64 @@ def decode(data: bytes) -> tuple[int, str]:
     """Length and mnemonic of the first instruction; ``(0, "")`` if it is none."""
     decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
     return next(((size, mnemonic) for start, size, mnemonic, operands in decoder.disasm_lite(data[:15], 0, 1)), (0, ""))
+
+
+def _decoder(detail: bool = False) -> capstone.Cs:
+    """One that counts a byte that it does not know as an instruction of one byte (of ``id`` 0)."""
+    decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+    decoder.skipdata = True
+    decoder.detail = detail
+    return decoder
+
+
+def instructions(code: bytes) -> list[tuple[int, int]]:
+    """``[(start, end)]`` of the instructions in ``code``; bytes that cannot be decoded count one each."""
+    return [(start, start + size) for start, size, mnemonic, operands in _decoder().disasm_lite(code, 0)]
+
+
+def detailed(code: bytes) -> list:
+    """The instructions in ``code`` as capstone describes them, with operands; without bytes that it does not know."""
+    return [i for i in _decoder(detail=True).disasm(code, 0) if i.id]
+
+
+def memory_operand_fields(code: bytes) -> frozenset[int]:
+    """The offsets in ``code`` of fields that are the address of an operand in memory, which the instruction uses.
+
+    ``lea`` is none of these: it computes an address, and that may go anywhere.
+    """
+    uses = (i for i in detailed(code) if i.id != capstone.x86.X86_INS_LEA)
+    return frozenset(i.address + i.disp_offset for i in uses if i.disp_size > 0)
+
+
+def direct_branches(code: bytes, start: int) -> Iterator[tuple[int, int, int]]:
+    """``(offset of the distance in code, its size, destination)`` of each direct call and jump.
+
+    ``code`` lies at ``start``, in which destinations are counted, too.
+    """
+    for address, size, mnemonic, operand in _decoder().disasm_lite(code, start):
+        if _ADDRESS.match(operand) and _BRANCH.match(mnemonic.split()[-1]):
+            width = 4 if size >= 5 else 1
+            yield address + size - width - start, width, int(operand, 0)
+
+
+def is_conditional_jump(opcode: bytes) -> bool:
+    """Whether ``opcode`` is that of ``Jcc`` with a distance of 4 bytes."""
+    return len(opcode) == 2 and opcode[0] == 0x0F and opcode[1] & 0xF0 == 0x80
+
+
+def ends_with_call(code: bytes) -> bool:
+    """Whether the last byte of ``code`` is the opcode of a direct call."""
+    return code[-1:] == bytes([CALL])
+
+
+def ends_with_branch(code: bytes) -> bool:
+    """Whether ``code`` ends with the opcode of a direct call or jump that has a distance of 4 bytes."""
+    return code[-1:] in (bytes([CALL]), bytes([JMP32])) or is_conditional_jump(code[-2:])
+
+
+def nop_for_jump(code: bytes) -> bytes:
+    """The nop that takes the place of the unconditional jump at the start of ``code``; empty if there is none."""
+    return NOPS.get({JMP8: 2, JMP32: 5}.get(code[0], 0), b"")
 
 
 def optimize_nops(content: Content) -> Content:

@@ -1,0 +1,123 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether an address that a function computes may get out of it: a walk over its instructions, register by register."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.instructions import detailed
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.rewrites import RETURN_THUNK
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.deps import capstone
+
+_ARGUMENTS = frozenset(("rdi", "rsi", "rdx", "rcx", "r8", "r9"))
+_CLOBBERED = _ARGUMENTS | {"rax", "r10", "r11"}  # by calls
+_WHOLE = {
+    **{f"e{n}": f"r{n}" for n in ("ax", "bx", "cx", "dx", "si", "di", "bp", "sp")},
+    **{f"{n}x": f"r{n}x" for n in "abcd"},
+    **{f"{n}l": f"r{n}x" for n in "abcd"},
+    **{f"{n}": f"r{n}" for n in ("si", "di", "bp", "sp")},
+    **{f"{n}l": f"r{n}" for n in ("si", "di", "bp", "sp")},
+    **{f"r{n}{part}": f"r{n}" for n in range(8, 16) for part in "dwb"},
+}
+
+
+def lets_out(code: bytes, offset: int, leaving: Mapping[int, str], side_entrances: Set[int]) -> bool:
+    """Whether the address computed at the field at ``offset`` of ``code`` may leave it or serve to copy what is there.
+
+    ``leaving`` are the fields that mean something outside of the function: its name if it is an undefined symbol, else
+    "".  ``side_entrances`` are the offsets that static branches, exceptions and the like lead to; registers may hold
+    there what they hold anywhere.
+
+    The registers that hold the address, or one computed from it, are followed along the function's own jumps.  It gets
+    out where one of them is stored, is an argument of a call, is returned, or is the source of a string instruction.
+    """
+    instructions = detailed(code)
+    at = next((i for i in instructions if i.address <= offset < i.address + i.size), None)
+    if at is None:
+        return True
+    if at.mnemonic == "cmp":  # with the address of the end
+        return False
+    if not at.operands or at.operands[0].type != capstone.x86.X86_OP_REG:
+        return True
+    return _Flow(instructions, at, leaving, side_entrances).lets_out()
+
+
+class _Flow:
+    def __init__(self, instructions: list, start, leaving: Mapping[int, str], side_entrances: Set[int]):
+        self.start, self.leaving, self.side_entrances = start, leaving, side_entrances
+        self.by_address = {i.address: i for i in instructions}
+
+    def lets_out(self) -> bool:
+        ever: set[str] = {_register(self.start, self.start.operands[0].reg)}
+        states: dict[int, frozenset[str]] = {}
+        todo: list[tuple[int, frozenset[str]]]
+        todo = [(address, frozenset()) for address in (*self.side_entrances, self.start.address)]
+        while todo:
+            address, state = todo.pop()
+            i = self.by_address.get(address)
+            if i is None:
+                return True  # it goes on where nothing is known
+            if address in self.side_entrances:
+                state |= ever
+            if address in states and state <= states[address]:
+                continue
+            states[address] = state = state | states.get(address, frozenset())
+            after, following = self._after(i, set(state)), self._following(i)
+            if after is None or following is None:
+                return True
+            if not after <= ever:
+                ever |= after
+                todo += [(side, frozenset(ever)) for side in self.side_entrances]
+            todo += [(address, frozenset(after)) for address in following]
+        return False
+
+    def _following(self, i) -> list[int] | None:
+        """Where it goes on in the function; None if that is not known."""
+        if i.mnemonic in ("ret", "ud2", "int3") or (i.mnemonic == "jmp" and self._leaves(i)):
+            return []
+        following = [] if i.mnemonic == "jmp" else [i.address + i.size]
+        if i.mnemonic.startswith("j"):
+            if i.operands[0].type != capstone.x86.X86_OP_IMM or self._leaves(i):
+                return None
+            following.append(i.operands[0].imm)
+        return following
+
+    def _target(self, i) -> str | None:
+        """The name of what the instruction means outside of the function; None if it means nothing there."""
+        return next((self.leaving[o] for o in range(i.address, i.address + i.size) if o in self.leaving), None)
+
+    def _leaves(self, i) -> bool:
+        return self._target(i) is not None
+
+    def _after(self, i, tainted: set[str]) -> set[str] | None:
+        """The registers that hold an address behind ``i``; None if one gets out."""
+        if i is self.start:
+            return tainted | {_register(i, i.operands[0].reg)}
+        memory = [o for o in i.operands if o.type == capstone.x86.X86_OP_MEM]
+        registers = [o for o in i.operands if o.type == capstone.x86.X86_OP_REG]
+        if i.mnemonic in ("call", "ret") or (i.mnemonic == "jmp" and self._leaves(i)):
+            if self._target(i) == "__fentry__":
+                return tainted
+            out = _ARGUMENTS if i.mnemonic == "call" or self._target(i) != RETURN_THUNK else frozenset()
+            if tainted & (out if i.mnemonic == "call" else out | {"rax"}):
+                return None
+            return tainted - _CLOBBERED
+        if "movs" in i.mnemonic and not registers and "rsi" in tainted:
+            return None
+        if i.mnemonic == "lea":
+            sources = {_register(i, r) for o in memory for r in (o.mem.base, o.mem.index) if r}
+        else:
+            sources = {_register(i, o.reg) for o in registers if o.access & capstone.CS_AC_READ}
+        stores = i.mnemonic == "push" or (i.mnemonic != "lea" and any(o.access & capstone.CS_AC_WRITE for o in memory))
+        if stores and sources & tainted and i.mnemonic not in ("cmp", "test"):
+            return None
+        if i.mnemonic in ("xor", "sub") and len(registers) == 2 and registers[0].reg == registers[1].reg:
+            sources = set()  # makes it 0
+        written = {_register(i, o.reg) for o in registers if o.access & capstone.CS_AC_WRITE}
+        return tainted | written if sources & tainted else tainted - written
+
+
+def _register(i, number: int) -> str:
+    name = i.reg_name(number)
+    return _WHOLE.get(name, name)

@@ -1,0 +1,150 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What patches touch: units of their own, units through includes, embedded code, or nothing in this kernel."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.touched import touched_by
+from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.patches import parse_patch
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import KernelTree
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import UnitMap
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+
+SOURCES = {
+    "include/x.h": "",
+    "include/y.h": "#include <x.h>\n",
+    "include/boot.h": "",
+    "include/unused.h": "",
+    "include/table.h": "",
+    "include/shared.h": "",
+    "net/a.c": "#include <x.h>\n",
+    "net/b.c": "#include <y.h>\n#include <table.h>\n",
+    "net/off.c": "#include <unused.h>\n",
+    "kernel/part.c": "",
+    "kernel/whole.c": '#include "part.c"\n',
+    "arch/arm/z.c": "",
+    "arch/x86/boot/early.c": "#include <x.h>\n#include <boot.h>\n",
+    "arch/x86/entry/vdso/clock.c": "#include <shared.h>\n",
+    "arch/x86/entry/vdso/vma.c": "",
+    "lib/gen_table.c": "#include <table.h>\n",
+    "lib/Makefile": "hostprogs := gen_table\n",
+}
+UNITS = UnitMap.from_scan(
+    [
+        *(
+            "vmlinux net/a.o kernel/whole.o arch/x86/entry/vdso/vma.o",
+            "module net/b.o",
+            "vmlinux arch/x86/boot/early.o",
+        ),
+    ],
+    {"kernel/part.c": ["kernel/whole.c"]},
+)
+
+
+class Tree(KernelTree):
+    """A tree whose units are given."""
+
+    units = UNITS  # type: ignore[assignment]
+
+
+@pytest.fixture
+def tree(tmp_path):
+    for path, text in SOURCES.items():
+        file = tmp_path / "source" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"/* the beginning */\n{text}")
+    (tmp_path / "build").mkdir()
+    names = ("release", "build_id", "version", "origin", "headers", "config", "vmlinuz", "modules")
+    rest = dict.fromkeys((*names, "compiler", "compiler_version", "identity"), "")
+    places = {name: str(tmp_path / name) for name in ("source", "build")}
+    return Tree(path=str(tmp_path / "tree"), arch="x86_64", variables={}, **places, **rest)
+
+
+def patched(path):
+    """The file's text before and after."""
+    return tuple(f"/* the {what} */\n{SOURCES[path]}" for what in ("beginning", "new beginning"))
+
+
+def touched(tree, *paths):
+    lines = {path: [text.splitlines(keepends=True) for text in patched(path)] for path in paths}
+    text = "".join("".join(difflib.unified_diff(*lines[path], f"a/{path}", f"b/{path}")) for path in paths)
+    return touched_by(tree, (parse_patch("fix.patch", text.encode()),), 2)
+
+
+def names(units):
+    return [unit.name for unit in units]
+
+
+def graphs(tmp_path):
+    return list((tmp_path / "tree").glob("includes-*.json"))
+
+
+def test_a_source_touches_its_own_unit(tree, tmp_path):
+    """No graph of includes is needed for that: it takes a while to make."""
+    found = touched(tree, "net/a.c", "net/b.c")
+    assert names(found.own) == ["net/a.o", "net/b.o"]
+    assert (found.through, found.embedded, found.reached) == ((), (), frozenset())
+    assert [file.path for file in found.files] == ["net/a.c", "net/b.c"]
+    assert found.not_applicable == () and found.directories == set()
+    assert graphs(tmp_path) == []
+
+
+def test_a_header_touches_what_includes_it_directly_or_not(tree, tmp_path):
+    found = touched(tree, "include/x.h")
+    assert (found.own, names(found.through)) == ((), ["net/a.o", "net/b.o"]), "not what only boots"
+    assert found.reached == {"include/x.h", "include/y.h", "net/a.c", "net/b.c", "arch/x86/boot/early.c"}
+    assert found.directories == {"include", "net", "arch/x86/boot"}
+    assert found.includes.graph.direct(["include/x.h"]) == {"include/y.h", "net/a.c", "arch/x86/boot/early.c"}
+    assert len(graphs(tmp_path)) == 1
+
+
+def test_a_unit_that_is_patched_itself_is_not_asked_for_its_header(tree):
+    found = touched(tree, "include/x.h", "net/a.c")
+    assert (names(found.own), names(found.through)) == (["net/a.o"], ["net/b.o"])
+    assert found.reason_file("net/a.o") == "net/a.c"
+    assert found.reason_file("net/b.o") == "include/x.h"
+
+
+def test_a_source_that_another_includes_touches_that(tree):
+    found = touched(tree, "kernel/part.c")
+    assert (found.own, names(found.through)) == ((), ["kernel/whole.o"])
+
+
+def test_embedded_sources_are_told_apart(tree):
+    found = touched(tree, "include/shared.h")
+    assert (found.own, found.through, found.embedded) == ((), (), ("arch/x86/entry/vdso/clock.c",))
+    assert [file.path for file in found.files] == ["include/shared.h"]
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("include/boot.h", "boot_only"),
+        ("include/unused.h", "not_built"),
+        ("net/off.c", "not_built"),
+        ("arch/arm/z.c", "other_architecture"),
+    ],
+)
+def test_what_has_no_part_in_this_kernel(tree, path, code):
+    found = touched(tree, path, "net/a.c")
+    assert [(row.file, row.code) for row in found.not_applicable] == [(path, code)]
+    assert ([file.path for file in found.files], found.through) == (["net/a.c"], ())
+
+
+def test_what_the_source_has_already(tree):
+    path = "include/x.h"
+    Path(tree.source, path).write_text(patched(path)[1])
+    found = touched(tree, path)
+    assert [(row.file, row.code) for row in found.not_applicable] == [(path, "already_applied")]
+    assert (found.files, found.own, found.through, found.reached) == ((), (), (), frozenset())
+
+
+def test_what_the_build_generates_from_a_header_is_refused(tree):
+    with pytest.raises(RebootlessError) as caught:
+        touched(tree, "include/table.h", "include/x.h")
+    assert caught.value.code == "generated_source_changes"
