@@ -315,6 +315,7 @@ struct rbl_steps {
 int rbl_steps_make(struct rbl_record *record, const struct rbl_record *previous, enum rbl_purpose purpose,
 		   struct rbl_steps *steps);
 void rbl_steps_free(struct rbl_steps *steps);
+void rbl_write_data(const struct rbl_step *step, const u8 *bytes);
 void rbl_write_part(struct rbl_part *part, bool forward);
 
 /* deadline.c */

@@ -112,7 +112,7 @@ static void write_data(const struct stop *stop, bool forward)
 	const struct rbl_step *step = stop->steps.rows + stop->steps.n_jumps, *end = stop->steps.rows + stop->steps.count;
 
 	for (; step < end; step++)
-		rbl_arch_poke(step->where, forward ? step->after : step->before, step->size);
+		rbl_write_data(step, forward ? step->after : step->before);
 }
 
 /*

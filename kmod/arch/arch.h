@@ -54,6 +54,8 @@ struct rbl_step {
 	const u8 *before, *after;
 	u32 size;			/* of jumps as in struct rbl_write */
 	unsigned long target;		/* where code that meets a jump half written is sent; 0: data */
+	u8 *alias;			/* the same memory, writable; NULL: written as text is */
+	void *mapping;			/* that `alias` lies in */
 	const char *name;		/* of the function or datum */
 	const struct dyn_ftrace *entry;	/* of jumps as in struct rbl_write */
 };

@@ -16,7 +16,7 @@ import pytest
 
 from ansible_collections.rebootless.splice.tests.support.builds import SIOCATMARK, Edit
 from ansible_collections.rebootless.splice.tests.support.host import Host
-from ansible_collections.rebootless.splice.tests.support.observe import PROBE, probe, traces
+from ansible_collections.rebootless.splice.tests.support.observe import PROBE, probe, text_digest, traces
 
 NMIS = int(os.environ.get("REBOOTLESS_NMIS", "400"))
 SYSFS = "/sys/kernel/rebootless"
@@ -330,3 +330,24 @@ def test_the_helper_is_loaded_while_ftrace_is_off(builds, host):
     for _turn in range(2):
         killed(host, "attach_fexit", run_in_guest(host, "attach_fexit", "__x64_sys_poll"))
     assert "WARNING" not in host.out("dmesg")
+
+
+# ---- constants
+
+
+def test_a_constant_of_the_kernel_itself_is_exchanged(builds, host):
+    """It is read-only in all of the kernel's own mappings."""
+    start = "unix_seqpacket_ops = {\n\t.family =\tPF_UNIX,\n\t.owner =\tTHIS_MODULE,\n\t.release =\tunix_release,\n"
+    start += "\t.bind =\t\tunix_bind,\n\t.connect =\tunix_stream_connect,\n\t.socketpair =\t"
+    edit = Edit("net/unix/af_unix.c", f"{start}unix_socketpair,", f"{start}sock_no_socketpair,")
+    script = "import socket; socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)"
+
+    def pairs() -> bool:
+        return host.run(f"python3 -c '{script}'", check=False).returncode == 0
+
+    before = text_digest(host), pairs()
+    built = applied(builds, host, "constant", edit)
+    assert [row["change"] for row in built.result["data"]] == ["exchanged"]
+    assert not pairs()
+    assert control(host, "constant", "reverse") == ""
+    assert (text_digest(host), pairs()) == before == (before[0], True)
