@@ -9,6 +9,7 @@ import datetime
 import json
 import pathlib
 import subprocess
+import textwrap
 import typing as t
 
 import jinja2
@@ -21,6 +22,7 @@ from ansible_collections.rebootless.splice.tests.corpus.entries import HERE, MAN
 COLLECTION = HERE.parents[1]
 DOCS = COLLECTION / "docs"
 MAIN = "manifest-6.1.176"  # documented in coverage.md, manifest-6.1.176-extra in coverage-extra.md, and so on
+WIDTH = 120
 TOOLS = {"gcc": ["gcc-12", "-dumpfullversion"], "qemu": ["qemu-system-x86_64", "--version"]}
 
 
@@ -57,7 +59,25 @@ def markdown(table: dict[str, t.Any]) -> str:
     """The page of what ``describe`` says of a manifest, with its ``rows``; it leads to those of the other manifests."""
     names = sorted(path.stem for path in MANIFESTS.glob("*.json") if path.stem != table["manifest"])
     others = {name: page.name for name in names if (page := page_of(name)).exists()}
-    return environment().get_template("coverage.md.j2").render(facts=table, others=others)
+    return wrapped(environment().get_template("coverage.md.j2").render(facts=table, others=others))
+
+
+def wrapped(page: str) -> str:
+    """A page of Markdown with paragraphs and list items in lines of at most ``WIDTH`` characters; tables stay."""
+    blocks: list[str] = []
+    for line in map(str.strip, page.splitlines()):
+        if blocks and line and blocks[-1] and not line.startswith(("|", "#", "- ")) and blocks[-1][0] not in "|#":
+            blocks[-1] += f" {line}"
+        else:
+            blocks.append(line)
+    return "".join(f"{line}\n" for block in blocks for line in _wrap(block))
+
+
+def _wrap(block: str) -> list[str]:
+    if block[:1] in ("", "|", "#"):
+        return [block]
+    indent = "  " if block.startswith("- ") else ""
+    return textwrap.wrap(block, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def kept_rows(manifest: Manifest, directory: pathlib.Path) -> list[dict[str, t.Any]]:
@@ -115,7 +135,7 @@ def environment() -> jinja2.Environment:
         autoescape=jinja2.select_autoescape(enabled_extensions=("html.j2",), default=False),
     )
     made.globals["spelt"] = verdicts.SPELT
-    made.filters["cell"] = lambda text: " ".join(str(text).split()).replace("|", "\\|")
+    made.filters["line"] = lambda text: " ".join(str(text).split())
     return made
 
 

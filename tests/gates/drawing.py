@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The drawing of rooms and floors in ``docs/architecture.md``: which folder of ``plugins/`` may import from which.
 
-A row is ``floor  room  imports...``; ``build/*`` stands for all rooms below ``build``.
+A row is ``floor  room  imports...``, and goes on in lines without a floor; ``build/*`` is every room below ``build``.
 """
 
 from __future__ import annotations
@@ -41,10 +41,14 @@ def read(page: str) -> dict[str, Room]:
     block = BLOCK.search(page)
     if block is None:
         raise ValueError(f"{PAGE} has no block ```rooms")
-    rows = [row.split() for row in block["rows"].splitlines()[1:] if row.strip()]
-    for row in rows:
-        if len(row) < 2 or not row[0].isdigit():
-            raise ValueError(f"{PAGE}: no row of the drawing: {' '.join(row)}")
+    rows: list[list[str]] = []
+    for words in map(str.split, block["rows"].splitlines()[1:]):
+        if words and not words[0].isdigit() and rows:
+            rows[-1] += words
+        elif len(words) >= 2:
+            rows.append(words)
+        elif words:
+            raise ValueError(f"{PAGE}: no row of the drawing: {' '.join(words)}")
     names = [row[1] for row in rows]
     doubled = {name for name in names if names.count(name) > 1}
     if doubled:

@@ -28,6 +28,8 @@ OWN_SUFFIXES = {"py", "md", "j2", "yml", "toml"}
 # What ends so is no dotted name: files of a kernel, of the lab, of an update.
 OTHER_SUFFIXES = {"S", "c", "cmd", "cpio", "h", "json", "jsonl", "ko", "log", "o", "prom", "pub", "qcow2", "so", "sock"}
 OTHER_SUFFIXES |= {"symvers", "txt", "gz"}
+# What gcc appends to the names of functions that it makes of others.
+CLONES = {"cold", "constprop", "isra", "part"}
 
 
 class Names:
@@ -57,7 +59,8 @@ class Names:
         if file and file["suffix"] in OWN_SUFFIXES | OTHER_SUFFIXES:
             return self.file_problem(word)
         dotted = DOTTED.fullmatch(quoted)
-        if dotted and not self.resolves(dotted["name"].split("."), path):
+        parts = dotted["name"].split(".") if dotted else []
+        if parts and CLONES.isdisjoint(parts) and not self.resolves(parts, path):
             return f"``{quoted}`` is the name of nothing"
         return None
 

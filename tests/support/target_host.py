@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A host for tests of rollouts: its kernel's directory is a directory, its helper module a few lines of Python."""
+"""Hosts for tests of the target's side: the kernel is a directory, the helper module a few lines of Python."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import hashlib
 import os
 import pathlib
 import time
+
+import pytest
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._target import preflight, rights, update
@@ -20,7 +22,8 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import lock
 from ansible_collections.rebootless.splice.tests.support.package import MANIFEST, build
 
-NAME, PLAN, OTHER_PLAN = "cve-2026-52928", "aa" * 32, "bb" * 32
+NAME, KERNEL = MANIFEST["name"], MANIFEST["kernel"]
+PLAN, OTHER_PLAN = "aa" * 32, "bb" * 32
 
 
 class FakeLog:
@@ -47,22 +50,55 @@ class FakeLog:
 
 
 class FakeHost:
+    """A host below a directory: what its kernel says of itself and of the updates in it, and its boots."""
+
+    def __init__(self, directory: pathlib.Path, patch: pytest.MonkeyPatch) -> None:
+        self.directory, self.patch = directory, patch
+        self.sysfs = directory / "sys"
+        self.sysfs.mkdir(parents=True)
+        self.boots_begun = 1
+        patch.setattr(sysfs, "ROOT", str(self.sysfs))
+        patch.setattr(facts, "boot_id", lambda: self.boot_id)
+        self.run_kernel(KERNEL["build_id"], KERNEL["version"])
+
+    @property
+    def boot_id(self) -> str:
+        return f"00000000-0000-4000-8000-{self.boots_begun:012}"
+
+    def run_kernel(self, build_id: str, version: str) -> None:
+        self.patch.setattr(facts, "build_id", lambda: build_id)
+        self.patch.setattr(facts, "version", lambda: version)
+
+    def reboot(self) -> None:
+        """Another boot begins, without any update; the one before ended without a word."""
+        self.boots_begun += 1
+        for path in sorted(self.sysfs.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+
+    def show(self, name: str, **attributes: object) -> None:
+        """Has the kernel show these attributes of an update from now on."""
+        (self.sysfs / name).mkdir(exist_ok=True)
+        for key, value in attributes.items():
+            new = self.directory / "attribute"
+            new.write_text(f"{value}\n")
+            new.rename(self.sysfs / name / key)  # no reader sees an empty file, as in sysfs
+
+
+class RolloutHost(FakeHost):
     """The host.  ``refuse`` maps a command of the helper module to the code with which it refuses it."""
 
-    def __init__(self, directory: pathlib.Path, monkeypatch) -> None:
-        self.directory = directory
-        self.sysfs = directory / "sys"
-        self.sysfs.mkdir()
+    def __init__(self, directory: pathlib.Path, patch: pytest.MonkeyPatch) -> None:
+        super().__init__(directory, patch)
         self.log = directory / "kmsg"
         self.log.write_text("Linux version 6.1\n")
         self.state_directory = directory / "lib"
         self.refuse: dict[str, str] = {}
-        self.boot, self.taint = "boot-1", 0
+        self.taint = 0
         self.package = directory / "package"
         self.provide("1.0", "ab" * 32)
-        self._patch(monkeypatch)
+        self._patch(patch)
 
-    def _patch(self, monkeypatch) -> None:
+    def _patch(self, patch: pytest.MonkeyPatch) -> None:
         FakeLog.path = self.log
 
         @contextlib.contextmanager
@@ -71,32 +107,22 @@ class FakeHost:
                 yield
 
         for module in (update, step, confirm):
-            monkeypatch.setattr(module, "host_lock", locked)
-        monkeypatch.setattr(sysfs, "ROOT", str(self.sysfs))
-        monkeypatch.setattr(sysfs, "control", self.control)
-        monkeypatch.setattr(preflight, "check", lambda package: None)
-        monkeypatch.setattr(rights, "require_root", lambda: None)
-        monkeypatch.setattr(update.Update, "_load", self._load)
-        monkeypatch.setattr(health_log, "HealthLog", FakeLog)
-        monkeypatch.setattr(health_log, "last_number", lambda mark: len(self.log.read_text().splitlines()) - 1)
-        monkeypatch.setattr(facts, "boot_id", lambda: self.boot)
-        monkeypatch.setattr(facts, "build_id", lambda: "6c" * 20)
-        monkeypatch.setattr(facts, "taint", lambda: {"value": self.taint, "flags": []})
-        monkeypatch.setattr(watch, "POLL_S", 0.02)
-        monkeypatch.setattr(watch, "_leave_session", lambda name: None)
+            patch.setattr(module, "host_lock", locked)
+        patch.setattr(sysfs, "control", self.control)
+        patch.setattr(preflight, "check", lambda package: None)
+        patch.setattr(rights, "require_root", lambda: None)
+        patch.setattr(update.Update, "_load", self._load)
+        patch.setattr(health_log, "HealthLog", FakeLog)
+        patch.setattr(health_log, "last_number", lambda mark: len(self.log.read_text().splitlines()) - 1)
+        patch.setattr(facts, "taint", lambda: {"value": self.taint, "flags": []})
+        patch.setattr(watch, "POLL_S", 0.02)
+        patch.setattr(watch, "_leave_session", lambda name: None)
 
     def _load(self, package) -> str:
         live = sysfs.state(package.name) in sysfs.LIVE
         name = package.name + (sysfs.NEXT if live else "")
-        (self.sysfs / name).mkdir(exist_ok=True)
-        self._set(name, state="matched", digest=package.digest, version=package.version)
+        self.show(name, state="matched", digest=package.digest, version=package.version)
         return name
-
-    def _set(self, name: str, **values) -> None:
-        for key, value in values.items():
-            new = self.directory / "attribute"
-            new.write_text(f"{value}\n")
-            new.rename(self.sysfs / name / key)  # no reader sees an empty file, as in sysfs
 
     def control(self, name: str, command: str) -> None:
         word, _space, seconds = command.partition(" ")
@@ -113,7 +139,7 @@ class FakeHost:
         if not allowed[word]:
             raise RebootlessError("bad_state", f"The update is {state}.", "Look.")
         states = {"apply": "applied", "confirm": "confirmed", "reverse": "reversed", "extend": "applied"}
-        self._set(name, state=states[word], deadline=seconds or 0)
+        self.show(name, state=states[word], deadline=seconds or 0)
         if name.endswith(sysfs.NEXT):  # it takes the other's place, and its name
             for path in (self.sysfs / name).iterdir():
                 path.rename(self.sysfs / name[: -len(sysfs.NEXT)] / path.name)
@@ -127,17 +153,11 @@ class FakeHost:
         self.package.write_bytes(self.content)
 
     def pass_deadline(self) -> None:
-        self._set(NAME, state="reversed", deadline=0)
-
-    def reboot(self) -> None:
-        self.boot = "boot-2"
-        for path in sorted(self.sysfs.rglob("*"), reverse=True):
-            path.rmdir() if path.is_dir() else path.unlink()
+        self.show(NAME, state="reversed", deadline=0)
 
     def boot_with(self, version: str, digest: str) -> None:
         """What the persist service has applied when the host came up."""
-        (self.sysfs / NAME).mkdir()
-        self._set(NAME, state="applied", digest=digest, version=version, deadline=600)
+        self.show(NAME, state="applied", digest=digest, version=version, deadline=600)
 
     def say(self, text: str) -> None:
         with self.log.open("a") as stream:

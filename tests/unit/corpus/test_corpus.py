@@ -150,7 +150,7 @@ def test_remarks_are_shown(manifest, tmp_path):
     remark = {"code": "existing_objects", "sentence": "What is bound|open stays.", "details": {}}
     rows = [{**row("CVE-1", "automatic", "one"), "remarks": [remark]}]
     text = report.markdown({**report.describe(manifest, rows), "rows": rows})
-    assert "| one **Remark:** What is bound\\|open stays. |" in text
+    assert "vmlinux): one **Remark:** What is bound|open stays.\n" in text
     report.write(manifest, tmp_path / "out", rows)
     assert "<b>Remark:</b> What is bound|open stays." in (tmp_path / "out" / "coverage.html").read_text()
 
@@ -160,7 +160,15 @@ def test_document_has_a_row_for_each_entry(manifest):
     text = report.markdown({**report.describe(manifest, rows), "rows": rows})
     assert "**automatic 1, custom 1, not applicable 0, failed 0 of 2**: 50.0 % of the applicable ones" in text
     assert "1 of the 3 entries has no result yet" in text
-    assert "| CVE-3 | a <b>fix</b> | vmlinux | custom code needed (`x`) | a\\|b |" in text
+    assert "\n- **CVE-3** a <b>fix</b> (*custom code needed* `x`, in vmlinux): a|b\n" in text
+
+
+def test_lines_of_a_document_fit(manifest):
+    rows = [row("CVE-1", "automatic", "many words " * 40)]
+    text = report.markdown({**report.describe(manifest, rows), "rows": rows})
+    item = text[text.index("- **CVE-1**") :].splitlines()
+    assert len(item) == 4 and all(line.startswith("  ") and "many words" in line for line in item[1:])
+    assert max(map(len, text.splitlines())) <= report.WIDTH
 
 
 def test_each_manifest_of_the_project_has_a_page_that_leads_to_the_others(manifest, tmp_path, monkeypatch):

@@ -15,7 +15,8 @@ DRAWING = """# A page
 ```rooms
 floor  room         imports from
 
-  2    modules      build/* common
+  2    modules      build/*
+                    common
   1    build/host   common
   0    common
 ```

@@ -51,7 +51,7 @@ def said(text: str) -> dict[str, str]:
         "``store.root`` of the argument",
         "``os.path.join``, ``struct.error``",
         "``store.py``, ``_common/store.py``, ``kmod/match.h``, ``docs/formats.md``",
-        "what is no name of Python's: ``foo.isra.0``, ``vmlinux.o``, ``.text``, ``net/core.c``, ``machine.json``",
+        "no names of Python: ``foo.isra.0``, ``foo.cold``, ``vmlinux.o``, ``.text``, ``net/core.c``, ``machine.json``",
     ],
 )
 def test_names_of_something(tmp_path: pathlib.Path, text: str) -> None:

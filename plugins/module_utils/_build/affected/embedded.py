@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Code that the kernel carries as data, for processes or for other processor modes.  Private to rebootless.splice.
+"""Code that the kernel carries as data, for processes or for other processor modes.
 
 It is linked into images of its own, which units of the kernel include: no unit is made of its sources, and the compile
 of the kernel's units does not say how they are compiled.  Kbuild makes the carrying units once in every tree, and with
@@ -70,7 +70,7 @@ def _elsewhere(source: Path) -> frozenset[str]:
 
 def check(tree: KernelTree, narrower: Narrower, paths: Sequence[str], files: Sequence[PatchedFile], jobs: int) -> None:
     """Raises ``RebootlessError`` (``vdso_not_supported``, ``embedded_code_not_supported``) if one of ``files``, the
-    patched ones, changes embedded code, or if nobody knows.
+    patched ones, changes embedded code, or if that cannot be told.
 
     ``paths`` are the sources of embedded code that may be or include one of them.
     """
@@ -83,7 +83,7 @@ def check(tree: KernelTree, narrower: Narrower, paths: Sequence[str], files: Seq
     unknown = _unknown(tree, paths, made)
     if unknown is not None:
         raise refusal(unknown, unknown="Kbuild does not say how it is compiled")
-    # Of a file that was not there before nobody can have read anything; it may come before others of its name.
+    # No command can have read a file that was not there before; it may be found before others of its name.
     added = any(not Path(tree.source, file.path).exists() for file in files)
     patched = {file.path for file in files}
     asked = [row.command for row in made if added or row.read & patched]
@@ -96,10 +96,10 @@ def check(tree: KernelTree, narrower: Narrower, paths: Sequence[str], files: Seq
 def refusal(path: str, target: str = "", unknown: str = "", through: bool = True) -> RebootlessError:
     """The refusal of a patch for the embedded source ``path``, from which Kbuild makes ``target``.
 
-    ``unknown`` says why nobody knows whether it changes; ``through``: not it is patched, but what it includes.
+    ``unknown`` says why it cannot be told whether it changes; ``through``: not it is patched, but what it includes.
     """
     place = posixpath.normpath(target or path)
-    # What lies elsewhere is in none of the directories; the last kind is for whatever is not mapped into processes.
+    # lib/sha256.c lies in none of the directories: it gets the last kind, of code that processes do not see.
     code, what = next(((code, what) for where, code, what in _KINDS if place.startswith(where)), _KINDS[-1][1:])
     verb, because = ("may change", f" ({unknown.rstrip('.')})") if unknown else ("changes", "")
     how = " through a file that it includes" if through else ""
@@ -112,7 +112,7 @@ def refusal(path: str, target: str = "", unknown: str = "", through: bool = True
 
 
 def _made(tree: KernelTree, jobs: int) -> list[Made]:
-    """How Kbuild makes whatever is embedded, without units that have a source of their own."""
+    """How Kbuild makes the files that are embedded, without units that have a source of their own."""
     kept = Cache(tree.path)
     path = kept.path(_KEPT)
     with kept.lock("objects"):

@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Files that the kernel's build makes from others by its own programs, not by including them.
 
-Private to rebootless.splice.  What is generated is made once, from the unpatched source; a patch that would change it
-is refused.
+What is generated is made once, from the unpatched source; a patch that would change it is refused.
 """
 
 from __future__ import annotations

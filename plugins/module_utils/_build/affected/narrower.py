@@ -1,11 +1,11 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which units a patch to files that others include really changes.  Private to rebootless.splice.
+"""Which units a patch to files that others include really changes.
 
 Thousands of units may include a header, of which a few come out otherwise.  The text of the sources says of most that
 what changes is nothing to them (screen.py).  Each of the others is asked in turn, the cheap questions first: whether
 its preprocessed source is the same, whether what differs in it can leave a trace in the object (declarations.py), and
-whether the compiler alone, without debug information, makes the same of it.
+whether the compiler alone, without DWARF, makes the same of it.
 """
 
 from __future__ import annotations

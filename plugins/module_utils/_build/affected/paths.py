@@ -70,9 +70,9 @@ _REFUSED = (
 def judge(path: str, units: UnitMap, source: Path, arch: Architecture) -> list[Unit] | NotApplicable | None:
     """The units that a patch of ``path`` may change, or why it changes nothing in this kernel.
 
-    None if others include the file: then the graph of includes has to say it (touched.py).  Raises ``RebootlessError``
-    for what cannot be made live: ``build_file_not_supported``, ``vdso_not_supported``, ``embedded_code_not_supported``,
-    ``file_not_supported``.
+    None if others include the file: then the graph of includes has to say it (``IncludeGraph``).  Raises
+    ``RebootlessError`` for what cannot be made live: ``build_file_not_supported``, ``vdso_not_supported``,
+    ``embedded_code_not_supported``, ``file_not_supported``.
     """
     for pattern, code, what in _NOT_KERNEL:
         if re.fullmatch(pattern, path):

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the patches of an update touch: which units, through which files.  Private to rebootless.splice."""
+"""What the patches of an update touch: which units, through which files."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Replacement code as assembler source.  Private to rebootless.splice.
+"""Replacement code as assembler source.
 
 Bytes are ``.byte``, relocated fields ``.reloc offset, TYPE, symbol+addend``, so that the kernel's own build assembles,
 checks (objtool) and links it like any other module, and no ELF file has to be written here.
@@ -137,5 +137,5 @@ def _bytes(data: bytes) -> Iterator[str]:
 
 
 def quoted(name: str) -> str:
-    """A symbol or section as the assembler takes it, whatever characters are in it."""
+    """A symbol or section as the assembler takes it: in quotes if it has other characters than names in C."""
     return name if name.replace(".", "_").replace("$", "_").isidentifier() else f'"{name}"'

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The helper module and the match library, built once for each kernel.  Private to rebootless.splice."""
+"""The helper module and the match library, built once for each kernel."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _build(tree: KernelTree, kmod: str | Path, directory: Path) -> None:
     run(
         [
             *("make", "-C", tree.headers, f"M={work}", f"CC={tree.compiler}"),
-            # The module is to be the same wherever it is built: without debug information and without this path.
+            # The module is to be the same wherever it is built: without DWARF and without this path.
             f"KCFLAGS=-g0 -fmacro-prefix-map={work}/=",
             "KAFLAGS=-g0",
             NO_BTF,

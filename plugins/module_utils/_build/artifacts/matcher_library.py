@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Builds libmatch.so, the matcher for Python, from the sources of the helper module.  Private to rebootless.splice."""
+"""Builds libmatch.so, the matcher for Python, from the sources of the helper module."""
 
 from __future__ import annotations
 

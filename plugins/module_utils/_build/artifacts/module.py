@@ -1,9 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The update module: its sources, its build by Kbuild, and the proof that it carries what it should.
-
-Private to rebootless.splice.
-"""
+"""The update module: its sources, its build by Kbuild, and the proof that it carries what it should."""
 
 from __future__ import annotations
 
@@ -197,7 +194,7 @@ def build_update_module(
             os.fspath(headers),
             f"M={where}",
             f"KBUILD_EXTRA_SYMBOLS={pathlib.Path(helper_symvers).resolve()}",
-            # Without debug information the module is the same wherever it is built, and a tenth of the size.
+            # Without DWARF the module is the same wherever it is built, and a tenth of the size.
             "KCFLAGS=-g0",
             "KAFLAGS=-g0",
             *make_arguments,

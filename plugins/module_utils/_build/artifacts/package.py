@@ -1,9 +1,9 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writer of update packages (docs/formats.md, *Package*).  Private to rebootless.splice.
+"""Writer of update packages (docs/formats.md, *Package*).
 
 The same content gives the same bytes: members in a fixed order, without times and owners, in a gzip frame without a
-name.  What was written is read back with the reader of the targets before anybody gets it.
+name.  What was written is read back with the reader of the targets before it is kept.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The sources of an update module, as jinja2 templates.  Private to rebootless.splice.
+"""The sources of an update module, as jinja2 templates.
 
 They are text in a Python file because module_utils travel zipped, where no data files come along.
 """

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether somebody may keep a copy of a constant.  Private to rebootless.splice.
+"""Whether a copy of a constant may be kept.
 
-An exchanged constant reaches everyone who looks at it where it is, and nobody who has copied it.  The kernel copies
-many structs when they are registered (``struct ctl_table`` for each network namespace, ``struct rhashtable_params``),
-so one is taken for copied unless it is known not to be, or the object that has it shows that nobody can have a copy.
+An exchanged constant reaches the code that looks at it where it is, but no copy of it.  The kernel copies many structs
+when they are registered (``struct ctl_table`` for each network namespace, ``struct rhashtable_params``),
+so one is taken for copied unless it is known not to be, or the object that has it shows that there can be no copy.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import Piece, Pieces, Reference
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.uses import reads_in_place, uses
 
-# Structs of which whoever needs them keeps the address.  Each was looked for in Linux 6.1 and 6.12: no struct has one
+# Structs whose users keep the address.  Each was looked for in Linux 6.1 and 6.12: no struct has one
 # of them as a member, and nothing copies those of others into memory of its own (``kmemdup``, assignment).
 KEPT_STRUCTS = frozenset(
     (
@@ -37,7 +37,7 @@ KEPT_STRUCTS = frozenset(
         *("snd_pcm_ops", "tty_operations", "tty_port_operations", "vb2_ops", "virtio_config_ops", "watchdog_ops"),
     )
 )
-# Structs that are known to be copied, and by whom.
+# Structs that are known to be copied, and by what.
 COPIED_STRUCTS = {
     "clk_init_data": "drivers/clk/clk.c",
     "ctl_table": "kmemdup() for each network namespace",
@@ -73,7 +73,7 @@ COPIED_STRUCTS = {
     "thermal_zone_params": "drivers/thermal/thermal_core.c",
     "v4l2_ctrl_config": "drivers/media/v4l2-core/v4l2-ctrls-core.c",
 }
-# Single constants of a kind that is not copied otherwise, and by whom.
+# Single constants of a kind that is not copied otherwise, and what copies them.
 COPIED_CONSTANTS = {
     "inet_stream_ops": "net/tls/tls_main.c or net/xfrm/espintcp.c",
     "inet6_stream_ops": "net/tls/tls_main.c or net/xfrm/espintcp.c",
@@ -81,12 +81,12 @@ COPIED_CONSTANTS = {
 
 
 def why_copied(pieces: Pieces, constant: Piece, type_name: str) -> str:
-    """Why somebody may have a copy of ``constant``, a ``struct type_name`` or no struct; "" if nobody has.
+    """Why there may be a copy of ``constant``, a ``struct type_name`` or no struct; "" if there is none.
 
     ``pieces`` are those of the pre object.
     """
     if type_name in COPIED_STRUCTS:
-        return f"whoever was given this struct {type_name} has a copy of the old one ({COPIED_STRUCTS[type_name]})"
+        return f"code that was given this struct {type_name} has a copy of the old one ({COPIED_STRUCTS[type_name]})"
     if constant.name in COPIED_CONSTANTS:
         return f"{COPIED_CONSTANTS[constant.name]} has a copy of the old one"
     if type_name in KEPT_STRUCTS:

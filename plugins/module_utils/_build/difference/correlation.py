@@ -1,10 +1,10 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which piece of one compilation is which piece of the other.  Private to rebootless.splice.
+"""Which piece of one compilation is which piece of the other.
 
 Names settle most.  What the compiler numbers (static locals: ``count.42``; clones: ``foo.constprop.1``) is paired by
-what it is used for: the references of each pair of functions are aligned, and what stands at the same place is the
-same thing.  Only what is left after that is paired by order.
+what it is used for: the references of each pair of functions are aligned, and what stands at the same place is the same
+thing.  Only what is left after that is paired by order.
 """
 
 from __future__ import annotations

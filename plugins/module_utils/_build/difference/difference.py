@@ -1,11 +1,11 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pre-post differencing: what a patch changes in one optimization unit.  Private to rebootless.splice.
+"""Pre-post differencing: what a patch changes in one optimization unit.
 
 Both objects are compiled with ``-ffunction-sections -fdata-sections``.  Two pieces are equal if their bytes are,
 outside of relocated fields, and if each field means the same: the paired piece at the same offset, an equal string or
-constant, an undefined symbol of the same name.  What describes code in special sections (alternatives, warnings,
-static branches, …) and constants that only gcc names are compared as part of the code that uses them.
+constant, an undefined symbol of the same name.  What describes code in special sections (alternatives, warnings, static
+branches, …) and constants that only gcc names are compared as part of the code that uses them.
 """
 
 from __future__ import annotations
@@ -81,12 +81,12 @@ class Difference:
 
     @functools.cached_property
     def types(self) -> tuple[DebugTypes, DebugTypes]:
-        """What the debug information of pre and of post says, read from their files when it is first asked for."""
+        """The types in the DWARF of pre and of post, read from their files when they are first asked for."""
         return DebugTypes(self.correlation.pre.object.path), DebugTypes(self.correlation.post.object.path)
 
     @functools.cached_property
     def variables(self) -> tuple[DebugVariables, DebugVariables]:
-        """The variables of pre and of post, as their debug information describes them."""
+        """The variables of pre and of post, as their DWARF describes them."""
         return DebugVariables(self.correlation.pre.object.path), DebugVariables(self.correlation.post.object.path)
 
 

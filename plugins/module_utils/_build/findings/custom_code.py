@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Custom code: what the author of an update adds where exchanging code alone is not enough.
 
-Private to rebootless.splice.  It is compiled at the end of a patched source (``kmod/rebootless_custom.h``), says in
-``.rbl.handles`` which findings it takes care of, and in ``.rbl.hooks`` when it is called.
+It is compiled at the end of a patched source (``kmod/rebootless_custom.h``), says in ``.rbl.handles`` which findings it
+takes care of, and in ``.rbl.hooks`` when it is called.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 HEADER = "rebootless_custom.h"
-# What custom code cannot take care of: the update would not work whatever it does.
+# What custom code cannot take care of: it cannot make room for a jump, or for a larger variable.
 NEVER_HANDLED = (
     *("no_room_for_jump", "jump_over_rewritten_code", "entered_in_the_middle"),
     *("entry_code_changed", "static_call_changed", "data_resized", "data_moved"),

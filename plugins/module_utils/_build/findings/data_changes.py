@@ -1,9 +1,9 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Safety findings about data, and which changed data needs none.  Private to rebootless.splice.
+"""Safety findings about data, and which changed data needs none.
 
-Data that exists keeps its value, size and place in the running kernel.  Constants are the exception: ``constants``
-says when their bytes can be exchanged, or when another object can stand in for them.
+Data that exists keeps its value, size and place in the running kernel.  Constants are the exception:
+``decision/decide.py`` says when their bytes can be exchanged, or when another object can stand in for them.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def data_findings(decision: Decision) -> Iterator[Finding]:
 
 
 def _registered(change: UnitChange, datum: Change, common: dict) -> Iterator[Finding]:
-    """Initcalls are told by the code that they run, a module's own tables by nobody once it is loaded."""
+    """Initcalls are told by the code that they run; a module's own tables are not read again once it is loaded."""
     piece = datum.piece
     if piece.section.name.startswith((".initcall", ".con_initcall", ".exitcall")):
         return

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A safety finding.  Private to rebootless.splice."""
+"""A safety finding."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the initial value of a variable or constant changes, member by member.  Private to rebootless.splice."""
+"""How the initial value of a variable or constant changes, member by member."""
 
 from __future__ import annotations
 

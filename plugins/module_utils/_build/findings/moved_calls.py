@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Calls that move from one function to another.  Private to rebootless.splice.
+"""Calls that move from one function to another.
 
 Functions that run one after the other on the same object (the operations of a network namespace, open and release,
 probe and remove) share its work.  Where a patch gives a part of that work from one to the other, an object for which
@@ -22,7 +22,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import Piece, Pieces, family
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.uses import is_branch
 
-# What leaves nothing behind when the function returns, or tells nobody but a log: messages, locks, plain computation.
+# What leaves nothing behind when the function returns, or only writes to a log: messages, locks, plain computation.
 _NO_WORK = re.compile(
     r"__fentry__|__x86_|__SC[TK]__|__trace|trace_|__cond_resched|schedule|preempt_|_*might_|lockdep_|__ubsan|__stack_chk"
     r"|_*(dev_|netdev_|vfs_|net_)?(printk|warn|err|info|dbg|emerg|crit|notice|alert)|__(warn|dynamic)_|.*printk|panic$"
@@ -89,8 +89,8 @@ def _works(change: UnitChange, function: Change) -> tuple[_Work, _Work]:
 def _calls(pieces: Pieces, parts: Sequence[Piece | None], only_theirs: set[int]) -> Iterator[str]:
     """The functions of other units that ``parts`` call, be it through functions of their own unit.
 
-    Those the compiler inlines as it likes.  What a function does that is new, or gone, is the work of whoever refers to
-    it (``only_theirs``), be it by its address.
+    Those the compiler inlines as it likes.  What a function does that is new, or gone, is the work of the code that
+    refers to it (``only_theirs``), be it by its address.
     """
     todo = [part for part in parts if part is not None]
     seen = {id(part) for part in todo}

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Code that runs only while something is set up.  Private to rebootless.splice.
+"""Code that runs only while something is set up.
 
 A changed probe function is exchanged, and does nothing for the devices that are bound already.  Where a function runs
 is told by who uses it: a table of operations that holds its address, or the functions that call it.
@@ -23,7 +23,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import Piece
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.uses import is_branch, uses
 
-# ``struct.member`` that holds the function -> when it runs, and what it does not run for any more.
+# The struct and its member that hold the function -> when it runs, and what it does not run for any more.
 _DEVICE = ("a device is bound to its driver", "devices that are bound stay as they are until they are bound anew")
 _MOUNT = ("a file system is mounted", "those that are mounted stay as they are until they are mounted anew")
 _NAMESPACE = ("a network namespace is made", "those that exist stay as they are")

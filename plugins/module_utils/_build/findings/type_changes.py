@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Safety findings about types: what existing objects look like to new code.  Private to rebootless.splice."""
+"""Safety findings about types: what existing objects look like to new code."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Safety findings: why a change cannot be made live by exchanging code alone.  Private to rebootless.splice.
+"""Safety findings: why a change cannot be made live by exchanging code alone.
 
-Found from the objects and their debug information; each names the thing it is about.  New functions, new data and new
-types are no findings.
+Found from the objects and their DWARF; each names the thing it is about.  New functions, new data and new types are no
+findings.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ try:
     import zstandard
 except ImportError:
     MISSING.append("zstandard")
-    zstandard = None
+    zstandard = None  # type: ignore[assignment]
 try:
     import jinja2
 except ImportError:

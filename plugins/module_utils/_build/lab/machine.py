@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One QEMU machine of a lab: started, waited for, stopped.  Private to rebootless.splice.
+"""One QEMU machine of a lab: started, waited for, stopped.
 
 Everything of a machine is in its directory:
 

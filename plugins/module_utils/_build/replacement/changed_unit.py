@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A changed unit, and what the maker of replacement code asks of its pieces.  Private to rebootless.splice."""
+"""A changed unit, and what the maker of replacement code asks of its pieces."""
 
 from __future__ import annotations
 

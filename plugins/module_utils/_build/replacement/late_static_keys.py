@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Static branches and static calls of carried code whose keys are in loadable modules.  Private to rebootless.splice.
+"""Static branches and static calls of carried code whose keys are in loadable modules.
 
 The kernel reads an update module's ``__jump_table`` and ``.static_call_sites`` when it loads the update, when the
 module with the key need not be there yet.  Sources: kernel/jump_label.c, kernel/static_call_inline.c,

@@ -1,9 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an update module carries, as data: chunks, their fields, and for each object what they replace in it.
-
-Private to rebootless.splice.
-"""
+"""What an update module carries, as data: chunks, their fields, and for each object what they replace in it."""
 
 from __future__ import annotations
 

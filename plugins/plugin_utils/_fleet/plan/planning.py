@@ -223,8 +223,16 @@ def _expires(value: t.Any, now: datetime.datetime) -> str | None:
     if value in (None, ""):
         return None
     text = str(value)
-    if text.isdigit():
-        return times.written(now + datetime.timedelta(hours=int(text)))
+    if text.isdecimal():
+        try:
+            return times.written(now + datetime.timedelta(hours=int(text)))
+        except OverflowError as error:
+            raise RebootlessError(
+                "bad_plan",
+                f"The plan would expire in {text} hours, which is beyond the calendar.",
+                "Give fewer hours, or a time such as 2026-12-24T18:00:00+01:00.",
+                expires=text,
+            ) from error
     moment = times.parse_time(text, "The time at which the plan expires", "bad_plan")
     if moment <= now:
         raise RebootlessError(

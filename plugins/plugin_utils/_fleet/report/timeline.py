@@ -19,7 +19,7 @@ LEFT, RIGHT, TOP, FOOT = 150.0, 16.0, 34.0, 26.0  # margins: names, air, batches
 LANE = 22.0  # height of one host
 BATCH_AIR = 10.0  # between the hosts of two batches
 MOST_LANES = 48
-FLOW_HEIGHT, STRIP_HEIGHT = 260.0, 26.0
+FLOW_WIDTH, FLOW_HEIGHT, STRIP_HEIGHT = WIDTH - RIGHT - LEFT, 260.0, 26.0
 MOST_PLACES = 240  # steps of the curves
 LETTER = 6.2  # width of a letter of a batch's name
 TICKS = 7
@@ -118,15 +118,37 @@ def _number(batch: int | None) -> int:
 
 def _flow(tracks: list[dict[str, t.Any]], scale: Scale, rollout: dict[str, t.Any]) -> dict[str, t.Any]:
     """Confirmed and soaking hosts as areas on each other, of ``MOST_PLACES`` steps, and the failures of each place."""
-    width = WIDTH - RIGHT - LEFT
-    bins = MOST_PLACES
+    live, confirmed, failed = _counted(tracks, scale, rollout["ended"])
+    total = max(rollout["hosts_planned"], 1)
+    bottom = TOP + FLOW_HEIGHT
+    strip = bottom + 6
+    most = max(failed) or 1
+    return {
+        "kind": "flow",
+        "live": _area(_running(live), bottom, total),
+        "confirmed": _area(_running(confirmed), bottom, total),
+        "levels": [
+            {"y": bottom - FLOW_HEIGHT * part / 4, "label": f"{round(total * part / 4):,}"} for part in range(5)
+        ],
+        "plot_bottom": bottom,
+        "failures": [
+            {"x": _left_of(index), "height": 4 + (STRIP_HEIGHT - 8) * count / most, "count": count}
+            for index, count in enumerate(failed)
+            if count
+        ],
+        "strip": strip,
+        "bottom": strip + STRIP_HEIGHT,
+    }
+
+
+def _counted(tracks: list[dict[str, t.Any]], scale: Scale, ended: float) -> tuple[list[int], list[int], list[int]]:
+    """How many hosts more (or fewer) are live and confirmed from each place on, and how many failed at it."""
 
     def bin_of(time: float) -> int:
-        return min(max(int((scale.place(time) - LEFT) / width * bins), 0), bins)
+        return min(max(int((scale.place(time) - LEFT) / FLOW_WIDTH * MOST_PLACES), 0), MOST_PLACES)
 
-    live, confirmed, failed = ([0] * (bins + 2) for _kind in range(3))
+    live, confirmed, failed = ([0] * (MOST_PLACES + 2) for _kind in range(3))
     for track in tracks:
-        bad = track["state"] == states.FAILED
         if track["applied"] is not None:
             live[bin_of(track["applied"])] += 1
             if track["ended"] is not None:
@@ -137,38 +159,23 @@ def _flow(tracks: list[dict[str, t.Any]], scale: Scale, rollout: dict[str, t.Any
             confirmed[bin_of(track["confirmed"])] += 1
             if track["applied"] is None:
                 live[bin_of(track["confirmed"])] += 1
-        if bad:
-            failed[bin_of(_last(track, rollout["ended"]))] += 1
-    total = max(rollout["hosts_planned"], 1)
-    bottom = TOP + FLOW_HEIGHT
-    sums = [(_running(live)), _running(confirmed)]
+        if track["state"] == states.FAILED:
+            failed[bin_of(_last(track, ended))] += 1
+    return live, confirmed, failed
 
-    def area(values: list[int]) -> str:
-        points, before = [f"M{LEFT:.1f},{bottom:.1f}"], 0
-        for index in range(bins + 1):
-            if values[index] != before:
-                x, before = LEFT + width * index / bins, values[index]
-                points.append(f"H{x:.1f}V{bottom - FLOW_HEIGHT * before / total:.1f}")
-        return "".join(points) + f"H{LEFT + width:.1f}V{bottom:.1f}Z"
 
-    strip = bottom + 6
-    most = max(failed) or 1
-    return {
-        "kind": "flow",
-        "live": area(sums[0]),
-        "confirmed": area(sums[1]),
-        "levels": [
-            {"y": bottom - FLOW_HEIGHT * part / 4, "label": f"{round(total * part / 4):,}"} for part in range(5)
-        ],
-        "plot_bottom": bottom,
-        "failures": [
-            {"x": LEFT + width * index / bins, "height": 4 + (STRIP_HEIGHT - 8) * count / most, "count": count}
-            for index, count in enumerate(failed)
-            if count
-        ],
-        "strip": strip,
-        "bottom": strip + STRIP_HEIGHT,
-    }
+def _area(values: list[int], bottom: float, total: int) -> str:
+    """The path, as SVG has it, around the hosts of each place."""
+    points, before = [f"M{LEFT:.1f},{bottom:.1f}"], 0
+    for index in range(MOST_PLACES + 1):
+        if values[index] != before:
+            before = values[index]
+            points.append(f"H{_left_of(index):.1f}V{bottom - FLOW_HEIGHT * before / total:.1f}")
+    return "".join(points) + f"H{LEFT + FLOW_WIDTH:.1f}V{bottom:.1f}Z"
+
+
+def _left_of(place: int) -> float:
+    return LEFT + FLOW_WIDTH * place / MOST_PLACES
 
 
 def _running(changes: list[int]) -> list[int]:

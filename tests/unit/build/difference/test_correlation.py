@@ -33,7 +33,7 @@ int third(int x) { static int count = 5; if (x) { static int count = 6; return c
 
 @pytest.fixture
 def renumbered(tmp_path):
-    """Static locals ``count.N`` of the same functions, with other numbers: other functions come before and behind."""
+    """Static locals ``count.<N>`` of the same functions, with other numbers: other functions come before and behind."""
     more = "int {}(int x) {{ static int count; return count ^= x; }}"
     texts = {"pre": COUNTERS, "post": f"{more.format('before')}{COUNTERS}{more.format('behind')}"}
     sides = []
@@ -49,6 +49,31 @@ def test_static_locals_are_paired_by_the_code_that_uses_them(renumbered, functio
     assert ours and [renumbered.post_of(piece) for piece in ours] == theirs
     assert [renumbered.pre_of(piece) for piece in theirs] == ours
     assert all(a.name != b.name for a, b in zip(ours, theirs, strict=True)), "other numbers, or names alone would do"
+
+
+ONE_MORE = """
+int function(int x)
+{
+#ifdef POST
+\tif (x > 9) { static int count = 7; return count += x; }
+#endif
+\tif (x > 3) { static int count = 5; return count -= x; }
+\tstatic int count = 6;
+\treturn count *= x;
+}
+"""
+
+
+def test_of_several_in_one_function_the_place_of_their_use_tells(tmp_path):
+    """Two of one name become three: neither names nor numbers nor order tell which one is new."""
+    sides = []
+    for side, flags in (("pre", ()), ("post", ("-DPOST",))):
+        (tmp_path / side).mkdir()
+        sides.append(Pieces(compile_text(ONE_MORE, tmp_path / side, *SECTIONED, *flags)))
+    found = Correlation(*sides)
+    pre, post = ({p.data[0]: p for p in data_of(pieces, "function")} for pieces in sides)
+    assert {value: found.post_of(piece) for value, piece in pre.items()} == {5: post[5], 6: post[6]}
+    assert found.unpaired(found.post) == [post[7]]
 
 
 def test_what_is_new_has_no_counterpart():

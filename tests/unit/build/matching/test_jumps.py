@@ -113,4 +113,4 @@ def test_an_fentry_site_itself_is_rewritten_later():
     piece = Pieces(pre).by_name["changed"]
     places = jumps.LatePlaces(Places(pre, KERNEL))
     assert places.under_jump(piece.section, piece.start) == "an fentry site"
-    assert places.under_jump(piece.section, piece.start + jumps.FENTRY_SIZE) is None
+    assert places.under_jump(piece.section, piece.start + pre.arch.tracing_call_size) is None

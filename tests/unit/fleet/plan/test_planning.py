@@ -191,6 +191,8 @@ def test_expiry(value, expires):
     [
         ({"expires": "2026-11-01T00:00:00Z"}, "plan_expired"),
         ({"expires": "soon"}, "bad_plan"),
+        ({"expires": "²"}, "bad_plan"),
+        ({"expires": "99999999999"}, "bad_plan"),
         ({"deadline": 60}, "bad_check_times"),
         ({"checks": [{"kind": "prayer"}]}, "bad_check"),
         ({"windows": [{"days": ["sat"]}]}, "bad_window"),

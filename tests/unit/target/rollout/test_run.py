@@ -19,7 +19,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.step import Request
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import armed_record
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
-from ansible_collections.rebootless.splice.tests.support.target_host import NAME, OTHER_PLAN, PLAN, FakeHost
+from ansible_collections.rebootless.splice.tests.support.target_host import NAME, OTHER_PLAN, PLAN, RolloutHost
 
 ALWAYS = {"state", "failed", "changed", "kernel_state", "boot_id", "release", "effective_release", "build_id", "checks"}
 FAILING = [{"kind": "command", "name": "never", "argv": ["false"], "retries": 0}]
@@ -27,7 +27,7 @@ FAILING = [{"kind": "command", "name": "never", "argv": ["false"], "retries": 0}
 
 @pytest.fixture
 def world(tmp_path, monkeypatch):
-    made = FakeHost(tmp_path, monkeypatch)
+    made = RolloutHost(tmp_path, monkeypatch)
     yield made
     record = Records(str(made.state_directory)).read(NAME)
     if record is not None:
@@ -421,7 +421,7 @@ def test_an_update_that_was_applied_at_boot_is_no_other_rollout(world):
     armed = armed_record.Record(NAME, "1.0", first, "ab" * 32, "6c" * 20, "6.1", [], "2026", plan=PLAN)
     world.reboot()
     world.boot_with(armed.version, armed.build_digest)
-    armed_record.write(store, armed.with_boot(world.boot, armed_record.TRYING))
+    armed_record.write(store, armed.with_boot(world.boot_id, armed_record.TRYING))
     for step in ("apply", "confirm"):
         result = world.run(step)
         assert (result["state"], result["code"], result["kernel_state"]) == ("failed", "boot_not_settled", "applied")

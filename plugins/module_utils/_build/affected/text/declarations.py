@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether two preprocessed sources can compile to different objects.  Private to rebootless.splice.
+"""Whether two preprocessed sources can compile to different objects.
 
 A preprocessed kernel source is mostly declarations that nothing in it uses.  Some kinds of them leave no trace in the
 object then: ``static inline`` functions, types, and what is only declared (``extern``, prototypes).  They count if
@@ -23,7 +23,7 @@ TRACE = re.compile(
     rb"\b(?:__)?(?:asm|used|retain|constructor|destructor|alias|weak|weakref|ifunc|symver|externally_visible)(?:__)?\b"
 )
 _TYPE = re.compile(rb"\s*(?:__extension__\s+)?(?:struct|union|enum)\b")
-# That there is a type of some name: whoever uses it needs what it is, or knows as much by itself.
+# "struct foo;" says only that there is such a type: code that looks into it needs its definition anyway.
 _FORWARD = re.compile(rb"\s*(?:struct|union|enum)\s+\w+\s*;\s*")
 _TAG = re.compile(rb"\b(?:struct|union|enum)\s+(\w+)")
 _ENUMERATORS = re.compile(rb"\benum\b[^{};]*\{([^{}]*)\}")

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which files of the kernel's source include which.  Private to rebootless.splice.
+"""Which files of the kernel's source include which.
 
-From the text of the files, whatever the configuration: more files may be found than a compiler would read, never fewer.
-A name is looked for beside the file that includes it (``"..."``), then among all files whose path ends with it, since
-the directories that a unit is compiled with are not known here.
+From the text of the files, under any configuration: more files may be found than a compiler would read, never fewer.  A
+name is looked for beside the file that includes it (``"..."``), then among all files whose path ends with it, since the
+directories that a unit is compiled with are not known here.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """By which names a piece of an unexpanded source is used, and which names a change of it goes by.
 
-Private to rebootless.splice.  The counterpart of declarations.py for what no preprocessor has gone over.
+The counterpart of declarations.py for what no preprocessor has gone over.
 """
 
 from __future__ import annotations

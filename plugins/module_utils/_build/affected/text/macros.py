@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the macros of a kernel's headers can do to a text that has not been expanded.  Private to rebootless.splice."""
+"""What the macros of a kernel's headers can do to a text that has not been expanded."""
 
 from __future__ import annotations
 

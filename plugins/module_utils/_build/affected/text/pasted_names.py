@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which places may make a name with ``##`` (pastes.py finds them).  Private to rebootless.splice."""
+"""Which places may make a name by token pasting, ``##`` (token_pasting.py finds them)."""
 
 from __future__ import annotations
 

@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which units can have anything to do with a change of headers, from the text of the sources alone.
 
-Private to rebootless.splice.  A change of a header goes by names: of the functions, types, macros and prototypes that
-change.  A source that mentions none of them is not changed by it; nor is it by a header that does, if that mention is
-inside of something that goes by another name, and the source does not mention that either, and so on.  A mention inside
-of anything else counts for all that includes the file, and what ``##`` may make counts as mentioned (pastes.py).
-Nothing is compiled or preprocessed for this, so it takes seconds for thousands of units.
+A change of a header goes by names: of the functions, types, macros and prototypes that change.  A source that mentions
+none of them is not changed by it; nor is it by a header that does, if that mention is inside of something that goes by
+another name, and the source does not mention that either, and so on.  A mention inside of anything else counts for all
+that includes the file, and what token pasting (``##``) may make counts as mentioned (token_pasting.py).  Nothing is
+compiled or preprocessed for this, so it takes seconds for thousands of units.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _MOST = 1500  # names; a change that concerns more of them concerns nearly every
 
 @dataclasses.dataclass(frozen=True)
 class Screened:
-    """``files``: those that may be concerned, and with them whatever includes one; None if all may be.
+    """``files``: those that may be concerned, and with them the files that include one; None if all may be.
 
     ``names`` are what the change goes by, and what goes by that.
     """
@@ -162,7 +162,7 @@ class Screen:
                 disk.replace(path, zlib.compress(json.dumps(kept).encode(), 1))
             kept = json.loads(zlib.decompress(path.read_bytes()))
         made = [Site.from_row(row) for row in kept["sites"]]
-        # A source that others include is read by them, whatever it is called.
+        # A source that others include is read by them, such as kernel/sched/rt.c by kernel/sched/build_policy.c.
         shared = {path for path in self._files if path.endswith(_HEADER) or self._graph.direct([path])}
         words = {*kept["words"].encode().split(), *self._given}
         return _Index(MacroTable.from_json(kept["table"]), Makers(made, words, shared))

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A header's text as it is in the kernel's source, in pieces.  Private to rebootless.splice.
+"""A header's text as it is in the kernel's source, in pieces.
 
 Nothing is expanded and no condition is evaluated: each piece carries the conditions that it stands under.  What only
 assembler code reads is left out.  A text whose braces do not close within each branch of a condition has no pieces.

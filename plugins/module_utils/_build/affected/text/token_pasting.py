@@ -1,11 +1,11 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names that macros make of parts with ``##``, so that no file holds them.  Private to rebootless.splice.
+"""Names that macros make of parts with ``##``, so that no file holds them.
 
 What a macro makes is known as far as its definition says: ``bpf_lsm_##NAME`` makes names that begin so.  A macro that
 says nothing (``a##b``) is looked at where it is used: one of the words given to it is a part of what it makes there; if
-these are parameters of another macro, that is looked at in the same way.  Where nothing can be said of what is given
-to it, any name may be made.
+these are parameters of another macro, that is looked at in the same way.  Where nothing can be said of what is given to
+it, any name may be made.
 """
 
 from __future__ import annotations

@@ -1,0 +1,30 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The metrics of a host."""
+
+from __future__ import annotations
+
+from ansible_collections.rebootless.splice.plugins.module_utils._target import inventory, metrics
+from ansible_collections.rebootless.splice.tests.support.booting_host import NAME, refusal
+
+
+def test_metrics(host, tmp_path):
+    host.arm()
+    with refusal("metrics_failed"):
+        metrics.write(host.packages, str(tmp_path / "missing"))
+    metrics.write(host.packages, str(tmp_path))
+    text = (tmp_path / metrics.FILE).read_text()
+    values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    labels = f'name="{NAME}",version="1.0",state="confirmed",boot="armed"'
+    assert values[f"rebootless_update_info{{{labels}}}"] == "1"
+    assert values[f'rebootless_update_armed{{name="{NAME}"}}'] == "1"
+    assert values[f'rebootless_update_quarantined{{name="{NAME}"}}'] == "0"
+    assert values['rebootless_cve_fixed_live{cve="CVE-2026-52928"}'] == "1"
+    told = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
+    assert told <= set(metrics.METRICS)
+    assert oct((tmp_path / metrics.FILE).stat().st_mode & 0o777) == "0o644"
+
+
+def test_metrics_escape_what_labels_cannot_hold(host):
+    kernel = {**inventory.kernel(host.packages), "release": 'a"b\\c\nd'}
+    assert 'release="a\\"b\\\\c\\nd"' in metrics.render(kernel, [])
