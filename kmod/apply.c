@@ -333,17 +333,16 @@ void rbl_deadline_work(struct work_struct *work)
 {
 	struct rbl_record *record = container_of(work, struct rbl_record, deadline.work);
 	unsigned long again = DEADLINE_RETRY;
-	bool pending, was_busy;
+	bool pending;
 
 	mutex_lock(&rbl_lock);
 	pending = !record->gone && record->state == RBL_APPLIED && record->deadline_set;
-	was_busy = record->busy;
 	if (pending && time_before(jiffies, record->deadline_at)) {
 		again = record->deadline_at - jiffies;	/* of a later apply */
 	} else if (pending && may_interfere(record)) {
-		record->busy = true;
+		record->busy++;
 		pending = reverse(record, true, " at its deadline") != 0;
-		record->busy = was_busy;
+		record->busy--;
 		again = min(HZ << min(record->deadline_tries++, 6u), MAX_RETRY);
 	}
 	if (pending)

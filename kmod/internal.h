@@ -133,7 +133,7 @@ struct rbl_record {
 	bool ran;			/* it was applied at least once */
 	bool kept;			/* its module may not go until the next boot */
 	bool gone;			/* no longer in the list, and about to be freed */
-	bool busy;			/* an operation on it is under way, also while that does not hold rbl_lock */
+	u32 busy;			/* operations on it that are under way, also while they do not hold rbl_lock */
 	u32 operations;			/* that its parts take part in: two if a deadline comes while a hook hangs */
 	u32 switched;			/* of them, those that have switched: only hooks are still to be called */
 
@@ -322,7 +322,7 @@ void rbl_write_part(struct rbl_part *part, bool forward);
 void rbl_set_deadline(struct rbl_record *record, unsigned int seconds);
 void rbl_clear_deadline(struct rbl_record *record);
 
-/* stop.c */
+/* switch.c */
 struct rbl_switch {
 	enum rbl_purpose purpose;
 	struct rbl_record *previous;	/* a live version of the same update, which goes; NULL: none */

@@ -21,14 +21,14 @@ int rbl_operation_lock(struct rbl_record *record)
 		mutex_unlock(&rbl_lock);
 		return rbl_refuse_busy_helper(record);
 	}
-	record->busy = true;
+	record->busy++;
 	return 0;
 }
 
 void rbl_operation_unlock(struct rbl_record *record)
 {
 	lockdep_assert_held(&rbl_lock);
-	record->busy = false;
+	record->busy--;
 	mutex_unlock(&rbl_lock);
 }
 

@@ -1,43 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The switch between old and replacement code, with everything stopped. */
-#define pr_fmt(fmt) "rebootless: " fmt
-
-#include <linux/kallsyms.h>
+/* One try of a switch: what all CPUs do while everything is stopped. */
 #include <linux/ktime.h>
 #include <linux/mm.h>
-#include <linux/sched/signal.h>
 
 #include "internal.h"
+#include "stop.h"
 
-/* ---- the stop ---- */
-
-/* One try: what all CPUs see while they are stopped. */
-struct stop {
-	struct rbl_record *record;
-	struct rbl_record *previous;	/* a live version of the same update, which goes; or NULL */
-	enum rbl_purpose purpose;
-	bool force;			/* tasks in the replacement code are no reason to refuse */
-	struct rbl_steps steps;
-	u32 cpus;
-	atomic_t next_share, arrived;
-	atomic_t acknowledged;		/* CPUs that have synchronised after what the leader wrote */
-	u32 phases;			/* that the leader has written */
-	u32 code;			/* of the steps' content */
-	u32 hook_code;			/* of the hooks that run before; see ask_hooks() */
-	const struct rbl_step *offender;	/* the step whose place does not hold what it should */
-	u8 found[RBL_WRITE_SIZE];	/* there */
-	unsigned long used;		/* or by what it is used: its address */
-	bool has_checks, has_calls;	/* hooks that run before and after everything is written */
-	const struct rbl_hook *refusing;
-	int hook_value;
-	bool written;			/* everything reads back as written */
-	u32 verdict;			/* of the whole: a code */
-	u64 pause_ns;
-	struct rbl_stacks stacks;
-};
+/* ---- while all is stopped ---- */
 
 /* Waits until all CPUs have come here as often as this one. */
-static void meet(struct stop *stop, u32 *meetings)
+static void meet(struct rbl_stop *stop, u32 *meetings)
 {
 	u32 all = ++*meetings * stop->cpus;
 
@@ -48,7 +20,7 @@ static void meet(struct stop *stop, u32 *meetings)
 }
 
 /* That every place holds what the switch is going to replace, and is used by nothing else: a kprobe may have come since the match. */
-static u32 check_places(struct stop *stop)
+static u32 check_places(struct rbl_stop *stop)
 {
 	const struct rbl_step *step = stop->steps.rows, *end = step + stop->steps.count;
 
@@ -68,7 +40,7 @@ static u32 check_places(struct stop *stop)
 }
 
 /* What all CPUs find when all have checked their share; what no waiting can mend comes first. */
-static u32 verdict(const struct stop *stop)
+static u32 verdict(const struct rbl_stop *stop)
 {
 	if (stop->code || stop->force)
 		return stop->code;
@@ -83,7 +55,7 @@ static u32 verdict(const struct stop *stop)
  * this one may still be about to read what was found until then, and must find
  * what all others did, or it would not come here, and they would wait for ever.
  */
-static u32 ask_hooks(struct stop *stop, bool leader, u32 *meetings)
+static u32 ask_hooks(struct rbl_stop *stop, bool leader, u32 *meetings)
 {
 	u32 stage = stop->purpose == RBL_TO_OLD ? RBL_CHECK_REVERSE : RBL_CHECK_APPLY;
 
@@ -97,7 +69,7 @@ static u32 ask_hooks(struct stop *stop, bool leader, u32 *meetings)
 	return stop->hook_code;
 }
 
-static bool reads_back(const struct stop *stop, bool forward)
+static bool reads_back(const struct rbl_stop *stop, bool forward)
 {
 	const struct rbl_step *step = stop->steps.rows, *end = step + stop->steps.count;
 
@@ -107,7 +79,7 @@ static bool reads_back(const struct stop *stop, bool forward)
 	return true;
 }
 
-static void write_data(const struct stop *stop, bool forward)
+static void write_data(const struct rbl_stop *stop, bool forward)
 {
 	const struct rbl_step *step = stop->steps.rows + stop->steps.n_jumps, *end = stop->steps.rows + stop->steps.count;
 
@@ -120,7 +92,7 @@ static void write_data(const struct stop *stop, bool forward)
  * written, so that none is left in an NMI that began before: such a CPU may
  * still run the old bytes, or have trapped on a breakpoint of the phase before.
  */
-static void write_phase(struct stop *stop, bool leader, bool forward, int phase, u32 number)
+static void write_phase(struct rbl_stop *stop, bool leader, bool forward, int phase, u32 number)
 {
 	if (leader) {
 		rbl_arch_write_step(stop->steps.rows, stop->steps.n_jumps, forward, phase);
@@ -138,7 +110,7 @@ static void write_phase(struct stop *stop, bool leader, bool forward, int phase,
  * Writes all steps, or what was there before; on all CPUs, of which the leader
  * writes.  Returns, on all, whether everything reads back as written.
  */
-static bool write_all(struct stop *stop, bool leader, bool forward, u32 *phases, u32 *meetings)
+static bool write_all(struct rbl_stop *stop, bool leader, bool forward, u32 *phases, u32 *meetings)
 {
 	int phase;
 
@@ -152,7 +124,7 @@ static bool write_all(struct stop *stop, bool leader, bool forward, u32 *phases,
 	return stop->written;
 }
 
-static void call_hooks(struct stop *stop, bool leader, u32 *meetings)
+static void call_hooks(struct rbl_stop *stop, bool leader, u32 *meetings)
 {
 	if (!stop->has_calls)
 		return;
@@ -167,7 +139,7 @@ static void call_hooks(struct stop *stop, bool leader, u32 *meetings)
  */
 static int stopped(void *data)
 {
-	struct stop *stop = data;
+	struct rbl_stop *stop = data;
 	u32 share = atomic_inc_return(&stop->next_share) - 1, meetings = 0, phases = 0, code;
 	bool leader = share == 0;
 	u64 start = ktime_get_mono_fast_ns();
@@ -219,7 +191,7 @@ static void move(const struct rbl_record *record, bool to_stand_ins)
 			rbl_move_branches(part, to_stand_ins);
 }
 
-static void stop_all_cpus(struct stop *stop)
+void rbl_stop_all_cpus(struct rbl_stop *stop)
 {
 	rbl_lock_text();
 	settle(stop->record);
@@ -276,7 +248,7 @@ static u32 fill_functions(const struct rbl_record *record, struct rbl_range *ran
  * force the old code comes back regardless: who enters it does so whole, since no
  * instruction of it begins inside of a jump.
  */
-static u32 fill_ranges(const struct stop *stop, struct rbl_range *ranges)
+static u32 fill_ranges(const struct rbl_stop *stop, struct rbl_range *ranges)
 {
 	u32 n = 0;
 
@@ -302,18 +274,18 @@ static void bound_ranges(struct rbl_stacks *stacks)
 	}
 }
 
-static void free_stop(struct stop *stop)
+void rbl_stop_free(struct rbl_stop *stop)
 {
 	rbl_steps_free(&stop->steps);
 	kvfree(stop->stacks.ranges);
 	kvfree(stop);
 }
 
-static int new_stop(struct rbl_record *record, const struct rbl_switch *how, struct stop **made)
+int rbl_stop_new(struct rbl_record *record, const struct rbl_switch *how, struct rbl_stop **made)
 {
 	struct rbl_record *previous = how->previous;
 	enum rbl_purpose purpose = how->purpose;
-	struct stop *stop = kvzalloc(sizeof(*stop), GFP_KERNEL);
+	struct rbl_stop *stop = kvzalloc(sizeof(*stop), GFP_KERNEL);
 	u32 functions = count_functions(record) + (previous ? count_functions(previous) : 0);
 	struct rbl_range *ranges = kvcalloc(functions + 2, sizeof(*ranges), GFP_KERNEL);
 	unsigned long offset;
@@ -332,7 +304,7 @@ static int new_stop(struct rbl_record *record, const struct rbl_switch *how, str
 	stop->force = how->force;
 	err = rbl_steps_make(record, previous, purpose, &stop->steps);
 	if (err) {
-		free_stop(stop);
+		rbl_stop_free(stop);
 		return err;
 	}
 	stop->has_checks = rbl_has_hooks(record, purpose == RBL_TO_OLD ? RBL_CHECK_REVERSE : RBL_CHECK_APPLY);
@@ -346,7 +318,7 @@ static int new_stop(struct rbl_record *record, const struct rbl_switch *how, str
 	return 0;
 }
 
-static void begin_try(struct stop *stop, bool last)
+void rbl_stop_begin(struct rbl_stop *stop, bool last)
 {
 	stop->code = RBL_OK;
 	stop->offender = NULL;
@@ -362,227 +334,4 @@ static void begin_try(struct stop *stop, bool last)
 	stop->stacks.conflicts.count = 0;
 	stop->stacks.leftovers.count = 0;
 	stop->stacks.last_try = last;
-}
-
-/* ---- naming what was in the way ---- */
-
-static const char *function_at(const struct rbl_record *record, unsigned long address)
-{
-	const struct rbl_part *part;
-	u32 i;
-
-	rbl_for_each_part(part, record)
-		for (i = 0; part->present && i < part->object->n_functions; i++) {
-			const struct rbl_site *site = part->sites + i;
-			unsigned long new = (unsigned long)site->function->replacement;
-
-			if ((address >= site->old && address < site->old + site->function->size) ||
-			    (address >= new && address < new + site->function->replacement_size))
-				return site->function->name;
-		}
-	return NULL;
-}
-
-static void name_function(const struct stop *stop, struct rbl_conflict *row)
-{
-	const char *name = function_at(stop->record, row->address);
-
-	if (!name && stop->previous)
-		name = function_at(stop->previous, row->address);
-	if (name)
-		strscpy(row->function, name, sizeof(row->function));
-	else
-		rbl_name_of(row->address, row->function, sizeof(row->function));
-}
-
-static void name_functions(struct stop *stop)
-{
-	u32 i;
-
-	for (i = 0; i < stop->stacks.conflicts.count; i++)
-		name_function(stop, stop->stacks.conflicts.rows + i);
-}
-
-/* Tasks that are left in the replacement code. */
-static void show_holders(struct rbl_record *record, struct stop *stop)
-{
-	name_functions(stop);
-	mutex_lock(&record->shown);
-	record->n_holders = stop->stacks.n_conflicts;
-	record->holders = stop->stacks.conflicts;
-	mutex_unlock(&record->shown);
-}
-
-static void show_conflicts(struct rbl_record *record, struct stop *stop)
-{
-	struct rbl_conflicts *conflicts = &stop->stacks.conflicts;
-	const struct rbl_conflict *first = conflicts->rows;
-	char stopped_at[RBL_FUNCTION_MAX];
-	u32 i;
-
-	name_functions(stop);
-	record->draft.conflicts = *conflicts;
-	/* The first with an address, if there is one: those whose stacks could not be walked have none. */
-	for (i = 0; i < conflicts->count && !first->address; i++)
-		if (conflicts->rows[i].address)
-			first = conflicts->rows + i;
-	if (!conflicts->count)
-		return;
-	rbl_fact(record, "task: %d %s\n", first->pid, first->comm);
-	if (first->address)
-		rbl_fact(record, "function: %s\n", first->function);
-	if (first->address)
-		rbl_secret(record, "address: 0x%lx\n", first->address);
-	rbl_name_of(first->stopped_at, stopped_at, sizeof(stopped_at));
-	if (first->faults)
-		rbl_fact(record, "reason: it waits for user memory: a page of FUSE, userfaultfd or a file on the network\n");
-	else if (first->stopped_at)
-		rbl_fact(record, "reason: its stack can be walked only up to %s\n", stopped_at);
-}
-
-/* Tasks that were ignored; logged to help debugging. */
-static void log_leftovers(const struct rbl_record *record, struct stop *stop)
-{
-	struct rbl_conflicts *leftovers = &stop->stacks.leftovers;
-	u32 i;
-
-	for (i = 0; i < leftovers->count; i++) {
-		struct rbl_conflict *row = leftovers->rows + i;
-
-		name_function(stop, row);
-		pr_info("%s: the stack of %d %s holds an address in %s of a call that is over\n",
-			record->name, row->pid, row->comm, row->function);
-	}
-}
-
-static void show_offender(struct rbl_record *record, const struct stop *stop)
-{
-	const struct rbl_step *step = stop->offender;
-	int shown = min_t(u32, step->size, sizeof(stop->found));
-
-	rbl_fact(record, "function: %s\n", step->name);
-	if (stop->verdict == RBL_KPROBE_INSIDE || stop->verdict == RBL_ENTRY_IN_USE) {
-		rbl_secret(record, "address: 0x%lx\n", stop->used);
-		return;
-	}
-	rbl_secret(record, "address: 0x%lx\n", (unsigned long)step->where);
-	rbl_secret(record, "expected: %*phN\n", shown, step->before);
-	rbl_secret(record, "found: %*phN\n", shown, stop->found);
-}
-
-/* ---- tries ---- */
-
-static bool is_worth_waiting(u32 code)
-{
-	return code == RBL_BUSY_FUNCTION || code == RBL_UNRELIABLE_STACK || code == RBL_HOOK_REFUSED;
-}
-
-/* Pauses after a try; false if there is to be no other one. */
-static bool wait_for_tasks(struct rbl_record *record, const struct stop *stop, unsigned int pause)
-{
-	if (!is_worth_waiting(stop->verdict) || stop->stacks.last_try)
-		return false;
-	if (stop->stacks.writer_is_busy)
-		rbl_let_writer_go(record);
-	return !rbl_operation_wait(record, msecs_to_jiffies(pause));
-}
-
-static int refuse_stop(struct rbl_record *record, struct stop *stop)
-{
-	if (stop->refusing)
-		return rbl_refuse_hook(record, stop->refusing, stop->hook_value);
-	if (is_worth_waiting(stop->verdict))
-		show_conflicts(record, stop);
-	else if (stop->offender)
-		show_offender(record, stop);
-	return rbl_refuse(record, stop->verdict);
-}
-
-/* What has to hold before each try, since modules and other updates may have come and gone meanwhile. */
-static int check_again(struct rbl_record *record, const struct rbl_switch *how)
-{
-	const struct rbl_part *part;
-	int err = 0;
-
-	rbl_begin(record);
-	if (how->purpose == RBL_TO_REPLACEMENT)
-		err = rbl_parts_resolve(record);
-	if (!err)
-		err = rbl_check_engaged(record);
-	rbl_for_each_part(part, record)
-		if (!err && how->purpose == RBL_TO_REPLACEMENT && part->present)
-			err = rbl_check_conflicts(record, part);
-	return err;
-}
-
-/* One try; true if another one is wanted. */
-static bool try(struct rbl_record *record, const struct rbl_switch *how, struct stop *stop, unsigned int pause)
-{
-	begin_try(stop, record->tries >= max(rbl_tries, 1u) || how->force);
-	if (how->deadline)
-		rbl_set_deadline(record, how->deadline);
-	stop_all_cpus(stop);
-	if (stop->verdict && how->deadline)
-		rbl_clear_deadline(record);
-	return wait_for_tasks(record, stop, pause);
-}
-
-static int end_tries(struct rbl_record *record, const struct rbl_switch *how, struct stop *stop)
-{
-	record->pause_ns = stop->pause_ns;
-	if (stop->verdict)
-		return refuse_stop(record, stop);
-	if (how->force)
-		show_holders(record, stop);
-	else
-		log_leftovers(record, stop);
-	return 0;
-}
-
-/*
- * Switches between old and replacement code.  While tasks are in the way it
- * waits, without rbl_lock, and tries again.  0, or the refusal's errno.
- */
-int rbl_switch(struct rbl_record *record, const struct rbl_switch *how)
-{
-	unsigned int pause = max(rbl_first_pause_ms, 1u);
-	struct stop *stop;
-	bool again;
-	int err;
-
-	lockdep_assert_held(&rbl_lock);
-	for (record->tries = 1;; record->tries++) {
-		err = check_again(record, how) ? : new_stop(record, how, &stop);
-		if (err)
-			return err;
-		again = try(record, how, stop, pause);
-		if (!again)
-			err = end_tries(record, how, stop);
-		free_stop(stop);
-		if (!again)
-			return err;
-		pause = rbl_longer(pause);
-	}
-}
-
-/*
- * Looks once whether tasks are in the update's module: how many, under their
- * names in record->holders, or -ENOMEM.
- */
-int rbl_look_for_holders(struct rbl_record *record)
-{
-	const struct rbl_switch how = { .purpose = RBL_CHECK_ONLY, .force = true };
-	struct stop *stop;
-	int err;
-
-	lockdep_assert_held(&rbl_lock);
-	rbl_begin(record);
-	err = new_stop(record, &how, &stop);
-	if (err)
-		return err;
-	begin_try(stop, true);
-	stop_all_cpus(stop);
-	show_holders(record, stop);
-	free_stop(stop);
-	return record->n_holders;
 }
