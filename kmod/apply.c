@@ -51,7 +51,7 @@ static void end_switch(struct rbl_record *record, u32 stage)
  * rbl_lock has not been given back since the switch, and end_switch() is to be
  * called when the record says so, too.
  */
-static int begin_switch(struct rbl_record *record, const struct rbl_switch *how, const struct stages *stages)
+static int begin_switch(struct rbl_record *record, const struct rbl_switch_options *how, const struct stages *stages)
 {
 	const struct rbl_hook *refusing;
 	int value, err = rbl_parts_engage(record);
@@ -170,7 +170,7 @@ int rbl_apply(struct rbl_record *record, unsigned int deadline)
 {
 	struct rbl_record *other = rbl_find_other(record);
 	bool was_live = other && rbl_is_live(other);
-	const struct rbl_switch how = {
+	const struct rbl_switch_options how = {
 		.purpose = RBL_TO_REPLACEMENT,
 		.previous = was_live ? other : NULL,
 		.deadline = deadline,
@@ -282,7 +282,7 @@ void rbl_drain_work(struct work_struct *work)
 
 static int reverse(struct rbl_record *record, bool force, const char *why)
 {
-	const struct rbl_switch how = { .purpose = RBL_TO_OLD, .force = force };
+	const struct rbl_switch_options how = { .purpose = RBL_TO_OLD, .force = force };
 	int err;
 
 	lockdep_assert_held(&rbl_lock);

@@ -323,14 +323,14 @@ void rbl_set_deadline(struct rbl_record *record, unsigned int seconds);
 void rbl_clear_deadline(struct rbl_record *record);
 
 /* switch.c */
-struct rbl_switch {
+struct rbl_switch_options {
 	enum rbl_purpose purpose;
 	struct rbl_record *previous;	/* a live version of the same update, which goes; NULL: none */
 	unsigned int deadline;		/* in seconds, from the switch on; 0: none */
 	bool force;			/* the old code comes back although tasks are in the replacement code */
 };
 
-int rbl_switch(struct rbl_record *record, const struct rbl_switch *how);
+int rbl_switch(struct rbl_record *record, const struct rbl_switch_options *how);
 int rbl_look_for_holders(struct rbl_record *record);
 
 /* The next of pauses that grow up to a minute, in ms. */

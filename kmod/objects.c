@@ -123,8 +123,8 @@ int rbl_parts_resolve(struct rbl_record *record)
 /* ---- operations ---- */
 
 /*
- * The parts that are there take part in the operation that begins: their
- * modules stay, so that their hooks can be called without rbl_lock.
+ * The parts that are there take part in the operation that begins.  The modules
+ * of those with hooks stay, since hooks are called without rbl_lock.
  */
 int rbl_parts_engage(struct rbl_record *record)
 {
@@ -137,7 +137,7 @@ int rbl_parts_engage(struct rbl_record *record)
 		if (!part->present)
 			continue;
 		/* A module that is COMING may fail to: its memory would go, held or not. */
-		if (part->target && !is_init_part(part)) {
+		if (part->target && part->object->n_hooks) {
 			if (READ_ONCE(part->target->state) != MODULE_STATE_LIVE || !try_module_get(part->target)) {
 				rbl_parts_disengage(record);
 				rbl_fact(record, "object: %s\n", part->object->name);

@@ -281,7 +281,7 @@ void rbl_stop_free(struct rbl_stop *stop)
 	kvfree(stop);
 }
 
-int rbl_stop_new(struct rbl_record *record, const struct rbl_switch *how, struct rbl_stop **made)
+int rbl_stop_new(struct rbl_record *record, const struct rbl_switch_options *how, struct rbl_stop **made)
 {
 	struct rbl_record *previous = how->previous;
 	enum rbl_purpose purpose = how->purpose;

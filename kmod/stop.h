@@ -30,7 +30,7 @@ struct rbl_stop {
 	struct rbl_stacks stacks;
 };
 
-int rbl_stop_new(struct rbl_record *record, const struct rbl_switch *how, struct rbl_stop **made);
+int rbl_stop_new(struct rbl_record *record, const struct rbl_switch_options *how, struct rbl_stop **made);
 void rbl_stop_free(struct rbl_stop *stop);
 void rbl_stop_begin(struct rbl_stop *stop, bool last);
 void rbl_stop_all_cpus(struct rbl_stop *stop);

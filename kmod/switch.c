@@ -142,7 +142,7 @@ static int refuse_stop(struct rbl_record *record, struct rbl_stop *stop)
 }
 
 /* What has to hold before each try, since modules and other updates may have come and gone meanwhile. */
-static int check_again(struct rbl_record *record, const struct rbl_switch *how)
+static int check_again(struct rbl_record *record, const struct rbl_switch_options *how)
 {
 	const struct rbl_part *part;
 	int err = 0;
@@ -159,7 +159,7 @@ static int check_again(struct rbl_record *record, const struct rbl_switch *how)
 }
 
 /* One try; true if another one is wanted. */
-static bool try(struct rbl_record *record, const struct rbl_switch *how, struct rbl_stop *stop, unsigned int pause)
+static bool try(struct rbl_record *record, const struct rbl_switch_options *how, struct rbl_stop *stop, unsigned int pause)
 {
 	rbl_stop_begin(stop, record->tries >= max(rbl_tries, 1u) || how->force);
 	if (how->deadline)
@@ -170,7 +170,7 @@ static bool try(struct rbl_record *record, const struct rbl_switch *how, struct 
 	return wait_for_tasks(record, stop, pause);
 }
 
-static int end_tries(struct rbl_record *record, const struct rbl_switch *how, struct rbl_stop *stop)
+static int end_tries(struct rbl_record *record, const struct rbl_switch_options *how, struct rbl_stop *stop)
 {
 	record->pause_ns = stop->pause_ns;
 	if (stop->verdict)
@@ -186,7 +186,7 @@ static int end_tries(struct rbl_record *record, const struct rbl_switch *how, st
  * Switches between old and replacement code.  While tasks are in the way it
  * waits, without rbl_lock, and tries again.  0, or the refusal's errno.
  */
-int rbl_switch(struct rbl_record *record, const struct rbl_switch *how)
+int rbl_switch(struct rbl_record *record, const struct rbl_switch_options *how)
 {
 	unsigned int pause = max(rbl_first_pause_ms, 1u);
 	struct rbl_stop *stop;
@@ -214,7 +214,7 @@ int rbl_switch(struct rbl_record *record, const struct rbl_switch *how)
  */
 int rbl_look_for_holders(struct rbl_record *record)
 {
-	const struct rbl_switch how = { .purpose = RBL_CHECK_ONLY, .force = true };
+	const struct rbl_switch_options how = { .purpose = RBL_CHECK_ONLY, .force = true };
 	struct rbl_stop *stop;
 	int err;
 
