@@ -55,10 +55,10 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.match_pr
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._common.matcher import Matcher, Target
 from ansible_collections.rebootless.splice.tests.corpus.booted import Machine, boot
+from ansible_collections.rebootless.splice.tests.support.places import CACHE
 
 HERE = pathlib.Path(__file__).resolve().parent
 KMOD = HERE.parents[1] / "kmod"
-CACHE = pathlib.Path(os.environ.get("REBOOTLESS_CACHE", "~/.cache/rebootless")).expanduser()
 KEPT = "objects-2"  # of the tree, see Compiler
 CHUNK = 40  # units given to make at a time
 
@@ -135,7 +135,7 @@ class Check:
         exchanged: t.Collection[str] = (),
     ) -> None:
         self.built, self.flips, self.after = built, flips, after
-        self.matcher = Matcher(str(build_library(built.work / "libmatch.so", KMOD)))
+        self.matcher = Matcher(str(build_library(built.work / "libmatch.so", KMOD, built.tree.architecture)))
         self.counts: collections.Counter[str] = collections.Counter()
         self.failures: list[str] = []
         self.exchanged = exchanged

@@ -24,9 +24,9 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common import l
 from ansible_collections.rebootless.splice.tests.fleet.scene import service
 from ansible_collections.rebootless.splice.tests.fleet.scene.pair import Pair
 from ansible_collections.rebootless.splice.tests.support.builds import Builds
+from ansible_collections.rebootless.splice.tests.support.places import CACHE
 from ansible_collections.rebootless.splice.tests.support.runner import Runner
 
-CACHE = pathlib.Path(os.environ.get("REBOOTLESS_CACHE", "~/.cache/rebootless")).expanduser()
 NAME = os.environ.get("REBOOTLESS_LAB", "fleet")
 LAB = CACHE / "lab" / NAME
 SCENARIO = pathlib.Path(__file__).resolve().parents[2] / "extensions" / "molecule" / "fleet"

@@ -30,14 +30,12 @@ import pytest
 
 from ansible_collections.rebootless.splice.tests.support.builds import Builds
 from ansible_collections.rebootless.splice.tests.support.host import Host
+from ansible_collections.rebootless.splice.tests.support.places import CACHE, LAB
 from ansible_collections.rebootless.splice.tests.support.reaper import watch
 from ansible_collections.rebootless.splice.tests.support.runner import Runner
 from ansible_collections.rebootless.splice.tests.support.snapshots import Lab, Snapshots
 
-CACHE = pathlib.Path(os.environ.get("REBOOTLESS_CACHE", "~/.cache/rebootless")).expanduser()
 KERNELS = {"host47": "6.1.0-47-cloud-amd64", "host50": "6.1.0-50-cloud-amd64"}
-NAME = os.environ.get("REBOOTLESS_LAB", "integration") + os.environ.get("PYTEST_XDIST_WORKER", "")
-LAB = CACHE / "lab" / NAME
 # These begin first, so that none of them is left to one worker at the end.
 LONG = ("parts", "bad_input", "update_module", "build", "persist", "rollout_host", "corpus_entries", "rollout", "lab")
 

@@ -16,8 +16,8 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.package 
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import Plan, read_plan
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.manifest import Manifest
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.store import Store
-from ansible_collections.rebootless.splice.tests.integration.conftest import CACHE, LAB
 from ansible_collections.rebootless.splice.tests.support.builds import SIOCATMARK
+from ansible_collections.rebootless.splice.tests.support.places import CACHE, LAB
 from ansible_collections.rebootless.splice.tests.support.runner import Run, Runner
 
 NAME = "fleet-build"

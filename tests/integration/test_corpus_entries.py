@@ -15,8 +15,8 @@ import pytest
 
 from ansible_collections.rebootless.splice.tests.corpus import entries, verdicts
 from ansible_collections.rebootless.splice.tests.corpus.run import DEFAULT
+from ansible_collections.rebootless.splice.tests.support.places import CACHE
 
-CACHE = pathlib.Path(os.environ.get("REBOOTLESS_CACHE", "~/.cache/rebootless")).expanduser()
 LAB = os.environ.get("REBOOTLESS_LAB", "integration")
 COMMAND = pathlib.Path(__file__).parents[1] / "coverage" / "run.py"
 # CVE: (kind, verdict, code of the finding or of the reason)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.record import X86_64
 from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts.matcher_library import build_library
 from ansible_collections.rebootless.splice.plugins.module_utils._common import match_program as layout
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
@@ -46,7 +47,7 @@ def sanitized(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
-    return Matcher(build_library(tmp_path_factory.mktemp("library") / "libmatch.so", harness.KMOD))
+    return Matcher(build_library(tmp_path_factory.mktemp("library") / "libmatch.so", harness.KMOD, X86_64))
 
 
 @pytest.fixture(scope="module")
@@ -470,7 +471,7 @@ def test_a_data_section_is_placed_by_its_names(match):
 
 
 def test_the_library_is_the_same_each_time_and_needs_no_other(tmp_path):
-    first, second = (build_library(tmp_path / name, harness.KMOD).read_bytes() for name in ("a.so", "b.so"))
+    first, second = (build_library(tmp_path / name, harness.KMOD, X86_64).read_bytes() for name in ("a.so", "b.so"))
     assert first == second
     assert b"libc.so" not in first
     assert str(harness.KMOD).encode() not in first
@@ -478,7 +479,7 @@ def test_the_library_is_the_same_each_time_and_needs_no_other(tmp_path):
 
 
 def test_the_library_loads_from_memory(tmp_path):
-    content = build_library(tmp_path / "libmatch.so", harness.KMOD).read_bytes()
+    content = build_library(tmp_path / "libmatch.so", harness.KMOD, X86_64).read_bytes()
     with memory_file(content, "libmatch") as path:
         matcher = Matcher(path)
     world = World(7)
@@ -488,11 +489,11 @@ def test_the_library_loads_from_memory(tmp_path):
 def test_a_library_that_cannot_be_built_says_so(tmp_path):
     for kmod, output in ((tmp_path, tmp_path / "x.so"), (harness.KMOD, tmp_path / "nowhere" / "x.so")):
         with pytest.raises(RebootlessError) as refusal:
-            build_library(output, kmod)
+            build_library(output, kmod, X86_64)
         assert refusal.value.code == "library_failed"
         assert refusal.value.details["output"]
     with pytest.raises(RebootlessError) as refusal:
-        build_library(tmp_path / "x.so", harness.KMOD, compiler="no-such-compiler")
+        build_library(tmp_path / "x.so", harness.KMOD, X86_64, compiler="no-such-compiler")
     assert refusal.value.code == "library_failed"
     assert not list(tmp_path.iterdir())
 

@@ -9,7 +9,7 @@ import functools
 import posixpath
 import re
 from pathlib import Path
-from typing import Sequence
+from typing import Container, Sequence
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected import embedded, generated
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.paths import (
@@ -92,28 +92,9 @@ def touched_by(tree: KernelTree, patches: Sequence[Patch], jobs: int) -> Touched
     """
     source = Path(tree.source)
     includes = Includes(tree, jobs)
-    own: dict[str, list[Unit]] = {}
-    reached: dict[str, _Reach] = {}
-    skipped: list[NotApplicable] = []
-    kinds = {file.path: file.kind for patch in patches for file in patch.files}
-    for path, kind in kinds.items():
-        verdict = judge(path, tree.units, source, tree.architecture)
-        if verdict is None:
-            reached[path] = reach = _reach(tree, includes.graph, path)
-            unit = tree.units.unit_of(path)
-            verdict = [unit] if unit is not None else []
-            if not (verdict or reach.through or reach.embedded) and kind != "added":
-                verdict = _not_included(path, reach.files, source)
-        if isinstance(verdict, NotApplicable) and not (kind == "added" and verdict.code == "not_built"):
-            skipped.append(verdict)
-            reached.pop(path, None)
-        else:
-            own[path] = [] if isinstance(verdict, NotApplicable) else verdict
-    wanted = [
-        dataclasses.replace(patch, files=tuple(file for file in patch.files if file.path in own)) for patch in patches
-    ]
+    own, reached, skipped = _sorted_out(tree, patches, includes)
     files = []
-    for patched in apply_patches(wanted, source):
+    for patched in apply_patches([_without_others(patch, own) for patch in patches], source):
         if patched.already_applied:
             reason = f"{patched.path} in this kernel's source has the change already."
             skipped.append(NotApplicable(patched.path, "already_applied", reason))
@@ -134,6 +115,37 @@ def touched_by(tree: KernelTree, patches: Sequence[Patch], jobs: int) -> Touched
         not_applicable=tuple(skipped),
         includes=includes,
     )
+
+
+def _sorted_out(
+    tree: KernelTree, patches: Sequence[Patch], includes: Includes
+) -> tuple[dict[str, list[Unit]], dict[str, _Reach], list[NotApplicable]]:
+    """Three answers: the own units of each patched file that counts, the reach of each of them that others include, and
+    the files that have no part in this kernel."""
+    source = Path(tree.source)
+    own: dict[str, list[Unit]] = {}
+    reached: dict[str, _Reach] = {}
+    skipped: list[NotApplicable] = []
+    kinds = {file.path: file.kind for patch in patches for file in patch.files}
+    for path, kind in kinds.items():
+        verdict = judge(path, tree.units, source, tree.architecture)
+        if verdict is None:
+            reached[path] = reach = _reach(tree, includes.graph, path)
+            unit = tree.units.unit_of(path)
+            verdict = [unit] if unit is not None else []
+            if not (verdict or reach.through or reach.embedded) and kind != "added":
+                verdict = _not_included(path, reach.files, source)
+        if isinstance(verdict, NotApplicable) and not (kind == "added" and verdict.code == "not_built"):
+            skipped.append(verdict)
+            reached.pop(path, None)
+        else:
+            own[path] = [] if isinstance(verdict, NotApplicable) else verdict
+    return own, reached, skipped
+
+
+def _without_others(patch: Patch, paths: Container[str]) -> Patch:
+    """The patch with those of its files alone that are among ``paths``."""
+    return dataclasses.replace(patch, files=tuple(file for file in patch.files if file.path in paths))
 
 
 def _reach(tree: KernelTree, graph: IncludeGraph, path: str) -> _Reach:

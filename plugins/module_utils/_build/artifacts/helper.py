@@ -94,7 +94,7 @@ def _build(tree: KernelTree, kmod: str | Path, directory: Path) -> None:
     )
     for name in (MODULE, SYMVERS):
         shutil.copyfile(work / name, directory / name)
-    build_library(directory / LIBRARY, work, tree.compiler)
+    build_library(directory / LIBRARY, work, tree.architecture, tree.compiler)
     shutil.rmtree(work)
 
 

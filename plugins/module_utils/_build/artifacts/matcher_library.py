@@ -8,9 +8,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.architecture import Architecture
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
-SOURCES = ("matcher/match.c", "matcher/check.c", "matcher/library.c", "arch/x86/forms.c")
+SOURCES = ("matcher/match.c", "matcher/check.c", "matcher/library.c", "arch/{arch.source}/forms.c")
 # No libc, so that one library serves every host; no path, date or build ID, so that equal sources give equal bytes.
 FLAGS = (
     *("-std=gnu11", "-O2", "-g0", "-fPIC", "-shared", "-s", "-Wall", "-Wextra", "-Werror"),
@@ -19,8 +20,10 @@ FLAGS = (
 )
 
 
-def build_library(output: str | Path, kmod: str | Path, compiler: str = "gcc") -> Path:
+def build_library(output: str | Path, kmod: str | Path, arch: Architecture, compiler: str = "gcc") -> Path:
     """Compiles the matcher of the collection's directory ``kmod`` to the shared library ``output``; returns its path.
+
+    ``arch`` is the one whose code it matches.
 
     The file appears whole or not at all.  Raises ``RebootlessError`` (``library_failed``) with the compiler's output.
     """
@@ -28,7 +31,7 @@ def build_library(output: str | Path, kmod: str | Path, compiler: str = "gcc") -
     try:
         with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as scratch:
             library = Path(scratch) / output.name
-            command = [compiler, *FLAGS, *(str(kmod / name) for name in SOURCES), "-o", str(library)]
+            command = [compiler, *FLAGS, *(str(kmod / name.format(arch=arch)) for name in SOURCES), "-o", str(library)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise _failed(compiler, done.stderr.strip())

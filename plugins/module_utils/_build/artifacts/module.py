@@ -15,7 +15,15 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts
 from ansible_collections.rebootless.splice.plugins.module_utils._build.code.sections import Symbol
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host import commands, deps
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
-from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.parts import Chunk, Part, Replacement
+from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.parts import (
+    CarriedField,
+    Chunk,
+    Constant,
+    DatumRow,
+    FunctionRow,
+    Part,
+    Replacement,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import program_member
 
@@ -127,39 +135,9 @@ def _part_values(number: int, part: Part, listing: Listing) -> dict:
         "program": f"rbl_program_{number}",
         "program_size": len(part.program),
         "file": program_member(part.name),
-        "functions": [
-            {
-                "unit": row.unit,
-                "name": row.name,
-                "handle": listing.handle(row.chunk) if row.chunk else None,
-                "replacement_size": row.chunk.size if row.chunk else 0,
-                "jump_offset": row.jump_offset,
-                "symbol": row.symbol,
-                "size": row.size,
-            }
-            for row in part.functions
-        ],
-        "data": [
-            {
-                "unit": row.unit,
-                "name": row.name,
-                "handle": listing.handle(row.chunk),
-                "symbol": row.symbol,
-                "size": row.size,
-            }
-            for row in part.data
-        ],
-        "fixups": [
-            {
-                "handle": listing.handle(chunk),
-                "offset": field.offset,
-                "type": RELOC_NAMES[field.fixup_type],
-                "symbol": field.symbol,
-                "addend": field.addend,
-                "name": field.target,
-            }
-            for chunk, field in part.fixups
-        ],
+        "functions": [_function_values(row, listing) for row in part.functions],
+        "data": [_data_values(row, listing) for row in part.data],
+        "fixups": [_fixup_values(chunk, field, listing) for chunk, field in part.fixups],
         "hooks": [
             {"stage": row.stage, "handle": listing.handle(row.chunk), "name": row.chunk.label} for row in part.hooks
         ],
@@ -169,6 +147,39 @@ def _part_values(number: int, part: Part, listing: Listing) -> dict:
         ],
         "jump_entries": listing.handle(part.jump_entries[0]) if part.jump_entries else None,
         "n_jump_entries": len(part.jump_entries),
+    }
+
+
+def _function_values(row: FunctionRow, listing: Listing) -> dict:
+    return {
+        "unit": row.unit,
+        "name": row.name,
+        "handle": listing.handle(row.chunk) if row.chunk else None,
+        "replacement_size": row.chunk.size if row.chunk else 0,
+        "jump_offset": row.jump_offset,
+        "symbol": row.symbol,
+        "size": row.size,
+    }
+
+
+def _data_values(row: DatumRow, listing: Listing) -> dict:
+    return {
+        "unit": row.unit,
+        "name": row.name,
+        "handle": listing.handle(row.chunk),
+        "symbol": row.symbol,
+        "size": row.size,
+    }
+
+
+def _fixup_values(chunk: Chunk, field: CarriedField | Constant, listing: Listing) -> dict:
+    return {
+        "handle": listing.handle(chunk),
+        "offset": field.offset,
+        "type": RELOC_NAMES[field.fixup_type],
+        "symbol": field.symbol,
+        "addend": field.addend,
+        "name": field.target,
     }
 
 

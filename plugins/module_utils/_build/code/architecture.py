@@ -112,8 +112,9 @@ class Architecture:
     Patching: a jump has ``jump_size`` bytes; ``jump`` are its bytes, of which ``branch_types[4]`` relocates the last
     four.  ``landing_mark`` stands at a function's entry where indirect calls need one, ``tracing_call_size`` is that of
     the call behind it, of ``tracing_call``.  ``rewritten_calls`` are beginnings of names of what is called in code
-    that the kernel rewrites when it loads a module; ``rewritten_at_load`` says, for a special section, how many bytes
-    of code an entry of that content covers.  Of the kinds of places (``enum rbl_place_kind``), ``relocation_kind`` is a
+    that the kernel rewrites when it loads a module, ``calls_without_work`` those of what compiled code calls for the
+    sake of tracing and mitigations alone; ``rewritten_at_load`` says, for a special section, how many bytes of code an
+    entry of that content covers.  Of the kinds of places (``enum rbl_place_kind``), ``relocation_kind`` is a
     relocated field alone, ``static_branch_kind`` a static branch, ``mixed_kind`` what several mechanisms rewrite;
     ``rewritten_later`` are those that the kernel writes at any time after it has compared what stands there.
 
@@ -144,6 +145,7 @@ class Architecture:
     tracing_call: str
     tracing_call_size: int
     rewritten_calls: tuple[str, ...]
+    calls_without_work: tuple[str, ...]
     rewritten_at_load: Mapping[str, Callable[[bytes], int]]
     relocation_kind: int
     static_branch_kind: int

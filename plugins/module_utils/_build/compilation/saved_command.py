@@ -16,7 +16,7 @@ import subprocess
 from pathlib import Path
 from typing import Sequence
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import clean_environment
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import run_unchecked
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import Unit
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
@@ -113,15 +113,7 @@ class Roots:
 
 def run_saved(command: str, build: str | Path, stderr: int = subprocess.DEVNULL) -> subprocess.CompletedProcess[bytes]:
     """Runs a command of Kbuild's in the build directory, as make does; ``stderr`` is as for ``subprocess.run``."""
-    return subprocess.run(
-        ["sh", "-e", "-c", command],
-        cwd=build,
-        env=clean_environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        check=False,
-    )
+    return run_unchecked(["sh", "-e", "-c", command], build, stderr)
 
 
 def _split(command: str) -> tuple[list[str], list[str]]:

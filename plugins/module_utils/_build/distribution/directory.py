@@ -64,19 +64,9 @@ class DirectorySource:
         Raises ``RebootlessError``: ``directory_incomplete``, ``source_not_clean``, ``other_kernel``.
         """
         self._look()
+        given = self._given
         with phases.phase("read image"):
-            given = self._given
-            # #define UTS_RELEASE "6.1.0-50-cloud-amd64"; include/config/kernel.release may lack a distribution's suffix
-            release_file = Path(given.headers, "include", "generated", "utsrelease.h")
-            release = string_in(release_file, "UTS_RELEASE")
-            if not release:
-                raise RebootlessError(
-                    "directory_incomplete",
-                    f"The header {release_file} does not say which kernel it is of: it defines no UTS_RELEASE.",
-                    "Give the headers that the distribution ships for building modules.",
-                    path=str(release_file),
-                )
-            kernel = VmlinuxImage(Path(given.vmlinuz))
+            release, kernel = self._release(), VmlinuxImage(Path(given.vmlinuz))
             build_id = kernel.build_id
         for name, wanted, there in (
             ("release", request.release, release),
@@ -106,6 +96,20 @@ class DirectorySource:
             # An operator may bring the headers that Debian ships.
             variables={**built_with(Path(given.headers), release), **packages.built_with(Path(given.headers))},
         )
+
+    def _release(self) -> str:
+        """The release that the given headers are of.  Raises ``RebootlessError`` (``directory_incomplete``)."""
+        # #define UTS_RELEASE "6.1.0-50-cloud-amd64"; include/config/kernel.release may lack a distribution's suffix
+        release_file = Path(self._given.headers, "include", "generated", "utsrelease.h")
+        release = string_in(release_file, "UTS_RELEASE")
+        if not release:
+            raise RebootlessError(
+                "directory_incomplete",
+                f"The header {release_file} does not say which kernel it is of: it defines no UTS_RELEASE.",
+                "Give the headers that the distribution ships for building modules.",
+                path=str(release_file),
+            )
+        return release
 
     def _look(self) -> None:
         given = self._given

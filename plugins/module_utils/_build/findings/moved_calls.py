@@ -23,8 +23,9 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.p
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.uses import is_branch
 
 # What leaves nothing behind when the function returns, or only writes to a log: messages, locks, plain computation.
+# What the compiler has called on an architecture is in its record (``calls_without_work``).
 _NO_WORK = re.compile(
-    r"__fentry__|__x86_|__SC[TK]__|__trace|trace_|__cond_resched|schedule|preempt_|_*might_|lockdep_|__ubsan|__stack_chk"
+    r"__SC[TK]__|__trace|trace_|__cond_resched|schedule|preempt_|_*might_|lockdep_|__ubsan|__stack_chk"
     r"|_*(dev_|netdev_|vfs_|net_)?(printk|warn|err|info|dbg|emerg|crit|notice|alert)|__(warn|dynamic)_|.*printk|panic$"
     r"|_raw_|mutex_|rt_mutex_|ww_mutex_|down_|up_|down$|up$|_*rcu_read_|__local_bh|queued_|osq_|_*percpu_(down|up)"
     r"|mem(cpy|set|move|cmp|chr|scan|weight)|str[a-z]+|(v?s[cn]*printf)$|sscanf|_*copy_(to|from)_|_copy_|_*(get|put)_user"
@@ -99,7 +100,11 @@ def _calls(pieces: Pieces, parts: Sequence[Piece | None], only_theirs: set[int])
         for r in pieces.references(piece):
             calls = is_branch(piece, r)
             if isinstance(r.target, str):
-                yield from [r.target] if calls and not _NO_WORK.match(r.target) else []
+                yield from [r.target] if calls and _is_work(piece, r.target) else []
             elif isinstance(r.target, Piece) and id(r.target) not in seen and (calls or id(r.target) in only_theirs):
                 seen.add(id(r.target))
                 todo.append(r.target)
+
+
+def _is_work(caller: Piece, called: str) -> bool:
+    return not (called.startswith(caller.arch.calls_without_work) or _NO_WORK.match(called))

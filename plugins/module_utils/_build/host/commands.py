@@ -137,6 +137,22 @@ def run(
     return done.stdout
 
 
+def run_unchecked(
+    argv: Sequence[str], cwd: str | os.PathLike[str] | None = None, stderr: int = subprocess.STDOUT
+) -> subprocess.CompletedProcess[bytes]:
+    """Runs ``argv`` in a clean environment, for callers that judge a failure themselves; ``stderr`` is as for
+    ``subprocess.run``."""
+    return subprocess.run(
+        list(argv),
+        cwd=cwd,
+        env=clean_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        check=False,
+    )
+
+
 def failed(
     command: Sequence[str], status: int, output: str, code: str, sentence: str, next_step: str = "", **details: Any
 ) -> RebootlessError:

@@ -12,16 +12,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Sequence
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import sha256_of
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import (
-    clean_environment,
     failed,
     run,
+    run_unchecked,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 
@@ -158,22 +157,14 @@ class Kbuild:
             *("-f", os.fspath(makefiles / "entry.mk"), f"rbl_source={self.source}"),
             *(f"rbl_makefiles={makefiles}", f"rbl_output={output}", *self._assignments(), goal),
         ]
-        done = subprocess.run(
-            command,
-            env=clean_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+        done = run_unchecked(command)
+        printed = done.stdout.decode(errors="replace")
         if self.log is not None:
             with self.log.open("a", encoding="utf-8") as stream:
-                stream.write(f"$ {' '.join(command)}\n{done.stdout}")
+                stream.write(f"$ {' '.join(command)}\n{printed}")
         if done.returncode != 0:
-            raise failed(command, done.returncode, done.stdout, code, sentence, "Prepare the kernel tree again.")
-        return done.stdout
+            raise failed(command, done.returncode, printed, code, sentence, "Prepare the kernel tree again.")
+        return printed
 
     def _assignments(self) -> list[str]:
         return [f"CC={self.compiler}", *(f"{name}={value}" for name, value in sorted(self.variables.items()))]

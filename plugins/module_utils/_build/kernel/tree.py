@@ -173,13 +173,22 @@ def prepare(
     with phases.phase("find units"):
         units = _units(kbuild, material, directory)
         (directory / _UNITS_JSON).write_text(units.to_json(), encoding="utf-8")
+    tree = _described(material, kbuild, directory, final, found)
+    tree.write(directory)
+    return tree
+
+
+def _described(
+    material: Material, kbuild: Kbuild, directory: Path, final: Path, found: kernel_config.FoundCompiler
+) -> KernelTree:
+    """The tree that was prepared in ``directory``, as it will be in ``final``."""
 
     def placed(path: Path | None) -> str:
         if path is None:
             return ""
         return str(final / path.relative_to(directory)) if path.is_relative_to(directory) else str(path)
 
-    tree = KernelTree(
+    return KernelTree(
         release=material.release,
         build_id=material.build_id,
         version=material.version,
@@ -194,7 +203,7 @@ def prepare(
         modules=placed(material.modules),
         compiler=found.command,
         compiler_version=found.version,
-        variables=variables,
+        variables=kbuild.variables,
         identity=sha256_of(
             FORMAT,
             material.release,
@@ -202,11 +211,9 @@ def prepare(
             material.source_identity,
             disk.sha256_of_file(material.config),
             found.version,
-            sorted(variables.items()),
+            sorted(kbuild.variables.items()),
         ),
     )
-    tree.write(directory)
-    return tree
 
 
 def _units(kbuild: Kbuild, material: Material, directory: Path) -> UnitMap:

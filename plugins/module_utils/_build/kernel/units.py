@@ -11,16 +11,18 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import re
 from pathlib import Path, PurePosixPath
 from typing import Container, Iterable, Mapping
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.host.search import matching_lines
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.include_lines import (
+    OF_SOURCES,
+    find_includes,
+    resolve,
+)
 
 VMLINUX = "vmlinux"
 SOURCE_SUFFIXES = (".c", ".S")
 HEADER_SUFFIX = ".h"
-_INCLUDE = re.compile(r'\s*#\s*include\s*[<"](?P<name>[^">]+)[">]')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,17 +128,18 @@ def find_includers(source: Path, arch: str) -> dict[str, list[str]]:
 
     Names are resolved as the compiler would with the kernel's include directories; what cannot be resolved is left out.
     """
+
+    def is_file(path: str) -> bool:
+        return (source / path).is_file()
+
+    def in_directories(name: str) -> list[str]:
+        paths = (_normal(os.path.join(place, name)) for place in ("", "include", f"arch/{arch}/include"))
+        return list(filter(is_file, paths))[:1]
+
     includers: dict[str, set[str]] = {}
-    for file, line in matching_lines(source, r'^\s*#\s*include\s*[<"][^">]*\.[cS][">]', ["*.[chS]"], ["."]):
-        match = _INCLUDE.match(line)
-        if match is None:
-            continue
-        includer = _normal(file)
-        places = (os.path.dirname(includer), "", "include", f"arch/{arch}/include")
-        paths = (_normal(os.path.join(place, match["name"])) for place in places)
-        included = next((path for path in paths if (source / path).is_file()), None)
-        if included is not None:
-            includers.setdefault(included, set()).add(includer)
+    for include in find_includes(source, OF_SOURCES, (HEADER_SUFFIX, *SOURCE_SUFFIXES), ["."]):
+        for included in resolve(include, is_file, in_directories):
+            includers.setdefault(included, set()).add(include.includer)
     return {name: sorted(files) for name, files in sorted(includers.items())}
 
 

@@ -24,7 +24,7 @@ MATCHED = sorted(path.name for path in FIXTURES.glob("place*_*") if path.name no
 
 @pytest.fixture(scope="module")
 def matcher(tmp_path_factory):
-    return Matcher(build_library(tmp_path_factory.mktemp("library") / "libmatch.so", KMOD))
+    return Matcher(build_library(tmp_path_factory.mktemp("library") / "libmatch.so", KMOD, X86_64))
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,11 @@ import re
 from pathlib import Path
 from typing import Iterable, Iterator, Mapping
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.host.search import matching_lines
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.include_lines import (
+    ALL,
+    find_includes,
+    resolve,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 
 SUFFIXES = (".h", ".c", ".S")
@@ -24,9 +28,6 @@ SUFFIXES = (".h", ".c", ".S")
 _LEFT_OUT = ("Documentation", "LICENSES", "tools", "samples", "rust", "usr")
 _SHARED = ("tools/lib/bpf",)  # with the kernel
 _LEFT_OUT_OF_BUILD = ("source", "tools", "scripts")
-# Lines that name a file: #include <x>, and macros that an #include without a name may use.
-_GREP = r'^\s*#\s*(include\s*[<"]|define\s+\w+\s+[<"][^">]+\.[chS][">]|define\s+TRACE_INCLUDE_FILE\s)'
-_LINE = re.compile(r"\s*#\s*(?:include|define\s+\w+)\s*(?:(?P<how>[<\"])(?P<name>[^\">\n]+)[\">]|(?P<trace>\w+))")
 # What the kernel's makefiles have every source include (scripts/Makefile.lib, LINUXINCLUDE and c_flags).
 _ALWAYS = ("include/linux/compiler-version.h", "include/linux/kconfig.h", "include/linux/compiler_types.h")
 _SOURCES = (".c", ".S")
@@ -51,19 +52,13 @@ class IncludeGraph:
         for root, directories in trees:
             for path in _files(root, directories):
                 by_name.setdefault(posixpath.basename(path), set()).add(path)
-        resolver = _Resolver(by_name)
+        every = {path for found in by_name.values() for path in found}
+        elsewhere = _Elsewhere(by_name)
         includers: dict[str, set[str]] = {}
         for root, directories in trees:
-            names = [f"*{suffix}" for suffix in SUFFIXES]
-            for file, line in matching_lines(root, _GREP, names, directories):
-                match = _LINE.match(line)
-                if match is None:
-                    continue
-                includer = posixpath.normpath(file)
-                name = match["name"] or f"{match['trace']}.h"
-                for path in resolver.find(includer, name, match["how"] == '"'):
-                    includers.setdefault(path, set()).add(includer)
-        every = {path for found in by_name.values() for path in found}
+            for include in find_includes(root, ALL, SUFFIXES, directories):
+                for path in resolve(include, every.__contains__, elsewhere.find):
+                    includers.setdefault(path, set()).add(include.includer)
         for path in every.intersection(_ALWAYS):
             includers.setdefault(path, set()).update(other for other in every if other.endswith(_SOURCES))
         return cls({path: sorted(found) for path, found in includers.items()})
@@ -106,17 +101,15 @@ def _closure(paths: Iterable[str], following: Mapping[str, Iterable[str]]) -> se
     return seen
 
 
-class _Resolver:
+class _Elsewhere:
+    """The files whose path ends with a name, of those that ``by_name`` has by their last component."""
+
     def __init__(self, by_name: Mapping[str, set[str]]) -> None:
         self._by_name = by_name
         self._known: dict[str, list[str]] = {}
 
-    def find(self, includer: str, name: str, quoted: bool) -> list[str]:
-        """The files that ``name`` in ``includer`` may mean."""
-        if quoted:
-            beside = posixpath.normpath(posixpath.join(posixpath.dirname(includer), name))
-            if beside in self._by_name.get(posixpath.basename(beside), ()):
-                return [beside]
+    def find(self, name: str) -> list[str]:
+        """The files that ``name`` may mean."""
         if name not in self._known:
             self._known[name] = list(self._ending_with(name))
         return self._known[name]

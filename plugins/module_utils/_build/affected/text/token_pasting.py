@@ -15,6 +15,14 @@ import re
 from typing import AbstractSet as Set
 from typing import Callable, Iterable, Iterator, Mapping, Sequence
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.text.macro_text import (
+    OPENING,
+    macro_bodies,
+    macro_parameters,
+    plain_macros,
+    split_arguments,
+    without_commas,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.text.pasted_names import (
     ANY,
     PART,
@@ -22,26 +30,17 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.
     Site,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.text.source_items import (
-    DEFINE,
-    Item,
     defined,
     definitions,
     without_comments,
 )
 
-_DEFINED = re.compile(rb"^[ \t]*#[ \t]*define[ \t]+(\w+)(?!\w|\()([^\n]*)", re.MULTILINE)
 _SHORTEST = 2  # characters that a definition has to give for a name
-_LONGEST = 20_000  # bytes of a macro's arguments
 _CHAIN = re.compile(rb"\w*(?:\s*##\s*\w*)+")
-_VARIADIC = re.compile(rb",\s*##")  # takes a comma away where nothing follows
 _TELLING = re.compile(rb"[A-Za-z0-9]")
 _WORD = re.compile(rb"\w+")
 _WORDS = re.compile(rb"[\w\s*]*\w[\w\s*]*")
 _CALL = re.compile(rb"(\w+)\s*\(")
-_OPENING = re.compile(rb"\s*\(")
-_BREAK = re.compile(rb"[(),]")
-_ABOUT_MACROS = re.compile(rb"^[ \t]*#[ \t]*(?:undef|ifdef|ifndef)\b[^\n]*", re.MULTILINE)
-_REST = b"__VA_ARGS__"
 # What the preprocessor replaces without a definition in a source, and what the makefiles define.
 _BUILT_IN = re.compile(rb"__(?:LINE|COUNTER|INCLUDE_LEVEL)__|_*KBUILD_\w+")
 
@@ -79,7 +78,7 @@ class _Search:
         self._texts = texts
         self._mentioning = mentioning
         self._words = words
-        self._plain = _plain_macros(texts.values())
+        self._plain = plain_macros(texts.values())
         self._found: dict[Site, None] = {}
         # The sites whose names may be called -> what the macro there has for parameters, and what follows.
         self._called: dict[Site, list[tuple[Mapping[bytes, int], bytes]]] = {}
@@ -93,14 +92,14 @@ class _Search:
             if b"##" in text:
                 for name, listed, body in map(defined, definitions(text)):
                     if b"##" in body:
-                        self._definition(path, name, _parameters(listed), _without_commas(body))
+                        self._definition(path, name, macro_parameters(listed), without_commas(body))
         before, kept, called = -1, dict(self._found), dict(self._called)
         plain: dict[str, bytes] = {}
         while before != (before := self._known()):
             self._found, self._called = dict(kept), dict(called)
             for path in self._mentioning(self._silent):
                 if path not in macros:
-                    macros[path], plain[path] = _bodies(without_comments(self._texts[path]))
+                    macros[path], plain[path] = macro_bodies(without_comments(self._texts[path]))
             wanted = re.compile(rb"\b(?:" + b"|".join(self._silent) + rb")\b")
             for path, bodies in macros.items():
                 for outer, parameters, body in bodies:
@@ -123,12 +122,12 @@ class _Search:
         """Where the name that one of ``macros`` makes is followed by arguments, any name may be made."""
         wanted = re.compile(rb"\b(?:" + b"|".join(macros) + rb")\b")
         for path in self._mentioning(macros) if macros else ():
-            found, rest = _bodies(without_comments(self._texts[path]))
+            found, rest = macro_bodies(without_comments(self._texts[path]))
             for outer, body in [*((outer, body) for outer, _parameters_there, body in found), (b"", rest)]:
                 for match in wanted.finditer(body):
-                    _arguments, end = _split_arguments(body, match.end())
+                    _arguments, end = split_arguments(body, match.end())
                     after = body[end or match.end() :]
-                    if _OPENING.match(after) or (outer and not after.strip()):
+                    if OPENING.match(after) or (outer and not after.strip()):
                         self._found[Site(path, outer, ANY)] = None
 
     def _known(self) -> int:
@@ -156,7 +155,7 @@ class _Search:
             macro = match.group()
             if macro in known or macro == outer:
                 continue  # a parameter of that name; no macro is expanded in its own body
-            arguments, end = _split_arguments(body, match.end())
+            arguments, end = split_arguments(body, match.end())
             if not end and outer and not known and body == macro:
                 for same in list(self._silent[macro]):
                     self._note(outer, same)
@@ -176,12 +175,12 @@ class _Search:
         """Adds a site; ``rest`` is what follows what is made there."""
         site = Site(path, macro, pattern)
         self._found[site] = None
-        if _OPENING.match(rest) or (macro and not rest.strip()):
+        if OPENING.match(rest) or (macro and not rest.strip()):
             self._called[site] = [*self._called.get(site, ()), (known, rest)]
 
     def _call(self, macro: bytes, known: Mapping[bytes, int], rest: bytes) -> Iterator[bytes]:
         """The patterns of what ``macro`` makes of the arguments that follow its name."""
-        arguments, _end = _split_arguments(rest, 0)
+        arguments, _end = split_arguments(rest, 0)
         for chain in self._silent[macro]:
             pattern, carried = self._made(chain, arguments, known)
             if pattern or carried:
@@ -239,7 +238,7 @@ class _Search:
                 told.append(sorted(set().union(*found)))
         elif not literal and (call := _CALL.match(argument)) and call[1] not in self._impure:
             chains = self._silent.get(call[1], set())
-            arguments, end = _split_arguments(argument, call.end(1))
+            arguments, end = split_arguments(argument, call.end(1))
             if len(chains) == 1 and end == len(argument):
                 [inner] = chains
                 for number in inner.arguments:
@@ -264,56 +263,3 @@ def _argument(arguments: Sequence[bytes], number: int) -> bytes:
     if number < 0:  # all that follows
         return b",".join(arguments[-number - 1 :]).strip()
     return arguments[number] if number < len(arguments) else b""
-
-
-def _plain_macros(texts: Iterable[bytes]) -> dict[bytes, list[bytes]]:
-    """Macros without parameters -> themselves and the words that they may be; nothing if they may be more."""
-    found: dict[bytes, list[bytes]] = {}
-    for text in texts:
-        for name, body in _DEFINED.findall(text):
-            word = body.strip()
-            words = found.setdefault(name, [name])
-            if words and word not in words:
-                found[name] = [*words, word] if re.fullmatch(rb"\w+", word) else []
-    # What they are may be a macro again.
-    return {name: words if not any(w in found for w in words[1:]) else [] for name, words in found.items()}
-
-
-def _parameters(parameters: bytes) -> dict[bytes, int]:
-    """A macro's parameters -> their numbers; below zero if all that follows belongs to it (-1 is the first)."""
-    found = {}
-    for number, name in enumerate(part.strip() for part in parameters.strip(b"()").split(b",")):
-        if name.endswith(b"..."):
-            found[name.removesuffix(b"...").strip() or _REST] = -number - 1
-        elif name:
-            found[name] = number
-    return found
-
-
-def _bodies(text: bytes) -> tuple[list[tuple[bytes, Mapping[bytes, int], bytes]], bytes]:
-    """(macro, parameters, body) of what a source defines; and the rest of it."""
-    found: list[tuple[bytes, Mapping[bytes, int], bytes]] = []
-    for match in DEFINE.finditer(text):
-        name, parameters, body = defined(Item(b"define", match[1], ()))
-        found.append((name, _parameters(parameters), _without_commas(body)))
-    return found, _ABOUT_MACROS.sub(b"", DEFINE.sub(b"", text))
-
-
-def _without_commas(body: bytes) -> bytes:
-    return _VARIADIC.sub(b",", body).strip()
-
-
-def _split_arguments(text: bytes, at: int) -> tuple[list[bytes], int]:
-    """The arguments in the parentheses that follow there, and where these end; 0 if there are none or they do not."""
-    opening = _OPENING.match(text, at)
-    if not opening:
-        return [], 0
-    arguments, depth, start = [], 1, opening.end()
-    for mark in _BREAK.finditer(text, start, start + _LONGEST):
-        depth += {b"(": 1, b")": -1}.get(mark.group(), 0)
-        if not depth or (depth == 1 and mark.group() == b","):
-            arguments.append(text[start : mark.start()].strip())
-            start = mark.end()
-        if not depth:
-            return arguments, mark.end()
-    return [], 0

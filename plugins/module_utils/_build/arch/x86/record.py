@@ -44,6 +44,7 @@ X86_64 = Architecture(
     tracing_call="__fentry__",
     tracing_call_size=5,
     rewritten_calls=("__fentry__", RETURN_THUNK, "__x86_indirect_"),
+    calls_without_work=("__fentry__", "__x86_"),
     rewritten_at_load={
         ".altinstructions": lambda entry: entry[-2],  # instrlen, before replacementlen
         ".parainstructions": lambda entry: entry[9],  # instr, type, len
