@@ -131,21 +131,19 @@ test: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## all tests, and the ten slowe
 
 # Where each run of pytest leaves how long its tests took.
 DURATIONS := build/durations
-# What tests run by make are kernel builds, which are none of this make's jobs.
-APART := env --unset=MAKEFLAGS --unset=MFLAGS
 
 .PHONY: test-unit
 test-unit: $(VENV)/dev.stamp | $(TREE)  ## unit tests, with objects that gcc makes
-	PYTHONPATH=$(TREE) $(APART) pytest -q -n auto --junitxml=$(DURATIONS)/unit.xml tests/unit $(ARGS)
+	PYTHONPATH=$(TREE) pytest -q -n auto --junitxml=$(DURATIONS)/unit.xml tests/unit $(ARGS)
 
 .PHONY: test-gates
 test-gates: $(VENV)/dev.stamp  ## sanity, lint, types, documentation, licences
-	$(APART) tests/gates/run
+	tests/gates/run
 
 .PHONY: test-integration
 test-integration: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## tests in stock kernels
 	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) \
-	    $(APART) pytest -v -n 2 --dist loadgroup --no-loadscope-reorder --junitxml=$(DURATIONS)/integration.xml tests/integration $(ARGS)
+	    pytest -v -n 2 --dist loadgroup --no-loadscope-reorder --junitxml=$(DURATIONS)/integration.xml tests/integration $(ARGS)
 
 # Kernels to try, of the series that are known.
 RELEASES ?= 6.12.117+deb12-cloud-amd64
@@ -162,10 +160,10 @@ FAULTS ?=
 .PHONY: test-fleet
 test-fleet: $(VENV)/dev.stamp | $(TREE)  ## a rollout over six stock hosts (Molecule), and all that can go wrong (FAULTS="-k panic")
 	rm -rf $(MOLECULE_EPHEMERAL_DIRECTORY)
-	export PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE); $(APART) molecule test -s fleet --destroy never || \
+	export PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE); molecule test -s fleet --destroy never || \
 	    { test -n "$${REBOOTLESS_KEEP_LAB:-}" || molecule destroy -s fleet; false; }
 	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) \
-	    $(APART) pytest -v -n 3 --dist worksteal --junitxml=$(DURATIONS)/fleet.xml tests/fleet $(FAULTS) $(ARGS)
+	    pytest -v -n 3 --dist worksteal --junitxml=$(DURATIONS)/fleet.xml tests/fleet $(FAULTS) $(ARGS)
 
 # A manifest of fixes (tests/corpus/manifests); CVEs to try, all if empty; builders; machines; 1 takes results that still hold.
 CORPUS ?= tests/corpus/manifests/manifest-6.1.176.json

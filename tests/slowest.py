@@ -20,6 +20,9 @@ def durations(directory: pathlib.Path) -> t.Iterator[tuple[float, str]]:
 
 
 if __name__ == "__main__":
+    found = sorted(durations(pathlib.Path(sys.argv[1])), reverse=True)
+    if not found:
+        sys.exit(f"{sys.argv[1]} has no durations of tests: no run of pytest wrote its JUnit file there.")
     print(f"The {SHOWN} slowest tests:")
-    for seconds, name in sorted(durations(pathlib.Path(sys.argv[1])), reverse=True)[:SHOWN]:
+    for seconds, name in found[:SHOWN]:
         print(f"{seconds:7.1f} s  {name}")
