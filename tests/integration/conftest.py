@@ -14,8 +14,6 @@ A machine that a test gets has just booted, and no other test sees it: it is res
 ``builds``         makes kernel trees, updates and test modules for these kernels (tests/support/builds.py)
 ``controller``     runs modules on this machine: ``controller.module("localhost", "kernel_tree", release=…)``
 =================  =====================================================================================================
-
-``builds``         makes kernel trees, updates and test modules for these kernels (tests/support/builds.py)
 """
 
 from __future__ import annotations

@@ -6,19 +6,17 @@ from __future__ import annotations
 
 import json
 import os
-import pathlib
 import subprocess
 import sys
 import typing as t
 
 import pytest
 
-from ansible_collections.rebootless.splice.tests.corpus import entries, verdicts
+from ansible_collections.rebootless.splice.tests.corpus import entries, run, verdicts
 from ansible_collections.rebootless.splice.tests.corpus.run import DEFAULT
 from ansible_collections.rebootless.splice.tests.support.places import CACHE
 
 LAB = os.environ.get("REBOOTLESS_LAB", "integration")
-COMMAND = pathlib.Path(__file__).parents[1] / "coverage" / "run.py"
 # CVE: (kind, verdict, code of the finding or of the reason)
 KINDS = {
     "CVE-2026-52928": ("a function of the kernel", "automatic", ""),
@@ -37,10 +35,10 @@ KINDS = {
 @pytest.fixture(scope="module")
 def rows() -> dict[str, dict[str, t.Any]]:
     """The results of all of them, by CVE; one run for all tests here."""
-    work = CACHE / "integration" / "coverage"
+    work = CACHE / "integration" / "corpus"
     only = ",".join(KINDS)
     lab = f"{LAB}-corpus"
-    command = [sys.executable, os.fspath(COMMAND), "--only", only, "--work", os.fspath(work), "--lab", lab]
+    command = [sys.executable, "-m", run.__name__, "--only", only, "--work", os.fspath(work), "--lab", lab]
     done = subprocess.run([*command, "--cache", os.fspath(CACHE)], capture_output=True, text=True, check=False)
     results = json.loads((work / DEFAULT.stem / "coverage.json").read_text(encoding="utf-8"))
     assert done.stdout.splitlines()[-1] == verdicts.summary(results["rows"]), done.stdout + done.stderr

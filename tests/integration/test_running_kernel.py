@@ -10,6 +10,8 @@ import pathlib
 import tarfile
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.vmlinux import VmlinuxImage
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.running import RunningKernel
 
 MODULE_UTILS = pathlib.Path(__file__).resolve().parents[2] / "plugins" / "module_utils"
 INSIDE = "ansible_collections/rebootless/splice/plugins/module_utils"
@@ -17,8 +19,8 @@ PER_CPU_END = 1 << 32  # the kernel's own symbols below are offsets in a CPU's a
 PROLOGUE = f"""
 import json, sys
 sys.path.insert(0, "/tmp/running_kernel")
-from {INSIDE.replace("/", ".")}._common.errors import RebootlessError
-from {INSIDE.replace("/", ".")}._target.running_kernel import RunningKernel
+from {RebootlessError.__module__} import RebootlessError
+from {RunningKernel.__module__} import RunningKernel
 """
 TRY = """
 try:

@@ -46,6 +46,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.machi
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._common import locks
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.tests.support import preloaded
 from ansible_collections.rebootless.splice.tests.support.host import CONNECTIONS, Host
 from ansible_collections.rebootless.splice.tests.support.monitor import Monitor
 from ansible_collections.rebootless.splice.tests.support.runner import Runner
@@ -56,10 +57,6 @@ NAME = "snapshot"  # of every machine that becomes one, and so the host name of 
 BOOT_S, RESTORE_S, MIGRATE_S = 300.0, 60.0, 60.0
 UNUSED_S = 24 * 3600.0  # then a snapshot is deleted: it was made from what has changed since
 KEPT = ("memory", "state", "root.qcow2", "modules.qcow2", "host_key", "host_key.pub")
-# What modules import, so that the snapshot's page cache has it.
-WARM = (
-    "import ansible, argparse, ctypes, hashlib, json, logging, platform, shlex, subprocess, tarfile, tempfile, zipfile"
-)
 
 
 class SnapshotWarning(UserWarning):
@@ -137,8 +134,7 @@ class Snapshots:
         lab.remove()
         host = lab.boot(NAME, spec, *_memory(work / "memory", spec, share=True))
         assert host.out("systemctl is-system-running --wait") == "running"
-        host.module("ansible.builtin.ping")
-        host.run(f"python3 -c '{WARM}'", check=False)
+        preloaded.start(host)
         host.run("sync")
         host.disconnect()
         time.sleep(1)  # for the server's end of the connection
@@ -158,6 +154,7 @@ class Lab:
         self.directory = directory
         self._snapshots = snapshots
         self._hosts: list[Host] = []
+        self._pythons: dict[str, str] = {}
         self.runner = Runner(directory / "inventory.yml")
 
     def restore(self, name: str, release: str) -> Host:
@@ -172,7 +169,7 @@ class Lab:
                 with host.monitor() as monitor:
                     _migrate(monitor, "migrate-incoming", f"exec:cat {shlex.quote(os.fspath(snapshot / 'state'))}")
                 host.machine.wait(RESTORE_S)
-                self._tell(host)
+                self._tell(host, preloaded.PYTHON)
                 _set_clock(host)
                 return host
             except (RebootlessError, QMPError, EOFError, AssertionError, subprocess.TimeoutExpired) as error:
@@ -190,18 +187,25 @@ class Lab:
         self._tell(host)
         return host
 
-    def _tell(self, host: Host) -> None:
+    def _tell(self, host: Host, python: str = "/usr/bin/python3") -> None:
         """Writes the files by which SSH and Ansible find the machines."""
+        self._pythons[host.name] = python
         self._hosts = [*(other for other in self._hosts if other.name != host.name), host]
         key = self.directory / "id_ed25519"
         if not key.exists():
             shutil.copy(self._snapshots.key, key)
             shutil.copy(self._snapshots.key.with_suffix(".pub"), key.with_suffix(".pub"))
-        machines = [host.machine.status() for host in self._hosts]
+        machines = {host.name: host.machine.status() for host in self._hosts}
         known = self.directory / "known_hosts"
-        known.write_text("".join(f"{machine['name']} {machine['host_key']}\n" for machine in machines))
-        (self.directory / "ssh_config").write_text("".join(_ssh_config(machine, key, known) for machine in machines))
-        inventory = {"lab": {"hosts": {machine["name"]: _variables(machine, key, known) for machine in machines}}}
+        known.write_text("".join(f"{machine['name']} {machine['host_key']}\n" for machine in machines.values()))
+        (self.directory / "ssh_config").write_text("".join(_ssh_config(one, key, known) for one in machines.values()))
+        inventory = {
+            "lab": {
+                "hosts": {
+                    name: _variables(machine, key, known, self._pythons[name]) for name, machine in machines.items()
+                }
+            }
+        }
         (self.directory / "inventory.yml").write_text(yaml.safe_dump(inventory))
 
     def remove(self) -> None:
@@ -226,6 +230,7 @@ def digest(spec: MachineSpec) -> str:
         version.decode(),
         [path.read_text(encoding="utf-8") for path in sorted(pathlib.Path(lab_machine.__file__).parent.glob("*.py"))],
         pathlib.Path(__file__).read_text(encoding="utf-8"),
+        *preloaded.version(),
         _processor() if spec.accelerator == "kvm" else "",
     ]
     return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:12]
@@ -300,7 +305,7 @@ def _ssh_config(machine: dict[str, t.Any], key: pathlib.Path, known: pathlib.Pat
     return f"Host {machine['name']}\n" + "".join(f"    {option} {value}\n" for option, value in options.items())
 
 
-def _variables(machine: dict[str, t.Any], key: pathlib.Path, known: pathlib.Path) -> dict[str, t.Any]:
+def _variables(machine: dict[str, t.Any], key: pathlib.Path, known: pathlib.Path, python: str) -> dict[str, t.Any]:
     return {
         "ansible_host": machine["ssh_host"],
         "ansible_port": machine["ssh_port"],
@@ -308,7 +313,7 @@ def _variables(machine: dict[str, t.Any], key: pathlib.Path, known: pathlib.Path
         "ansible_ssh_private_key_file": str(key),
         "ansible_ssh_common_args": " ".join(f"-o {o}={v}" for o, v in _ssh_options(machine["name"], known).items()),
         "ansible_ssh_pipelining": True,
-        "ansible_python_interpreter": "/usr/bin/python3",
+        "ansible_python_interpreter": python,
         "lab_kernel": machine["kernel"],
         "lab_accelerator": machine["accelerator"],
         "lab_console": machine["console"],
