@@ -140,10 +140,8 @@ class Batch:
         for host in new:
             planned = records[host].slice
             own = planned if isinstance(planned, PlanSlice) else None
-            rows = [*self.run.freezes, *(own.freezes if own else ())]
-            freezes = tuple(windows.parse_freeze(row, f"A freeze of {host}") for row in rows)
-            open_in = tuple(windows.parse_window(row, host) for row in (own.windows if own else ()))
-            opening = windows.opening(open_in, freezes, now, self.seconds_needed)
+            freezes = [*self.run.freezes, *(own.freezes if own else ())]
+            opening = windows.opening(own.windows if own else (), freezes, now, self.seconds_needed)
             if not opening.now:
                 found[host] = opening
         return found

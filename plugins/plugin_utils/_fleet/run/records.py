@@ -15,6 +15,7 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan
     LeftOut,
     option,
 )
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.windows import FREEZES, Freeze
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import (
     ListOf,
     One,
@@ -89,7 +90,7 @@ class Run(Record):
     check_times: list[int] = field(default_factory=lambda: [0], metadata=option("check_times"))
     deadline: int = field(default=0, metadata=COUNT)
     revert_scope: str | None = field(default=None, metadata=MAYBE_TEXT)
-    freezes: list[Row] = field(default_factory=list, metadata=option("freezes"))
+    freezes: list[Freeze] = field(default_factory=list, metadata=FREEZES)
     uncovered_is_bad: bool = field(default=False, metadata=FLAG)
     left_out: dict[str, LeftOut] = field(default_factory=dict, metadata=holds(TableOf(LeftOut, "host {} (left out)")))
     task_files: list[str] = field(default_factory=list, metadata=TEXTS)
