@@ -60,7 +60,7 @@ class ActionModule(FleetAction):
             "changed": change.changed,
             "path": store.path(update.name, update.version),
             "manifest": change.after.to_json(),
-            "manifest_sha256": change.after.sha256,
+            "manifest_sha256": change.after.digest,
             "written": change.written,
         }
         if self._task.diff:

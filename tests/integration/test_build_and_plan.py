@@ -132,7 +132,7 @@ def test_once_for_each_kernel_and_never_again(fleet, hosts):
         row = plan.hosts[host.name]
         assert (row.package, row.sha256, row.size) == (entry.package, entry.sha256, entry.size)
     assert plan.left_out["gone"].state == "unreachable"
-    assert plan.update.manifest_sha256 == fleet.manifest().sha256
+    assert plan.update.manifest_sha256 == fleet.manifest().digest
     # the same plan again is that plan; another policy is another plan
     assert changes(fleet.run("plan", rebootless_rings=["canary"])) == []
     assert fleet.plan().digest == plan.digest

@@ -22,7 +22,8 @@ UNCOVERED = "uncovered"
 NOT_NEEDED = "not needed"
 REBOOT_NEEDED = "reboot needed"
 
-
+# What the helper module says of an update (``kernel_state``) where the original code runs.
+ORIGINAL_RUNS = ("reversed", "absent")
 AGAIN = "Then start the same command again, with -e rebootless_continue=true if going back was stopped."
 
 

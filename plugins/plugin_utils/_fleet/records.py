@@ -9,8 +9,10 @@ name of the field and the place where it stands.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.fields import (
     A_LIST_OF_TABLES,
     A_TABLE,
@@ -138,6 +140,21 @@ class Record:
             if not (field.metadata["omit"] and value == _default(field)):
                 found[field.name] = field.metadata["kind"].write(value)
         return found
+
+
+@dataclasses.dataclass(frozen=True)
+class FileRecord(Record):
+    """Base of the records that are files of their own, which others name by their digest."""
+
+    @property
+    def content(self) -> bytes:
+        """The bytes of the record's file."""
+        return canonical.canonical(self.to_json())
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 of the file's bytes, in hex."""
+        return canonical.sha256(self.content)
 
 
 def _is_needed(field: dataclasses.Field[t.Any]) -> bool:

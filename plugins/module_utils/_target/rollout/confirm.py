@@ -189,8 +189,7 @@ def reverse(step: Step) -> str:
 
 def _subject(step: Step) -> Subject:
     """What the checks after the way back look at: the host as it is before, from a line of the kernel log on."""
-    plan = (step.request.plan or "without a plan")[:12]
-    log = health_log.HealthLog(health_log.last_number(f"rebootless: rollout {plan}: {step.name} is taken back"))
+    log = health_log.HealthLog(health_log.last_number(f"{step.log_title} is taken back"))
     return Subject(step.name, "", facts.taint()["value"], log)
 
 

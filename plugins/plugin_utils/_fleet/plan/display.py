@@ -76,6 +76,12 @@ def few(hosts: t.Sequence[str]) -> str:
     return f"{count(len(hosts), 'host')} ({names})" if len(hosts) <= FEW else f"{len(hosts)} hosts ({names}, ...)"
 
 
+def named(hosts: t.Sequence[str], most: int) -> str:
+    """The first ``most`` of their names, and how many there are besides."""
+    more = len(hosts) - most
+    return ", ".join(hosts[:most]) + (f" and {more} more" if more > 0 else "")
+
+
 def _budget(allowed: int, hosts: int) -> str:
     if allowed >= hosts:
         return "all of them may fail"

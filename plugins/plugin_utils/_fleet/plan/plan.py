@@ -8,7 +8,6 @@ checked here, once, so that no host is touched on account of half a plan.
 
 from __future__ import annotations
 
-import functools
 import os
 import typing as t
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.wind
     zone,
 )
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import (
+    FileRecord,
     ListOf,
     One,
     Record,
@@ -131,7 +131,7 @@ class Approvals(Record):
 
 
 @dataclass(frozen=True)
-class Plan(Record):
+class Plan(FileRecord):
     """A checked plan; the fields are those of the file.  All times are in seconds, ``concurrency`` 0 is no limit."""
 
     HEAD = {"format": FORMAT, "kind": KIND}
@@ -159,16 +159,6 @@ class Plan(Record):
     tries: int = field(metadata=option("tries"))
     metrics_directory: str | None = field(metadata=option("metrics_directory"))
     approvals: Approvals = field(metadata=holds(One(Approvals)))
-
-    @property
-    def content(self) -> bytes:
-        """The bytes of the plan's file."""
-        return canonical.canonical(self.to_json())
-
-    @functools.cached_property
-    def digest(self) -> str:
-        """Names the plan: SHA-256 of its file's bytes."""
-        return canonical.sha256(self.content)
 
     def budget(self, batch: int) -> int:
         """How many hosts of a batch may fail."""

@@ -117,7 +117,7 @@ def make_plan(
 
 
 def _update(manifest: Manifest) -> Update:
-    return Update(manifest.name, manifest.version, manifest.cves, manifest.fixed_in, manifest.sha256)
+    return Update(manifest.name, manifest.version, manifest.cves, manifest.fixed_in, manifest.digest)
 
 
 def _work_times(policy: Row) -> WorkTimes:

@@ -1,8 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a report says, as one structure of plain data: the JSON file is it, page and table are made from it.  Private to
-rebootless.splice.
-"""
+"""What a report says, as one structure of plain data: the JSON file is it, page and table are made from it."""
 
 from __future__ import annotations
 

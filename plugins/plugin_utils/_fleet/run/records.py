@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical, fields
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import fields
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import (
     HOSTS,
     Batch,
@@ -17,6 +17,7 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan
 )
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.windows import FREEZES, Freeze
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import (
+    FileRecord,
     ListOf,
     One,
     Record,
@@ -102,7 +103,7 @@ class Run(Record):
 
 
 @dataclass(frozen=True)
-class RevertPlan(Record):
+class RevertPlan(FileRecord):
     """The ``plan.json`` of a run that takes an update back from hosts that the operator named."""
 
     HEAD = {"format": FORMAT, "kind": REVERT}
@@ -114,11 +115,6 @@ class RevertPlan(Record):
     concurrency: int = field(metadata=option("concurrency"))
     failure_budget: Budget = field(metadata=holds(One(Budget)))
     remove: bool = field(metadata=FLAG)
-
-    @property
-    def content(self) -> bytes:
-        """The bytes of the plan's file."""
-        return canonical.canonical(self.to_json())
 
     @property
     def hosts(self) -> list[str]:

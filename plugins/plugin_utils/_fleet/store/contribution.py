@@ -12,7 +12,7 @@ import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import Package, read_package
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical, times
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.manifest import (
     BUILT,
@@ -26,7 +26,6 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.man
     parse_manifest,
     status_of_refusal,
 )
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.times import UTC, written
 
 SOURCE_PACKAGE = "linux"  # of Debian's kernels: what ``fixed_in`` is about, unless it says otherwise
 
@@ -84,7 +83,7 @@ def describe(options: Row) -> tuple[Manifest, Files]:
 
 
 def entry(
-    update: Manifest, build: Build, now: t.Callable[[], datetime.datetime] = lambda: datetime.datetime.now(UTC)
+    update: Manifest, build: Build, now: t.Callable[[], datetime.datetime] = times.now
 ) -> tuple[KernelEntry, Files]:
     """The entry of one kernel, and its package under its name.
 
@@ -92,7 +91,7 @@ def entry(
     """
     kernel = dataclasses.replace(
         empty_kernel(build.release, build.version, build.build_id, build.arch),
-        built=written(now()),
+        built=times.written(now()),
         build_host=build.build_host,
     )
     if not build.package:

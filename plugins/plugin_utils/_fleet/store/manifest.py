@@ -15,7 +15,13 @@ from dataclasses import dataclass, field
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import debian_version
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical, fields
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import ListOf, Record, Row, holds
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import (
+    FileRecord,
+    ListOf,
+    Record,
+    Row,
+    holds,
+)
 
 FORMAT = 1
 FILE = "manifest.json"
@@ -143,7 +149,7 @@ def empty_kernel(release: str, version: str, build_id: str, arch: str) -> Kernel
 
 
 @dataclass(frozen=True)
-class Manifest(Record):
+class Manifest(FileRecord):
     """What is known of one version of an update; its kernels are in the order of their releases.
 
     ``fixed_in`` has source packages with the versions from which on the fix is in.
@@ -166,15 +172,6 @@ class Manifest(Record):
                 place = f"{where}, kernel {entry.release},"
                 raise fields.wrong(code, place, f"has the build ID {entry.build_id}, which another has too")
             seen.add(entry.build_id)
-
-    @property
-    def content(self) -> bytes:
-        """The bytes of the manifest's file."""
-        return canonical.canonical(self.to_json())
-
-    @functools.cached_property
-    def sha256(self) -> str:
-        return canonical.sha256(self.content)
 
     def kernel(self, build_id: str) -> KernelEntry | None:
         """What became of the update for the kernel with this build ID; ``None`` if it was never tried."""

@@ -217,7 +217,7 @@ def _index_row(manifest: Manifest) -> dict[str, t.Any]:
         "version": manifest.version,
         "cves": manifest.cves,
         "manifest": f"{manifest.name}/{manifest.version}/{FILE}",
-        "manifest_sha256": manifest.sha256,
+        "manifest_sha256": manifest.digest,
         "kernels": {status: statuses.count(status) for status in STATUSES},
     }
 

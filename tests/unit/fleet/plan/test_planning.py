@@ -162,7 +162,7 @@ def test_each_host_gets_the_package_of_its_kernel():
     made = plan({"a": answer("47"), "b": answer("50")})
     assert (made.hosts["a"].package, made.hosts["a"].sha256) == ("x-1-47.rbl.tar.gz", "47" * 32)
     assert (made.hosts["b"].package, made.hosts["b"].build_id) == ("x-1-50.rbl.tar.gz", BUILD_ID["50"])
-    assert made.update.manifest_sha256 == BOTH.sha256
+    assert made.update.manifest_sha256 == BOTH.digest
     assert parse_plan(json.loads(made.content)).digest == made.digest
 
 

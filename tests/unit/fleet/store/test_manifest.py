@@ -78,7 +78,7 @@ def changed(*path: str | int, **fields: t.Any) -> dict[str, t.Any]:
 def test_what_is_read_is_written_again():
     manifest = parse_manifest(MANIFEST, "The manifest")
     assert manifest.to_json() == MANIFEST
-    assert manifest.sha256 == "71987a5f7372e81b43dba46fddfda1c9589896d9a331b28d548d8ee627f54a74"
+    assert manifest.digest == "71987a5f7372e81b43dba46fddfda1c9589896d9a331b28d548d8ee627f54a74"
     assert sorted(manifest.files) == ["custom/01-x.c", "patches/01-x.patch", "x-1-505050505050.rbl.tar.gz"]
 
 

@@ -77,7 +77,7 @@ def test_everything_has_a_digest(store, options, tmp_path):
     assert (refused.status, refused.code, refused.findings) == ("refused", "unsafe_change", [FINDING])
     index = json.loads(pathlib.Path(store.root, "index.json").read_text())
     (row,) = index["updates"]
-    assert (row["name"], row["manifest_sha256"]) == (NAME, manifest.sha256)
+    assert (row["name"], row["manifest_sha256"]) == (NAME, manifest.digest)
     assert row["manifest_sha256"] == disk.sha256_of_file(pathlib.Path(store.root, row["manifest"]))
     assert row["kernels"] == {"built": 1, "not_applicable": 0, "refused": 1, "failed": 0}
     store.verify(manifest)
