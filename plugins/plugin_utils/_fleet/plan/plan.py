@@ -213,4 +213,4 @@ def _check_times(plan: Plan, where: str, code: str) -> None:
         raise fields.wrong(code, where, f"has check_times {times}, which do not begin at 0 and grow")
     for name, value in (("created", plan.created), ("expires", plan.expires)):
         if value is not None:
-            parse_time(value, f"{name} of {where}", code)
+            parse_time(value, f"{where}, {name},", code)

@@ -108,7 +108,7 @@ class Freeze(Record):
         return parse_time(self.end, "end of a freeze", BAD_FREEZE)
 
     def check(self, where: str, code: str) -> None:
-        begins, ends = (parse_time(getattr(self, name), f"{name} of {where}", code) for name in ("start", "end"))
+        begins, ends = (parse_time(getattr(self, name), f"{where}, {name},", code) for name in ("start", "end"))
         if begins >= ends:
             raise fields.wrong(code, where, "ends before it begins")
 

@@ -26,8 +26,8 @@ Answers = t.Dict[str, t.Dict[str, t.Any]]
 
 
 class Update(t.NamedTuple):
-    """One update: its version and CVEs as far as anybody knows them, its manifest in the store, and of each host the
-    track in the newest rollout that names it."""
+    """One update: its version and CVEs as far as a plan, the store or a host names them, its manifest in the store, and
+    the track of each host in the newest rollout that names it."""
 
     name: str
     version: str

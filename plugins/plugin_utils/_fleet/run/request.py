@@ -50,7 +50,7 @@ def demand_valid(plan: Plan, request: Request) -> None:
             f"The plan wants {plan.approvals.required} approvals, and this release knows none.",
             "Make a plan without approvals, or roll it out with a release that checks them.",
         )
-    if plan.expires and parse_time(plan.expires, "expires of the plan", "bad_plan") <= now():
+    if plan.expires and parse_time(plan.expires, "The plan, expires,", "bad_plan") <= now():
         raise RebootlessError(
             "plan_expired", f"The plan has expired at {plan.expires}.", "Make a new plan.", expires=plan.expires
         )
