@@ -31,13 +31,17 @@ def check(source: Path, arch: Architecture, patched: Sequence[str], includers: S
     ``includers`` are the files that include one directly: what a program of the build writes comes from the tables that
     it includes itself; further headers are those of the build host.
     """
-    programs = set(_PROGRAMS) | _host_programs(source, arch)
-    for program in sorted(includers & programs):
+    for program in programs_among(source, arch, includers):
         raise refusal(patched[0], f"the build's program {program} includes it")
     for path in patched:
         makefile = _makefile_reading(source, arch, path)
         if makefile is not None:
             raise refusal(path, f"{makefile} makes something from it")
+
+
+def programs_among(source: Path, arch: Architecture, paths: Set[str]) -> list[str]:
+    """Those of ``paths`` that are sources of programs that the kernel's build runs, sorted."""
+    return sorted(paths & (set(_PROGRAMS) | _host_programs(source, arch))) if paths else []
 
 
 def _host_programs(source: Path, arch: Architecture) -> set[str]:

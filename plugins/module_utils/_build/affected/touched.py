@@ -132,7 +132,8 @@ def _sorted_out(
             reached[path] = reach = _reach(tree, includes.graph, path)
             unit = tree.units.unit_of(path)
             verdict = [unit] if unit is not None else []
-            if not (verdict or reach.through or reach.embedded) and kind != "added":
+            used = verdict or reach.through or reach.embedded or _generates(tree, includes.graph, path)
+            if not used and kind != "added":
                 verdict = _not_included(tree, path, reach.files)
         if isinstance(verdict, NotApplicable) and not (kind == "added" and verdict.code == "not_built"):
             skipped.append(verdict)
@@ -140,6 +141,15 @@ def _sorted_out(
         else:
             own[path] = [] if isinstance(verdict, NotApplicable) else verdict
     return own, reached, skipped
+
+
+def _generates(tree: KernelTree, graph: IncludeGraph, path: str) -> bool:
+    """Whether a program that the build of the running kernel may use includes ``path``: ``generated.check`` says more.
+
+    An example is ``drivers/accessibility/speakup/utils.h``, of ``makemapdata.c``.
+    """
+    programs = generated.programs_among(Path(tree.source), tree.architecture, graph.direct([path]))
+    return any(not is_boot_only(program, tree.architecture) for program in programs)
 
 
 def _without_others(patch: Patch, paths: Container[str]) -> Patch:
