@@ -13,13 +13,10 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings import unit as findings
 from ansible_collections.rebootless.splice.plugins.module_utils._build.judgement import judge_changes
-from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.exports import Export
 from ansible_collections.rebootless.splice.plugins.module_utils._build.outcome import changed_facts
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.maker import make_replacement
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.tests.support.objects import KERNEL, decision, unit_change
-
-EXPORTS = {name: Export(name, 1, "vmlinux", "EXPORT_SYMBOL", "") for name in ("__fentry__", "__x86_return_thunk")}
+from ansible_collections.rebootless.splice.tests.support.objects import EXPORTS, KERNEL, decision, unit_change
 
 
 def judged(construct, *object_names):
