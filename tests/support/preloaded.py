@@ -36,7 +36,8 @@ def start(host: Host) -> None:
 
 def version() -> list[str]:
     """What machines would have to be made anew for."""
-    return [importlib.metadata.version("ansible-core"), *(path.read_text() for path in sorted(GUEST.glob("*.*")))]
+    files = [pathlib.Path(__file__), *sorted(GUEST.glob("*.*"))]
+    return [importlib.metadata.version("ansible-core"), *(path.read_text() for path in files)]
 
 
 @functools.cache

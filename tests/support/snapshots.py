@@ -49,6 +49,7 @@ from ansible_collections.rebootless.splice.tests.support import preloaded
 from ansible_collections.rebootless.splice.tests.support.exclusive import locked
 from ansible_collections.rebootless.splice.tests.support.host import CONNECTIONS, Host
 from ansible_collections.rebootless.splice.tests.support.monitor import Monitor
+from ansible_collections.rebootless.splice.tests.support.reaper import watch
 from ansible_collections.rebootless.splice.tests.support.runner import Runner
 
 ROLE = pathlib.Path(__file__).resolve().parents[2] / "roles" / "lab"
@@ -130,6 +131,10 @@ class Snapshots:
                 shutil.rmtree(old)
         shutil.rmtree(path, ignore_errors=True)
         work = self.directory / f".{path.name}"
+        with watch(str(work)):  # ends the machine, also if this run is killed
+            self._make_in(work, spec, path)
+
+    def _make_in(self, work: pathlib.Path, spec: MachineSpec, path: pathlib.Path) -> None:
         lab = Lab(work, self)
         lab.remove()
         host = lab.boot(NAME, spec, *_memory(work / "memory", spec, share=True))
