@@ -5,10 +5,10 @@
 On an emulated processor a module takes 6 seconds before its first line runs: the interpreter starts, and Python
 compiles and runs the files of Ansible's module_utils, each time anew, since they come in an archive.  Here this is
 done once.  A copy is Python itself with the arguments, environment, working directory and descriptors of the program
-that asked for it (``python_client.c``), and sees nothing of the runs before it.  The collection's own files come with
-each module as ever; what Python compiles of them is kept by their content.
+that asked for it (``python_client.c``), and sees nothing of the runs before it.  The collection's own files are
+imported as well, and forgotten where a module brings others; what Python compiles of those is kept by their content.
 
-``python_server.py DIRECTORY``: where the packages of Ansible are.
+``python_server.py DIRECTORY``: where the packages of Ansible and of the collection are.
 """
 
 from __future__ import annotations
@@ -27,13 +27,15 @@ import tempfile
 import types
 import typing as t
 import zipimport
+import zlib
 from importlib.util import _RAW_MAGIC_NUMBER  # type: ignore[attr-defined]
 
 SOCKET = "/run/python_server"
 COMPILED = "/run/python_compiled"
+OWN = "ansible_collections"
+LOADER = "ansible.module_utils._internal._ansiballz._loader"
 IMPORTS = (
-    "ansible.module_utils._internal._ansiballz._loader",
-    "ansible.module_utils._internal._ansiballz._extensions",
+    LOADER,
     "ansible.module_utils.basic",
     # what Ansible's wrapper of modules and the collection's modules import of the standard library
     "argparse",
@@ -81,14 +83,39 @@ def prepare(directory: str) -> None:
     for name in IMPORTS:
         with contextlib.suppress(ModuleNotFoundError):  # another Ansible has other parts
             importlib.import_module(name)
+    own = {
+        path.relative_to(directory).as_posix(): path.read_bytes() for path in pathlib.Path(directory, OWN).rglob("*.py")
+    }
+    for path in own:
+        importlib.import_module(path.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
     sys.path.remove(directory)
-    for name in ("ansible", "ansible.module_utils"):
-        sys.modules[name].__path__ = _Path(name, sys.modules[name].__path__)
+    for name, module in sys.modules.items():
+        if name.split(".")[0] in ("ansible", OWN) and hasattr(module, "__path__"):
+            module.__path__ = _Path(name, module.__path__)
+    _forget_others({path: (len(source), zlib.crc32(source)) for path, source in own.items()})
     os.makedirs(COMPILED, exist_ok=True)
     # importlib asks for a file's code twice: for its path, and to run it
     zipimport._get_module_code = functools.cache(zipimport._get_module_code)  # type: ignore[attr-defined]
     compile_source = zipimport._compile_source  # type: ignore[attr-defined]
     zipimport._compile_source = lambda path, source: _compiled(compile_source, path, source)  # type: ignore[attr-defined]
+
+
+def _forget_others(own: dict[str, tuple[int, int]]) -> None:
+    """Has a module that does not bring these very files of the collection (size and CRC) import what it brings."""
+    loader = importlib.import_module(LOADER)
+    run_module = loader.run_module
+
+    def run(**options: t.Any) -> None:
+        files = zipimport.zipimporter(options["modlib_path"])._files  # type: ignore[attr-defined]
+        brought = {path: (files[path][3], files[path][7]) for path in own if path in files}
+        if any(own[path] != brought[path] for path in brought):
+            for name in [name for name in sys.modules if name.split(".")[0] == OWN]:
+                del sys.modules[name]
+        for path in own.keys() - brought.keys():
+            sys.modules.pop(path.removesuffix(".py").removesuffix("/__init__").replace("/", "."), None)
+        run_module(**options)
+
+    loader.run_module = run  # type: ignore[attr-defined]
 
 
 def _compiled(compile_source: t.Callable[[str, bytes], types.CodeType], path: str, source: bytes) -> types.CodeType:
