@@ -14,8 +14,10 @@ imported as well, and forgotten where a module brings others; what Python compil
 from __future__ import annotations
 
 import _imp
+import atexit
 import contextlib
 import functools
+import gc
 import importlib
 import marshal
 import os
@@ -24,6 +26,8 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
+import traceback
 import types
 import typing as t
 import zipimport
@@ -134,40 +138,42 @@ def _compiled(compile_source: t.Callable[[str, bytes], types.CodeType], path: st
 
 
 def serve() -> None:
-    """Forks a copy for each connection."""
+    """Forks a copy for each connection, and tells the client its status when it has ended; returns in each copy."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(SOCKET)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(SOCKET)
     listener.listen(64)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    clients: dict[int, socket.socket] = {}
+    signal.signal(signal.SIGCHLD, lambda _number, _frame: _report(clients))
+    gc.freeze()  # so that no copy writes to, and so copies, what the garbage collector would look at
     while True:
         connection, _address = listener.accept()
-        if os.fork() == 0:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # until it is known whose copy it was
+        copy = os.fork()
+        if copy == 0:
             listener.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            _attend(connection)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+            _become(connection)
             return
-        connection.close()
+        clients[copy] = connection
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
 
 
-def _attend(connection: socket.socket) -> None:
-    """Returns in the copy, as the program that was asked for; the process between reports its status."""
+def _report(clients: dict[int, socket.socket]) -> None:
+    with contextlib.suppress(ChildProcessError):  # all have been reported
+        while copy := (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            status = os.waitstatus_to_exitcode(ended[1])
+            with clients.pop(copy) as connection, contextlib.suppress(OSError):  # the client was killed
+                connection.send(bytes([status if status >= 0 else 128 - status]))
+
+
+def _become(connection: socket.socket) -> None:
     _byte, descriptors, _flags, _address = socket.recv_fds(connection, 1, 3)
-    with connection.makefile("rb") as stream:
+    with connection, connection.makefile("rb") as stream:
         words = map(os.fsdecode, stream.read().split(b"\0"))
-    copy = os.fork()
-    if copy:
-        status = os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1])
-        with contextlib.suppress(OSError):  # the client was killed
-            connection.send(bytes([status if status >= 0 else 128 - status]))
-        os._exit(0)
-    connection.close()
     (directory,), arguments, environment = ([next(words) for _ in range(int(next(words)))] for _ in range(3))
-    _become(descriptors, directory, arguments, environment)
-
-
-def _become(descriptors: list[int], directory: str, arguments: list[str], environment: list[str]) -> None:
     os.setsid()
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
@@ -178,17 +184,36 @@ def _become(descriptors: list[int], directory: str, arguments: list[str], enviro
     sys.argv = arguments or ["-"]
 
 
-def run() -> None:
-    """The program that this copy was asked for."""
+def run() -> int:
+    """The status of the program that this copy was asked for."""
     script = sys.argv[0]
     name, source = ("<stdin>", sys.stdin.read()) if script == "-" else (script, pathlib.Path(script).read_text())
     sys.path.insert(0, "" if script == "-" else os.path.dirname(script))
     main = sys.modules["__main__"] = types.ModuleType("__main__")
     main.__dict__.update(__builtins__=__builtins__, __file__=name)
-    exec(compile(source, name, "exec"), main.__dict__)
+    try:
+        exec(compile(source, name, "exec"), main.__dict__)
+    except SystemExit as end:
+        if end.code is not None and not isinstance(end.code, int):
+            print(end.code, file=sys.stderr)
+            return 1
+        return end.code or 0
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def end(status: int) -> t.NoReturn:
+    """Ends as Python does, without clearing away everything first: that would copy what the copies share."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 if __name__ == "__main__":
     prepare(sys.argv[1])
     serve()
-    run()
+    end(run())
