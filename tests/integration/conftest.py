@@ -42,6 +42,7 @@ def lab_variables(name: str, **more: t.Any) -> dict[str, t.Any]:
     return {"lab_name": name, "lab_cache": str(CACHE), **more}
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist's reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {f"test_{name}": place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
