@@ -51,6 +51,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Ends a worker to which xdist does not tell the groups: what files make once would be made twice at a time."""
+    if hasattr(session.config, "workerinput"):
+        lost = [
+            item.nodeid for item in session.items if item.get_closest_marker("xdist_group") and "@" not in item.nodeid
+        ]
+        assert not lost, f"pytest-xdist runs these without their groups: {lost}"
+
+
 def _shares(item: pytest.Item) -> bool:
     """Whether it uses what its file makes once, so that the file's tests have to be one worker's."""
     fixtures = t.cast(pytest.Function, item)._fixtureinfo.name2fixturedefs.values()
