@@ -95,7 +95,8 @@ def prepare(directory: str) -> None:
     sys.path.remove(directory)
     for name, module in sys.modules.items():
         if name.split(".")[0] in ("ansible", OWN) and hasattr(module, "__path__"):
-            module.__path__ = _Path(name, module.__path__)
+            # of the collection a module has what it brings, and nothing else
+            module.__path__ = _Path(name, () if name.split(".")[0] == OWN else module.__path__)
     _forget_others({path: (len(source), zlib.crc32(source)) for path, source in own.items()})
     os.makedirs(COMPILED, exist_ok=True)
     # importlib asks for a file's code twice: for its path, and to run it
@@ -116,10 +117,18 @@ def _forget_others(own: dict[str, tuple[int, int]]) -> None:
             for name in [name for name in sys.modules if name.split(".")[0] == OWN]:
                 del sys.modules[name]
         for path in own.keys() - brought.keys():
-            sys.modules.pop(path.removesuffix(".py").removesuffix("/__init__").replace("/", "."), None)
+            _forget(path.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
         run_module(**options)
 
     loader.run_module = run  # type: ignore[attr-defined]
+
+
+def _forget(name: str) -> None:
+    """A module that was imported is in ``sys.modules``, and an attribute of its package."""
+    module = sys.modules.pop(name, None)
+    package, _dot, last = name.rpartition(".")
+    if module and getattr(sys.modules.get(package), last, None) is module:
+        delattr(sys.modules[package], last)
 
 
 def _compiled(compile_source: t.Callable[[str, bytes], types.CodeType], path: str, source: bytes) -> types.CodeType:
