@@ -31,9 +31,11 @@ START_S = 300.0  # an emulated processor compiles all of these files
 def start(host: Host) -> None:
     """Installs the server on a machine and starts it."""
     host.run(f"mkdir -p {DIRECTORY} && tar -xC {DIRECTORY}", stdin=_files())
-    # LANG: how the copies decode what they read.  A unit of its own, since a login ends what it has started.
+    # LANG: how the copies decode what they read.  A unit of its own, since a login ends what it has started; and what
+    # copies leave behind, such as the watcher of a rollout, outlives the server as it would outlive a login.
     command = f"/usr/bin/python3 {DIRECTORY}/python_server.py {DIRECTORY}"
-    host.run(f"systemd-run --quiet --unit=python-server --setenv=LANG=C.UTF-8 {command}")
+    unit = "--unit=python-server --property=KillMode=process --setenv=LANG=C.UTF-8"
+    host.run(f"systemd-run --quiet {unit} {command}")
     host.wait_until(lambda: host.run("test -S /run/python_server", check=False).returncode == 0, START_S)
 
 
