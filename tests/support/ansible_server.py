@@ -21,6 +21,7 @@ import sys
 import tempfile
 import threading
 import typing as t
+import warnings
 
 ENTRIES = {"ansible": "ansible.cli.adhoc", "ansible-playbook": "ansible.cli.playbook"}
 #: what the entries import only when they run
@@ -76,7 +77,10 @@ def run(program: str, arguments: list[str], environment: dict[str, str], own: di
     """
     by_environment: dict[str, Server] = _servers.__dict__.setdefault("by_environment", {})
     key = json.dumps(environment, sort_keys=True)
-    if key not in by_environment:
+    status = by_environment[key].process.poll() if key in by_environment else None
+    if status is not None:
+        warnings.warn(f"the process that runs Ansible had ended with status {status}; another is started", stacklevel=2)
+    if status is not None or key not in by_environment:
         by_environment[key] = Server.start(environment)
     with tempfile.NamedTemporaryFile("r", errors="replace") as output:
         status = by_environment[key].run(program, arguments, output.name, own)
