@@ -56,7 +56,7 @@ static const struct rbl_write *live_write(const struct rbl_record *record, const
 static int note(struct rbl_record *record, struct rbl_write *write, struct jump_entry *entry, u32 at, u32 size)
 {
 	if (write->branch || at >= RBL_JUMP_SIZE) {
-		rbl_fact(record, "address: 0x%lx\n", (unsigned long)write->where);
+		rbl_secret(record, "address: 0x%lx\n", (unsigned long)write->where);
 		rbl_fact(record, "reason: the jump lies over more than one static branch, or over the end of one\n");
 		return rbl_refuse(record, RBL_BAD_UPDATE);
 	}
@@ -65,7 +65,10 @@ static int note(struct rbl_record *record, struct rbl_write *write, struct jump_
 	write->branch_size = size;
 	write->size = max_t(u32, write->size, at + size);
 	write->stand_in = take();
-	return write->stand_in ? 0 : rbl_refuse(record, RBL_NO_MEMORY);
+	if (write->stand_in)
+		return 0;
+	rbl_fact(record, "reason: the jumps of all updates lie over at most %u static branches\n", RBL_STAND_INS);
+	return rbl_refuse(record, RBL_NO_MEMORY);
 }
 
 static int look_at(struct rbl_record *record, struct rbl_write *write, struct jump_entry *entry)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What a switch between old and replacement code writes: one step for each jump, and for each datum. */
 #include <linux/mm.h>
+#include <linux/vmalloc.h>
 
 #include "internal.h"
 
@@ -78,12 +79,63 @@ static bool add_jumps(struct rbl_steps *steps, const struct rbl_record *record, 
 				.after = forward ? write->jump : write->saved,
 				.size = write->size,
 				.target = write->target,
+				.entry = write->entry,
 				.name = name_of(part, write),
 			};
 
 			fits &= add(steps, 0, &step);
 		}
 	return fits;
+}
+
+/*
+ * Constants of the kernel itself are read-only wherever it has mapped them, and
+ * text_poke() asks of them what it may only ask of modules (CONFIG_DEBUG_VIRTUAL
+ * finds that).  So their pages are mapped once more, before the stop.
+ */
+static bool map(struct rbl_step *step)
+{
+	u32 i, first = offset_in_page(step->where), n = DIV_ROUND_UP(first + step->size, PAGE_SIZE);
+	struct page **pages = kvmalloc_array(n, sizeof(*pages), GFP_KERNEL);
+
+	if (!pages)
+		return false;
+	for (i = 0; i < n; i++)
+		pages[i] = pfn_to_page(PHYS_PFN(__pa_symbol(step->where - first + i * PAGE_SIZE)));
+	step->mapping = vmap(pages, n, VM_MAP, PAGE_KERNEL);
+	kvfree(pages);
+	if (step->mapping)
+		step->alias = step->mapping + first;
+	return step->mapping;
+}
+
+static bool is_in_module(const u8 *where)
+{
+	bool found;
+
+	preempt_disable();	/* __module_address() walks a tree under RCU-sched */
+	found = rbl_kernel(__module_address)((unsigned long)where);
+	preempt_enable();
+	return found;
+}
+
+static bool map_all(struct rbl_steps *steps)
+{
+	u32 i;
+
+	for (i = steps->n_jumps; i < steps->count; i++)
+		if (!is_in_module(steps->rows[i].where) && !map(steps->rows + i))
+			return false;
+	return true;
+}
+
+/* Writes the bytes of a step that is no jump. */
+void rbl_write_data(const struct rbl_step *step, const u8 *bytes)
+{
+	if (step->alias)
+		memcpy(step->alias, bytes, step->size);
+	else
+		rbl_arch_poke(step->where, bytes, step->size);
 }
 
 static bool add_data(struct rbl_steps *steps, const struct rbl_record *record, bool forward)
@@ -131,15 +183,21 @@ int rbl_steps_make(struct rbl_record *record, const struct rbl_record *previous,
 	if (previous)
 		fits &= add_data(steps, previous, false);
 	fits &= add_data(steps, record, forward);
-	if (fits)
+	if (fits && map_all(steps))
 		return 0;
 	rbl_steps_free(steps);
+	if (fits)
+		return rbl_refuse(record, RBL_NO_MEMORY);
 	rbl_fact(record, "reason: it writes over other bytes of a function or datum than the version that it replaces\n");
 	return rbl_refuse(record, RBL_BAD_UPDATE);
 }
 
 void rbl_steps_free(struct rbl_steps *steps)
 {
+	u32 i;
+
+	for (i = 0; i < steps->count; i++)
+		vunmap(steps->rows[i].mapping);
 	kvfree(steps->rows);
 	memset(steps, 0, sizeof(*steps));
 }

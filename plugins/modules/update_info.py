@@ -74,7 +74,8 @@ updates:
       sample: cve-2026-52928
     state:
       description:
-        - V(matched), V(applied), V(confirmed), V(reversed), V(replaced), V(failed), or V(absent) if the kernel does not
+        - V(matched), V(applied), V(confirmed), V(bypassed) (something else has taken one of its functions away, so that
+          what it fixes is not fixed), V(reversed), V(replaced), V(failed), or V(absent) if the kernel does not
           know it.
       returned: always
       type: str

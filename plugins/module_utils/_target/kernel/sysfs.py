@@ -18,16 +18,18 @@ HELPER_MODULE = "rebootless"
 ABI = 2
 
 # States of an update in the kernel; ABSENT is ours, for one that the kernel does not know.
-ABSENT, MATCHED, APPLIED, CONFIRMED, REVERSED, REPLACED, FAILED = (
+ABSENT, MATCHED, APPLIED, CONFIRMED, BYPASSED, REVERSED, REPLACED, FAILED = (
     "absent",
     "matched",
     "applied",
     "confirmed",
+    "bypassed",
     "reversed",
     "replaced",
     "failed",
 )
-LIVE = (APPLIED, CONFIRMED)  # replacement code runs
+LIVE = (APPLIED, CONFIRMED, BYPASSED)  # the jumps to replacement code are there
+IN_EFFECT = (APPLIED, CONFIRMED)  # and nothing has taken one of the functions away
 # Behind an update's name: a version that is loaded beside another one, and the one that was replaced.
 NEXT, PREVIOUS = ".next", ".previous"
 POLL_S = 0.02  # while an operation goes on without us
@@ -107,7 +109,8 @@ def names() -> list[str]:
 
 
 def state(name: str) -> str:
-    return _read(name, "state") or ABSENT
+    """One of the states above: without what follows, as in ``reversed, held by 3 tasks``."""
+    return _read(name, "state").partition(",")[0] or ABSENT
 
 
 def digest(name: str) -> str:

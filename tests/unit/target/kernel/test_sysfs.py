@@ -38,6 +38,23 @@ def test_values_may_hold_colons():
     assert sysfs.parse_abort("task: 7 a: b\n") == {"task": "7 a: b"}
 
 
+@pytest.mark.parametrize(
+    ("said", "state"),
+    [
+        ("confirmed\n", "confirmed"),
+        ("bypassed\n", "bypassed"),
+        ("reversed, held by 3 tasks\n", "reversed"),
+        ("", "absent"),
+    ],
+)
+def test_state(tmp_path, monkeypatch, said, state):
+    monkeypatch.setattr(sysfs, "ROOT", str(tmp_path))
+    (tmp_path / "fix").mkdir()
+    (tmp_path / "fix" / "state").write_text(said)
+    assert sysfs.state("fix") == state
+    assert (state in sysfs.IN_EFFECT) == (state == "confirmed")
+
+
 KEY = st.from_regex(r"[a-z_]{1,12}", fullmatch=True)
 VALUE = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1)
 
