@@ -28,11 +28,12 @@ atexit.register(shutil.rmtree, CONNECTIONS, ignore_errors=True)
 class Host:
     """One machine: commands by SSH, the collection's modules, its console and its monitor."""
 
-    def __init__(self, lab: pathlib.Path, name: str, runner: Runner) -> None:
+    def __init__(self, lab: pathlib.Path, name: str, runner: Runner, interpreter: str = "/usr/bin/python3") -> None:
         self.name = name
         self.machine = Machine(str(lab / name))
         self._ssh_config = lab / "ssh_config"
         self.runner = runner
+        self.interpreter = interpreter
 
     @property
     def release(self) -> str:
@@ -61,7 +62,7 @@ class Host:
 
     def python(self, script: str, **options: t.Any) -> str:
         """What a Python script prints on the host."""
-        return self.out("/usr/bin/python3 -", stdin=script.encode(), **options)
+        return self.out(self.interpreter, stdin=script.encode(), **options)
 
     def put(self, source: pathlib.Path, destination: str) -> None:
         """Copies a file to the host."""

@@ -44,9 +44,9 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.machi
     machines_of,
     usable_accelerator,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._common import locks
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.tests.support import preloaded
+from ansible_collections.rebootless.splice.tests.support.exclusive import locked
 from ansible_collections.rebootless.splice.tests.support.host import CONNECTIONS, Host
 from ansible_collections.rebootless.splice.tests.support.monitor import Monitor
 from ansible_collections.rebootless.splice.tests.support.runner import Runner
@@ -75,7 +75,7 @@ class Snapshots:
     def key(self) -> pathlib.Path:
         """The private SSH key that opens every machine which is made or restored here."""
         path = self.directory / "id_ed25519"
-        with _locked(path):
+        with locked(path):
             if not path.exists():
                 subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "tests", "-f", path], check=True)
         return path
@@ -118,7 +118,7 @@ class Snapshots:
     def made(self, spec: MachineSpec) -> t.Iterator[pathlib.Path]:
         """The snapshot of a machine, made unless it is there."""
         path = self.path(spec)
-        with _locked(path):
+        with locked(path):
             if not (path / "spec.json").exists():
                 self._make(spec, path)
             os.utime(path)
@@ -154,14 +154,13 @@ class Lab:
         self.directory = directory
         self._snapshots = snapshots
         self._hosts: list[Host] = []
-        self._pythons: dict[str, str] = {}
         self.runner = Runner(directory / "inventory.yml")
 
     def restore(self, name: str, release: str) -> Host:
         """A machine with a stock kernel that has just booted, from its snapshot, or booted if that fails."""
         spec = self._snapshots.spec(release)
         with self._snapshots.made(spec) as snapshot:
-            host = Host(self.directory, name, self.runner)
+            host = Host(self.directory, name, self.runner, preloaded.PYTHON)
             _lay_out(snapshot, host.machine, spec)
             try:
                 memory = _memory(snapshot / "memory", spec, share=False)
@@ -169,7 +168,7 @@ class Lab:
                 with host.monitor() as monitor:
                     _migrate(monitor, "migrate-incoming", f"exec:cat {shlex.quote(os.fspath(snapshot / 'state'))}")
                 host.machine.wait(RESTORE_S)
-                self._tell(host, preloaded.PYTHON)
+                self._tell(host)
                 _set_clock(host)
                 return host
             except (RebootlessError, QMPError, EOFError, AssertionError, subprocess.TimeoutExpired) as error:
@@ -187,25 +186,20 @@ class Lab:
         self._tell(host)
         return host
 
-    def _tell(self, host: Host, python: str = "/usr/bin/python3") -> None:
+    def _tell(self, host: Host) -> None:
         """Writes the files by which SSH and Ansible find the machines."""
-        self._pythons[host.name] = python
         self._hosts = [*(other for other in self._hosts if other.name != host.name), host]
         key = self.directory / "id_ed25519"
         if not key.exists():
             shutil.copy(self._snapshots.key, key)
             shutil.copy(self._snapshots.key.with_suffix(".pub"), key.with_suffix(".pub"))
-        machines = {host.name: host.machine.status() for host in self._hosts}
+        machines = [host.machine.status() for host in self._hosts]
         known = self.directory / "known_hosts"
-        known.write_text("".join(f"{machine['name']} {machine['host_key']}\n" for machine in machines.values()))
-        (self.directory / "ssh_config").write_text("".join(_ssh_config(one, key, known) for one in machines.values()))
-        inventory = {
-            "lab": {
-                "hosts": {
-                    name: _variables(machine, key, known, self._pythons[name]) for name, machine in machines.items()
-                }
-            }
-        }
+        known.write_text("".join(f"{machine['name']} {machine['host_key']}\n" for machine in machines))
+        (self.directory / "ssh_config").write_text("".join(_ssh_config(machine, key, known) for machine in machines))
+        pythons = [host.interpreter for host in self._hosts]
+        variables = [_variables(*one, key, known) for one in zip(machines, pythons, strict=True)]
+        inventory = {"lab": {"hosts": {host.name: of for host, of in zip(self._hosts, variables, strict=True)}}}
         (self.directory / "inventory.yml").write_text(yaml.safe_dump(inventory))
 
     def remove(self) -> None:
@@ -305,7 +299,7 @@ def _ssh_config(machine: dict[str, t.Any], key: pathlib.Path, known: pathlib.Pat
     return f"Host {machine['name']}\n" + "".join(f"    {option} {value}\n" for option, value in options.items())
 
 
-def _variables(machine: dict[str, t.Any], key: pathlib.Path, known: pathlib.Path, python: str) -> dict[str, t.Any]:
+def _variables(machine: dict[str, t.Any], python: str, key: pathlib.Path, known: pathlib.Path) -> dict[str, t.Any]:
     return {
         "ansible_host": machine["ssh_host"],
         "ansible_port": machine["ssh_port"],
@@ -319,10 +313,3 @@ def _variables(machine: dict[str, t.Any], key: pathlib.Path, known: pathlib.Path
         "lab_console": machine["console"],
         "lab_monitor": machine["monitor"],
     }
-
-
-@contextlib.contextmanager
-def _locked(path: pathlib.Path) -> t.Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with locks.locked(path.parent / f"{path.name}.lock"):
-        yield

@@ -3,7 +3,7 @@
 """Runs Ansible's modules in forked copies of an interpreter that has imported what they import.
 
 On an emulated processor a module takes 6 seconds before its first line runs: the interpreter starts, and Python
-compiles and runs the files of ``ansible.module_utils``, each time anew, since they come in an archive.  Here this is
+compiles and runs the files of Ansible's module_utils, each time anew, since they come in an archive.  Here this is
 done once.  A copy is Python itself with the arguments, environment, working directory and descriptors of the program
 that asked for it (``python_client.c``), and sees nothing of the runs before it.  The collection's own files come with
 each module as ever; what Python compiles of them is kept by their content.
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import _imp
 import contextlib
+import functools
 import importlib
 import marshal
 import os
@@ -62,8 +63,8 @@ IMPORTS = (
 )
 
 
-class _Path(list):  # type: ignore[type-arg]
-    """The ``__path__`` of a package of which archives in ``sys.path`` may hold more: ``ansible.modules.ping``."""
+class _Path(list[str]):
+    """The ``__path__`` of a package of which archives in ``sys.path`` may hold more, as each of Ansible's modules."""
 
     def __init__(self, package: str, own: t.Iterable[str]) -> None:
         super().__init__(own)
@@ -84,15 +85,18 @@ def prepare(directory: str) -> None:
     for name in ("ansible", "ansible.module_utils"):
         sys.modules[name].__path__ = _Path(name, sys.modules[name].__path__)
     os.makedirs(COMPILED, exist_ok=True)
+    # importlib asks for a file's code twice: for its path, and to run it
+    zipimport._get_module_code = functools.cache(zipimport._get_module_code)  # type: ignore[attr-defined]
     compile_source = zipimport._compile_source  # type: ignore[attr-defined]
     zipimport._compile_source = lambda path, source: _compiled(compile_source, path, source)  # type: ignore[attr-defined]
 
 
 def _compiled(compile_source: t.Callable[[str, bytes], types.CodeType], path: str, source: bytes) -> types.CodeType:
     """The code of an archive's file, compiled once for each content."""
-    kept = pathlib.Path(COMPILED, _imp.source_hash(_RAW_MAGIC_NUMBER, source).hex())
+    kept = f"{COMPILED}/{_imp.source_hash(_RAW_MAGIC_NUMBER, source).hex()}"
     try:
-        code = t.cast(types.CodeType, marshal.loads(kept.read_bytes()))
+        with open(kept, "rb") as stream:
+            code = t.cast(types.CodeType, marshal.load(stream))
     except FileNotFoundError:
         code = compile_source(path, source)
         with tempfile.NamedTemporaryFile(dir=COMPILED, delete=False) as file:
