@@ -116,6 +116,49 @@ static void succeed_to(struct rbl_record *record, struct rbl_record *other, bool
 		module_put(other->module);
 }
 
+/* ---- tasks that are left in the replacement code ---- */
+
+/* The module's reference is given back as soon as no task is in it. */
+static void release_holders(struct rbl_record *record)
+{
+	mutex_lock(&record->shown);
+	record->held = false;
+	record->n_holders = 0;
+	record->holders.count = 0;
+	mutex_unlock(&record->shown);
+	module_put(record->module);
+}
+
+/* The update was reversed, perhaps by force: gives the module free, or holds it until its code has been left. */
+static void leave_code(struct rbl_record *record, bool force)
+{
+	if (!force || !record->n_holders) {
+		module_put(record->module);
+		return;
+	}
+	mutex_lock(&record->shown);
+	record->held = true;
+	mutex_unlock(&record->shown);
+	record->drain_tries = 0;
+	mod_delayed_work(rbl_workqueue, &record->drain, HZ);
+}
+
+/* Looks whether the tasks have left that were in an update's code when it was reversed by force; in growing pauses. */
+void rbl_drain_work(struct work_struct *work)
+{
+	struct rbl_record *record = container_of(work, struct rbl_record, drain.work);
+
+	mutex_lock(&rbl_lock);
+	if (!record->gone && record->held) {
+		if (!rbl_is_busy(record) && !rbl_look_for_holders(record))
+			release_holders(record);
+		else
+			queue_delayed_work(rbl_workqueue, &record->drain,
+					   min(HZ << min(record->drain_tries++, 6u), MAX_RETRY));
+	}
+	mutex_unlock(&rbl_lock);
+}
+
 /* ---- operations ---- */
 
 /* What has to hold before anything is switched. */
@@ -153,6 +196,8 @@ static void become_applied(struct rbl_record *record, struct rbl_record *other, 
 {
 	record->ran = true;
 	WRITE_ONCE(record->state, RBL_APPLIED);
+	if (record->held)	/* by tasks that an earlier reverse left in its code: a live update has a reference of its own */
+		release_holders(record);
 	rbl_keep_code(record);
 	rbl_succeed(record);
 	if (other && record->sequence > other->sequence)
@@ -230,52 +275,6 @@ int rbl_confirm(struct rbl_record *record, unsigned int unused)
 	WRITE_ONCE(record->state, RBL_CONFIRMED);
 	rbl_succeed(record);
 	return 0;
-}
-
-/* ---- tasks that are left in the replacement code ---- */
-
-/* The module's reference is given back as soon as no task is in it. */
-static void release_holders(struct rbl_record *record)
-{
-	mutex_lock(&record->shown);
-	record->held = false;
-	record->n_holders = 0;
-	record->holders.count = 0;
-	mutex_unlock(&record->shown);
-	module_put(record->module);
-}
-
-/* The update was reversed, perhaps by force: gives the module free, or holds it until its code has been left. */
-static void leave_code(struct rbl_record *record, bool force)
-{
-	if (!force || !record->n_holders) {
-		module_put(record->module);
-		return;
-	}
-	mutex_lock(&record->shown);
-	if (record->held)	/* since an earlier time */
-		module_put(record->module);
-	record->held = true;
-	mutex_unlock(&record->shown);
-	record->drain_tries = 0;
-	mod_delayed_work(rbl_workqueue, &record->drain, HZ);
-}
-
-/* Looks whether the tasks have left that were in an update's code when it was reversed by force; in growing pauses. */
-void rbl_drain_work(struct work_struct *work)
-{
-	struct rbl_record *record = container_of(work, struct rbl_record, drain.work);
-
-	mutex_lock(&rbl_lock);
-	if (!record->gone && record->held) {
-		/* A live update has a reference of its own. */
-		if (rbl_is_live(record) || (!rbl_is_busy(record) && !rbl_look_for_holders(record)))
-			release_holders(record);
-		else
-			queue_delayed_work(rbl_workqueue, &record->drain,
-					   min(HZ << min(record->drain_tries++, 6u), MAX_RETRY));
-	}
-	mutex_unlock(&rbl_lock);
 }
 
 /* ---- reversing ---- */

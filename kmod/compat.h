@@ -23,6 +23,7 @@
 
 /* Defined by the kernel, but declared in none of its headers. */
 extern struct mutex ftrace_lock;		/* kernel/trace/ftrace.c: guards the call site records */
+extern struct mutex kprobe_mutex;		/* kernel/kprobes.c: held from the copy of an instruction to its probe's listing */
 int jump_label_module_notify(struct notifier_block *block, unsigned long event, void *module);	/* kernel/jump_label.c */
 extern const char __start_notes, __stop_notes;	/* the linker's: what /sys/kernel/notes shows */
 
@@ -69,6 +70,7 @@ extern const char __start_notes, __stop_notes;	/* the linker's: what /sys/kernel
 	X(__stop___jump_table)			\
 	X(__stop_notes)				\
 	X(ftrace_lock)				\
+	X(kprobe_mutex)				\
 	X(text_mutex)
 
 #define X(name) DECLARE_STATIC_CALL(rbl_##name, name);
@@ -116,6 +118,12 @@ static inline bool rbl_module_writable(const struct module *module, unsigned lon
 	return within_module_mem_type(address, module, MOD_DATA);
 }
 
+/* Whether the module has init code that is yet to be freed. */
+static inline bool rbl_module_has_init(const struct module *module)
+{
+	return READ_ONCE(module->mem[MOD_INIT_TEXT].base);
+}
+
 #else
 
 #define RBL_EACH_SYMBOL_ARGS void *data, const char *name, struct module *unused, unsigned long address
@@ -135,6 +143,12 @@ static inline bool rbl_module_writable(const struct module *module, unsigned lon
 {
 	return address >= (unsigned long)module->core_layout.base + module->core_layout.ro_after_init_size &&
 	       within_module_core(address, module);
+}
+
+/* Whether the module has init code that is yet to be freed. */
+static inline bool rbl_module_has_init(const struct module *module)
+{
+	return READ_ONCE(module->init_layout.base);
 }
 
 #endif

@@ -55,12 +55,21 @@ static void note_entry(struct rbl_part *part, struct dyn_ftrace *entry)
 		const struct rbl_site *site = part->sites + i;
 
 		if (site->write && entry->ip >= site->old && entry->ip < (unsigned long)site->write->where)
-			site->write->entry = entry;
+			WRITE_ONCE(site->write->entry, entry);
 	}
 }
 
-/* Finds ftrace's records of the functions that the part's jumps lie in.  They are there as long as the object is. */
-void rbl_find_entries(struct rbl_part *part)
+/*
+ * ftrace keeps a module's records as long as the module is there, but moves them
+ * when it drops those of its init code (ftrace_free_mem()), which is after all
+ * notifiers.  Until then there is nothing that a pointer could lead to.
+ */
+static bool records_may_move(const struct rbl_part *part)
+{
+	return part->target && rbl_module_has_init(part->target);
+}
+
+static void find_entries(struct rbl_part *part)
 {
 	unsigned long low = ULONG_MAX, high = 0;
 	struct ftrace_rec_iter *at;
@@ -70,14 +79,46 @@ void rbl_find_entries(struct rbl_part *part)
 		low = min(low, part->sites[i].old);
 		high = max(high, part->sites[i].old + part->sites[i].function->size);
 	}
-	mutex_lock(rbl_kernel_data.ftrace_lock);
+	lockdep_assert_held(rbl_kernel_data.ftrace_lock);
 	for (at = rbl_kernel(ftrace_rec_iter_start)(); at; at = rbl_kernel(ftrace_rec_iter_next)(at)) {
 		struct dyn_ftrace *entry = rbl_kernel(ftrace_rec_iter_record)(at);
 
 		if (entry->ip >= low && entry->ip < high)
 			note_entry(part, entry);
 	}
+	part->entries_found = true;
+}
+
+static bool wants_entries(const struct rbl_part *part)
+{
+	return !part->entries_found && !records_may_move(part);
+}
+
+/* Finds ftrace's records of the functions that the part's jumps lie in. */
+void rbl_find_entries(struct rbl_part *part)
+{
+	lockdep_assert_held(&rbl_lock);
+	if (!wants_entries(part))
+		return;
+	mutex_lock(rbl_kernel_data.ftrace_lock);
+	find_entries(part);
 	mutex_unlock(rbl_kernel_data.ftrace_lock);
+}
+
+/* The same for parts whose module had yet to run its init when they were resolved; for readers, who wait for no lock. */
+void rbl_find_late_entries(struct rbl_record *record)
+{
+	struct rbl_part *part;
+
+	if (!mutex_trylock(&rbl_lock))
+		return;
+	rbl_for_each_part(part, record) {
+		if (!part->present || !wants_entries(part) || !mutex_trylock(rbl_kernel_data.ftrace_lock))
+			continue;
+		find_entries(part);
+		mutex_unlock(rbl_kernel_data.ftrace_lock);
+	}
+	mutex_unlock(&rbl_lock);
 }
 
 /* That no kprobe lies in one of the part's functions: one in old code would never be hit again. */
@@ -127,7 +168,7 @@ enum rbl_jump_state rbl_jump_state(const struct rbl_write *write)
 	if (copy_from_kernel_nofault(now, write->where, write->size) ||
 	    (memcmp(now, write->jump, write->size) && !is_jump_probed(write->where, write->size, &unused)))
 		return RBL_JUMP_MISSING;
-	return is_redirected(write->entry) ? RBL_JUMP_BYPASSED : RBL_JUMP_IN_PLACE;
+	return is_redirected(READ_ONCE(write->entry)) ? RBL_JUMP_BYPASSED : RBL_JUMP_IN_PLACE;
 }
 
 /* Whether something has taken one of a live update's functions away, so that what it fixes is not fixed. */

@@ -88,6 +88,7 @@ struct rbl_part {
 	struct rbl_write *writes;	/* one for each function that is replaced */
 	u32 n_writes;
 	struct rbl_exchange *data;	/* one for each of object->n_data */
+	bool entries_found;		/* of `writes`: rbl_find_entries() */
 	u64 *fields;			/* what the module loader left in each of object->n_fixups */
 	bool fields_written;
 	bool engaged;			/* takes part in the operation that is under way; its hooks are called */
@@ -239,6 +240,7 @@ enum rbl_jump_state {
 };
 
 void rbl_find_entries(struct rbl_part *part);
+void rbl_find_late_entries(struct rbl_record *record);
 int rbl_check_probes(struct rbl_record *record, const struct rbl_part *part);
 u32 rbl_step_in_use(const struct rbl_step *step, bool forward, unsigned long *address);
 enum rbl_jump_state rbl_jump_state(const struct rbl_write *write);
@@ -257,6 +259,11 @@ void rbl_take_back_fixups(struct rbl_part *part);
 void rbl_settle_new_branches(const struct jump_entry *entries, u32 count);
 int rbl_register_branches(struct rbl_record *record, struct rbl_part *part);
 void rbl_unregister_branches(struct rbl_part *part);
+
+/* constants.c */
+void *rbl_map_constant(const void *where, u32 size);
+void rbl_unmap_constant(void *alias);
+bool rbl_is_in_module(const void *where);
 
 /* stand_ins.c: static branches that jumps lie over */
 int rbl_find_branch(struct rbl_record *record, const struct rbl_part *part, struct rbl_write *write);

@@ -158,6 +158,7 @@ void rbl_sites_free(struct rbl_part *part)
 	part->writes = NULL;
 	part->sites = NULL;
 	part->n_writes = 0;
+	part->entries_found = false;
 }
 
 /* ---- other updates ---- */

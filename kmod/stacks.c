@@ -233,9 +233,10 @@ void rbl_stacks_check(struct rbl_stacks *stacks, u32 share, u32 shares)
 
 	check_task(stacks, current);
 	check_task(stacks, rbl_kernel(idle_task)(smp_processor_id()));
-	for_each_possible_cpu(cpu)
-		if (share == 0 && !cpu_online(cpu) && rbl_kernel(idle_task)(cpu))
-			check_offline(stacks, rbl_kernel(idle_task)(cpu));
+	if (share == 0)
+		for_each_possible_cpu(cpu)
+			if (!cpu_online(cpu) && rbl_kernel(idle_task)(cpu))
+				check_offline(stacks, rbl_kernel(idle_task)(cpu));
 	for_each_process_thread(process, task) {
 		if (i++ % shares != share)
 			continue;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What a switch between old and replacement code writes: one step for each jump, and for each datum. */
 #include <linux/mm.h>
-#include <linux/vmalloc.h>
 
 #include "internal.h"
 
@@ -88,44 +87,19 @@ static bool add_jumps(struct rbl_steps *steps, const struct rbl_record *record, 
 	return fits;
 }
 
-/*
- * Constants of the kernel itself are read-only wherever it has mapped them, and
- * text_poke() asks of them what it may only ask of modules (CONFIG_DEBUG_VIRTUAL
- * finds that).  So their pages are mapped once more, before the stop.
- */
-static bool map(struct rbl_step *step)
-{
-	u32 i, first = offset_in_page(step->where), n = DIV_ROUND_UP(first + step->size, PAGE_SIZE);
-	struct page **pages = kvmalloc_array(n, sizeof(*pages), GFP_KERNEL);
-
-	if (!pages)
-		return false;
-	for (i = 0; i < n; i++)
-		pages[i] = pfn_to_page(PHYS_PFN(__pa_symbol(step->where - first + i * PAGE_SIZE)));
-	step->mapping = vmap(pages, n, VM_MAP, PAGE_KERNEL);
-	kvfree(pages);
-	if (step->mapping)
-		step->alias = step->mapping + first;
-	return step->mapping;
-}
-
-static bool is_in_module(const u8 *where)
-{
-	bool found;
-
-	preempt_disable();	/* __module_address() walks a tree under RCU-sched */
-	found = rbl_kernel(__module_address)((unsigned long)where);
-	preempt_enable();
-	return found;
-}
-
 static bool map_all(struct rbl_steps *steps)
 {
 	u32 i;
 
-	for (i = steps->n_jumps; i < steps->count; i++)
-		if (!is_in_module(steps->rows[i].where) && !map(steps->rows + i))
+	for (i = steps->n_jumps; i < steps->count; i++) {
+		struct rbl_step *step = steps->rows + i;
+
+		if (rbl_is_in_module(step->where))
+			continue;
+		step->alias = rbl_map_constant(step->where, step->size);
+		if (!step->alias)
 			return false;
+	}
 	return true;
 }
 
@@ -197,7 +171,7 @@ void rbl_steps_free(struct rbl_steps *steps)
 	u32 i;
 
 	for (i = 0; i < steps->count; i++)
-		vunmap(steps->rows[i].mapping);
+		rbl_unmap_constant(steps->rows[i].alias);
 	kvfree(steps->rows);
 	memset(steps, 0, sizeof(*steps));
 }

@@ -245,8 +245,8 @@ static u32 fill_functions(const struct rbl_record *record, struct rbl_range *ran
  * Old code; and all of the module of an update that goes, since replacement
  * code may call new functions of its own.  A task that entered the old code
  * behind our jump's back is as little to be there when it is taken out.  By
- * force the old code comes back regardless: who enters it does so whole, since no
- * instruction of it begins inside of a jump.
+ * force the old code comes back regardless: a task that stays in the
+ * replacement code stands in none of the bytes that are written.
  */
 static u32 fill_ranges(const struct rbl_stop *stop, struct rbl_range *ranges)
 {
@@ -312,7 +312,7 @@ int rbl_stop_new(struct rbl_record *record, const struct rbl_switch_options *how
 	stop->stacks.n_ranges = fill_ranges(stop, ranges);
 	stop->stacks.requester = current;
 	rbl_kernel(kallsyms_lookup_size_offset)((unsigned long)handle_mm_fault, &stop->stacks.fault_size, &offset);
-	stop->stacks.writer = record->operation.writer;
+	stop->stacks.writer = READ_ONCE(record->operation.writer);
 	raw_spin_lock_init(&stop->stacks.lock);
 	bound_ranges(&stop->stacks);
 	return 0;

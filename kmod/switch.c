@@ -144,17 +144,19 @@ static int refuse_stop(struct rbl_record *record, struct rbl_stop *stop)
 /* What has to hold before each try, since modules and other updates may have come and gone meanwhile. */
 static int check_again(struct rbl_record *record, const struct rbl_switch_options *how)
 {
-	const struct rbl_part *part;
-	int err = 0;
+	struct rbl_part *part;
+	int err;
 
 	rbl_begin(record);
-	if (how->purpose == RBL_TO_REPLACEMENT)
-		err = rbl_parts_resolve(record);
-	if (!err)
-		err = rbl_check_engaged(record);
-	rbl_for_each_part(part, record)
-		if (!err && how->purpose == RBL_TO_REPLACEMENT && part->present)
-			err = rbl_check_conflicts(record, part);
+	if (how->purpose != RBL_TO_REPLACEMENT)
+		return rbl_check_engaged(record);
+	err = rbl_parts_resolve(record) ? : rbl_check_engaged(record);
+	rbl_for_each_part(part, record) {
+		if (err || !part->present)
+			continue;
+		rbl_find_entries(part);
+		err = rbl_check_conflicts(record, part);
+	}
 	return err;
 }
 

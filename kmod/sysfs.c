@@ -29,8 +29,9 @@ SHOW(state)
 	struct rbl_record *record = rbl_record_of(kobj);
 	ssize_t length;
 
+	rbl_find_late_entries(record);
 	mutex_lock(&record->shown);
-	if (record->held)
+	if (record->held && record->n_holders)
 		length = sysfs_emit(buffer, "%s, held by %u task%s\n", rbl_state_name(record), record->n_holders,
 				    record->n_holders == 1 ? "" : "s");
 	else
@@ -205,22 +206,24 @@ static __printf(2, 3) void add_line(struct piece *piece, const char *format, ...
 	va_end(args);
 }
 
-static void add_function(struct piece *piece, const struct rbl_site *site)
+static void add_function(struct piece *piece, const struct rbl_record *record, const struct rbl_site *site)
 {
 	static const char *const words[] = {
 		[RBL_JUMP_IN_PLACE] = "yes", [RBL_JUMP_MISSING] = "no", [RBL_JUMP_BYPASSED] = "bypassed",
 	};
 	const struct rbl_write *write = site->write;
+	const char *word;
 
 	if (!write) {
 		add_line(piece, "%s 0x%lx 0x0 0x0 - no\n", site->function->name, piece->visible ? site->old : 0);
 		return;
 	}
+	word = rbl_is_live(record) ? words[rbl_jump_state(write)] : "no";
 	if (piece->visible)
 		add_line(piece, "%s 0x%lx 0x%lx 0x%lx %*phN %s\n", site->function->name, site->old, write->target,
-			 (unsigned long)write->where, write->size, write->saved, words[rbl_jump_state(write)]);
+			 (unsigned long)write->where, write->size, write->saved, word);
 	else
-		add_line(piece, "%s 0x0 0x0 0x0 - %s\n", site->function->name, words[rbl_jump_state(write)]);
+		add_line(piece, "%s 0x0 0x0 0x0 - %s\n", site->function->name, word);
 }
 
 static bool is_exchanged(const struct rbl_exchange *exchange)
@@ -258,7 +261,7 @@ static void add_functions(struct piece *piece, const struct rbl_record *record, 
 	u32 i;
 
 	for (i = 0; part->present && i < part->object->n_functions; i++)
-		add_function(piece, part->sites + i);
+		add_function(piece, record, part->sites + i);
 }
 
 static void add_data(struct piece *piece, const struct rbl_record *record, const struct rbl_part *part)

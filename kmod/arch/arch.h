@@ -40,8 +40,9 @@ struct rbl_write {
 	u8 saved[RBL_WRITE_SIZE];	/* what stands there without it */
 	struct jump_entry *branch;	/* of the kernel's: the static branch that the jump lies over; NULL if there is none */
 	u8 branch_at, branch_size;	/* in `saved` */
+	s32 *branch_code;		/* where that entry says which code it switches, writable; NULL: written as text is */
 	u8 *stand_in;			/* what the kernel switches instead, meanwhile */
-	const struct dyn_ftrace *entry;	/* ftrace's record of the function; NULL if it has none */
+	const struct dyn_ftrace *entry;	/* ftrace's record of the function; NULL if it has none, or it moves */
 };
 
 /*
@@ -55,7 +56,6 @@ struct rbl_step {
 	u32 size;			/* of jumps as in struct rbl_write */
 	unsigned long target;		/* where code that meets a jump half written is sent; 0: data */
 	u8 *alias;			/* the same memory, writable; NULL: written as text is */
-	void *mapping;			/* that `alias` lies in */
 	const char *name;		/* of the function or datum */
 	const struct dyn_ftrace *entry;	/* of jumps as in struct rbl_write */
 };
@@ -65,7 +65,11 @@ struct rbl_step {
 int rbl_arch_init(void);
 void rbl_arch_exit(void);
 
-/* Writes kernel memory that is read-only, on any number of pages, with text_mutex held; no CPU runs these bytes. */
+/*
+ * Writes text, or read-only memory of a module, on any number of pages, with
+ * text_mutex held; no CPU runs these bytes.  Constants of the kernel itself:
+ * rbl_map_constant().
+ */
 void rbl_arch_poke(void *where, const void *bytes, u32 size);
 
 /* Fills in write->jump from where and target; -ERANGE if the jump does not reach. */

@@ -79,8 +79,9 @@ void rbl_arch_exit(void)
 }
 
 /*
- * Page by page, as text_poke() maps them.  That asks that the CPU's own task has
- * text_mutex; while all CPUs are stopped, it is the task that stopped them.
+ * Page by page, as text_poke() maps them.  Not by text_poke() itself: that
+ * asserts that the running task holds text_mutex, and while all CPUs are
+ * stopped, their stopper threads run, and the task that stopped them holds it.
  */
 void rbl_arch_poke(void *where, const void *bytes, u32 size)
 {
