@@ -151,6 +151,9 @@ def test_a_live_patch_that_comes_later_bypasses_the_update(builds, host):
     assert host.out(f"cat {SYSFS}/fix/functions").split()[-1] == "bypassed"
     kernel = host.module("kernel_info")["kernel"]
     assert (kernel["cves_fixed_live"], kernel["effective_release"]) == ([], host.release)
+    assert kernel["bypassed"] == ["fix"]
+    again = host.module("update", name="fix", confirm=True)
+    assert (again["code"], again["details"]["functions"]) == ("bypassed", ["unix_ioctl"])
     assert control(host, "fix", "reverse") == "", "the old code can come back at any time"
     assert control(host, "fix", "apply") == "Address already in use"
     assert "code: entry_in_use" in host.out(f"cat {SYSFS}/fix/abort")
@@ -188,8 +191,14 @@ def test_an_operator_takes_an_update_out_by_force(builds, host):
     applied(builds, host, "fix", SIOCATMARK, confirm=True)
     insert(builds, host, "busy", address=host.out(f"cut -d' ' -f3 {SYSFS}/fix/functions"), offset=BEHIND_FENTRY)
     task = sleeping(host)
-    assert control(host, "fix", "reverse force") == ""
+    pid = int(host.read("/sys/module/busy/parameters/sleeper"))
+    assert host.module("update", name="fix", state="reversed", tries=2)["code"] == "busy_function"
+    result = host.module("update", name="fix", state="reversed", force=True)
+    assert (result["failed"], result["changed"], result["state_after"]) == (False, True, "reversed")
+    assert (result["held_by"], [row["pid"] for row in result["holders"]]) == (1, [pid])
     assert state(host, "fix") == "reversed, held by 1 task"
+    assert host.module("update", name="fix", state="absent")["code"] == "module_held"
+    assert host.module("kernel_info")["kernel"]["held"] == ["fix"]
     assert control(host, "fix", "apply") == "", "which needs nothing of the task"
     assert (state(host, "fix"), probe(host)) == ("applied", "fixed")
     host.run("rmmod busy")

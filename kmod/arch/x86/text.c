@@ -184,7 +184,8 @@ const char *rbl_arch_unknown_rewrite(void)
 {
 #ifdef X86_FEATURE_CALL_DEPTH
 	if (boot_cpu_has(X86_FEATURE_CALL_DEPTH))
-		return "this kernel was booted with call depth tracking (retbleed=stuff), which rewrites each call";
+		return "this kernel was booted with call depth tracking (retbleed=stuff or indirect_target_selection=stuff), "
+		       "which rewrites each call";
 #endif
 	return NULL;
 }

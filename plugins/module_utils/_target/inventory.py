@@ -68,6 +68,8 @@ def kernel(store: Store) -> dict:
         "updates": [
             {key: row[key] for key in ("name", "version", "digest", "state", "cves", "deadline")} for row in live
         ],
+        "bypassed": [row["name"] for row in known if row["state"] == sysfs.BYPASSED],
+        "held": [row["name"] for row in known if row["held_by"]],
         "cves_fixed_live": sorted({cve for row in live for cve in row["cves"]}),
         "boot": _boot(known),
     }

@@ -39,19 +39,20 @@ def test_values_may_hold_colons():
 
 
 @pytest.mark.parametrize(
-    ("said", "state"),
+    ("said", "state", "tasks"),
     [
-        ("confirmed\n", "confirmed"),
-        ("bypassed\n", "bypassed"),
-        ("reversed, held by 3 tasks\n", "reversed"),
-        ("", "absent"),
+        ("confirmed\n", "confirmed", 0),
+        ("bypassed\n", "bypassed", 0),
+        ("reversed, held by 1 task\n", "reversed", 1),
+        ("reversed, held by 31 tasks\n", "reversed", 31),
+        ("", "absent", 0),
     ],
 )
-def test_state(tmp_path, monkeypatch, said, state):
+def test_state(tmp_path, monkeypatch, said, state, tasks):
     monkeypatch.setattr(sysfs, "ROOT", str(tmp_path))
     (tmp_path / "fix").mkdir()
     (tmp_path / "fix" / "state").write_text(said)
-    assert sysfs.state("fix") == state
+    assert (sysfs.state("fix"), sysfs.held_by("fix")) == (state, tasks)
     assert (state in sysfs.IN_EFFECT) == (state == "confirmed")
 
 
@@ -72,7 +73,7 @@ def test_parsers_never_stumble(text):
     """Of any text they give what stands in it, in the shape that their callers count on."""
     assert all(key in text and value in text for key, value in sysfs.parse_abort(text).items())
     for row in sysfs.parse_functions(text):
-        assert set(row) == {*sysfs.FUNCTION_FIELDS, "jump"} and row["name"] in text
+        assert set(row) == {*sysfs.FUNCTION_FIELDS, "jump", "bypassed"} and row["name"] in text
     for row in sysfs.parse_conflicts(text):
         assert row["pid"] >= 0 and row["function"] in text and row["address"] in text
     assert isinstance(sysfs.parse_number(text), int)
@@ -90,6 +91,7 @@ def test_functions():
         "jump_address": "0xffffffff81b3f2a5",
         "saved_bytes": "4156415541",
         "jump": True,
+        "bypassed": False,
     }
     assert second["jump"] is False
 
