@@ -67,8 +67,11 @@ def host(host50: Host):
     """The machine, which is left as it was found."""
     yield host50
     updates = host50.out(f"ls -d {SYSFS}/*/ 2>/dev/null | xargs -r -n1 basename").split()
-    for name in updates:
-        host50.wait_until(lambda name=name: not host50.module("update", name=name, state="absent")["failed"], 120)
+
+    def gone() -> bool:
+        return not any(host50.module("update", name=name, state="absent")["failed"] for name in updates)
+
+    host50.wait_until(gone, 120)
     assert traces(host50) == ""
 
 
@@ -232,6 +235,7 @@ def run_in_guest(host: Host, script: str, *arguments: str):
     """One of tests/integration/guest, which says a word when it is ready, and goes on until it is killed."""
     host.put(GUEST / f"{script}.py", f"/root/{script}.py")
     task = host.start(f"exec python3 -u /root/{script}.py {' '.join(arguments)}")
+    assert task.stdout and task.stderr
     said = task.stdout.readline()
     assert said, task.stderr.read().decode()
     return task
