@@ -96,7 +96,7 @@ def test_nmis_run_what_is_being_written(builds, throwaway):
     loop = host.start(
         f"cd {SYSFS}/bitmap; echo 1 > /sys/module/rebootless/parameters/first_pause_ms; n=0;"
         f" while [ $n -lt {turns} ] || [ $(cat /sys/module/nmi_user/parameters/nmis) -lt {NMIS // 2} ];"
-        " do echo reverse > control; echo apply > control && n=$((n+1)); done"
+        " do echo reverse > control; echo apply > control && n=$((n+1)); done; true"
     )
     end, sent = time.monotonic() + 300 + NMIS / 4, 0
     with host.monitor() as monitor:
