@@ -28,6 +28,7 @@ RARE = Edit(
     "\tseq_printf(m, linux_proc_banner,\n",
     '\tseq_puts(m, "");\n\tseq_printf(m, linux_proc_banner,\n',
 )
+QUEUE = Edit("drivers/net/dummy.c", "\tdev->min_mtu = 0;\n", "\tdev->min_mtu = 0;\n\tdev->tx_queue_len = 77;\n")
 # What the test module's NMIs call.
 BITMAP = Edit(
     "lib/bitmap.c",
@@ -163,6 +164,19 @@ def test_a_live_patch_that_comes_later_bypasses_the_update(builds, host):
     host.wait_until(lambda: host.run("rmmod other_live_patch", check=False).returncode == 0)
     assert control(host, "fix", "apply") == ""
     assert state(host, "fix") == "applied"
+
+
+def test_a_live_patch_of_a_module_that_came_later(builds, host):
+    """ftrace moves the records of a module when its init code goes, which is after the update was applied to it."""
+    applied(builds, host, "late", QUEUE)
+    host.run("modprobe dummy numdummies=0")
+    assert state(host, "late") == "applied"
+    insert(builds, host, "other_live_patch", symbol="dummy_setup", object="dummy")
+    assert state(host, "late") == "bypassed"
+    host.run("echo 0 > /sys/kernel/livepatch/other_live_patch/enabled")
+    host.wait_until(lambda: host.run("rmmod other_live_patch", check=False).returncode == 0)
+    assert state(host, "late") == "applied"
+    host.run("rmmod dummy")
 
 
 # ---- deadlines, and tasks that stay
