@@ -389,7 +389,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.host.comm
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.progress import teller
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import read_tree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.outcome import describe
-from ansible_collections.rebootless.splice.plugins.module_utils._build.update import Builder, Update
+from ansible_collections.rebootless.splice.plugins.module_utils._build.update import Builder, UpdateSource
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.module_result import finish
@@ -401,7 +401,7 @@ def build(module: AnsibleModule) -> dict:
     tree = read_tree(options["tree"])
     patches = tuple(read_patch(path) for path in options["patches"])
     custom = tuple(read_custom(code["path"], code["source"]) for code in options["custom"])
-    update = Update(options["name"], options["version"], tuple(options["cves"]), patches, custom)
+    update = UpdateSource(options["name"], options["version"], tuple(options["cves"]), patches, custom)
     phases = Phases(teller(cache, f"update_build {update.name} {tree.release}", module.log))
     builder = Builder(tree, options["kmod"], cache, options["jobs"] or os.cpu_count() or 1, phases)
     done = builder.foresee(update) if module.check_mode else builder.build(update)

@@ -182,7 +182,7 @@ def _become(connection: socket.socket) -> None:
     _byte, descriptors, _flags, _address = socket.recv_fds(connection, 1, 3)
     with connection, connection.makefile("rb") as stream:
         words = map(os.fsdecode, stream.read().split(b"\0"))
-    (directory,), arguments, environment = ([next(words) for _ in range(int(next(words)))] for _ in range(3))
+    (directory,), arguments, environment = ([next(words) for _each in range(int(next(words)))] for _each in range(3))
     os.setsid()
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
