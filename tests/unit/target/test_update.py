@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.rebootless.splice.plugins.module_utils._target import inventory, metrics
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
-from ansible_collections.rebootless.splice.plugins.module_utils._target.update import Request, Update
+from ansible_collections.rebootless.splice.plugins.module_utils._target.update import UpdateOperation, UpdateRequest
 from ansible_collections.rebootless.splice.tests.support.booting_host import refusal
 from ansible_collections.rebootless.splice.tests.support.package import MANIFEST
 from ansible_collections.rebootless.splice.tests.support.target_host import NAME, RolloutHost
@@ -22,13 +22,13 @@ def host(tmp_path, monkeypatch):
     """A host with the update live, and its package kept."""
     made = RolloutHost(tmp_path, monkeypatch)
     options = {"package": str(made.package), "state_directory": str(made.state_directory)}
-    assert Update(Request("applied", **options), check_mode=False).run()["changed"]
+    assert UpdateOperation(UpdateRequest("applied", **options), check_mode=False).run()["changed"]
     return made
 
 
 def change(host, state: str, check_mode: bool = False, **options) -> dict:
-    request = Request(state, name=NAME, state_directory=str(host.state_directory), **options)
-    return Update(request, check_mode).run()
+    request = UpdateRequest(state, name=NAME, state_directory=str(host.state_directory), **options)
+    return UpdateOperation(request, check_mode).run()
 
 
 def test_only_who_asks_for_it_reverses_by_force(host):
