@@ -65,6 +65,14 @@ options:
     type: list
     elements: path
     required: true
+  ignore_missing:
+    description:
+      - Paths, as the patches have them without the first component, of files that this kernel's source need not have.
+      - A patch that changes any other file which the source does not have is refused as C(file_not_found), since half
+        of a fix is none. Files of documentation, of tools and of other architectures are not looked for.
+    type: list
+    elements: str
+    default: []
   custom:
     description:
       - Custom code for what exchanging code cannot bring about. C(docs/custom-code.md) is about writing it.
@@ -401,7 +409,9 @@ def build(module: AnsibleModule) -> dict:
     tree = read_tree(options["tree"])
     patches = tuple(read_patch(path) for path in options["patches"])
     custom = tuple(read_custom(code["path"], code["source"]) for code in options["custom"])
-    update = Update(options["name"], options["version"], tuple(options["cves"]), patches, custom)
+    update = Update(
+        options["name"], options["version"], tuple(options["cves"]), patches, custom, tuple(options["ignore_missing"])
+    )
     phases = Phases(teller(cache, f"update_build {update.name} {tree.release}", module.log))
     builder = Builder(tree, options["kmod"], cache, options["jobs"] or os.cpu_count() or 1, phases)
     done = builder.foresee(update) if module.check_mode else builder.build(update)
@@ -453,6 +463,7 @@ def main() -> None:
             "version": {"type": "str", "default": "1"},
             "cves": {"type": "list", "elements": "str", "default": []},
             "patches": {"type": "list", "elements": "path", "required": True},
+            "ignore_missing": {"type": "list", "elements": "str", "default": []},
             "custom": {
                 "type": "list",
                 "elements": "dict",

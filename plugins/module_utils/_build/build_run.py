@@ -37,24 +37,31 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.judgement
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.exports import read_symvers
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.shipped import DistributionTarget
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import KernelTree
-from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import Unit
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import VMLINUX, Unit
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
 from ansible_collections.rebootless.splice.plugins.module_utils._build.outcome import Build, changed_facts
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.maker import make_replacement
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.parts import Replacement
+from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.descriptor import Says
+from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.proof import prove
+from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.unit import CheckedUnit
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import program_member
 
 
 @dataclasses.dataclass(frozen=True)
 class Update:
-    """What is to be built: a named, versioned set of patches with the CVEs they fix, and custom code for them."""
+    """What is to be built: a named, versioned set of patches with the CVEs they fix, and custom code for them.
+
+    ``ignore_missing`` lists patched files that the kernel's source need not have.
+    """
 
     name: str
     version: str
     cves: tuple[str, ...]
     patches: tuple[Patch, ...]
     custom: tuple[custom_code.CustomCode, ...] = ()
+    ignore_missing: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +112,10 @@ class BuildRun:
                 exports = read_symvers(Path(self._tree.headers, "Module.symvers"))
                 replacement = make_replacement(decisions, kernel, exports, target.result().needs)
             files = self._make_module(replacement, helper)
+            with phase("prove module"):
+                units = [_checked(decision.change) for decision in decisions]
+                exported = {export.name for export in exports.values() if export.module == VMLINUX}
+                prove(files["update.ko"], self._says, units, exported)
             programs = {part.name: part.program for part in replacement.parts}
             with phase("offline match"):
                 for program in programs.values():
@@ -151,6 +162,12 @@ class BuildRun:
             "libmatch.so": helper.library.read_bytes(),
         }
 
+    @property
+    def _says(self) -> Says:
+        """What the finished module has to say of itself."""
+        identity = self._identity
+        return Says(identity.name, identity.version, identity.digest, identity.build_id)
+
     def _facts(self, decisions: Sequence[Decision], skipped: Sequence[NotApplicable]) -> dict[str, Any]:
         return {
             **changed_facts(decisions, skipped),
@@ -185,6 +202,12 @@ class BuildRun:
         package.write_bytes(make_package(manifest, {**files, **members}))
         facts = {**facts, "digest": disk.sha256_of_file(package), "size": package.stat().st_size}
         return Build(digest, package, facts, built=True)
+
+
+def _checked(change: UnitChange) -> CheckedUnit:
+    """The files of a unit, by their paths: the check has a reader of its own."""
+    post = change.difference.correlation.post.object
+    return CheckedUnit(change.object_name, change.unit, change.pre.path, post.path)
 
 
 def _same_objects(touched: Touched, changed: Set[str]) -> Iterator[NotApplicable]:

@@ -20,7 +20,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.u
 )
 
 # New data that living objects may point to when the update has been reversed.
-_POINTED_TO = ("constant", "writable", "ro_after_init")
+_POINTED_TO = ("constant", "writable", "ro_after_init", "percpu")
 # Structs that no object points to while no code of the update runs: locks and counters.
 _IN_THEMSELVES = frozenset(
     (

@@ -148,3 +148,49 @@ def test_what_the_build_generates_from_a_header_is_refused(tree):
     with pytest.raises(RebootlessError) as caught:
         touched(tree, "include/table.h", "include/x.h")
     assert caught.value.code == "generated_source_changes"
+
+
+# ---- files that the source does not have
+
+
+def parsed(*paths, prefix=("a/", "b/")):
+    text = "".join(
+        f"--- {prefix[0]}{p}\n+++ {prefix[1]}{p}\n@@ -1 +1,2 @@\n /* the beginning */\n+new\n" for p in paths
+    )
+    return (parse_patch("fix.patch", text.encode()),)
+
+
+def test_half_a_fix_is_refused_with_where_the_file_may_be(tree):
+    with pytest.raises(RebootlessError) as refused:
+        touched_by(tree, parsed("net/a.c", "mm/b.c", "mm/nowhere.c"), 2)
+    error = refused.value
+    assert (error.code, error.details["file"]) == ("file_not_found", "mm/b.c")
+    assert [(row["file"], row["now_at"]) for row in error.details["files"]] == [
+        ("mm/b.c", ["net/b.c"]),
+        ("mm/nowhere.c", []),
+    ]
+    assert "net/b.c" in error.sentence and "ignore_missing" in error.next_step
+
+
+def test_a_file_that_the_operator_lists_may_be_missing(tree):
+    found = touched_by(tree, parsed("net/a.c", "mm/b.c"), 2, ("mm/b.c", "net/a.c"))
+    assert [(row.file, row.code) for row in found.not_applicable] == [("mm/b.c", "ignored_missing")]
+    assert names(found.own) == ["net/a.o"]
+
+
+def test_what_no_patch_changes_cannot_be_listed(tree):
+    with pytest.raises(RebootlessError) as refused:
+        touched_by(tree, parsed("net/a.c"), 2, ("net/c.c",))
+    assert (refused.value.code, refused.value.details["files"]) == ("not_in_patch", ["net/c.c"])
+
+
+@pytest.mark.parametrize("path", ["Documentation/gone.rst", "arch/arm/gone.c", "tools/gone.c"])
+def test_what_no_kernel_of_this_kind_has_is_not_looked_for(tree, path):
+    found = touched_by(tree, parsed("net/a.c", path), 2)
+    assert [row.file for row in found.not_applicable] == [path]
+
+
+def test_a_diff_without_a_component_to_strip_is_called_that(tree):
+    with pytest.raises(RebootlessError) as refused:
+        touched_by(tree, parsed("net/a.c", prefix=("", "")), 2)
+    assert (refused.value.code, refused.value.details["file"]) == ("bad_patch", "net/a.c")

@@ -1,0 +1,134 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The tables that the kernel reads beside code, entry by entry, as the check knows them."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator
+
+from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.reader import Area, Field, Object
+from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.refusal import not_proven
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+
+ALTERNATIVES, REPLACEMENTS = ".altinstructions", ".altinstr_replacement"
+PARAVIRT, JUMPS, STATIC_CALLS = ".parainstructions", "__jump_table", ".static_call_sites"
+ENTRIES_OF_TRACERS = "__mcount_loc"
+RETURNS, RETPOLINES = ".return_sites", ".retpoline_sites"
+LATE_JUMPS = ".rbl.jump_entries."  # and a part's name: as __jump_table, for the helper
+RUNTIME_CONSTANTS = ("runtime_ptr_", "runtime_shift_")
+
+# Bytes of an entry: the same in every kernel but for alternatives.  Field 0 says which code it is about.
+SIZES = {
+    ENTRIES_OF_TRACERS: 8,  # scripts/recordmcount.c
+    PARAVIRT: 16,  # arch/x86/include/asm/paravirt_types.h
+    ".smp_locks": 4,  # arch/x86/include/asm/alternative.h
+    JUMPS: 16,  # include/linux/jump_label.h
+    STATIC_CALLS: 8,  # include/linux/static_call_types.h
+    "__bug_table": 12,  # arch/x86/include/asm/bug.h
+    "__ex_table": 12,  # arch/x86/include/asm/extable.h
+    "_kprobe_blacklist": 8,  # include/asm-generic/kprobes.h
+    "_error_injection_whitelist": 16,  # include/asm-generic/error-injection.h
+}
+# struct alt_instr: 12 bytes until 6.2, 14 since its flags are apart (arch/x86/include/asm/alternative.h).
+_ALTERNATIVE_SIZES = (12, 14)
+ADDRESS_OF_REPLACEMENT = 4  # in struct alt_instr; its last two bytes are the lengths of the instruction and of it
+KEY = {JUMPS: 8, STATIC_CALLS: 4}  # where the key stands in an entry
+
+# What objtool makes anew of a module's code, and what no module has.
+_NOT_CARRIED = re.compile(
+    r"\.(return|retpoline|call|cfi)_sites$|\.ibt_endbr_seal$|\.orc_|\.discard\.|\.printk_index$|\.note|\.eh_frame"
+    r"|__patchable_function_entries$"
+)
+# Variables, constants and lists in which functions stand so as to be called, shown or looked up, never to be written.
+_NO_TABLE = re.compile(
+    r"\.(data|bss|rodata|ref\.(data|rodata|text)|init|exit|meminit|memexit|cpuinit|modinfo|gnu\.|rbl\.|export_symbol"
+    r"|initcall|con_initcall|exitcall|lsm_info|early_lsm_info|pci_fixup|x86_cpu_dev|apicdrivers|iommu_table"
+    r"|static_call_tramp_key|BTF_ids|builtin_fw|altinstr_aux|fixup)"
+    r"|__(ksymtab|kcrctab|param|modver|tracepoint|tracepoints|bpf_raw_tp|syscalls_metadata|dyndbg|earlycon|acpi_probe"
+    r"|thermal|timer_acpi|trace_printk_fmt|(stop|dl|rt|fair|idle|ext)_sched)|___k(symtab|crctab)|_ftrace_e"
+)
+
+
+@dataclasses.dataclass(eq=False)
+class Entry:
+    """One entry: ``data`` has zeros for its ``fields``, whose offsets count from the entry's start ``at``."""
+
+    area: Area
+    at: int
+    data: bytes
+    fields: list[Field]
+
+    @property
+    def code(self) -> Field:
+        """The field that says which code the entry is about."""
+        return self.fields[0]
+
+    @property
+    def flags(self) -> int:
+        """The low bits of a static branch's key: whether it is likely, and whether objtool takes it out."""
+        return self.fields[-1].points_to & 3
+
+    @property
+    def lengths(self) -> tuple[int, int]:
+        """Of an alternative: of the instructions that are replaced, and of what replaces them."""
+        return self.data[-2], self.data[-1]
+
+    @property
+    def written(self) -> int:
+        """How many bytes of the code the kernel writes before an update's fields are filled in; 0 if it writes none."""
+        if self.area.name == ALTERNATIVES:
+            return self.data[-2]
+        if self.area.name == PARAVIRT:
+            return self.data[9]
+        if self.area.name == ENTRIES_OF_TRACERS:
+            return 5
+        return 0
+
+
+def is_table(name: str) -> bool:
+    """Whether a section is a table whose entries go with the code that they are about."""
+    return name in SIZES or name == ALTERNATIVES or name.startswith((*RUNTIME_CONSTANTS, LATE_JUMPS))
+
+
+def is_known(name: str) -> bool:
+    """Whether it is known of a section that it says nothing about code that would have to be carried."""
+    return bool(_NOT_CARRIED.match(name) or _NO_TABLE.match(name))
+
+
+def entries(obj: Object, area: Area) -> Iterator[Entry]:
+    """The entries of a table, in order.  Raises ``RebootlessError`` (``module_not_proven``) if it is none."""
+    size = _size(obj, area)
+    if size == 0:
+        return
+    for at in range(0, area.size, size):
+        fields = [dataclasses.replace(f, offset=f.offset - at) for f in area.fields_in(at, at + size)]
+        if not fields or fields[0].offset != 0 or at + size > area.size:
+            raise _not_whole(obj, area, at)
+        data = bytearray(area.data[at : at + size])
+        for f in fields:
+            data[f.offset : f.offset + f.width] = bytes(f.width)
+        yield Entry(area, at, bytes(data), fields)
+
+
+def _size(obj: Object, area: Area) -> int:
+    if area.size == 0:
+        return 0
+    if area.name != ALTERNATIVES:
+        return next((size for name, size in SIZES.items() if name == area.name), 16 if _is_late(area) else 4)
+    for size in _ALTERNATIVE_SIZES:
+        places = [at + field for at in range(0, area.size, size) for field in (0, ADDRESS_OF_REPLACEMENT)]
+        if [f.offset for f in area.fields_in(0, area.size)] == places and area.size % size == 0:
+            return size
+    raise _not_whole(obj, area, 0)
+
+
+def _is_late(area: Area) -> bool:
+    return area.name.startswith(LATE_JUMPS)
+
+
+def _not_whole(obj: Object, area: Area, at: int) -> RebootlessError:
+    return not_proven(
+        f"what stands at {at:#x} of {area.name} is no whole entry", obj.path, section=area.name, offset=at
+    )
