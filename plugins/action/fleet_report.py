@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import json
 import os
 import pathlib
@@ -20,6 +19,7 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.action im
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report import model, render, sources
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.values import mapping, rows, text
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import lock
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.times import now, written
 
 MODULE = "rebootless.splice.fleet_report"
 ARGUMENTS = {
@@ -62,7 +62,7 @@ class ActionModule(FleetAction):
         with contextlib.suppress(AnsibleError):  # gone in the meantime
             self._remove_tmp_path(self._connection._shell.tmpdir)
         heard = {"kernel": mapping(said.get("kernel")), "updates": rows(said.get("updates"))}
-        answer = {"reachable": not why, "time": _now(), "run": _this_run(), **({"why": why} if why else heard)}
+        answer = {"reachable": not why, "time": written(now()), "run": _this_run(), **({"why": why} if why else heard)}
         if not self._task.check_mode:
             sources.write_answer(options["directory"], host, answer)
         return {"changed": False, **{key: answer[key] for key in ("reachable", "why") if key in answer}}
@@ -74,7 +74,8 @@ class ActionModule(FleetAction):
         # A host of which there is no answer at all was not asked: the report is of what is recorded.
         hosts = [host for host in asked if wanted is not None or host in answers] or None
         by = lock.process(playbook_process()).by
-        made = model.build(sources.read(directory, *options["others"]), hosts, answers, _now(), by, options["updates"])
+        known = sources.read(directory, *options["others"])
+        made = model.build(known, hosts, answers, written(now()), by, options["updates"])
         dest = pathlib.Path(options["dest"] or os.path.join(directory, "report"))
         files = {"html": "report.html", "csv": "hosts.csv", "json": "report.json"}
         result = {
@@ -100,10 +101,6 @@ def _differs(path: pathlib.Path, made: dict[str, t.Any]) -> bool:
     except (OSError, ValueError):
         return True
     return {**mapping(before), "written": ""} != {**json.loads(json.dumps(made)), "written": ""}
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _this_run() -> str:

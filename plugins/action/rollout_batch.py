@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import datetime
 import typing as t
 
 from ansible import context
 from ansible.utils.display import Display
 
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import times
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.action import FleetAction, playbook_process
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import lock
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.batch import Batch
@@ -35,7 +35,7 @@ class ActionModule(FleetAction):
         files, host = RunFiles(given["run"]), variables["inventory_hostname"]
         batch = Batch(files, host, Display().display, context.CLIARGS["forks"], self._task.check_mode)
         if given["step"] == "begin":
-            return batch.begin(lock.process(main), datetime.datetime.now(datetime.timezone.utc))
+            return batch.begin(lock.process(main), times.now())
         if given["step"] == "gate":
             return batch.judge(given["phase"], given["hold"], given["until"])
         return batch.soak(lambda: playbook_process() == main)

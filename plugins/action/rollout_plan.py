@@ -6,18 +6,15 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
-import getpass
 import os
-import socket
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical, options
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical, options, times
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.action import FleetAction
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan import answers, display, planning
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import Plan, read_plan
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import lock
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.store import Store
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.times import UTC
 
 ARGUMENTS = {
     "path": {"type": "path", "required": True},
@@ -43,7 +40,7 @@ class ActionModule(FleetAction):
         manifest = store.built(given["name"], given["version"])
         store.verify(manifest)
         plan = planning.make_plan(
-            self._asked(variables["hostvars"], given), manifest, store.root, given, _user(), datetime.datetime.now(UTC)
+            self._asked(variables["hostvars"], given), manifest, store.root, given, _user(), times.now()
         )
         path = os.path.abspath(os.path.expanduser(given["path"]))
         before = _there(path)
@@ -104,4 +101,4 @@ def _without_occasion(plan: Plan) -> Plan:
 
 
 def _user() -> str:
-    return f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}"
+    return f"{os.environ.get('SUDO_USER') or lock.user()}@{os.uname().nodename}"

@@ -149,8 +149,6 @@ class ActionModule(FleetAction):
             self._lost = True
             _end_children()
             return step.lost("timeout", f"The host did not answer within {timeout} seconds.", wanted, seconds=timeout)
-        except RebootlessError as error:
-            return {"state": outcomes.FAILED, **error.result()}
         except AnsibleConnectionFailure as error:
             self._lost = True
             return step.unreached(str(error).strip(), wanted)
@@ -159,11 +157,7 @@ class ActionModule(FleetAction):
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: B036 - the play must not lose the host for any fault
-            return step.failed(
-                "controller_error",
-                f"The step failed on the controller: {type(error).__name__}: {error}",
-                "Look for the cause on the controller; a retry is safe once it is gone.",
-            )
+            return {"state": outcomes.FAILED, **_refusal(error).result()}
 
     def _module(self, wanted: str, arguments: dict, variables: dict) -> dict[str, t.Any]:
         """The module's result.
@@ -214,7 +208,7 @@ class ActionModule(FleetAction):
         return remote
 
 
-def _refusal(error: Exception) -> RebootlessError:
+def _refusal(error: BaseException) -> RebootlessError:
     if isinstance(error, RebootlessError):
         return error
     return RebootlessError(

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.action import FleetAction
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store import contribution
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.store import Store
@@ -54,18 +52,23 @@ class ActionModule(FleetAction):
         store = Store(given["path"])
         update, files = contribution.describe(given)
         for build in given["builds"]:
-            row, package = contribution.entry(update, build)
-            update = update.with_kernels([row])
+            entry, package = contribution.entry(update, _build(build))
+            update = update.with_kernels([entry])
             files = {**files, **package}
         change = store.add(update, files, dry=self._task.check_mode)
         result = {
             "changed": change.changed,
             "path": store.path(update.name, update.version),
-            "manifest": {"format": 1, **dataclasses.asdict(change.after)},
-            "manifest_sha256": change.after.sha256,
+            "manifest": change.after.to_json(),
+            "manifest_sha256": change.after.digest,
             "written": change.written,
         }
         if self._task.diff:
             before = change.before.content.decode() if change.before else ""
             result["diff"] = {"before": before, "after": change.after.content.decode()}
         return result
+
+
+def _build(given):
+    """One of the task's builds; which hosts run the kernel is not kept."""
+    return contribution.Build(**{name: value for name, value in given.items() if name != "hosts" and value is not None})

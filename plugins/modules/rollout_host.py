@@ -326,7 +326,8 @@ details:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import run
-from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.step import STATE_DIRECTORY, Request
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.step import Request
+from ansible_collections.rebootless.splice.plugins.module_utils._target.state import store
 
 
 def main() -> None:
@@ -356,7 +357,7 @@ def main() -> None:
             "remove": {"type": "bool", "default": False},
             "reason": {"type": "str"},
             "lock_timeout": {"type": "int", "default": 60},
-            "state_directory": {"type": "path", "default": STATE_DIRECTORY},
+            "state_directory": {"type": "path", "default": store.DIRECTORY},
             "metrics_directory": {"type": "path"},
         },
         supports_check_mode=True,

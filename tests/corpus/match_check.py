@@ -33,13 +33,12 @@ import json
 import os
 import pathlib
 import random
-import re
 import shutil
 import sys
 import time
 import typing as t
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.paths import BOOT_ONLY
+from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.paths import is_boot_only
 from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts.matcher_library import build_library
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.exports import definer, read_symvers
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.shipped import DistributionTarget
@@ -255,7 +254,7 @@ def chosen_units(tree: KernelTree, patterns: list[str]) -> list[Unit]:
 def built_in_units(tree: KernelTree) -> list[Unit]:
     """The units that the kernel's image is linked from; those of the boot loader's stage are none."""
     units = [unit for name, unit in sorted(tree.units.units.items()) if VMLINUX in unit.objects]
-    return [unit for unit in units if not re.fullmatch(BOOT_ONLY, unit.name)]
+    return [unit for unit in units if not is_boot_only(unit.name, tree.architecture)]
 
 
 def corpus_units(tree: KernelTree) -> list[Unit]:

@@ -16,7 +16,7 @@ WORDS = {
     r"whoever": "name who: `the operator`, `the caller`, `the next boot`",
     r"whatever": "name what: `all that`, `every unit that`, `in every state`",
     r"whom": "begin another sentence, with who does it",
-    r"Private to rebootless\.splice": "once for each wing, in its __init__.py, is enough",
+    r"Private\s+to\s+rebootless\.splice": "once for each wing, in its __init__.py, is enough",
 }
 FOLDERS = {"plugins", "kmod", "tests", "docs", "playbooks", "roles", "extensions", "changelogs"}
 # The user of that name, and what says these words to refuse them.
@@ -37,17 +37,26 @@ def problems(root: pathlib.Path) -> t.Iterator[str]:
         if path in OWN or not (path.parts[0] in FOLDERS or path.name == "README.md"):
             continue
         try:
-            lines = (root / path).read_text().splitlines()
+            text = (root / path).read_text()
         except UnicodeDecodeError:
             continue
-        words = words_of(path)
-        for number, line in enumerate(lines, 1):
-            for word, advice in words.items():
-                found = word.search(ALLOWED.sub("", line))
-                if found:
-                    yield f"{path}:{number}: {found.group()}: {advice}"
-            if path.suffix == ".md" and len(line) > WIDTH:
-                yield f"{path}:{number}: {len(line)} characters, more than {WIDTH}"
+        yield from _vague_words(path, ALLOWED.sub("", text))
+        if path.suffix == ".md":
+            yield from _long_lines(path, text)
+
+
+def _vague_words(path: pathlib.Path, text: str) -> t.Iterator[str]:
+    """Searched in the whole text, since a phrase may go over the end of a line."""
+    for word, advice in words_of(path).items():
+        for found in word.finditer(text):
+            number = text.count("\n", 0, found.start()) + 1
+            yield f"{path}:{number}: {' '.join(found.group().split())}: {advice}"
+
+
+def _long_lines(path: pathlib.Path, text: str) -> t.Iterator[str]:
+    for number, line in enumerate(text.splitlines(), 1):
+        if len(line) > WIDTH:
+            yield f"{path}:{number}: {len(line)} characters, more than {WIDTH}"
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def built_for(run: Run) -> list[str]:
 
 def digests(manifest: Manifest) -> dict[str, str]:
     """The files of a version; what was built again was built at another time."""
-    return {name: row["sha256"] for name, row in manifest.files.items()}
+    return {name: file.sha256 for name, file in manifest.files.items()}
 
 
 def changes(run: Run) -> list[str]:
@@ -97,20 +97,20 @@ def test_once_for_each_kernel_and_never_again(fleet, hosts):
     assert sorted(built_for(first)) == ["builder1", "builder2"]
     assert "gone: It cannot be reached" in first.output
     manifest = fleet.manifest()
-    assert {row["release"]: (row["status"], row["version"], row["functions"]) for row in manifest.kernels} == {
+    assert {row.release: (row.status, row.version, row.functions) for row in manifest.kernels} == {
         release: ("built", kernel["version"], ["unix_ioctl"]) for release, kernel in kernels.items()
     }
-    assert {row["build_host"] for row in manifest.kernels} == {"builder1", "builder2"}
+    assert {row.build_host for row in manifest.kernels} == {"builder1", "builder2"}
     for row in manifest.kernels:
-        package = read_package(fleet.store.path(NAME, "1.0", row["package"]), row["sha256"])
-        assert package.manifest["kernel"]["build_id"] == kernels[row["release"]]["build_id"] == row["build_id"]
+        package = read_package(fleet.store.path(NAME, "1.0", row.package), row.sha256)
+        assert package.manifest["kernel"]["build_id"] == kernels[row.release]["build_id"] == row.build_id
 
     again = fleet.run("build")
     assert built_for(again) == changes(again) == []
     assert fleet.manifest().content == manifest.content
 
     # one flipped bit: that package is built again, and no other
-    path = pathlib.Path(fleet.store.path(NAME, "1.0", manifest.kernels[0]["package"]))
+    path = pathlib.Path(fleet.store.path(NAME, "1.0", manifest.kernels[0].package))
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(bytes(content))
@@ -130,9 +130,9 @@ def test_once_for_each_kernel_and_never_again(fleet, hosts):
     for host in hosts:
         entry = manifest.kernel(kernels[host.release]["build_id"])
         row = plan.hosts[host.name]
-        assert (row.package, row.sha256, row.size) == (entry["package"], entry["sha256"], entry["size"])
+        assert (row.package, row.sha256, row.size) == (entry.package, entry.sha256, entry.size)
     assert plan.left_out["gone"].state == "unreachable"
-    assert plan.update.manifest_sha256 == fleet.manifest().sha256
+    assert plan.update.manifest_sha256 == fleet.manifest().digest
     # the same plan again is that plan; another policy is another plan
     assert changes(fleet.run("plan", rebootless_rings=["canary"])) == []
     assert fleet.plan().digest == plan.digest
@@ -146,9 +146,9 @@ def test_what_cannot_be_built_holds_nothing_up(fleet, hosts):
     fleet.patch.write_text(fleet.patch.read_text().replace("int answ = 0;", "int answer = 42;"))
     run = fleet.run("build", version="2.0")
     rows = fleet.manifest("2.0").kernels
-    assert [(row["status"], row["code"]) for row in rows] == [("refused", "patch_does_not_apply")] * len(hosts)
-    assert all("int answer = 42;" in row["sentence"] and row["next_step"] for row in rows)
-    assert all(row["sentence"] in run.output for row in rows)
+    assert [(row.status, row.code) for row in rows] == [("refused", "patch_does_not_apply")] * len(hosts)
+    assert all("int answer = 42;" in row.sentence and row.next_step for row in rows)
+    assert all(row.sentence in run.output for row in rows)
     assert fleet.run("build", version="2.0", rebootless_policy={"uncovered": "stop"}, ok=False).status != 0
     fleet.run("plan", version="2.0")
     plan = fleet.plan("2.0")

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import difflib
 import functools
@@ -18,8 +17,8 @@ import subprocess
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts.package import make_package
-from ansible_collections.rebootless.splice.plugins.module_utils._common import locks
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import parse_package
+from ansible_collections.rebootless.splice.tests.support.exclusive import locked
 from ansible_collections.rebootless.splice.tests.support.places import COLLECTION, KMOD
 from ansible_collections.rebootless.splice.tests.support.runner import Runner
 
@@ -71,14 +70,6 @@ class BuiltUpdate:
 
     def file(self, name: str) -> bytes:
         return parse_package("package", self.content).files[name]
-
-
-@contextlib.contextmanager
-def _locked(path: pathlib.Path) -> t.Iterator[None]:
-    """A lock on what is about to be made, between the workers of a run."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with locks.locked(path.parent / f"{path.name}.lock"):
-        yield
 
 
 class Builds:
@@ -133,7 +124,7 @@ class Builds:
     def helper_of_abi(self, abi: int) -> pathlib.Path:
         """Sources of a helper module that differs in its ABI's number only."""
         directory = self._run / f"kmod-abi-{abi}"
-        with _locked(directory):
+        with locked(directory):
             if directory.exists():
                 return directory
             shutil.copytree(KMOD, directory)
@@ -160,7 +151,7 @@ class Builds:
         sources = sorted(path for path in TEST_MODULES.iterdir() if path.is_file() and path.suffix in ("", ".c", ".h"))
         digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
         directory = self.cache / "integration" / release / f"kmod-{digest}"
-        with _locked(directory):
+        with locked(directory):
             if not (directory / "done").exists():
                 shutil.rmtree(directory, ignore_errors=True)
                 directory.mkdir()
@@ -175,7 +166,7 @@ class Builds:
     def _file(self, name: str, text: str) -> pathlib.Path:
         """A file of this name in a directory of its own: several tests have a patch of the same name."""
         path = self._run / hashlib.sha256(text.encode()).hexdigest()[:16] / name
-        with _locked(path):
+        with locked(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         return path
@@ -183,7 +174,7 @@ class Builds:
     def _module(self, module: str, /, **options: t.Any) -> dict[str, t.Any]:
         asked = json.dumps([module, options], sort_keys=True)
         told = self._run / f"{module}-{hashlib.sha256(asked.encode()).hexdigest()[:16]}.json"
-        with _locked(told):
+        with locked(told):
             if not told.exists():
                 result = self._controller.module("localhost", module, cache=str(self.cache), **options)
                 assert not result["failed"], result

@@ -12,12 +12,15 @@ import tempfile
 from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.record import X86_64
 from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.decide import Decision, decide
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import UnitChange, compare
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.exports import Export
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
 from ansible_collections.rebootless.splice.tests.support.compiler import KERNEL_FLAGS
 from ansible_collections.rebootless.splice.tests.support.places import FIXTURES
 
 KERNEL = X86_64.kernel_of("6.1.176-1")
 SECTIONED = ["-ffunction-sections", "-fdata-sections"]
+# What compiled code refers to for the sake of tracing and mitigations alone.
+EXPORTS = {name: Export(name, 1, "vmlinux", "EXPORT_SYMBOL", "") for name in ("__fentry__", "__x86_return_thunk")}
 OBJECTS = {"exact": [], "pre": SECTIONED, "post": [*SECTIONED, "-DPOST"]}
 
 

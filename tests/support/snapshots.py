@@ -44,9 +44,9 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.machi
     machines_of,
     usable_accelerator,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._common import locks
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.tests.support import preloaded
+from ansible_collections.rebootless.splice.tests.support.exclusive import locked
 from ansible_collections.rebootless.splice.tests.support.host import CONNECTIONS, Host
 from ansible_collections.rebootless.splice.tests.support.monitor import Monitor
 from ansible_collections.rebootless.splice.tests.support.runner import Runner
@@ -75,7 +75,7 @@ class Snapshots:
     def key(self) -> pathlib.Path:
         """The private SSH key that opens every machine which is made or restored here."""
         path = self.directory / "id_ed25519"
-        with _locked(path):
+        with locked(path):
             if not path.exists():
                 subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "tests", "-f", path], check=True)
         return path
@@ -118,7 +118,7 @@ class Snapshots:
     def made(self, spec: MachineSpec) -> t.Iterator[pathlib.Path]:
         """The snapshot of a machine, made unless it is there."""
         path = self.path(spec)
-        with _locked(path):
+        with locked(path):
             if not (path / "spec.json").exists():
                 self._make(spec, path)
             os.utime(path)
@@ -313,10 +313,3 @@ def _variables(machine: dict[str, t.Any], python: str, key: pathlib.Path, known:
         "lab_console": machine["console"],
         "lab_monitor": machine["monitor"],
     }
-
-
-@contextlib.contextmanager
-def _locked(path: pathlib.Path) -> t.Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with locks.locked(path.parent / f"{path.name}.lock"):
-        yield

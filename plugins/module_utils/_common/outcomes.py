@@ -22,7 +22,8 @@ UNCOVERED = "uncovered"
 NOT_NEEDED = "not needed"
 REBOOT_NEEDED = "reboot needed"
 
-
+# What the helper module says of an update (``kernel_state``) where the original code runs.
+ORIGINAL_RUNS = ("reversed", "absent")
 AGAIN = "Then start the same command again, with -e rebootless_continue=true if going back was stopped."
 
 
@@ -36,8 +37,7 @@ class State:
     back: str = ""  # the next step where the update was to be taken back
     bad: bool = False  # counts against the failure budget
     settled: bool = False  # a rollout that goes on leaves the host alone
-    live: bool = False  # the replacement code runs, as far as the controller knows
-    may_be_live: bool = False  # the same, or it is not known: going back must visit the host
+    may_be_live: bool = False  # the replacement code runs, or that is not known: going back must visit the host
 
 
 STATES: dict[str, State] = {
@@ -54,10 +54,9 @@ STATES: dict[str, State] = {
         "The update is live, and reverses itself unless it is confirmed in time.",
         APPLIED,
         "Wait for the end of the soak, or start the rollout again; it goes on.",
-        live=True,
         may_be_live=True,
     ),
-    CONFIRMED: State("The update is live and stays.", CONFIRMED, "", settled=True, live=True, may_be_live=True),
+    CONFIRMED: State("The update is live and stays.", CONFIRMED, "", settled=True, may_be_live=True),
     REVERSED: State(
         "The update was taken out again; the original code runs.",
         PENDING,

@@ -10,7 +10,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 
 
 def require_root() -> None:
-    """Raises ``RebootlessError`` code ``not_root`` for anybody else."""
+    """Raises ``RebootlessError`` code ``not_root`` for any other user."""
     if os.geteuid() != 0:
         raise RebootlessError(
             "not_root",

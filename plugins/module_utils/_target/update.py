@@ -12,7 +12,7 @@ import contextlib
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._common.names import is_name
+from ansible_collections.rebootless.splice.plugins.module_utils._common.names import demand_name
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import Package, read_package
 from ansible_collections.rebootless.splice.plugins.module_utils._target import preflight, rights
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, loader, sysfs
@@ -20,9 +20,8 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.m
     module_build_id,
     read_modinfo,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._target.state import armed_record
+from ansible_collections.rebootless.splice.plugins.module_utils._target.state import armed_record, store
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.lock import host_lock
-from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
 
 MODULE_PREFIX = "rbl_"  # RBL_MODULE_PREFIX of kmod/rebootless.h
 MEASURES = ("match_ns", "resolve_ns", "pause_ns", "tries", "deadline")
@@ -39,7 +38,7 @@ class Request(t.NamedTuple):
     confirm: bool = False
     tries: int | None = None  # before a busy function refuses; None: as the helper module is set
     lock_timeout: int = 60  # seconds
-    state_directory: str = "/var/lib/rebootless"
+    state_directory: str = store.DIRECTORY
 
 
 class Update:
@@ -48,7 +47,7 @@ class Update:
     def __init__(self, request: Request, check_mode: bool, package: Package | None = None) -> None:
         self.request = request
         self.check_mode = check_mode
-        self.store = Store(request.state_directory)
+        self.store = store.Store(request.state_directory)
         self.result: dict = {"changed": False, "functions": []}
         self.package = package  # if it has been read already
         self.name = ""
@@ -102,12 +101,8 @@ class Update:
                 deadline=request.deadline,
                 confirm=request.confirm,
             )
-        if request.name is not None and not is_name(request.name):
-            raise RebootlessError(
-                "bad_name",
-                f"{request.name!r} is no name of an update.",
-                "Names have lower-case letters, digits, dots, dashes and underscores, and 64 characters at most.",
-            )
+        if request.name is not None:
+            demand_name(request.name)
         if self.package is None and request.package is not None:
             self.package = read_package(request.package, request.sha256)
         elif self.package is None and request.state == "applied" and request.name is not None:

@@ -23,26 +23,6 @@ VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~_-]{0,63}")
 PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~_-]{0,200}\.rbl\.tar\.gz")
 
 
-class Fields:
-    """The fields of one kind of table: name to (check, what it should be)."""
-
-    def __init__(self, fields: dict[str, tuple[Check, str]], optional: t.Iterable[str] = ()) -> None:
-        self._fields = fields
-        self._optional = frozenset(optional)
-
-    def check(self, row: t.Any, where: str, code: str) -> None:
-        """Raises ``RebootlessError`` with ``code`` unless ``row`` has these fields; ``where`` names the row."""
-        if not isinstance(row, dict):
-            raise wrong(code, where, "is no table")
-        unknown = sorted(set(row) - set(self._fields), key=str)
-        missing = sorted(set(self._fields) - set(row) - self._optional)
-        if unknown or missing:
-            raise wrong(code, where, f"has the unknown field {unknown[0]!r}" if unknown else f"lacks {missing[0]!r}")
-        for name, (good, wanted) in self._fields.items():
-            if name in row and not good(row[name]):
-                raise wrong(code, where, f"has {name}: {row[name]!r}, which is not {wanted}")
-
-
 class Value(t.NamedTuple):
     """A value that is the same in JSON; ``wanted`` says in a refusal what it should be."""
 
@@ -104,6 +84,7 @@ A_NAME = Value(matches(NAME), "a name of lower-case letters, digits, dots, dashe
 A_VERSION = Value(matches(VERSION), "a version of letters, digits, dots and dashes")
 A_SHA256 = Value(matches(SHA256), "64 hex digits")
 A_PACKAGE = Value(matches(PACKAGE), "the name of a package file")
+ANYTHING = Value(lambda value: True, "anything")
 A_LIST = Value(list_of(text), "a list of strings")
 A_TEXT = Value(text, "a string")
 A_WORD = Value(filled, "a string with something in it")

@@ -9,8 +9,10 @@ name of the field and the place where it stands.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.fields import (
     A_LIST_OF_TABLES,
     A_TABLE,
@@ -47,14 +49,27 @@ class One(t.NamedTuple):
 
 
 class ListOf(t.NamedTuple):
-    """A list of records; ``title`` is what refusals call one of them, as in ``batch {}``."""
+    """A list of records.
+
+    ``title`` is what refusals call one of them, by its number as in ``batch {}``, or by its field ``by`` as in
+    ``kernel {}``; ``code`` is the refusals' own.  Without ``empty`` the list has at least one record.
+    """
 
     kind: type[Record]
     title: str
+    by: str | None = None
+    code: str | None = None
+    empty: bool = True
 
     def read(self, value: t.Any, name: str, where: str, code: str) -> t.Any:
         rows = A_LIST_OF_TABLES.read(value, name, where, code)
-        return [self.kind.from_json(row, f"{where}, {self.title.format(key)},", code) for key, row in enumerate(rows)]
+        if not rows and not self.empty:
+            raise wrong(code, where, f"has {name}: [], which is not a list with something in it")
+        return [self._one(number, row, where, code) for number, row in enumerate(rows)]
+
+    def _one(self, number: int, row: Row, where: str, code: str) -> Record:
+        title = self.title.format(row.get(self.by, "") if self.by else number)
+        return self.kind.from_json(row, f"{where}, {title},", self.code or code)
 
     def write(self, value: t.Any) -> t.Any:
         return [record.to_json() for record in value]
@@ -101,13 +116,21 @@ class Record:
             raise wrong(code, where, f"has the unknown field {unknown[0]!r}" if unknown else f"lacks {missing[0]!r}")
         for name, value in cls.HEAD.items():
             Value(one_of(value), str(value)).read(row[name], name, where, code)
-        return cls(
+        record = cls(
             **{
                 name: field.metadata["kind"].read(row[name], name, where, code)
                 for name, field in own.items()
                 if name in row
             }
         )
+        record.check(where, code)
+        return record
+
+    def check(self, where: str, code: str) -> None:
+        """What no field can check by itself.  Raises ``RebootlessError`` with ``code``; ``where`` begins its sentence.
+
+        Called once, by :meth:`from_json`.
+        """
 
     def to_json(self) -> Row:
         """The table that :meth:`from_json` reads."""
@@ -117,6 +140,21 @@ class Record:
             if not (field.metadata["omit"] and value == _default(field)):
                 found[field.name] = field.metadata["kind"].write(value)
         return found
+
+
+@dataclasses.dataclass(frozen=True)
+class FileRecord(Record):
+    """Base of the records that are files of their own, which others name by their digest."""
+
+    @property
+    def content(self) -> bytes:
+        """The bytes of the record's file."""
+        return canonical.canonical(self.to_json())
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 of the file's bytes, in hex."""
+        return canonical.sha256(self.content)
 
 
 def _is_needed(field: dataclasses.Field[t.Any]) -> bool:

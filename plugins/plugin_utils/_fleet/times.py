@@ -23,6 +23,10 @@ def parse_time(value: str, where: str, code: str) -> datetime.datetime:
     return moment.astimezone(UTC)
 
 
+def now() -> datetime.datetime:
+    return datetime.datetime.now(UTC)
+
+
 def written(moment: datetime.datetime) -> str:
     """A time as plans and evidence have it: UTC, to the second."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -3,7 +3,7 @@
 """Runs Ansible's modules in forked copies of an interpreter that has imported what they import.
 
 On an emulated processor a module takes 6 seconds before its first line runs: the interpreter starts, and Python
-compiles and runs the files of ``ansible.module_utils``, each time anew, since they come in an archive.  Here this is
+compiles and runs the files of Ansible's module_utils, each time anew, since they come in an archive.  Here this is
 done once.  A copy is Python itself with the arguments, environment, working directory and descriptors of the program
 that asked for it (``python_client.c``), and sees nothing of the runs before it.  The collection's own files come with
 each module as ever; what Python compiles of them is kept by their content.
@@ -63,8 +63,8 @@ IMPORTS = (
 )
 
 
-class _Path(list):  # type: ignore[type-arg]
-    """The ``__path__`` of a package of which archives in ``sys.path`` may hold more: ``ansible.modules.ping``."""
+class _Path(list[str]):
+    """The ``__path__`` of a package of which archives in ``sys.path`` may hold more, as each of Ansible's modules."""
 
     def __init__(self, package: str, own: t.Iterable[str]) -> None:
         super().__init__(own)

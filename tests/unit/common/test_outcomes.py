@@ -7,6 +7,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import sysfs
 
 
 def test_every_state_has_a_word_for_reports():
@@ -25,7 +26,10 @@ def test_a_killed_rollout_goes_on_with_hosts_that_have_no_final_word():
     assert again == {"pending", "applying", "matched", "applied"}
 
 
-def test_what_is_live_may_be_live():
-    assert all(state.may_be_live for state in outcomes.STATES.values() if state.live)
-    assert not outcomes.may_be_live("pending")
-    assert not outcomes.may_be_live("reversed")
+def test_going_back_visits_every_host_that_may_run_replacement_code():
+    visited = {name for name in outcomes.STATES if outcomes.may_be_live(name)}
+    assert visited == {"applying", "applied", "confirmed", "failed", "lost"}
+
+
+def test_the_original_code_runs_in_states_of_the_helper_module():
+    assert outcomes.ORIGINAL_RUNS == (sysfs.REVERSED, sysfs.ABSENT)

@@ -23,6 +23,12 @@ def test_part_of_another_word_and_the_user(tmp_path: pathlib.Path) -> None:
     assert list(words.problems(write(tmp_path, {"tests/a.py": 'nobodys_business("nobody")\n'}))) == []
 
 
+def test_a_phrase_over_the_end_of_a_line(tmp_path: pathlib.Path) -> None:
+    files = {"plugins/a.py": '"""Does much.\n\nPrivate to\nrebootless.splice.\n"""\n'}
+    (line,) = list(words.problems(write(tmp_path, files)))
+    assert line.startswith("plugins/a.py:3: Private to rebootless.splice: ")
+
+
 def test_private_once_for_each_wing(tmp_path: pathlib.Path) -> None:
     text = '"""Does much.  Private to rebootless.splice."""\n'
     files = {"plugins/module_utils/_build/__init__.py": text, "plugins/module_utils/_build/host/__init__.py": text}

@@ -19,7 +19,7 @@ from typing import AbstractSet as Set
 from typing import Iterable, NamedTuple, Sequence
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.narrower import Narrower
-from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.table import ARCHITECTURES
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.architecture import SourcePaths
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.patches import PatchedFile
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.saved_command import (
     SavedCommand,
@@ -32,17 +32,9 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common import d
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 _KEPT = "embedded.json"  # in the tree
-_PATHS = [arch.paths for arch in ARCHITECTURES.values()]
-# Directories -> (code, what they hold).
-_KINDS = (
-    *((paths.vdso, "vdso_not_supported", "the vdso, which is mapped into every process") for paths in _PATHS),
-    *(
-        (directory, "embedded_code_not_supported", "code that the kernel only carries as data for another environment")
-        for paths in _PATHS
-        for directory in paths.carried
-    ),
-)
-_DIRECTORIES = tuple(directory for directory, _code, _what in _KINDS)
+# (code, what it is)
+_VDSO = ("vdso_not_supported", "the vdso, which is mapped into every process")
+_CARRIED = ("embedded_code_not_supported", "code that the kernel only carries as data for another environment")
 # A rule of Kbuild's for a source that lies elsewhere: "$(obj)/sha256.o: $(srctree)/lib/crypto/sha256.c FORCE".
 _RULE = re.compile(r"^\$\(obj\)/\S+:.*?\$\(srctree\)/(\S+)", re.MULTILINE)
 
@@ -54,17 +46,23 @@ class Made(NamedTuple):
     read: frozenset[str]
 
 
-def sources_among(source: Path, paths: Iterable[str]) -> list[str]:
-    """Those of ``paths`` in the kernel's ``source`` that may be sources of embedded code."""
-    elsewhere = _elsewhere(source)
+def sources_among(tree: KernelTree, paths: Iterable[str]) -> list[str]:
+    """Those of ``paths`` in the kernel's source that may be sources of embedded code."""
+    directories = _directories(tree)
+    elsewhere = _elsewhere(Path(tree.source), directories)
     inside = (path for path in paths if path.endswith(SOURCE_SUFFIXES))
-    return [path for path in inside if path.startswith(_DIRECTORIES) or path in elsewhere]
+    return [path for path in inside if path.startswith(directories) or path in elsewhere]
+
+
+def _directories(tree: KernelTree) -> tuple[str, ...]:
+    """Of embedded code, in the kernel's source."""
+    return (tree.architecture.paths.vdso, *tree.architecture.paths.carried)
 
 
 @functools.lru_cache(maxsize=1)
-def _elsewhere(source: Path) -> frozenset[str]:
+def _elsewhere(source: Path, directories: tuple[str, ...]) -> frozenset[str]:
     """Sources that embedded code has together with other code."""
-    rules = (file for directory in _DIRECTORIES for file in Path(source, directory).rglob("Makefile"))
+    rules = (file for directory in directories for file in Path(source, directory).rglob("Makefile"))
     return frozenset(path for file in rules for path in _RULE.findall(file.read_text(encoding="utf-8")))
 
 
@@ -76,13 +74,14 @@ def check(tree: KernelTree, narrower: Narrower, paths: Sequence[str], files: Seq
     """
     if not paths:
         return
+    where = tree.architecture.paths
     try:
         made = _made(tree, jobs)
     except RebootlessError as error:
-        raise refusal(paths[0], unknown=error.sentence) from error
+        raise refusal(where, paths[0], unknown=error.sentence) from error
     unknown = _unknown(tree, paths, made)
     if unknown is not None:
-        raise refusal(unknown, unknown="Kbuild does not say how it is compiled")
+        raise refusal(where, unknown, unknown="Kbuild does not say how it is compiled")
     # No command can have read a file that was not there before; it may be found before others of its name.
     added = any(not Path(tree.source, file.path).exists() for file in files)
     patched = {file.path for file in files}
@@ -90,17 +89,20 @@ def check(tree: KernelTree, narrower: Narrower, paths: Sequence[str], files: Seq
     changed = narrower.first_differing(asked)
     if changed is not None:
         path = _below(tree, changed.source)
-        raise refusal(path, changed.target, through=path not in patched)
+        raise refusal(where, path, changed.target, through=path not in patched)
 
 
-def refusal(path: str, target: str = "", unknown: str = "", through: bool = True) -> RebootlessError:
+def refusal(
+    where: SourcePaths, path: str, target: str = "", unknown: str = "", through: bool = True
+) -> RebootlessError:
     """The refusal of a patch for the embedded source ``path``, from which Kbuild makes ``target``.
 
-    ``unknown`` says why it cannot be told whether it changes; ``through``: not it is patched, but what it includes.
+    ``where`` has the vdso's directory; ``unknown`` says why it cannot be told whether it changes; ``through``: what it
+    includes is patched, not the source itself.
     """
     place = posixpath.normpath(target or path)
-    # lib/sha256.c lies in none of the directories: it gets the last kind, of code that processes do not see.
-    code, what = next(((code, what) for where, code, what in _KINDS if place.startswith(where)), _KINDS[-1][1:])
+    # lib/sha256.c, of which purgatory/ has a copy, lies in none of the directories: processes do not see it.
+    code, what = _VDSO if place.startswith(where.vdso) else _CARRIED
     verb, because = ("may change", f" ({unknown.rstrip('.')})") if unknown else ("changes", "")
     how = " through a file that it includes" if through else ""
     return RebootlessError(
@@ -117,12 +119,13 @@ def _made(tree: KernelTree, jobs: int) -> list[Made]:
     path = kept.path(_KEPT)
     with kept.lock("objects"):
         if not path.is_file():
-            carriers = [unit.target for name, unit in sorted(tree.units.units.items()) if name.startswith(_DIRECTORIES)]
+            units = sorted(tree.units.units.items())
+            carriers = [unit.target for name, unit in units if name.startswith(_directories(tree))]
             if carriers:
                 tree.kbuild(jobs).make_units(carriers)
             rows = [
                 [command.target, command.command, command.source, sorted(_inside(tree, read))]
-                for command, read in _saved(Path(tree.build))
+                for command, read in _saved(tree)
                 if _is_embedded(tree, command)
             ]
             disk.replace(path, json.dumps(rows).encode())
@@ -130,8 +133,8 @@ def _made(tree: KernelTree, jobs: int) -> list[Made]:
     return [Made(SavedCommand(command, target, source, ()), frozenset(read)) for target, command, source, read in rows]
 
 
-def _saved(build: Path) -> list[tuple[SavedCommand, list[str]]]:
-    files = sorted(file for directory in _DIRECTORIES for file in Path(build, directory).rglob(".*.cmd"))
+def _saved(tree: KernelTree) -> list[tuple[SavedCommand, list[str]]]:
+    files = sorted(file for directory in _directories(tree) for file in Path(tree.build, directory).rglob(".*.cmd"))
     return [made for file in files if (made := read_made(file.read_text(encoding="utf-8"))) is not None]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import AbstractSet as Set
 from typing import Sequence
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.table import ARCHITECTURES
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.architecture import Architecture
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.search import matching_lines
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
@@ -25,23 +25,27 @@ _NOT_READ = re.compile(r"#|(generic|mandatory|generated|header-test|no-export-he
 _NAME = re.compile(r"(?:\$\(\w+\)/)?(?P<path>[\w./*-]+\.[hcS])\b")
 
 
-def check(source: Path, patched: Sequence[str], includers: Set[str]) -> None:
+def check(source: Path, arch: Architecture, patched: Sequence[str], includers: Set[str]) -> None:
     """Raises ``RebootlessError`` (``generated_source_changes``) if something is generated from one of ``patched``.
 
     ``includers`` are the files that include one directly: what a program of the build writes comes from the tables that
     it includes itself; further headers are those of the build host.
     """
-    programs = set(_PROGRAMS) | _host_programs(source)
-    for program in sorted(includers & programs):
+    for program in programs_among(source, arch, includers):
         raise refusal(patched[0], f"the build's program {program} includes it")
     for path in patched:
-        makefile = _makefile_reading(source, path)
+        makefile = _makefile_reading(source, arch, path)
         if makefile is not None:
             raise refusal(path, f"{makefile} makes something from it")
 
 
-def _host_programs(source: Path) -> set[str]:
-    rows = _grep(source, r"^hostprogs\S*\s*[+:]?=")
+def programs_among(source: Path, arch: Architecture, paths: Set[str]) -> list[str]:
+    """Those of ``paths`` that are sources of programs that the kernel's build runs, sorted."""
+    return sorted(paths & (set(_PROGRAMS) | _host_programs(source, arch))) if paths else []
+
+
+def _host_programs(source: Path, arch: Architecture) -> set[str]:
+    rows = _grep(source, arch, r"^hostprogs\S*\s*[+:]?=")
     return {
         f"{posixpath.dirname(makefile)}/{word}.c"
         for makefile, line in rows
@@ -50,9 +54,9 @@ def _host_programs(source: Path) -> set[str]:
     }
 
 
-def _makefile_reading(source: Path, path: str) -> str | None:
+def _makefile_reading(source: Path, arch: Architecture, path: str) -> str | None:
     """The makefile that names ``path`` as a prerequisite or an input."""
-    for makefile, line in _grep(source, rf"{re.escape(posixpath.basename(path))}|\*\w*\.[hcS]"):
+    for makefile, line in _grep(source, arch, rf"{re.escape(posixpath.basename(path))}|\*\w*\.[hcS]"):
         if _NOT_READ.match(line.strip()):
             continue
         for match in _NAME.finditer(line.partition("#")[0]):
@@ -65,13 +69,12 @@ def _makefile_reading(source: Path, path: str) -> str | None:
     return None
 
 
-def _grep(source: Path, pattern: str) -> list[tuple[str, str]]:
-    """(makefile, line) for the kernel's own makefiles."""
+def _grep(source: Path, arch: Architecture, pattern: str) -> list[tuple[str, str]]:
+    """(makefile, line) for the kernel's own makefiles, of other architectures none."""
     directories = sorted(
         path.name for path in source.iterdir() if path.is_dir() and path.name not in ("arch", "Documentation", "tools")
     )
-    sources = [f"arch/{arch.source}" for arch in ARCHITECTURES.values()]
-    return matching_lines(source, pattern, _MAKEFILES, ["Kbuild", *directories, *sources])
+    return matching_lines(source, pattern, _MAKEFILES, ["Kbuild", *directories, f"arch/{arch.source}"])
 
 
 def refusal(path: str, why: str) -> RebootlessError:

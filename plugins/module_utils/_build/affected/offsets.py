@@ -9,25 +9,22 @@ from pathlib import Path
 from typing import AbstractSet as Set
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.generated import refusal
-from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.table import ARCHITECTURES
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.architecture import Architecture
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.overlay import PatchedSource
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.saved_command import (
     read_assembly,
     run_saved,
 )
 
-# C sources that are compiled to assembler, whose lines "->NAME VALUE" become a header (Kbuild, *filechk offsets*).
-OFFSETS = (
-    "kernel/bounds.c",
-    "kernel/sched/rq-offsets.c",
-    *(path for arch in ARCHITECTURES.values() for path in arch.paths.offsets),
-)
+# C sources that are compiled to assembler, whose lines "->NAME VALUE" become a header (Kbuild, *filechk offsets*);
+# each architecture has more of them.
+_OFFSETS = ("kernel/bounds.c", "kernel/sched/rq-offsets.c")
 _OFFSET = re.compile(rb'->\S+[^"\n]*')
 
 
-def check(build: Path, patched: PatchedSource, reached: Set[str]) -> None:
+def check(arch: Architecture, build: Path, patched: PatchedSource, reached: Set[str]) -> None:
     """Raises ``RebootlessError`` (``generated_source_changes``) if offsets that assembler code uses would change."""
-    for path in OFFSETS:
+    for path in (*_OFFSETS, *arch.paths.offsets):
         assembly = build / f"{path.removesuffix('.c')}.s"
         if path not in reached or not assembly.is_file():
             continue

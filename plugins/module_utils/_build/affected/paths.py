@@ -9,8 +9,10 @@ import os
 import re
 from pathlib import Path
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.table import ARCHITECTURES
-from ansible_collections.rebootless.splice.plugins.module_utils._build.code.architecture import Architecture
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.architecture import (
+    Architecture,
+    SourcePaths,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import (
     HEADER_SUFFIX,
     SOURCE_SUFFIXES,
@@ -31,40 +33,43 @@ class NotApplicable:
     reason: str
 
 
-_PATHS = [arch.paths for arch in ARCHITECTURES.values()]
-BOOT_ONLY = "|".join([*(paths.boot_only for paths in _PATHS), r"drivers/firmware/efi/libstub/.*"])
-
+_EFI_STUB = r"drivers/firmware/efi/libstub/.*"
 # What a patched path says without looking further.  Patterns for fullmatch, first hit counts.
 _NOT_KERNEL = (
     (r"(Documentation|LICENSES)/.*", "documentation", "is documentation"),
     (r"(tools|scripts|samples|usr)/.*", "not_in_kernel", "is not part of the kernel, but of what is built beside it"),
     (r"(MAINTAINERS|CREDITS|COPYING|README|\.mailmap|.*\.(rst|txt|yaml))", "documentation", "is documentation"),
     (r"(.*/)?\.gitignore", "not_in_kernel", "is not part of the kernel"),
-    (BOOT_ONLY, "boot_only", "runs only while the kernel boots"),
 )
 
 
-# Patterns -> (code, what it is, next step): a patch that touches one of these is refused, unless it is a unit's source.
-_REFUSED = (
-    (
-        "|".join(f"{paths.vdso}.*|{paths.vdso_headers}" for paths in _PATHS),
-        "vdso_not_supported",
-        "is part of the vdso, which is mapped into every process and cannot be exchanged",
-        "Reboot into a fixed kernel for this fix.",
-    ),
-    (
-        "|".join(f"{directory}.*" for paths in _PATHS for directory in paths.carried),
-        "embedded_code_not_supported",
-        "is code that the kernel only carries as data for another environment",
-        "Reboot into a fixed kernel for this fix.",
-    ),
-    (
-        r"(.*/)?(Makefile|Kbuild|Kconfig)([.\-_].*)?",
-        "build_file_not_supported",
-        "decides how the kernel is built",
-        "Leave this file out of the patch, if the fix does not depend on it.",
-    ),
-)
+def is_boot_only(path: str, arch: Architecture) -> bool:
+    """Whether the file or unit ``path`` runs only while the kernel boots (``arch/x86/boot/``, the EFI stub)."""
+    return re.fullmatch(f"{arch.paths.boot_only}|{_EFI_STUB}", path) is not None
+
+
+def _refused(paths: SourcePaths) -> tuple[tuple[str, str, str, str], ...]:
+    """Patterns -> (code, what it is, next step): a patch of such a file is refused, unless it is a unit's source."""
+    return (
+        (
+            f"{paths.vdso}.*|{paths.vdso_headers}",
+            "vdso_not_supported",
+            "is part of the vdso, which is mapped into every process and cannot be exchanged",
+            "Reboot into a fixed kernel for this fix.",
+        ),
+        (
+            "|".join(f"{directory}.*" for directory in paths.carried),
+            "embedded_code_not_supported",
+            "is code that the kernel only carries as data for another environment",
+            "Reboot into a fixed kernel for this fix.",
+        ),
+        (
+            r"(.*/)?(Makefile|Kbuild|Kconfig)([.\-_].*)?",
+            "build_file_not_supported",
+            "decides how the kernel is built",
+            "Leave this file out of the patch, if the fix does not depend on it.",
+        ),
+    )
 
 
 def judge(path: str, units: UnitMap, source: Path, arch: Architecture) -> list[Unit] | NotApplicable | None:
@@ -77,7 +82,7 @@ def judge(path: str, units: UnitMap, source: Path, arch: Architecture) -> list[U
     elsewhere = not_concerned(path, arch)
     if elsewhere is not None:
         return elsewhere
-    for pattern, code, what, next_step in _REFUSED:
+    for pattern, code, what, next_step in _refused(arch.paths):
         if re.fullmatch(pattern, path) and not (path.endswith(".c") and units.unit_of(path)):
             raise RebootlessError(code, f"The patch changes {path}, which {what}.", next_step, file=path)
     if path.endswith(HEADER_SUFFIX) or path in units.includers:
@@ -98,6 +103,8 @@ def not_concerned(path: str, arch: Architecture) -> NotApplicable | None:
     for pattern, code, what in _NOT_KERNEL:
         if re.fullmatch(pattern, path):
             return NotApplicable(path, code, f"{path} {what}.")
+    if is_boot_only(path, arch):
+        return NotApplicable(path, "boot_only", f"{path} runs only while the kernel boots.")
     other = re.match(r"arch/(?P<arch>[^/]+)/", path)
     if other is not None and other["arch"] != arch.source:
         return NotApplicable(path, "other_architecture", f"{path} belongs to another architecture ({other['arch']}).")

@@ -22,7 +22,7 @@ def changed_through(
 
     Raises ``RebootlessError``: ``generated_source_changes``, ``vdso_not_supported``, ``embedded_code_not_supported``.
     """
-    offsets.check(Path(tree.build), source, touched.reached)
+    offsets.check(tree.architecture, Path(tree.build), source, touched.reached)
     narrower = Narrower(tree, source, touched.includes.graph, jobs, say)
     embedded.check(tree, narrower, touched.embedded, touched.files, jobs)
     return narrower.changed(touched.through), dict(narrower.counts)

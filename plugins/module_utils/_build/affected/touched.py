@@ -7,14 +7,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import posixpath
-import re
 from pathlib import Path
 from typing import Container, Sequence
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected import embedded, generated, missing
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.paths import (
-    BOOT_ONLY,
     NotApplicable,
+    is_boot_only,
     judge,
     not_built,
     not_concerned,
@@ -109,10 +108,10 @@ def touched_by(tree: KernelTree, patches: Sequence[Patch], jobs: int, ignore_mis
         else:
             files.append(patched)
     if reached:
-        generated.check(source, sorted(reached), includes.graph.direct(reached))
+        generated.check(source, tree.architecture, sorted(reached), includes.graph.direct(reached))
     mine = {unit.name: unit for file in files for unit in own[file.path]}
     through = {unit.name: unit for reach in reached.values() for unit in reach.through if unit.name not in mine}
-    alone = embedded.sources_among(source, own)
+    alone = embedded.sources_among(tree, own)
     return Touched(
         files=tuple(files),
         own=tuple(mine[name] for name in sorted(mine)),
@@ -140,14 +139,24 @@ def _sorted_out(
             reached[path] = reach = _reach(tree, includes.graph, path)
             unit = tree.units.unit_of(path)
             verdict = [unit] if unit is not None else []
-            if not (verdict or reach.through or reach.embedded) and kind != "added":
-                verdict = _not_included(path, reach.files, source)
+            used = verdict or reach.through or reach.embedded or _generates(tree, includes.graph, path)
+            if not used and kind != "added":
+                verdict = _not_included(tree, path, reach.files)
         if isinstance(verdict, NotApplicable) and not (kind == "added" and verdict.code == "not_built"):
             skipped.append(verdict)
             reached.pop(path, None)
         else:
             own[path] = [] if isinstance(verdict, NotApplicable) else verdict
     return own, reached, skipped
+
+
+def _generates(tree: KernelTree, graph: IncludeGraph, path: str) -> bool:
+    """Whether a program that the build of the running kernel may use includes ``path``: ``generated.check`` says more.
+
+    An example is ``drivers/accessibility/speakup/utils.h``, of ``makemapdata.c``.
+    """
+    programs = generated.programs_among(Path(tree.source), tree.architecture, graph.direct([path]))
+    return any(not is_boot_only(program, tree.architecture) for program in programs)
 
 
 def _without_others(patch: Patch, paths: Container[str]) -> Patch:
@@ -170,7 +179,7 @@ def _absent(tree: KernelTree, patches: Sequence[Patch]) -> list[FilePatch]:
 
 def _reach(tree: KernelTree, graph: IncludeGraph, path: str) -> _Reach:
     files = graph.reached_from([path])
-    return _Reach(files, _through(tree, path, files), embedded.sources_among(Path(tree.source), files))
+    return _Reach(files, _through(tree, path, files), embedded.sources_among(tree, files))
 
 
 def include_graph(tree: KernelTree, jobs: int) -> IncludeGraph:
@@ -196,7 +205,7 @@ def _generated(tree: KernelTree) -> list[Unit]:
     return [
         unit
         for unit in tree.units.without_source(_Files(here))
-        if not (re.fullmatch(BOOT_ONLY, unit.name) or unit.name.startswith(tree.architecture.paths.vdso))
+        if not (is_boot_only(unit.name, tree.architecture) or unit.name.startswith(tree.architecture.paths.vdso))
     ]
 
 
@@ -218,13 +227,13 @@ def _through(tree: KernelTree, path: str, reached: set[str]) -> list[Unit]:
     for unit in tree.units.without_source(_Files(Path(tree.source), Path(tree.build))):
         if posixpath.splitext(posixpath.basename(unit.name))[0] in names and not unit.name.startswith(vdso):
             units[unit.name] = unit
-    return [unit for name, unit in units.items() if not re.fullmatch(BOOT_ONLY, name)]
+    return [unit for name, unit in units.items() if not is_boot_only(name, tree.architecture)]
 
 
-def _not_included(path: str, reached: set[str], source: Path) -> NotApplicable:
+def _not_included(tree: KernelTree, path: str, reached: set[str]) -> NotApplicable:
     if not path.endswith(HEADER_SUFFIX):
-        return not_built(path, source)
-    only_boot = any(re.fullmatch(BOOT_ONLY, other) for other in reached - {path})
+        return not_built(path, Path(tree.source))
+    only_boot = any(is_boot_only(other, tree.architecture) for other in reached - {path})
     return NotApplicable(
         path,
         "boot_only" if only_boot else "not_built",

@@ -12,30 +12,9 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Iterator, Sequence
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.distribution.host.packages import HOST_PACKAGES
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
-# Tool -> Debian package that has it.
-PACKAGES = {
-    "apt-cache": "apt",
-    "apt-get": "apt",
-    "bc": "bc",
-    "bison": "bison",
-    "dpkg-deb": "dpkg",
-    "flex": "flex",
-    "ld": "binutils",
-    "make": "make",
-    "objcopy": "binutils",
-    "pahole": "dwarves",
-    "perl": "perl",
-    "tar": "tar",
-    "xz": "xz-utils",
-}
-# What compilers print when a library's header is missing -> the package that has it.
-MISSING_HEADERS = {
-    "gelf.h": "libelf-dev",
-    "libelf.h": "libelf-dev",
-    "openssl/": "libssl-dev",
-}
 # For modules built without debug information, of which BTF is made: headers that hold a vmlinux would have it made.
 NO_BTF = "CONFIG_DEBUG_INFO_BTF_MODULES="
 _TAIL = 40  # lines of a failed tool's output that go into the error
@@ -89,7 +68,7 @@ def require_tools(*names: str) -> None:
     """Raises ``RebootlessError`` (``missing_tool``) that names every tool of ``names`` that is not on the PATH."""
     missing = [name for name in names if shutil.which(name) is None]
     if missing:
-        packages = sorted({PACKAGES.get(name, name) for name in missing})
+        packages = sorted({HOST_PACKAGES.tools.get(name, name) for name in missing})
         raise RebootlessError(
             "missing_tool",
             f"The build host lacks {', '.join(missing)}.",
@@ -157,7 +136,8 @@ def failed(
     command: Sequence[str], status: int, output: str, code: str, sentence: str, next_step: str = "", **details: Any
 ) -> RebootlessError:
     """The error for a tool that failed, with the end of its ``output``, and the missing package if that shows in it."""
-    package = next((p for text, p in MISSING_HEADERS.items() if f"{text}" in output and "fatal error" in output), None)
+    headers = HOST_PACKAGES.headers.items()
+    package = next((name for text, name in headers if text in output and "fatal error" in output), None)
     if package is not None:
         next_step = f"Install the package {package} on the build host."
     lines = output.strip().splitlines()

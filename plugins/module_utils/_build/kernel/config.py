@@ -14,22 +14,19 @@ import shutil
 import subprocess
 from typing import Sequence
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.distribution.host.packages import HOST_PACKAGES
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import clean_environment
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 # Options that change no code: what signs modules, and the salt of the build ID.
 _FREE = re.compile(r"CONFIG_(BUILD_SALT|MODULE_SIG_(ALL|KEY|KEY_TYPE_\w+)|SYSTEM_(TRUSTED|REVOCATION)_KEYS)")
-# Options that depend on a tool of the build host: pattern -> (tool, Debian package or None).
+# Options that depend on a tool of the build host.
 _TOOLS = (
-    (
-        re.compile(r"CONFIG_(PAHOLE_\w+|DEBUG_INFO_BTF\w*|SCHED_CLASS_EXT|MODULE_ALLOW_BTF_MISMATCH)"),
-        "pahole",
-        "dwarves",
-    ),
-    (re.compile(r"CONFIG_(RUST\w*|HAVE_RUST)"), "rustc and bindgen", "rustc"),
-    (re.compile(r"CONFIG_(GCC_PLUGIN\w*|HAVE_GCC_PLUGINS|RANDSTRUCT\w*)"), "gcc's plugin headers", "gcc-12-plugin-dev"),
-    (re.compile(r"CONFIG_(AS|LD|LLD)_(VERSION|IS_\w+|HAS_\w+)"), "binutils", "binutils"),
-    (re.compile(r"CONFIG_(CC|GCC|CLANG)_\w+"), "the compiler", None),
+    (re.compile(r"CONFIG_(PAHOLE_\w+|DEBUG_INFO_BTF\w*|SCHED_CLASS_EXT|MODULE_ALLOW_BTF_MISMATCH)"), "pahole"),
+    (re.compile(r"CONFIG_(RUST\w*|HAVE_RUST)"), "rustc and bindgen"),
+    (re.compile(r"CONFIG_(GCC_PLUGIN\w*|HAVE_GCC_PLUGINS|RANDSTRUCT\w*)"), "gcc's plugin headers"),
+    (re.compile(r"CONFIG_(AS|LD|LLD)_(VERSION|IS_\w+|HAS_\w+)"), "binutils"),
+    (re.compile(r"CONFIG_(CC|GCC|CLANG)_\w+"), "the compiler"),
 )
 # What the configuration says where its tool was not there -> make variable that hides the build host's.
 _ABSENT = {("CONFIG_RUSTC_VERSION", "0"): "RUSTC"}
@@ -72,8 +69,8 @@ def differences(wanted: dict[str, str], got: dict[str, str]) -> list[OptionDiffe
             continue
         if option == "CONFIG_CC_VERSION_TEXT" and _without_name(values[0]) == _without_name(values[1]):
             continue
-        tool, package = next(((t, p) for pattern, t, p in _TOOLS if pattern.fullmatch(option)), ("", ""))
-        found.append(OptionDifference(option, *values, tool, package or ""))
+        tool = next((name for pattern, name in _TOOLS if pattern.fullmatch(option)), "")
+        found.append(OptionDifference(option, *values, tool, HOST_PACKAGES.tools.get(tool, "")))
     return found
 
 

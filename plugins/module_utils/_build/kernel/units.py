@@ -14,6 +14,7 @@ import os
 from pathlib import Path, PurePosixPath
 from typing import Container, Iterable, Mapping
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.graphs import closure
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.include_lines import (
     OF_SOURCES,
     find_includes,
@@ -99,13 +100,7 @@ class UnitMap:
 
     def units_including(self, source: str) -> list[Unit]:
         """The units whose sources include the ``.c`` or ``.S`` ``source``, not through headers."""
-        reached: set[str] = set()
-        waiting = [source]
-        while waiting:
-            new = set(self.includers.get(waiting.pop(), [])) - reached
-            reached |= new
-            waiting += new
-        return self.units_of(reached - {source})
+        return self.units_of(closure([source], self.includers) - {source})
 
     def without_source(self, sources: Container[str]) -> list[Unit]:
         """The units whose source is none of ``sources`` with their name: it is generated, or has another name."""

@@ -11,8 +11,8 @@ from __future__ import annotations
 import lzma
 import os
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.administration import run
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.cpio import CpioArchive
-from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.tools import run
 
 BUSYBOX = "/bin/busybox"
 #: what the machine needs before its root file system is there, in the order of loading; a cloud kernel has some of it

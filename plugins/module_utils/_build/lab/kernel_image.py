@@ -17,9 +17,9 @@ from pathlib import Path
 from ansible_collections.rebootless.splice.plugins.module_utils._build.distribution.debian import packages
 from ansible_collections.rebootless.splice.plugins.module_utils._build.distribution.debian.apt import Apt
 from ansible_collections.rebootless.splice.plugins.module_utils._build.distribution.debian.archive import unpack_package
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.administration import run
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache, sha256_of
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab import initramfs
-from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.tools import run
 
 FORMAT = 1  # of the directory; counted up when this file makes other ones from the same package
 FILES = ("vmlinuz", "initramfs.cpio", "modules.ext4")

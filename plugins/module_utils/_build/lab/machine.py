@@ -33,6 +33,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Sequence
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.table import architecture
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.administration import run
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.console import (
     lost_timer,
     panic_reason,
@@ -40,7 +41,6 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.conso
     tail,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.initramfs import machine_archive
-from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.tools import run
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, locks
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 

@@ -12,7 +12,7 @@ import dataclasses
 import io
 import pathlib
 import struct
-from typing import Any
+from typing import Any, Iterator
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.table import architecture_of_elf
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.deps import elffile
@@ -73,10 +73,7 @@ class DebugTypes:
                 ) from error
 
     def _read(self, elf) -> None:
-        information = elf.get_dwarf_info(relocate_dwarf_sections=False)
-        section = information.debug_info_sec
-        information.debug_info_sec = section._replace(stream=io.BytesIO(_with_string_offsets(elf)))
-        for unit in information.iter_CUs():
+        for unit in compilation_units(elf):
             for entry in unit.iter_DIE_children(unit.get_top_DIE()):
                 self._file_scope(entry)
 
@@ -158,6 +155,14 @@ class DebugTypes:
         if tag == "DW_TAG_subroutine_type":
             return "function"
         return name or tag
+
+
+def compilation_units(elf) -> Iterator[Any]:
+    """The DWARF compilation units of an object that no linker has seen: their strings and types can be read."""
+    information = elf.get_dwarf_info(relocate_dwarf_sections=False)
+    section = information.debug_info_sec
+    information.debug_info_sec = section._replace(stream=io.BytesIO(_with_string_offsets(elf)))
+    yield from information.iter_CUs()
 
 
 def _with_string_offsets(elf) -> bytes:

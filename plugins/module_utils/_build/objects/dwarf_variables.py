@@ -9,7 +9,6 @@ symbol and addend say which bytes of the object are meant.  So static locals of 
 from __future__ import annotations
 
 import dataclasses
-import io
 import struct
 from collections.abc import Iterator
 from typing import Any
@@ -21,7 +20,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.d
     _length,
     _name,
     _number,
-    _with_string_offsets,
+    compilation_units,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import Piece
 
@@ -60,10 +59,7 @@ class DebugVariables:
 
     def _read(self, elf) -> None:
         places = _places(elf)
-        information = elf.get_dwarf_info(relocate_dwarf_sections=False)
-        section = information.debug_info_sec
-        information.debug_info_sec = section._replace(stream=io.BytesIO(_with_string_offsets(elf)))
-        for unit in information.iter_CUs():
+        for unit in compilation_units(elf):
             for entry in unit.iter_DIEs():
                 if entry.tag == "DW_TAG_variable" and "DW_AT_location" in entry.attributes:
                     location = entry.attributes["DW_AT_location"]

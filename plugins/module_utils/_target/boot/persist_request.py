@@ -11,7 +11,7 @@ import typing as t
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.debian_version import is_version
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._common.package import NAME
+from ansible_collections.rebootless.splice.plugins.module_utils._common.names import demand_name
 from ansible_collections.rebootless.splice.plugins.module_utils._target import rights
 from ansible_collections.rebootless.splice.plugins.module_utils._target.boot import armed
 from ansible_collections.rebootless.splice.plugins.module_utils._target.boot.persist import Persistence, Settings
@@ -63,12 +63,8 @@ def _check(request: Request) -> None:
     for path in filter(None, (request.metrics_directory, request.state_directory)):
         if not os.path.isabs(path) or "\n" in path:
             raise RebootlessError("bad_path", f"{path!r} is no absolute path.", "Give the path from / on.", path=path)
-    if request.name is not None and not NAME.fullmatch(request.name):
-        raise RebootlessError(
-            "bad_name",
-            f"{request.name!r} is no name of an update.",
-            "Names have lower-case letters, digits, dots, dashes and underscores, and 64 characters at most.",
-        )
+    if request.name is not None:
+        demand_name(request.name)
     for version in request.fixed_in:
         if not is_version(version):
             raise RebootlessError(

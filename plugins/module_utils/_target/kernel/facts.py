@@ -11,6 +11,8 @@ import time
 from ansible_collections.rebootless.splice.plugins.module_utils._common.build_id import parse_build_id
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.installed import package_version
 
+LOCKDOWN = "/sys/kernel/security/lockdown"  # security/lockdown/lockdown.c
+
 # Documentation/admin-guide/tainted-kernels.rst
 TAINTS = (
     "proprietary_module",
@@ -60,7 +62,7 @@ def build_id() -> str:
 
 def lockdown() -> str:
     """``none``, ``integrity``, ``confidentiality``, or ``unknown`` where securityfs or the LSM is not there."""
-    return parse_lockdown(_read("/sys/kernel/security/lockdown"))
+    return parse_lockdown(_read(LOCKDOWN))
 
 
 def signatures_enforced() -> bool:

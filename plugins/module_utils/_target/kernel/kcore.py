@@ -13,9 +13,9 @@ import struct
 import types
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts
 
 PATH = "/proc/kcore"
-LOCKDOWN = "/sys/kernel/security/lockdown"
 ELF_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 PROGRAM_HEADER = struct.Struct("<IIQQQQQQ")
 ELFCLASS64_LSB = b"\x7fELF\x02\x01"
@@ -82,8 +82,8 @@ def _refusal(path: str, error: OSError) -> RebootlessError:
             f"The kernel does not offer its memory in {path}: {error.strerror}.",
             "Apply without check mode: the helper module matches in the kernel, without this file.",
         )
-    lockdown = _lockdown()
-    if "[confidentiality]" in lockdown:
+    lockdown = facts.lockdown()
+    if lockdown == "confidentiality":
         return RebootlessError(
             "kcore_forbidden",
             f"The kernel is locked down to confidentiality, which forbids {path}.",
@@ -95,11 +95,3 @@ def _refusal(path: str, error: OSError) -> RebootlessError:
         f"Reading {path} is not permitted.",
         "Run the task as root (become: true), outside of containers.",
     )
-
-
-def _lockdown() -> str:
-    try:
-        with open(LOCKDOWN, encoding="ascii") as stream:
-            return stream.read().strip()
-    except OSError:
-        return ""

@@ -3,7 +3,7 @@
 """Loads and unloads kernel modules by system call, so that a target needs no kmod tools.
 
 Source: finit_module(2), delete_module(2); system call numbers from the kernel's tables (x86-64:
-arch/x86/entry/syscalls/ syscall_64.tbl, arm64: include/uapi/asm-generic/unistd.h).
+arch/x86/entry/syscalls/syscall_64.tbl, arm64: include/uapi/asm-generic/unistd.h).
 """
 
 from __future__ import annotations

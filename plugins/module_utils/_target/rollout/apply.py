@@ -168,8 +168,7 @@ def _operation(step: Step, package: Package, check_mode: bool = False) -> Update
 
 def _apply(step: Step, package: Package, times: list[int]) -> str:
     request = step.request
-    mark = f"rebootless: rollout {(request.plan or 'without a plan')[:12]}: {package.name} {package.version} comes"
-    seen = health_log.last_number(mark)
+    seen = health_log.last_number(f"{step.log_title} {package.version} comes")
     record = {
         "name": package.name,
         "version": package.version,

@@ -180,13 +180,21 @@ def reverse(step: Step) -> str:
         with contextlib.suppress(RebootlessError):
             watch.stop(record)
         record = step.records.read(step.name)
-    plan = (step.request.plan or "without a plan")[:12]
-    subject = Subject(
-        step.name,
-        "",
-        facts.taint()["value"],
-        health_log.HealthLog(health_log.last_number(f"rebootless: rollout {plan}: {step.name} is taken back")),
-    )
+    subject = _subject(step)
+    _take_back(step, record)
+    if state in sysfs.LIVE:
+        _check_original(step, subject)
+    return REVERSED
+
+
+def _subject(step: Step) -> Subject:
+    """What the checks after the way back look at: the host as it is before, from a line of the kernel log on."""
+    log = health_log.HealthLog(health_log.last_number(f"{step.log_title} is taken back"))
+    return Subject(step.name, "", facts.taint()["value"], log)
+
+
+def _take_back(step: Step, record: dict[str, t.Any] | None) -> None:
+    """Reverses the update, or removes it with its record if the step says so."""
     wanted = Request(
         "absent" if step.request.remove else "reversed",
         name=step.name,
@@ -202,19 +210,21 @@ def reverse(step: Step) -> str:
         record["outcome"] = {"state": REVERSED, "reason": step.request.reason, "before": record["outcome"]}
         step.changed = True
         step.save(record)
-    if state in sysfs.LIVE:
-        checks = [check for check in normalise(list(step.request.checks)) if check["kind"] != "update_state"]
-        step.known["checks"] = results = runner.run(checks, subject, "reverse", 0)
-        bad = [row for row in results if not row["ok"]]
-        if bad:
-            raise RebootlessError(
-                "check_failed",
-                f"The update is taken back, but the health check {bad[0]['name']!r} fails: {bad[0]['sentence']}",
-                "The original code runs: look at the host's services and its kernel log.",
-                checks=bad,
-                reversed_by=back.MODULE,
-            )
-    return REVERSED
+
+
+def _check_original(step: Step, subject: Subject) -> None:
+    """Raises ``RebootlessError`` code ``check_failed`` unless the host is well with its original code."""
+    checks = [check for check in normalise(list(step.request.checks)) if check["kind"] != "update_state"]
+    step.known["checks"] = results = runner.run(checks, subject, "reverse", 0)
+    bad = [row for row in results if not row["ok"]]
+    if bad:
+        raise RebootlessError(
+            "check_failed",
+            f"The update is taken back, but the health check {bad[0]['name']!r} fails: {bad[0]['sentence']}",
+            "The original code runs: look at the host's services and its kernel log.",
+            checks=bad,
+            reversed_by=back.MODULE,
+        )
 
 
 def status(step: Step) -> str:

@@ -10,7 +10,7 @@ import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.checks import normalise
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._common.names import is_name
+from ansible_collections.rebootless.splice.plugins.module_utils._common.names import demand_name, is_name
 from ansible_collections.rebootless.splice.plugins.module_utils._target import metrics, rights
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, sysfs
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import apply, confirm
@@ -72,12 +72,7 @@ def run(request: Request) -> dict[str, t.Any]:
 
 def _run(step: Step) -> str:
     request = step.request
-    if not is_name(request.name):
-        raise RebootlessError(
-            "bad_name",
-            f"{request.name!r} is no name of an update.",
-            "Names have lower-case letters, digits, dots, dashes and underscores, and 64 characters at most.",
-        )
+    demand_name(request.name)
     normalise(list(request.checks))
     if request.step in LOOKING:
         return STEPS[request.step](step)

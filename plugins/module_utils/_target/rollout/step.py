@@ -12,10 +12,9 @@ import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.records import Records
+from ansible_collections.rebootless.splice.plugins.module_utils._target.state import store
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.lock import host_lock
-from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
 
-STATE_DIRECTORY = "/var/lib/rebootless"  # the default of all modules
 # The host's states (_common.outcomes), as far as a host can know them.
 MATCHED, APPLIED, CONFIRMED, REVERSED, FAILED = "matched", "applied", "confirmed", "reversed", "failed"
 UNCOVERED, NOT_NEEDED, PENDING = "uncovered", "not needed", "pending"
@@ -45,7 +44,7 @@ class Request(t.NamedTuple):
     remove: bool = False
     reason: str | None = None
     lock_timeout: int = 60
-    state_directory: str = STATE_DIRECTORY
+    state_directory: str = store.DIRECTORY
     metrics_directory: str | None = None
 
 
@@ -73,6 +72,11 @@ class Step:
     def name(self) -> str:
         return self.request.name
 
+    @property
+    def log_title(self) -> str:
+        """How the host's lines in the kernel log about this rollout begin."""
+        return f"rebootless: rollout {(self.request.plan or 'without a plan')[:12]}: {self.name}"
+
     def is_ours(self, record: dict | None) -> bool:
         """Whether a record is of this plan; without a plan every record is."""
         return record is not None and self.request.plan in (None, record["plan"])
@@ -94,7 +98,7 @@ class Step:
         plan = (record["plan"] if record else self.request.plan) or ""
         try:
             with host_lock(self.request.lock_timeout):
-                changed = armed.arm(Store(self.request.state_directory), self.name, plan, self.request.fixed_in)
+                changed = armed.arm(store.Store(self.request.state_directory), self.name, plan, self.request.fixed_in)
         except (OSError, RebootlessError) as error:
             raise _not_armed(error) from error
         self.changed = self.changed or changed

@@ -78,9 +78,8 @@ class Watch:
             elapsed = int(since_boot() - self.record["applied_at"])
             if sentence and not self._good([runner.result(check, "watch", elapsed, sentence)]):
                 return False
-            if (
-                sysfs.state(self.subject.name) not in sysfs.LIVE
-            ):  # by its deadline, or another task: ``confirm`` says why
+            # Taken back at its deadline, or by another task: ``confirm`` says why.
+            if sysfs.state(self.subject.name) not in sysfs.LIVE:
                 self.record["watcher"]["state"] = records.DONE
                 self._save_at_last()
                 return False

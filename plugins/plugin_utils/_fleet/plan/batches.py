@@ -8,27 +8,35 @@ after it.  A percentage is one of the ring's hosts, and at least one host.
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import typing as t
+from dataclasses import dataclass, field
 
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import fields
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import Batch
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Record, holds
 
 PERCENT = re.compile(r"([1-9][0-9]?|100) ?%")
 DIGITS = re.compile(r"[1-9][0-9]*")
+BAD_BATCHES = "bad_batches"
 EVERY_HOST = "all"  # the ring of a plan without rings
 REST = "rest"  # the ring of hosts that are in none of the named groups
 
 Size = t.Union[int, str]
 
 
-@dataclasses.dataclass(frozen=True)
-class Ring:
-    """Hosts that are worked through before the next ring begins; ``sizes`` of its batches."""
+@dataclass(frozen=True)
+class Ring(Record):
+    """Hosts that are worked through before the next ring begins; ``batches`` as its sizes were given."""
 
-    group: str
-    sizes: tuple[Size, ...]
+    group: str = field(metadata=holds(fields.A_WORD))
+    batches: Size | t.Sequence[Size] = field(default="100%", metadata=holds(fields.ANYTHING))
+
+    def sizes(self) -> tuple[Size, ...]:
+        return read_sizes(self.batches, f"The size of batches of the ring {self.group}")
+
+    def check(self, where: str, code: str) -> None:
+        self.sizes()
 
 
 def read_sizes(value: t.Any, where: str) -> tuple[Size, ...]:
@@ -36,9 +44,9 @@ def read_sizes(value: t.Any, where: str) -> tuple[Size, ...]:
 
     Raises ``RebootlessError`` (``bad_batches``).
     """
-    sizes = value if isinstance(value, list) else [value]
+    sizes = value if isinstance(value, (list, tuple)) else [value]
     if not sizes or not all(map(_is_size, sizes)):
-        raise fields.wrong("bad_batches", where, f"is {value!r}, and not a list of numbers from 1 and percentages")
+        raise fields.wrong(BAD_BATCHES, where, f"is {value!r}, and not a list of numbers from 1 and percentages")
     return tuple(int(size) if DIGITS.fullmatch(str(size)) else str(size) for size in sizes)
 
 
@@ -50,18 +58,14 @@ def read_rings(value: t.Any, sizes: tuple[Size, ...]) -> tuple[Ring, ...]:
     Raises ``RebootlessError`` (``bad_batches``).
     """
     if not isinstance(value, list):
-        raise fields.wrong("bad_batches", "The list of rings", f"is {value!r}, and no list")
+        raise fields.wrong(BAD_BATCHES, "The list of rings", f"is {value!r}, and no list")
     if not value:
         return (Ring(EVERY_HOST, sizes),)
-    rings = []
-    for row in value:
-        table = {"group": row} if isinstance(row, str) else row
-        RING.check(table, "A ring", "bad_batches")
-        own = read_sizes(table.get("batches", "100%"), f"The size of batches of the ring {table['group']}")
-        rings.append(Ring(str(table["group"]), own))
+    rows = [{"group": row} if isinstance(row, str) else row for row in value]
+    rings = [Ring.from_json(row, "A ring", BAD_BATCHES) for row in rows]
     groups = [ring.group for ring in rings]
     if len(set(groups)) < len(groups):
-        raise fields.wrong("bad_batches", "The list of rings", f"has one of its groups twice: {', '.join(groups)}")
+        raise fields.wrong(BAD_BATCHES, "The list of rings", f"has one of its groups twice: {', '.join(groups)}")
     return tuple(rings) if REST in groups else (*rings, Ring(REST, sizes))
 
 
@@ -77,7 +81,7 @@ def make_batches(
         members[_ring(groups, rings)].append(host)
     batches = []
     for ring in rings:
-        parts = split(members[ring.group], ring.sizes)
+        parts = split(members[ring.group], ring.sizes())
         title = "batch" if ring.group == EVERY_HOST else ring.group
         single = len(parts) == 1 and ring.group != EVERY_HOST
         batches += [Batch(title if single else f"{title} {number}", part) for number, part in enumerate(parts, 1)]
@@ -109,9 +113,3 @@ def _is_size(value: t.Any) -> bool:
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         return False
     return bool(DIGITS.fullmatch(str(value)) or PERCENT.fullmatch(str(value)))
-
-
-RING = fields.Fields(
-    {"group": fields.A_WORD, "batches": (lambda value: True, "sizes of batches")},
-    optional=("batches",),
-)

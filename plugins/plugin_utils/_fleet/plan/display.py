@@ -9,6 +9,7 @@ import typing as t
 from ansible_collections.rebootless.splice.plugins.module_utils._common import debian_version
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import LEFT_OUT, Plan
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.spread import Kernel, Survey
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.windows import Window
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.manifest import BUILT, STATUSES, Manifest
 
 FEW = 6  # hosts that are named one by one
@@ -38,9 +39,9 @@ def _outcome(kernel: Kernel, manifest: Manifest, builders: t.Mapping[str, str]) 
     entry = manifest.kernel(kernel.build_id)
     if entry is None:
         return "not built"
-    if entry["status"] == BUILT:
-        return f"built, {count(len(entry['functions']), 'function')} ({', '.join(entry['functions'][:FEW])})"
-    return f"{STATUSES[entry['status']]}. {entry['code']}: {entry['sentence']} {entry['next_step']}".rstrip()
+    if entry.status == BUILT:
+        return f"built, {count(len(entry.functions), 'function')} ({', '.join(entry.functions[:FEW])})"
+    return f"{STATUSES[entry.status]}. {entry.code}: {entry.sentence} {entry.next_step}".rstrip()
 
 
 def count(number: int, one: str, many: str = "") -> str:
@@ -75,6 +76,12 @@ def few(hosts: t.Sequence[str]) -> str:
     return f"{count(len(hosts), 'host')} ({names})" if len(hosts) <= FEW else f"{len(hosts)} hosts ({names}, ...)"
 
 
+def named(hosts: t.Sequence[str], most: int) -> str:
+    """The first ``most`` of their names, and how many there are besides."""
+    more = len(hosts) - most
+    return ", ".join(hosts[:most]) + (f" and {more} more" if more > 0 else "")
+
+
 def _budget(allowed: int, hosts: int) -> str:
     if allowed >= hosts:
         return "all of them may fail"
@@ -94,10 +101,10 @@ def _kernel_lines(plan: Plan) -> list[str]:
 def _remark_lines(plan: Plan, manifest: Manifest) -> list[str]:
     """Each remark once, with the releases of which it is made."""
     releases: dict[str, set[str]] = {}
-    for build_id in {row.build_id for row in plan.hosts.values()}:
-        kernel = manifest.kernel(build_id) or {}
-        for remark in kernel.get("remarks", []):
-            releases.setdefault(str(remark.get("sentence", "")), set()).add(kernel["release"])
+    wanted = {host.build_id for host in plan.hosts.values()}
+    for entry in manifest.kernels:
+        for remark in entry.remarks if entry.build_id in wanted else ():
+            releases.setdefault(str(remark.get("sentence", "")), set()).add(entry.release)
     return [f"  remark ({', '.join(sorted(found))}): {sentence}" for sentence, found in sorted(releases.items())]
 
 
@@ -118,15 +125,15 @@ def _rule_lines(plan: Plan) -> list[str]:
         "  confirmed updates are applied again at boot" if plan.persist else "  the update lasts until the next boot",
     ]
     own_windows = [name for name, row in plan.hosts.items() if row.windows != plan.windows]
-    lines += [f"  {_window(row)}" for row in plan.windows]
+    lines += [f"  {_window(window)}" for window in plan.windows]
     if own_windows:
         lines.append(f"  {few(own_windows)} with windows of their own")
-    lines += [f"  nothing from {row['start']} to {row['end']}: {row['reason']}" for row in plan.freezes]
+    lines += [f"  nothing from {freeze.start} to {freeze.end}: {freeze.reason}" for freeze in plan.freezes]
     return lines
 
 
-def _window(row: t.Mapping[str, t.Any]) -> str:
-    return f"window: {', '.join(row['days'])} {row['start']} to {row['end']} {row['timezone']}"
+def _window(window: Window) -> str:
+    return f"window: {', '.join(window.days)} {window.start} to {window.end} {window.timezone}"
 
 
 def _left_out_lines(plan: Plan) -> list[str]:

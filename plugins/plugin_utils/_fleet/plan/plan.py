@@ -8,7 +8,6 @@ checked here, once, so that no host is touched on account of half a plan.
 
 from __future__ import annotations
 
-import functools
 import os
 import typing as t
 from dataclasses import dataclass, field
@@ -17,11 +16,15 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common import c
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical, fields
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.options import BUDGET, OPTIONS
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.windows import (
+    FREEZES,
+    OWN_FREEZES,
+    WINDOWS,
     Freeze,
-    parse_freeze,
-    parse_window,
+    Window,
+    zone,
 )
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import (
+    FileRecord,
     ListOf,
     One,
     Record,
@@ -41,7 +44,6 @@ VERSIONS = fields.Value(
 )
 STATE = fields.Value(fields.one_of(*LEFT_OUT), f"one of {', '.join(LEFT_OUT)}")
 HOSTS = fields.Value(fields.list_of(fields.filled), "a list of hosts")
-FREEZES = fields.Value(lambda value: fields.list_of(fields.table)(value) and value != [], "a list of freezes")
 AN_ABSOLUTE_PATH = fields.Value(lambda value: fields.filled(value) and os.path.isabs(value), "an absolute path")
 A_TIME_OR_NULL = fields.Value(fields.or_none(fields.filled), "a time or null")
 
@@ -77,9 +79,9 @@ class PlanHost(Record):
     package: str = field(metadata=holds(fields.A_PACKAGE))
     sha256: str = field(metadata=holds(fields.A_SHA256))
     size: int = field(metadata=holds(fields.BYTES))
-    windows: list[Row] = field(metadata=option("windows"))
+    windows: list[Window] = field(metadata=WINDOWS)
     timezone: str = field(metadata=option("timezone"))
-    freezes: list[Row] = field(default_factory=list, metadata=holds(FREEZES, omit=True))
+    freezes: list[Freeze] = field(default_factory=list, metadata=OWN_FREEZES)
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ class Approvals(Record):
 
 
 @dataclass(frozen=True)
-class Plan(Record):
+class Plan(FileRecord):
     """A checked plan; the fields are those of the file.  All times are in seconds, ``concurrency`` 0 is no limit."""
 
     HEAD = {"format": FORMAT, "kind": KIND}
@@ -151,31 +153,24 @@ class Plan(Record):
     revert_scope: str = field(metadata=option("revert_scope"))
     concurrency: int = field(metadata=option("concurrency"))
     persist: bool = field(metadata=option("persist"))
-    windows: list[Row] = field(metadata=option("windows"))
-    freezes: list[Row] = field(metadata=option("freezes"))
+    windows: list[Window] = field(metadata=WINDOWS)
+    freezes: list[Freeze] = field(metadata=FREEZES)
     policy: Policy = field(metadata=holds(One(Policy)))
     tries: int = field(metadata=option("tries"))
     metrics_directory: str | None = field(metadata=option("metrics_directory"))
     approvals: Approvals = field(metadata=holds(One(Approvals)))
 
-    @property
-    def content(self) -> bytes:
-        """The bytes of the plan's file."""
-        return canonical.canonical(self.to_json())
-
-    @functools.cached_property
-    def digest(self) -> str:
-        """Names the plan: SHA-256 of its file's bytes."""
-        return canonical.sha256(self.content)
-
     def budget(self, batch: int) -> int:
         """How many hosts of a batch may fail."""
         return self.failure_budget.of(len(self.batches[batch].hosts))
 
-    def freezes_of(self, host: str) -> tuple[Freeze, ...]:
-        """When the host may not be worked on: the plan's freezes and its own."""
-        rows = [*self.freezes, *self.hosts[host].freezes]
-        return tuple(parse_freeze(row, f"A freeze of {host}") for row in rows)
+    def check(self, where: str, code: str) -> None:
+        """Raises ``RebootlessError``: also the codes of health checks, and ``timezone_unknown``."""
+        _check_batches(self, where, code)
+        _check_times(self, where, code)
+        for windows in (self.windows, *(host.windows for host in self.hosts.values())):
+            for window in windows:
+                zone(window.timezone)
 
 
 def read_plan(path: str | os.PathLike[str]) -> Plan:
@@ -190,18 +185,7 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
 
 def parse_plan(data: t.Any, where: str = "The plan") -> Plan:
     """The plan that a table holds; errors as for :func:`read_plan`, ``where`` begins their sentences."""
-    code = "bad_plan"
-    plan = Plan.from_json(data, where, code)
-    for name, host in plan.hosts.items():
-        _check_windows(host.windows, f"host {name}")
-        for freeze in host.freezes:
-            parse_freeze(freeze, f"A freeze of the host {name}")
-    _check_batches(plan, where, code)
-    _check_times(plan, where, code)
-    _check_windows(plan.windows, "the plan")
-    for row in plan.freezes:
-        parse_freeze(row, "A freeze of the plan")
-    return plan
+    return Plan.from_json(data, where, "bad_plan")
 
 
 def _check_batches(plan: Plan, where: str, code: str) -> None:
@@ -229,9 +213,4 @@ def _check_times(plan: Plan, where: str, code: str) -> None:
         raise fields.wrong(code, where, f"has check_times {times}, which do not begin at 0 and grow")
     for name, value in (("created", plan.created), ("expires", plan.expires)):
         if value is not None:
-            parse_time(value, f"{name} of {where}", code)
-
-
-def _check_windows(rows: list[Row], where: str) -> None:
-    for row in rows:
-        parse_window(row, f"A window of {where}")
+            parse_time(value, f"{where}, {name},", code)

@@ -12,20 +12,29 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common import c
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import times
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.options import complete_budget
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan import batches, windows
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan import batches
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import (
     FORMAT,
     KIND,
     LeftOut,
     Plan,
+    PlanHost,
+    Update,
     parse_plan,
 )
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.spread import no_answer, why_silent
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.windows import (
+    Freeze,
+    Window,
+    read_freezes,
+    read_windows,
+)
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.manifest import (
     BUILT,
     NOT_APPLICABLE,
+    KernelEntry,
     Manifest,
-    Row,
 )
 
 UNREACHABLE = "unreachable"  # the one state of a host that only plans know
@@ -35,7 +44,6 @@ CONFIRMED = "confirmed"
 AS_GIVEN = (
     "concurrency",
     "deadline",
-    "freezes",
     "metrics_directory",
     "persist",
     "revert_scope",
@@ -55,9 +63,18 @@ class Asked:
 
     answer: Row
     groups: tuple[str, ...] = ()
-    windows: t.Any = None
+    windows: t.Any = None  # as the inventory has them, which may be anything
     freezes: t.Any = ()
     timezone: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkTimes:
+    """When hosts may be worked on that have no windows of their own."""
+
+    timezone: str
+    windows: list[Window]
+    freezes: list[Freeze]
 
 
 def make_plan(
@@ -74,58 +91,56 @@ def make_plan(
 
     Raises ``RebootlessError``: ``bad_batches``, the codes of windows, freezes and checks, and of `parse_plan`.
     """
-    own = windows.read_windows(policy["windows"], "the plan", policy["timezone"])
-    hosts, left_out = _sorted_out(asked, manifest, policy, own)
-    rings = batches.read_rings(policy["rings"], batches.read_sizes(policy["batches"], "The size of batches"))
-    made, ring_of = batches.make_batches({name: asked[name].groups for name in hosts}, rings)
-    for number, batch in enumerate(made):
-        for name in batch.hosts:
-            hosts[name].update(batch=number, ring=ring_of[name])
+    work_times = _work_times(policy)
+    left_out = {name: why_left_out(host.answer, manifest, policy["reboot_pending"]) for name, host in asked.items()}
+    taken = {name: host for name, host in asked.items() if left_out[name] is None}
+    made, ring_of = batches.make_batches({name: host.groups for name, host in taken.items()}, _rings(policy))
+    places = {name: (number, ring_of[name]) for number, batch in enumerate(made) for name in batch.hosts}
+    hosts = {name: _host(name, host, manifest, work_times, *places[name]) for name, host in taken.items()}
     return parse_plan(
         {
             "format": FORMAT,
             "kind": KIND,
-            "update": {
-                "name": manifest.name,
-                "version": manifest.version,
-                "cves": manifest.cves,
-                "fixed_in": manifest.fixed_in,
-                "manifest_sha256": manifest.sha256,
-            },
+            "update": _update(manifest).to_json(),
             "created": times.written(now),
             "created_by": created_by,
-            "expires": _expires(policy["expires"], now),
             "store": store,
-            "hosts": hosts,
-            "left_out": {name: row.to_json() for name, row in left_out.items()},
+            "hosts": {name: host.to_json() for name, host in hosts.items()},
+            "left_out": {name: reason.to_json() for name, reason in left_out.items() if reason},
             "batches": [batch.to_json() for batch in made],
-            **{name: policy[name] for name in AS_GIVEN},
-            "checks": checks.normalise(policy["checks"]),
-            "check_times": checks.normalise_times(policy["check_times"], policy["deadline"], policy["checks"]),
-            "failure_budget": complete_budget(policy["failure_budget"]),
-            "windows": own,
-            "policy": {"uncovered": policy["uncovered"]},
-            "approvals": {"required": policy["approvals"]},
+            "windows": [window.to_json() for window in work_times.windows],
+            "freezes": [freeze.to_json() for freeze in work_times.freezes],
+            **_rules(policy, now),
         },
         "The plan",
     )
 
 
-def _sorted_out(
-    asked: t.Mapping[str, Asked], manifest: Manifest, policy: Row, own: list[Row]
-) -> tuple[dict[str, Row], dict[str, LeftOut]]:
-    """The hosts with a part in the rollout, each without its place in it, and the others with the reason."""
-    left_out: dict[str, LeftOut] = {}
-    hosts: dict[str, Row] = {}
-    for name, host in asked.items():
-        reason = why_left_out(host.answer, manifest, policy["reboot_pending"])
-        if reason:
-            left_out[name] = reason
-        else:
-            hosts[name] = _host(name, host, manifest, own, policy["timezone"])
-            freezes = [row for row in host.freezes if row not in policy["freezes"]]
-            hosts[name].update({"freezes": freezes} if freezes else {})
-    return hosts, left_out
+def _update(manifest: Manifest) -> Update:
+    return Update(manifest.name, manifest.version, manifest.cves, manifest.fixed_in, manifest.digest)
+
+
+def _work_times(policy: Row) -> WorkTimes:
+    timezone = policy["timezone"]
+    windows = read_windows(policy["windows"], "the plan", timezone)
+    return WorkTimes(timezone, windows, read_freezes(policy["freezes"], "the plan"))
+
+
+def _rings(policy: Row) -> tuple[batches.Ring, ...]:
+    return batches.read_rings(policy["rings"], batches.read_sizes(policy["batches"], "The size of batches"))
+
+
+def _rules(policy: Row, now: datetime.datetime) -> Row:
+    """The fields of the plan that the options decide by themselves, in JSON."""
+    return {
+        **{name: policy[name] for name in AS_GIVEN},
+        "expires": _expires(policy["expires"], now),
+        "checks": checks.normalise(policy["checks"]),
+        "check_times": checks.normalise_times(policy["check_times"], policy["deadline"], policy["checks"]),
+        "failure_budget": complete_budget(policy["failure_budget"]),
+        "policy": {"uncovered": policy["uncovered"]},
+        "approvals": {"required": policy["approvals"]},
+    }
 
 
 def why_left_out(answer: Row, manifest: Manifest, reboot_pending: str) -> LeftOut | None:
@@ -149,9 +164,10 @@ def _has_it(kernel: Row, manifest: Manifest) -> LeftOut | None:
     if debian_version.fixed(version, manifest.versions_with_fix):
         sentence = f"It runs {release} {version}, which has the fix."
         return LeftOut(outcomes.NOT_NEEDED, "kernel_has_fix", sentence, "", release, build_id)
-    entry = manifest.kernel(build_id) or {}
+    entry = manifest.kernel(build_id)
+    digest = entry.build_digest if entry else None
     for update in kernel.get("updates") or []:
-        same = update["name"] == manifest.name and update.get("digest") == entry.get("build_digest")
+        same = update["name"] == manifest.name and update.get("digest") == digest
         if same and update["state"] == CONFIRMED:
             sentence = f"{manifest.name} {update['version']} is live and confirmed."
             return LeftOut(outcomes.NOT_NEEDED, "live_already", sentence, "", release, build_id)
@@ -176,16 +192,16 @@ def _by_entry(kernel: Row, manifest: Manifest, reboot_pending: str, release: str
     if _has_package(entry):
         return None
     state = outcomes.NOT_NEEDED if _is_harmless(entry) else outcomes.UNCOVERED
-    return LeftOut(state, entry["code"], entry["sentence"], entry["next_step"], release, build_id)
+    return LeftOut(state, entry.code, entry.sentence, entry.next_step, release, build_id)
 
 
-def _has_package(entry: Row | None) -> bool:
-    return entry is not None and entry["status"] == BUILT
+def _has_package(entry: KernelEntry | None) -> bool:
+    return entry is not None and entry.status == BUILT
 
 
-def _is_harmless(entry: Row | None) -> bool:
+def _is_harmless(entry: KernelEntry | None) -> bool:
     """Whether the kernel has no part in what the update changes."""
-    return entry is not None and entry["status"] == NOT_APPLICABLE
+    return entry is not None and entry.status == NOT_APPLICABLE
 
 
 def _fixed_on_disk(kernel: Row, manifest: Manifest) -> Row | None:
@@ -196,26 +212,29 @@ def _fixed_on_disk(kernel: Row, manifest: Manifest) -> Row | None:
     return None
 
 
-def _host(name: str, host: Asked, manifest: Manifest, own: list[Row], zone: str) -> Row:
-    """A host of the plan, without its place in it."""
+def _host(name: str, host: Asked, manifest: Manifest, plan: WorkTimes, batch: int, ring: str) -> PlanHost:
+    """A host of the plan; what holds for all hosts, as a freeze of the plan, is not said of it again."""
     kernel = host.answer["kernel"]
     entry = manifest.kernel(kernel["build_id"])
     if entry is None:
         raise ValueError(name)
-    timezone = host.timezone or zone
-    rows = own if host.windows is None else windows.read_windows(host.windows, f"the host {name}", timezone)
-    return {
-        "release": kernel["release"],
-        "build_id": kernel["build_id"],
-        "arch": kernel["arch"],
-        "batch": 0,
-        "ring": "",
-        "package": entry["package"],
-        "sha256": entry["sha256"],
-        "size": entry["size"],
-        "windows": rows,
-        "timezone": timezone,
-    }
+    timezone = host.timezone or plan.timezone
+    where = f"the host {name}"
+    own = plan.windows if host.windows is None else read_windows(host.windows, where, timezone)
+    freezes = [freeze for freeze in read_freezes(host.freezes, where) if freeze not in plan.freezes]
+    return PlanHost(
+        release=kernel["release"],
+        build_id=kernel["build_id"],
+        arch=kernel["arch"],
+        batch=batch,
+        ring=ring,
+        package=entry.package,
+        sha256=entry.sha256,
+        size=entry.size,
+        windows=own,
+        timezone=timezone,
+        freezes=freezes,
+    )
 
 
 def _expires(value: t.Any, now: datetime.datetime) -> str | None:

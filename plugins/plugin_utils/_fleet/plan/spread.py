@@ -9,12 +9,12 @@ import re
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import debian_version
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.manifest import (
     BUILT,
     FAILED,
     NOT_APPLICABLE,
     Manifest,
-    Row,
 )
 
 ALL = "all"
@@ -87,7 +87,7 @@ def _wanted(kernel: Kernel, manifest: Manifest, again: t.Collection[str]) -> boo
     if debian_version.fixed(kernel.version, manifest.versions_with_fix):
         return False
     entry = manifest.kernel(kernel.build_id)
-    if entry is None or entry["status"] == FAILED:
+    if entry is None or entry.status == FAILED:
         return True
     return any(name in again for name in (ALL, kernel.build_id, kernel.release))
 
@@ -126,6 +126,6 @@ def uncovered(kernels: t.Iterable[Kernel], manifest: Manifest) -> list[str]:
 
 def _settled(kernel: Kernel, manifest: Manifest) -> bool:
     entry = manifest.kernel(kernel.build_id)
-    if entry is not None and entry["status"] in (BUILT, NOT_APPLICABLE):
+    if entry is not None and entry.status in (BUILT, NOT_APPLICABLE):
         return True
     return debian_version.fixed(kernel.version, manifest.versions_with_fix)

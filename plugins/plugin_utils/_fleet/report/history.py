@@ -11,8 +11,8 @@ import typing as t
 from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.sources import Rollout
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.values import mapping, number, text, texts
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.times import UTC
 
-UTC = datetime.timezone.utc
 OUTCOMES = {  # what a rollout's last event says of it
     "rollout_finished": "finished",
     "waiting": "waiting for its window",

@@ -1,7 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How one host stands with one update: the live kernel first, then the evidence, the plan, the store.  Private to
-rebootless.splice.
+"""How one host stands with one update: the live kernel first, then the evidence, the plan, the store.
 
 What the kernel says now outweighs what was recorded.  Where both disagree to the worse (confirmed, and not live any
 more) the host is ``failed``, and the sentence says why.

@@ -1,8 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a report says, as one structure of plain data: the JSON file is it, page and table are made from it.  Private to
-rebootless.splice.
-"""
+"""What a report says, as one structure of plain data: the JSON file is it, page and table are made from it."""
 
 from __future__ import annotations
 
@@ -28,8 +26,8 @@ Answers = t.Dict[str, t.Dict[str, t.Any]]
 
 
 class Update(t.NamedTuple):
-    """One update: its version and CVEs as far as anybody knows them, its manifest in the store, and of each host the
-    track in the newest rollout that names it."""
+    """One update: its version and CVEs as far as a plan, the store or a host names them, its manifest in the store, and
+    the track of each host in the newest rollout that names it."""
 
     name: str
     version: str

@@ -11,13 +11,13 @@ Nothing that is missing or damaged stops a report: it is named in the ``notes``.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import pathlib
 import typing as t
 import urllib.parse
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report import chain
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.values import mapping, text
 
@@ -62,7 +62,7 @@ def read_rollout(path: pathlib.Path, notes: list[str]) -> Rollout:
         content = (path / "plan.json").read_bytes()
     except OSError:
         return Rollout(named, {}, evidence, str(path))
-    digest = hashlib.sha256(content).hexdigest()
+    digest = canonical.sha256(content)
     if not digest.startswith(path.name) or named not in ("", digest):
         notes.append(f"The plan in {path} is not the one that was carried out there: it was changed afterwards.")
     return Rollout(digest, _json(path / "plan.json", notes), evidence, str(path))

@@ -7,12 +7,13 @@ from __future__ import annotations
 import datetime
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.times import UTC
+
 LEAST_PAUSE_S = 600  # shorter pauses are never cut out
 PAUSE_SHARE = 0.2  # of the time in which something happened: a pause longer than that is cut out
 BREAK_WIDTH = 28.0  # of what stands for a pause
 # Distances of ticks, in seconds.
 STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
-UTC = datetime.timezone.utc
 Span = t.Tuple[float, float]
 
 

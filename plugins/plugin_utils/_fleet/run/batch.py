@@ -16,6 +16,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common import o
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import times
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan import windows
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.display import named
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import evidence, gate, guards, lock
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles
@@ -140,21 +141,19 @@ class Batch:
         for host in new:
             planned = records[host].slice
             own = planned if isinstance(planned, PlanSlice) else None
-            rows = [*self.run.freezes, *(own.freezes if own else ())]
-            freezes = tuple(windows.parse_freeze(row, f"A freeze of {host}") for row in rows)
-            open_in = tuple(windows.parse_window(row, host) for row in (own.windows if own else ()))
-            opening = windows.opening(open_in, freezes, now, self.seconds_needed)
+            freezes = [*self.run.freezes, *(own.freezes if own else ())]
+            opening = windows.opening(own.windows if own else (), freezes, now, self.seconds_needed)
             if not opening.now:
                 found[host] = opening
         return found
 
     def _why_closed(self, closed: dict[str, windows.Opening]) -> tuple[str, Row]:
-        named = ", ".join(sorted(closed)[:SHOWN]) + ("" if len(closed) <= SHOWN else f" and {len(closed) - SHOWN} more")
         openings = [opening.at for opening in closed.values()]
         last = max((moment for moment in openings if moment is not None), default=None)
         when = "none of the next 400 days" if last is None or None in openings else times.written(last)
         why = next(iter(closed.values())).why
-        sentence = f"{named}: {why} The batch needs {self.seconds_needed:g} s. Next opening for all: {when}."
+        shut = named(sorted(closed), SHOWN)
+        sentence = f"{shut}: {why} The batch needs {self.seconds_needed:g} s. Next opening for all: {when}."
         rows = {host: opening.at and times.written(opening.at) for host, opening in closed.items()}
         return sentence, {"hosts": rows, "opens": when}
 

@@ -83,7 +83,7 @@ def table(
 def _reason(answer: Row) -> str:
     if answer.get("code") or answer.get("sentence"):
         code = f" [{answer['code']}]" if answer.get("code") else ""
-        back = "" if answer.get("kernel_state") not in ("reversed", "absent") else " (the original code runs)"
+        back = "" if answer.get("kernel_state") not in outcomes.ORIGINAL_RUNS else " (the original code runs)"
         return f"{code}: {answer.get('sentence', '')}{back}"
     said = []
     if answer.get("pause_ns"):

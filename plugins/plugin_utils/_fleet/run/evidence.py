@@ -8,7 +8,6 @@ later shows, unless all lines after it were written anew; the digest of the last
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
@@ -16,6 +15,7 @@ import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import locks
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
 
 FILE = "evidence.jsonl"
@@ -91,12 +91,12 @@ def append(path: str, lines: t.Iterable[dict[str, t.Any]], sync: bool = False) -
 def _append(path: str, lines: t.Iterable[dict[str, t.Any]], sync: bool) -> str:
     with locks.locked(path, flags=os.O_APPEND) as descriptor:
         last, ended = _last_line(descriptor)
-        previous = FIRST if last is None else _digest(last)
+        previous = FIRST if last is None else canonical.sha256(last)
         text = b"" if ended else b"\n"
         for line in lines:
             full = {"time": now(), **line, "previous": previous}
             encoded = json.dumps(full, sort_keys=True, ensure_ascii=False, default=str).encode()
-            previous = _digest(encoded)
+            previous = canonical.sha256(encoded)
             text += encoded + b"\n"
         while text:
             text = text[os.write(descriptor, text) :]
@@ -125,7 +125,7 @@ def walk(lines: t.Iterable[bytes]) -> t.Iterator[Line]:
         stripped = line.rstrip(b"\n")
         entry = _entry(stripped)
         follows = entry is None or entry.get("previous") == previous
-        previous = _digest(stripped)
+        previous = canonical.sha256(stripped)
         yield Line(entry, follows, previous, stripped != line)
 
 
@@ -145,10 +145,6 @@ def verify(path: str) -> tuple[int, int | None]:
             if broken is None and not line.follows:
                 broken = number
     return number, broken
-
-
-def _digest(line: bytes) -> str:
-    return hashlib.sha256(line).hexdigest()
 
 
 def _last_line(descriptor: int) -> tuple[bytes | None, bool]:

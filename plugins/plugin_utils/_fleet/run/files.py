@@ -23,6 +23,7 @@ import urllib.parse
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, outcomes
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import evidence
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import (
     FORMAT,
     HostRecord,
@@ -55,7 +56,7 @@ class RunFiles:
     def __init__(self, path: str) -> None:
         self.path = path
         self.hosts = os.path.join(path, "hosts")
-        self.evidence = os.path.join(path, "evidence.jsonl")
+        self.evidence = os.path.join(path, evidence.FILE)
         self.lock = os.path.join(path, "lock.json")
         self.plan = os.path.join(path, "plan.json")
         self._run: Run | None = None

@@ -104,9 +104,8 @@ def _answered(record: HostRecord, phase: str) -> bool:
 
 def to_reverse(records: t.Mapping[str, HostRecord]) -> list[str]:
     """The hosts that going back has to visit: those on which replacement code may run."""
-    gone = ("reversed", "absent")
     return [
         host
         for host, record in records.items()
-        if outcomes.may_be_live(record.state) and record.kernel_state not in gone
+        if outcomes.may_be_live(record.state) and record.kernel_state not in outcomes.ORIGINAL_RUNS
     ]

@@ -9,6 +9,12 @@ from dataclasses import dataclass, field
 
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import fields
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import option
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.windows import (
+    FREEZES,
+    WINDOWS,
+    Freeze,
+    Window,
+)
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Record, Row, holds
 
 APPLY, CONFIRM, REVERSE, PREFLIGHT = "apply", "confirm", "reverse", "preflight"  # steps on a host
@@ -61,8 +67,8 @@ class PlanSlice(Slice):
     fixed_in: list[str] = field(metadata=for_module(holds(fields.A_LIST), *FORWARD))
     tries: int = field(metadata=for_module(option("tries"), *TRYING))
     metrics_directory: str | None = field(metadata=for_module(option("metrics_directory"), *EVERY_STEP))
-    windows: list[Row] = field(metadata=option("windows"))
-    freezes: list[Row] = field(metadata=option("freezes"))
+    windows: list[Window] = field(metadata=WINDOWS)
+    freezes: list[Freeze] = field(metadata=FREEZES)
     retry: bool = field(default=False, metadata=holds(fields.A_FLAG, omit=True))
 
 

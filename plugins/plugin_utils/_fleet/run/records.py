@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical, fields
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import fields
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import (
     HOSTS,
     Batch,
@@ -15,7 +15,9 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan
     LeftOut,
     option,
 )
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.windows import FREEZES, Freeze
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import (
+    FileRecord,
     ListOf,
     One,
     Record,
@@ -89,7 +91,7 @@ class Run(Record):
     check_times: list[int] = field(default_factory=lambda: [0], metadata=option("check_times"))
     deadline: int = field(default=0, metadata=COUNT)
     revert_scope: str | None = field(default=None, metadata=MAYBE_TEXT)
-    freezes: list[Row] = field(default_factory=list, metadata=option("freezes"))
+    freezes: list[Freeze] = field(default_factory=list, metadata=FREEZES)
     uncovered_is_bad: bool = field(default=False, metadata=FLAG)
     left_out: dict[str, LeftOut] = field(default_factory=dict, metadata=holds(TableOf(LeftOut, "host {} (left out)")))
     task_files: list[str] = field(default_factory=list, metadata=TEXTS)
@@ -101,7 +103,7 @@ class Run(Record):
 
 
 @dataclass(frozen=True)
-class RevertPlan(Record):
+class RevertPlan(FileRecord):
     """The ``plan.json`` of a run that takes an update back from hosts that the operator named."""
 
     HEAD = {"format": FORMAT, "kind": REVERT}
@@ -113,11 +115,6 @@ class RevertPlan(Record):
     concurrency: int = field(metadata=option("concurrency"))
     failure_budget: Budget = field(metadata=holds(One(Budget)))
     remove: bool = field(metadata=FLAG)
-
-    @property
-    def content(self) -> bytes:
-        """The bytes of the plan's file."""
-        return canonical.canonical(self.to_json())
 
     @property
     def hosts(self) -> list[str]:

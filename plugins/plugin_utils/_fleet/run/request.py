@@ -5,19 +5,19 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import os
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.display import named
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import Plan
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import lock
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.slices import task_files
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store import packages
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.times import UTC, parse_time
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.manifest import FILE
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.times import now, parse_time
 
-MANIFEST = "manifest.json"
 SHOWN = 10  # hosts that a sentence names
 
 
@@ -50,8 +50,7 @@ def demand_valid(plan: Plan, request: Request) -> None:
             f"The plan wants {plan.approvals.required} approvals, and this release knows none.",
             "Make a plan without approvals, or roll it out with a release that checks them.",
         )
-    now = datetime.datetime.now(UTC)
-    if plan.expires and parse_time(plan.expires, "expires of the plan", "bad_plan") <= now:
+    if plan.expires and parse_time(plan.expires, "The plan, expires,", "bad_plan") <= now():
         raise RebootlessError(
             "plan_expired", f"The plan has expired at {plan.expires}.", "Make a new plan.", expires=plan.expires
         )
@@ -59,7 +58,7 @@ def demand_valid(plan: Plan, request: Request) -> None:
     if uncovered and plan.policy.uncovered == "stop":
         raise RebootlessError(
             "uncovered_hosts",
-            f"The plan has no build for {_named(uncovered)}, and its policy is to stop then.",
+            f"The plan has no build for {named(uncovered, SHOWN)}, and its policy is to stop then.",
             "Build the update for their kernels and make a new plan, or make one with the policy report.",
             hosts=uncovered,
         )
@@ -79,7 +78,7 @@ def demand_inventory(hosts: t.Collection[str], request: Request) -> None:
     if missing:
         raise RebootlessError(
             "not_in_inventory",
-            f"The inventory does not have {_named(missing)} of the plan.",
+            f"The inventory does not have {named(missing, SHOWN)} of the plan.",
             "Use the inventory that the plan was made with, or make a new plan.",
             hosts=missing,
         )
@@ -96,11 +95,6 @@ def demand_store(plan: Plan) -> None:
     """Every file that the plan needs has the bytes that the plan says."""
     place = os.path.join(plan.store, plan.update.name, plan.update.version)
     wanted = {(host.package, host.sha256) for host in plan.hosts.values()}
-    packages.demand_file(os.path.join(place, MANIFEST), plan.update.manifest_sha256)
+    packages.demand_file(os.path.join(place, FILE), plan.update.manifest_sha256)
     for package, digest in sorted(wanted):
         packages.demand_file(os.path.join(place, package), digest)
-
-
-def _named(hosts: t.Sequence[str]) -> str:
-    more = len(hosts) - SHOWN
-    return ", ".join(hosts[:SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -54,12 +54,12 @@ def run_of_plan(plan: Plan, by: str) -> Run:
     )
 
 
-def run_of_revert(plan: RevertPlan, digest: str, by: str) -> Run:
+def run_of_revert(plan: RevertPlan, by: str) -> Run:
     """What the gates need to take an update back by name."""
     rows = [RunBatch(batch.name, batch.hosts, plan.failure_budget.of(len(batch.hosts))) for batch in plan.batches]
     return Run(
         goal=REVERT,
-        plan=digest,
+        plan=plan.digest,
         update=plan.update,
         by=by,
         batches=rows,
@@ -74,7 +74,7 @@ def run_of_preflight(manifest: Manifest, by: str, hosts: t.Sequence[str], task_t
     """What the gates need to ask hosts without a plan: the manifest's digest names the run."""
     return Run(
         goal=ROLLOUT,
-        plan=manifest.sha256,
+        plan=manifest.digest,
         update=UpdateName(manifest.name, manifest.version),
         by=by,
         batches=[RunBatch("all", list(hosts), 0)],

@@ -36,6 +36,7 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.reque
     demand_valid,
 )
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.selection import to_take_back
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.manifest import FILE
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.store import Store
 
 CHECKS = "checks"  # in the operator's directory: runs in check mode
@@ -75,10 +76,9 @@ def revert_hosts(request: Request, plan: RevertPlan) -> Row:
         raise RebootlessError(
             "no_hosts", "No host of the inventory matches.", "Give rebootless_targets, a pattern of hosts."
         )
-    content = plan.content
     planned = slices.slice_of_revert(plan)
-    run = slices.run_of_revert(plan, canonical.sha256(content), request.by)
-    files, first = _open(request, run, content, dict.fromkeys(plan.hosts, planned))
+    run = slices.run_of_revert(plan, request.by)
+    files, first = _open(request, run, plan.content, dict.fromkeys(plan.hosts, planned))
     records = files.records(plan.hosts)
     hosts = plan.hosts
     if first or not to_take_back(files):  # anew, also after one that is over
@@ -103,7 +103,7 @@ def preflight(
     planned = SurveySlice(
         *update,
         task_timeout,
-        manifest=found.path(*update, "manifest.json"),
+        manifest=found.path(*update, FILE),
         place=found.path(*update),
         fixed_in=manifest.versions_with_fix,
     )
@@ -155,10 +155,10 @@ def _check_directory(request: Request) -> str:
     os.makedirs(base, exist_ok=True)
     for name in os.listdir(base):
         path = os.path.join(base, name)
-        if lock.held_by(os.path.join(path, "lock.json"), request.holder) is None:
+        if lock.held_by(RunFiles(path).lock, request.holder) is None:
             shutil.rmtree(path, ignore_errors=True)
     path = tempfile.mkdtemp(dir=base)
-    lock.acquire(os.path.join(path, "lock.json"), request.holder, "this check")
+    lock.acquire(RunFiles(path).lock, request.holder, "this check")
     return path
 
 

@@ -21,11 +21,13 @@ def place(asked: SurveySlice, answer: Row) -> tuple[PlacedSlice | None, Row]:
         state = outcomes.LOST if left_out.state == UNREACHABLE else left_out.state
         return None, {**left_out.to_json(), "state": state, "details": {}}
     kernel = answer["kernel"]
-    entry = manifest.kernel(str(kernel["build_id"])) or {}
+    entry = manifest.kernel(str(kernel["build_id"]))
+    if entry is None:
+        raise ValueError(kernel["build_id"])
     return PlacedSlice(
         **{field.name: getattr(asked, field.name) for field in dataclasses.fields(SurveySlice)},
         build_id=kernel["build_id"],
-        digest=entry["sha256"],
-        size=entry["size"],
-        package=f"{asked.place}/{entry['package']}",
+        digest=entry.sha256,
+        size=entry.size,
+        package=f"{asked.place}/{entry.package}",
     ), {}

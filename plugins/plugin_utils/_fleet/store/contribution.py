@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import os
 import re
@@ -11,102 +12,114 @@ import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import Package, read_package
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical, times
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.manifest import (
     BUILT,
     FAILED,
     NOT_APPLICABLE,
+    CustomCode,
+    KernelEntry,
     Manifest,
-    Row,
+    SourceFile,
     empty_kernel,
     parse_manifest,
     status_of_refusal,
 )
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.times import UTC, written
 
 SOURCE_PACKAGE = "linux"  # of Debian's kernels: what ``fixed_in`` is about, unless it says otherwise
 
 Files = t.Dict[str, bytes]
 
 
+@dataclasses.dataclass(frozen=True)
+class Build:
+    """How the build for one kernel ended: with ``package``, the path of what was built, or without.
+
+    ``result`` is what the task returned that ended it, of a module of the collection or of one that broke; ``version``
+    of the distribution's package and ``arch`` are those of the kernel, as far as they are known.
+    """
+
+    release: str
+    build_id: str
+    version: str = ""
+    arch: str = ""
+    package: str | None = None
+    result: Row = dataclasses.field(default_factory=dict)
+    build_host: str = ""
+
+
 def describe(options: Row) -> tuple[Manifest, Files]:
     """The manifest of an update without kernels, and its files, from what an operator gives.
 
     ``options`` has ``name``, ``version``, ``cves``, ``patches`` (paths), ``custom`` (``path``, ``source``) and
-    ``fixed_in`` (a list of versions, or a table of them by source package).
+    ``fixed_in`` (a list of versions of ``SOURCE_PACKAGE``, or a table of them by source package).
 
     Raises ``RebootlessError``: ``bad_update``, ``patch_missing``.
     """
-    files: Files = {}
-    patches = []
-    for number, path in enumerate(options["patches"], 1):
-        name = f"{number:02}-{_file_name(path)}"
-        files[f"patches/{name}"] = _content(path)
-        patches.append(_row(name, files[f"patches/{name}"]))
+    patches = [_source_file(number, path) for number, path in enumerate(options["patches"], 1)]
     custom = []
     for number, code in enumerate(options["custom"], 1):
-        name = f"{number:02}-{_file_name(code['path'])}"
-        files[f"custom/{name}"] = _content(code["path"])
-        custom.append({**_row(name, files[f"custom/{name}"]), "source": code["source"]})
+        file, content = _source_file(number, code["path"])
+        custom.append((CustomCode(**vars(file), source=code["source"]), content))
     fixed_in = options["fixed_in"] or {}
-    data = {
-        "format": 1,
-        "name": options["name"],
-        "version": options["version"],
-        "cves": list(options["cves"]),
-        "fixed_in": {SOURCE_PACKAGE: fixed_in} if isinstance(fixed_in, list) else fixed_in,
-        "patches": patches,
-        "custom": custom,
-        "kernels": [],
+    update = Manifest(
+        name=options["name"],
+        version=options["version"],
+        cves=list(options["cves"]),
+        fixed_in={SOURCE_PACKAGE: fixed_in} if isinstance(fixed_in, list) else fixed_in,
+        patches=[file for file, _content in patches],
+        custom=[code for code, _content in custom],
+        kernels=[],
+    )
+    files = {
+        **{f"patches/{file.name}": content for file, content in patches},
+        **{f"custom/{code.name}": content for code, content in custom},
     }
     try:
-        return parse_manifest(data, "The update"), files
+        return parse_manifest(update.to_json(), "The update"), files
     except RebootlessError as error:
         raise RebootlessError("bad_update", error.sentence, "Correct the update's description.") from error
 
 
 def entry(
-    update: Manifest, build: Row, now: t.Callable[[], datetime.datetime] = lambda: datetime.datetime.now(UTC)
-) -> tuple[Row, Files]:
+    update: Manifest, build: Build, now: t.Callable[[], datetime.datetime] = times.now
+) -> tuple[KernelEntry, Files]:
     """The entry of one kernel, and its package under its name.
-
-    ``build`` has the kernel's ``release``, ``version``, ``build_id`` and ``arch``, ``build_host``, and either
-    ``package`` (the path of what was built) or ``result`` (what the task that ended the build returned).
 
     Raises ``RebootlessError``: what `read_package` raises, and ``package_differs`` if it is one of something else.
     """
-    kernel = {
-        **empty_kernel(build["release"], build.get("version") or "", build["build_id"], build.get("arch") or ""),
-        "built": written(now()),
-        "build_host": build.get("build_host") or "",
-    }
-    if not build.get("package"):
-        return {**kernel, **_reason(build.get("result") or {})}, {}
-    package = read_package(build["package"])
+    kernel = dataclasses.replace(
+        empty_kernel(build.release, build.version, build.build_id, build.arch),
+        built=times.written(now()),
+        build_host=build.build_host,
+    )
+    if not build.package:
+        return dataclasses.replace(kernel, **_reason(build.result)), {}
+    package = read_package(build.package)
     _check_package(update, build, package)
-    name = os.path.basename(build["package"])
     manifest = package.manifest
-    built = {
-        "release": manifest["kernel"]["release"],
-        "version": manifest["kernel"]["version"],
-        "arch": manifest["kernel"]["arch"],
-        "status": BUILT,
-        "package": name,
-        "sha256": package.sha256,
-        "size": len(package.content),
-        "build_digest": package.digest,
-        "functions": [row["name"] for row in manifest["functions"]],
-        "objects": list(manifest["objects"]),
-        "compiler": str(manifest.get("compiler", "")),
-    }
-    remarks = [row for row in (build.get("result") or {}).get("remarks") or [] if isinstance(row, dict)]
-    if remarks:
-        built["remarks"] = remarks
-    return {**kernel, **built}, {name: package.content}
+    name = os.path.basename(build.package)
+    built = dataclasses.replace(
+        kernel,
+        release=manifest["kernel"]["release"],
+        version=manifest["kernel"]["version"],
+        arch=manifest["kernel"]["arch"],
+        status=BUILT,
+        package=name,
+        sha256=package.sha256,
+        size=len(package.content),
+        build_digest=package.digest,
+        functions=[row["name"] for row in manifest["functions"]],
+        objects=list(manifest["objects"]),
+        compiler=str(manifest.get("compiler", "")),
+        remarks=_tables(build.result.get("remarks")),
+    )
+    return built, {name: package.content}
 
 
 def _reason(result: Row) -> Row:
-    """Why there is no package, from what a task returned."""
+    """Why there is no package, as fields of its entry, from what a task returned."""
     if result.get("applicable") is False:
         rows = result.get("not_applicable") or []
         return {
@@ -124,19 +137,23 @@ def _reason(result: Row) -> Row:
             "next_step": "See the output of the build playbook, and run it again.",
         }
     details = result.get("details")
-    findings = details.get("findings") if isinstance(details, dict) else None
     return {
         "status": status_of_refusal(code),
         "code": code,
         "sentence": str(result.get("sentence") or result.get("msg") or code),
         "next_step": str(result.get("next_step") or ""),
-        "findings": [row for row in findings or [] if isinstance(row, dict)],
+        "findings": _tables(details.get("findings") if isinstance(details, dict) else None),
     }
 
 
-def _check_package(update: Manifest, build: Row, package: Package) -> None:
+def _tables(value: t.Any) -> list[Row]:
+    """The tables of a list that a task returned."""
+    return [row for row in value or [] if isinstance(row, dict)]
+
+
+def _check_package(update: Manifest, build: Build, package: Package) -> None:
     found = (package.name, package.version, package.manifest["kernel"]["build_id"])
-    wanted = (update.name, update.version, build["build_id"])
+    wanted = (update.name, update.version, build.build_id)
     if found != wanted:
         raise RebootlessError(
             "package_differs",
@@ -146,6 +163,12 @@ def _check_package(update: Manifest, build: Row, package: Package) -> None:
             found=list(found),
             wanted=list(wanted),
         )
+
+
+def _source_file(number: int, path: str) -> tuple[SourceFile, bytes]:
+    """A file of the update, named by its place among its kind, and its content."""
+    content = _content(path)
+    return SourceFile(f"{number:02}-{_file_name(path)}", canonical.sha256(content), len(content)), content
 
 
 def _content(path: str) -> bytes:
@@ -164,10 +187,6 @@ def _content(path: str) -> bytes:
             "bad_update", f"The file {path} of the update is empty.", "See how it was made, and put its content there."
         )
     return content
-
-
-def _row(name: str, content: bytes) -> Row:
-    return {"name": name, "sha256": canonical.sha256(content), "size": len(content)}
 
 
 def _file_name(path: str) -> str:

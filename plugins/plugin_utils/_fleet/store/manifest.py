@@ -11,9 +11,17 @@ import dataclasses
 import functools
 import os
 import typing as t
+from dataclasses import dataclass, field
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import debian_version
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical, fields
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import (
+    FileRecord,
+    ListOf,
+    Record,
+    Row,
+    holds,
+)
 
 FORMAT = 1
 FILE = "manifest.json"
@@ -38,98 +46,140 @@ REFUSALS = frozenset(
 )
 REFUSAL_SUFFIX = "_not_supported"
 
-NAME_OF_FILE = (lambda value: fields.filled(value) and value == os.path.basename(value) != "..", "the name of a file")
-FILE_FIELDS: dict[str, tuple[fields.Check, str]] = {
-    "name": NAME_OF_FILE,
-    "sha256": fields.A_SHA256,
-    "size": fields.A_COUNT,
-}
-PATCH = fields.Fields(FILE_FIELDS)
-CUSTOM = fields.Fields({**FILE_FIELDS, "source": fields.A_WORD})
-KERNEL = fields.Fields(
-    {
-        "release": fields.A_TEXT,
-        "version": fields.A_TEXT,
-        "build_id": (fields.matches(fields.HEX), "hex digits"),
-        "arch": fields.A_TEXT,
-        "status": (fields.one_of(*STATUSES), f"one of {', '.join(STATUSES)}"),
-        "package": fields.A_TEXT,
-        "sha256": fields.A_TEXT,
-        "size": fields.A_COUNT,
-        "build_digest": fields.A_TEXT,
-        "functions": fields.A_LIST,
-        "objects": fields.A_LIST,
-        "compiler": fields.A_TEXT,
-        "code": fields.A_TEXT,
-        "sentence": fields.A_TEXT,
-        "next_step": fields.A_TEXT,
-        "findings": (fields.list_of(fields.table), "a list of tables"),
-        "built": fields.A_WORD,
-        "build_host": fields.A_TEXT,
-        # What operators should know of a fix that is made live: code, sentence and details of each.
-        "remarks": (lambda value: fields.list_of(fields.table)(value) and value != [], "a list of tables"),
-    },
-    optional=("remarks",),
+NAME_OF_FILE = fields.Value(
+    lambda value: fields.filled(value) and value == os.path.basename(value) != "..", "the name of a file"
+)
+STATUS = fields.Value(fields.one_of(*STATUSES), f"one of {', '.join(STATUSES)}")
+REMARKS = fields.Value(lambda value: fields.list_of(fields.table)(value) and value != [], "a list of tables")
+FIXED_IN = fields.Value(
+    lambda value: isinstance(value, dict) and all(map(fields.list_of(debian_version.is_version), value.values())),
+    "a table of source packages with their versions",
 )
 # Of a kernel for which there is a package.
-BUILT_KERNEL = {
+OF_PACKAGE = {
     "package": fields.A_PACKAGE,
     "sha256": fields.A_SHA256,
-    "size": (fields.whole(1), "a number of bytes"),
+    "size": fields.BYTES,
     "build_digest": fields.A_SHA256,
 }
-ROWS = (fields.list_of(fields.table), "a list of tables")
-MANIFEST = fields.Fields(
-    {
-        "format": (fields.one_of(FORMAT), f"{FORMAT}"),
-        "name": fields.A_NAME,
-        "version": fields.A_VERSION,
-        "cves": fields.A_LIST,
-        "fixed_in": (
-            lambda value: (
-                isinstance(value, dict) and all(map(fields.list_of(debian_version.is_version), value.values()))
-            ),
-            "a table of source packages with their versions",
-        ),
-        "patches": ROWS,
-        "custom": ROWS,
-        "kernels": ROWS,
-    }
-)
-# What says who built an entry, and when; the entry is the same without it.
-PROVENANCE = ("built", "build_host")
-
-Row = t.Dict[str, t.Any]
+TEXT = holds(fields.A_TEXT)
+COUNT = holds(fields.A_COUNT)
+TEXTS = holds(fields.A_LIST)
 
 
-@dataclasses.dataclass(frozen=True)
-class Manifest:
-    """A checked manifest; its kernels are in the order of their releases."""
+@dataclass(frozen=True)
+class SourceFile(Record):
+    """A file of the update's sources; ``size`` in bytes."""
 
-    name: str
-    version: str
-    cves: list[str]
-    fixed_in: dict[str, list[str]]
-    patches: list[Row]
-    custom: list[Row]
-    kernels: list[Row]
+    name: str = field(metadata=holds(NAME_OF_FILE))
+    sha256: str = field(metadata=holds(fields.A_SHA256))
+    size: int = field(metadata=COUNT)
 
-    @property
-    def content(self) -> bytes:
-        """The bytes of the manifest's file."""
-        return canonical.canonical({"format": FORMAT, **dataclasses.asdict(self)})
 
-    @functools.cached_property
-    def sha256(self) -> str:
-        return canonical.sha256(self.content)
+@dataclass(frozen=True)
+class CustomCode(SourceFile):
+    """A file of custom code, and the kernel source at whose end it is compiled."""
 
-    def kernel(self, build_id: str) -> Row | None:
+    source: str = field(metadata=holds(fields.A_WORD))
+
+
+@dataclass(frozen=True)
+class KernelEntry(Record):
+    """What became of the update for one kernel, named by ``build_id``.
+
+    With the status ``built`` there is a package, of ``size`` bytes and with ``sha256``, which replaces ``functions`` in
+    ``objects`` (vmlinux, modules); with any other, ``code``, ``sentence`` and ``next_step`` say why there is none, and
+    ``findings`` what of the patch.  ``remarks`` (``code``, ``sentence``, ``details``) are what operators should know of
+    a fix that is made live.  ``built`` is the time, ISO 8601, at which ``build_host`` came to its end with it.
+    """
+
+    release: str = field(metadata=TEXT)
+    version: str = field(metadata=TEXT)
+    build_id: str = field(metadata=holds(fields.HEX_DIGITS))
+    arch: str = field(metadata=TEXT)
+    status: str = field(metadata=holds(STATUS))
+    package: str = field(metadata=TEXT)
+    sha256: str = field(metadata=TEXT)
+    size: int = field(metadata=COUNT)
+    build_digest: str = field(metadata=TEXT)
+    functions: list[str] = field(metadata=TEXTS)
+    objects: list[str] = field(metadata=TEXTS)
+    compiler: str = field(metadata=TEXT)
+    code: str = field(metadata=TEXT)
+    sentence: str = field(metadata=TEXT)
+    next_step: str = field(metadata=TEXT)
+    findings: list[Row] = field(metadata=holds(fields.A_LIST_OF_TABLES))
+    built: str = field(metadata=holds(fields.A_WORD))
+    build_host: str = field(metadata=TEXT)
+    remarks: list[Row] = field(default_factory=list, metadata=holds(REMARKS, omit=True))
+
+    def check(self, where: str, code: str) -> None:
+        for name, value in OF_PACKAGE.items() if self.status == BUILT else ():
+            value.read(getattr(self, name), name, where, code)
+        if self.status != BUILT and not (self.code and self.sentence):
+            raise fields.wrong(code, where, "has neither a package nor a reason")
+
+    def says_the_same(self, other: KernelEntry) -> bool:
+        """Whether the entries differ in nothing but when and where they were built."""
+        return dataclasses.replace(self, built=other.built, build_host=other.build_host) == other
+
+
+def empty_kernel(release: str, version: str, build_id: str, arch: str) -> KernelEntry:
+    """An entry with nothing in it but the kernel's names, to be completed: as it is, no manifest may hold it."""
+    return KernelEntry(
+        release=release,
+        version=version,
+        build_id=build_id,
+        arch=arch,
+        status=FAILED,
+        package="",
+        sha256="",
+        size=0,
+        build_digest="",
+        functions=[],
+        objects=[],
+        compiler="",
+        code="",
+        sentence="",
+        next_step="",
+        findings=[],
+        built="",
+        build_host="",
+    )
+
+
+@dataclass(frozen=True)
+class Manifest(FileRecord):
+    """What is known of one version of an update; its kernels are in the order of their releases.
+
+    ``fixed_in`` has source packages with the versions from which on the fix is in.
+    """
+
+    HEAD = {"format": FORMAT}
+
+    name: str = field(metadata=holds(fields.A_NAME))
+    version: str = field(metadata=holds(fields.A_VERSION))
+    cves: list[str] = field(metadata=TEXTS)
+    fixed_in: dict[str, list[str]] = field(metadata=holds(FIXED_IN))
+    patches: list[SourceFile] = field(metadata=holds(ListOf(SourceFile, "a patch")))
+    custom: list[CustomCode] = field(metadata=holds(ListOf(CustomCode, "a custom code")))
+    kernels: list[KernelEntry] = field(metadata=holds(ListOf(KernelEntry, "kernel {}", by="release")))
+
+    def check(self, where: str, code: str) -> None:
+        seen = set()
+        for entry in self.kernels:
+            if entry.build_id in seen:
+                place = f"{where}, kernel {entry.release},"
+                raise fields.wrong(code, place, f"has the build ID {entry.build_id}, which another has too")
+            seen.add(entry.build_id)
+
+    def kernel(self, build_id: str) -> KernelEntry | None:
         """What became of the update for the kernel with this build ID; ``None`` if it was never tried."""
         return self._by_build_id.get(build_id)
 
     @functools.cached_property
-    def _by_build_id(self) -> dict[str, Row]:
-        return {row["build_id"]: row for row in self.kernels}
+    def _by_build_id(self) -> dict[str, KernelEntry]:
+        return {entry.build_id: entry for entry in self.kernels}
 
     @property
     def versions_with_fix(self) -> list[str]:
@@ -137,64 +187,40 @@ class Manifest:
         return [version for versions in self.fixed_in.values() for version in versions]
 
     @property
-    def files(self) -> dict[str, Row]:
-        """The files that belong to it: path below its directory, to a row with ``sha256`` and ``size``."""
+    def files(self) -> dict[str, SourceFile | KernelEntry]:
+        """The files that belong to it: path below its directory, to the record with its ``sha256`` and ``size``."""
         return {
-            **{f"patches/{row['name']}": row for row in self.patches},
-            **{f"custom/{row['name']}": row for row in self.custom},
-            **{row["package"]: row for row in self.kernels if row["status"] == BUILT},
+            **{f"patches/{patch.name}": patch for patch in self.patches},
+            **{f"custom/{code.name}": code for code in self.custom},
+            **{entry.package: entry for entry in self.kernels if entry.status == BUILT},
         }
 
     def without_package(self, build_id: str, why: str) -> Manifest:
         """The same with an entry whose package is damaged, so that it is built again."""
         old = self._by_build_id[build_id]
-        row = {
-            **empty_kernel(old["release"], old["version"], build_id, old["arch"]),
-            "code": DAMAGED,
-            "sentence": f"The package {old['package']} in the store {why}.",
-            "next_step": "Run the build playbook again, which builds it anew.",
-            "built": old["built"],
-            "build_host": old["build_host"],
-        }
-        return dataclasses.replace(self, kernels=[row if kernel is old else kernel for kernel in self.kernels])
+        entry = dataclasses.replace(
+            empty_kernel(old.release, old.version, build_id, old.arch),
+            code=DAMAGED,
+            sentence=f"The package {old.package} in the store {why}.",
+            next_step="Run the build playbook again, which builds it anew.",
+            built=old.built,
+            build_host=old.build_host,
+        )
+        return dataclasses.replace(self, kernels=[entry if kernel is old else kernel for kernel in self.kernels])
 
-    def with_kernels(self, rows: t.Iterable[Row]) -> Manifest:
+    def with_kernels(self, entries: t.Iterable[KernelEntry]) -> Manifest:
         """The same with entries added.
 
         An entry that says the same as the one that is there keeps when and where that was built, and a package that is
         there is not given up for a later build that failed.
         """
         kernels = dict(self._by_build_id)
-        for row in rows:
-            old = kernels.get(row["build_id"])
-            if old and (_same(old, row) or (old["status"] == BUILT and row["status"] == FAILED)):
+        for entry in entries:
+            old = kernels.get(entry.build_id)
+            if old and (old.says_the_same(entry) or (old.status == BUILT and entry.status == FAILED)):
                 continue
-            kernels[row["build_id"]] = row
+            kernels[entry.build_id] = entry
         return dataclasses.replace(self, kernels=sorted(kernels.values(), key=_order))
-
-
-def empty_kernel(release: str, version: str, build_id: str, arch: str) -> Row:
-    """An entry with nothing in it but the kernel's names."""
-    return {
-        "release": release,
-        "version": version,
-        "build_id": build_id,
-        "arch": arch,
-        "status": FAILED,
-        "package": "",
-        "sha256": "",
-        "size": 0,
-        "build_digest": "",
-        "functions": [],
-        "objects": [],
-        "compiler": "",
-        "code": "",
-        "sentence": "",
-        "next_step": "",
-        "findings": [],
-        "built": "",
-        "build_host": "",
-    }
 
 
 def status_of_refusal(code: str) -> str:
@@ -207,25 +233,7 @@ def parse_manifest(data: t.Any, where: str) -> Manifest:
 
     Raises ``RebootlessError`` (``bad_manifest``).
     """
-    code = "bad_manifest"
-    MANIFEST.check(data, where, code)
-    for row in data["patches"]:
-        PATCH.check(row, f"{where}, a patch,", code)
-    for row in data["custom"]:
-        CUSTOM.check(row, f"{where}, a custom code,", code)
-    seen = set()
-    for row in data["kernels"]:
-        place = f"{where}, kernel {row.get('release', '')},"
-        KERNEL.check(row, place, code)
-        if row["build_id"] in seen:
-            raise fields.wrong(code, place, f"has the build ID {row['build_id']}, which another has too")
-        seen.add(row["build_id"])
-        for name, (good, wanted) in BUILT_KERNEL.items() if row["status"] == BUILT else ():
-            if not good(row[name]):
-                raise fields.wrong(code, place, f"has {name}: {row[name]!r}, which is not {wanted}")
-        if row["status"] != BUILT and not (row["code"] and row["sentence"]):
-            raise fields.wrong(code, place, "has neither a package nor a reason")
-    return Manifest(**{name: value for name, value in data.items() if name != "format"})
+    return Manifest.from_json(data, where, "bad_manifest")
 
 
 def read_manifest(path: str | os.PathLike[str]) -> Manifest:
@@ -237,9 +245,5 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     return parse_manifest(data, f"The manifest {os.fspath(path)}")
 
 
-def _same(one: Row, other: Row) -> bool:
-    return all(one.get(name) == other.get(name) for name in {*one, *other} - {*PROVENANCE})
-
-
-def _order(row: Row) -> tuple[str, str]:
-    return row["release"], row["build_id"]
+def _order(entry: KernelEntry) -> tuple[str, str]:
+    return entry.release, entry.build_id

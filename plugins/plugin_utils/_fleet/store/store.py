@@ -98,17 +98,17 @@ class Store:
     def damaged(self, manifest: Manifest) -> dict[str, str]:
         """The manifest's files that are not what it says: path below the update's directory, to what is wrong."""
         problems = {}
-        for name, row in manifest.files.items():
+        for name, file in manifest.files.items():
             path = self.path(manifest.name, manifest.version, name)
             try:
                 size, digest = os.stat(path).st_size, disk.sha256_of_file(path)
             except OSError as error:
                 problems[name] = str(error.strerror)
                 continue
-            if size != row["size"]:
-                problems[name] = f"has {size} bytes and not {row['size']}"
-            elif digest != row["sha256"]:
-                problems[name] = f"has the SHA-256 {digest} and not {row['sha256']}"
+            if size != file.size:
+                problems[name] = f"has {size} bytes and not {file.size}"
+            elif digest != file.sha256:
+                problems[name] = f"has the SHA-256 {digest} and not {file.sha256}"
         return problems
 
     def verify(self, manifest: Manifest) -> None:
@@ -145,15 +145,15 @@ class Store:
                 after = dataclasses.replace(before, cves=manifest.cves, fixed_in=manifest.fixed_in)
                 after = after.with_kernels(manifest.kernels)
             # What was read from elsewhere is checked like what is read back.
-            parse_manifest({"format": 1, **dataclasses.asdict(after)}, f"{manifest.name} {manifest.version}")
+            parse_manifest(after.to_json(), f"{manifest.name} {manifest.version}")
             damaged = self.damaged(after)
             written = sorted(name for name in damaged if name in files)
             for name in written:
-                if canonical.sha256(files[name]) != after.files[name]["sha256"]:
+                if canonical.sha256(files[name]) != after.files[name].sha256:
                     raise ValueError(f"{name} is not the file that the manifest names")
-            for row in after.kernels:
-                if row["package"] in damaged and row["package"] not in files:
-                    after = after.without_package(row["build_id"], damaged[row["package"]])
+            for entry in after.kernels:
+                if entry.package in damaged and entry.package not in files:
+                    after = after.without_package(entry.build_id, damaged[entry.package])
             if before is None or before.content != after.content:
                 written.append(FILE)
             if not dry:
@@ -169,7 +169,7 @@ class Store:
             names = os.listdir(self.path(manifest.name, manifest.version))
         except OSError:
             return True
-        had = any(row["status"] == BUILT or row["code"] == DAMAGED for row in manifest.kernels)
+        had = any(entry.status == BUILT or entry.code == DAMAGED for entry in manifest.kernels)
         return had or any(name.endswith(SUFFIX) for name in names)
 
     def _write(self, manifest: Manifest, files: t.Mapping[str, bytes], names: list[str]) -> None:
@@ -211,26 +211,23 @@ class Store:
 
 
 def _index_row(manifest: Manifest) -> dict[str, t.Any]:
-    statuses = [row["status"] for row in manifest.kernels]
+    statuses = [entry.status for entry in manifest.kernels]
     return {
         "name": manifest.name,
         "version": manifest.version,
         "cves": manifest.cves,
         "manifest": f"{manifest.name}/{manifest.version}/{FILE}",
-        "manifest_sha256": manifest.sha256,
+        "manifest_sha256": manifest.digest,
         "kernels": {status: statuses.count(status) for status in STATUSES},
     }
 
 
 def _other_sources(before: Manifest, after: Manifest) -> str | None:
     """The first kind of source in which two contents of a version differ."""
-    for what in ("patches", "custom"):
-        one, other = (
-            [(row["sha256"], row.get("source")) for row in getattr(manifest, what)] for manifest in (before, after)
-        )
-        if one != other:
-            return what
-    return None
+    if [patch.sha256 for patch in before.patches] != [patch.sha256 for patch in after.patches]:
+        return "patches"
+    one, other = ([(code.sha256, code.source) for code in manifest.custom] for manifest in (before, after))
+    return "custom" if one != other else None
 
 
 def _update_differs(before: Manifest, after: Manifest, what: str) -> RebootlessError:
@@ -238,8 +235,8 @@ def _update_differs(before: Manifest, after: Manifest, what: str) -> RebootlessE
         "update_differs",
         f"The store has {before.name} {before.version} with other {what}.",
         "Give the update another version; hosts may run the one that is there.",
-        stored=getattr(before, what),
-        given=getattr(after, what),
+        stored=before.to_json()[what],
+        given=after.to_json()[what],
     )
 
 

@@ -114,8 +114,8 @@ def lock(module) -> None:
     function.__defaults__ = (os.path.join(HOST, "lock"),)
 
 
-def rollout_step(module) -> None:
-    module.STATE_DIRECTORY = os.path.join(HOST, "state")
+def store(module) -> None:
+    module.DIRECTORY = os.path.join(HOST, "state")
 
 
 def rollout_run(module) -> None:
@@ -129,7 +129,7 @@ CHANGES = {
         "kernel.sysfs": sysfs,
         "kernel.loader": loader,
         "state.lock": lock,
-        "rollout.step": rollout_step,
+        "state.store": store,
         "rollout.run": rollout_run,
     }.items()
 }

@@ -72,9 +72,9 @@ def tree(tmp_path, monkeypatch):
             make(source, build, target, path, options)
 
     monkeypatch.setattr(Kbuild, "make_units", make_units)
-    names = ("release", "build_id", "version", "arch", "origin", "headers", "config", "vmlinuz", "modules")
+    names = ("release", "build_id", "version", "origin", "headers", "config", "vmlinuz", "modules")
     rest = dict.fromkeys((*names, "compiler", "compiler_version", "identity"), "")
-    return Tree(path=str(tmp_path / "tree"), source=str(source), build=str(build), variables={}, **rest)
+    return Tree(path=str(tmp_path / "tree"), arch="x86_64", source=str(source), build=str(build), variables={}, **rest)
 
 
 def make(source, build, target, path, options):
@@ -178,19 +178,20 @@ def test_nothing_is_made_for_a_patch_that_no_embedded_source_includes(tree, tmp_
     assert made
 
 
-def test_sources_are_told_from_what_lies_beside_them(tmp_path):
+def test_sources_are_told_from_what_lies_beside_them(tree):
     paths = [f"{VDSO}/a.c", f"{VDSO}/b.lds.S", f"{VDSO}/extable.h", "arch/x86/entry/entry_64.S", f"{PURGATORY}/p.c"]
-    assert embedded.sources_among(tmp_path, paths) == [f"{VDSO}/a.c", f"{VDSO}/b.lds.S", f"{PURGATORY}/p.c"]
+    assert embedded.sources_among(tree, paths) == [f"{VDSO}/a.c", f"{VDSO}/b.lds.S", f"{PURGATORY}/p.c"]
 
 
-def test_a_source_that_lies_elsewhere_is_known_by_the_rule_for_it(tmp_path):
-    (tmp_path / PURGATORY).mkdir(parents=True)
-    (tmp_path / PURGATORY / "Makefile").write_text(
+def test_a_source_that_lies_elsewhere_is_known_by_the_rule_for_it(tree):
+    directory = Path(tree.source, PURGATORY)
+    directory.mkdir(parents=True)
+    (directory / "Makefile").write_text(
         "$(obj)/sha.o: $(srctree)/lib/sha.c FORCE\n\t$(call if_changed_rule,cc_o_c)\n"
         "FLAGS += -I$(srctree)/lib/other.c\n"
     )
     paths = ["lib/sha.c", "lib/sha.h", "lib/other.c", f"{PURGATORY}/p.c"]
-    assert embedded.sources_among(tmp_path, paths) == ["lib/sha.c", f"{PURGATORY}/p.c"]
+    assert embedded.sources_among(tree, paths) == ["lib/sha.c", f"{PURGATORY}/p.c"]
 
 
 def test_a_source_of_embedded_code_that_is_patched_itself_is_refused(tree, tmp_path):

@@ -7,6 +7,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected import generated
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.record import X86_64
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 
@@ -34,7 +35,7 @@ def source(tmp_path):
 def test_a_header_that_a_makefile_reads_is_refused(source, makefile, text, path):
     root = source(**{makefile: text})
     with pytest.raises(RebootlessError) as caught:
-        generated.check(root, [path], {path})
+        generated.check(root, X86_64, [path], {path})
     assert caught.value.code == "generated_source_changes"
     assert path in caught.value.sentence and makefile in caught.value.sentence
 
@@ -50,14 +51,14 @@ def test_a_header_that_a_makefile_reads_is_refused(source, makefile, text, path)
     ],
 )
 def test_other_mentions_do_not_count(source, text, path):
-    generated.check(source(**{"lib/Makefile": text}), [path], {path})
+    generated.check(source(**{"lib/Makefile": text}), X86_64, [path], {path})
     with pytest.raises(RebootlessError) as caught:
-        generated.check(source(**{"lib/Makefile": f"{text}z: $(srctree)/{path}\n"}), [path], {path})
+        generated.check(source(**{"lib/Makefile": f"{text}z: $(srctree)/{path}\n"}), X86_64, [path], {path})
     assert path in caught.value.sentence
 
 
 def test_a_header_that_a_program_of_the_build_includes_is_refused(source):
     root = source(**{"lib/Makefile": "hostprogs := other\nhostprogs += gen_table\n"})
     with pytest.raises(RebootlessError) as caught:
-        generated.check(root, ["include/x.h"], {"include/x.h", "lib/gen_table.c"})
+        generated.check(root, X86_64, ["include/x.h"], {"include/x.h", "lib/gen_table.c"})
     assert "lib/gen_table.c" in caught.value.sentence

@@ -31,8 +31,12 @@ SOURCES = {
     "arch/x86/boot/early.c": "#include <x.h>\n#include <boot.h>\n",
     "arch/x86/entry/vdso/clock.c": "#include <shared.h>\n",
     "arch/x86/entry/vdso/vma.c": "",
-    "lib/gen_table.c": "#include <table.h>\n",
+    "include/words.h": "",
+    "lib/gen_table.c": "#include <table.h>\n#include <words.h>\n",
     "lib/Makefile": "hostprogs := gen_table\n",
+    "include/image.h": "",
+    "arch/x86/boot/tools/build.c": "#include <image.h>\n",
+    "arch/x86/boot/Makefile": "hostprogs := tools/build\n",
 }
 UNITS = UnitMap.from_scan(
     [
@@ -125,6 +129,7 @@ def test_embedded_sources_are_told_apart(tree):
     ("path", "code"),
     [
         ("include/boot.h", "boot_only"),
+        ("include/image.h", "boot_only"),
         ("include/unused.h", "not_built"),
         ("net/off.c", "not_built"),
         ("arch/arm/z.c", "other_architecture"),
@@ -144,10 +149,19 @@ def test_what_the_source_has_already(tree):
     assert (found.files, found.own, found.through, found.reached) == ((), (), (), frozenset())
 
 
-def test_what_the_build_generates_from_a_header_is_refused(tree):
+@pytest.mark.parametrize("path", ["include/table.h", "include/words.h"], ids=["units as well", "a program alone"])
+def test_what_the_build_generates_from_a_header_is_refused(tree, path):
     with pytest.raises(RebootlessError) as caught:
-        touched(tree, "include/table.h", "include/x.h")
+        touched(tree, path, "include/x.h")
     assert caught.value.code == "generated_source_changes"
+    assert "lib/gen_table.c" in caught.value.sentence
+
+
+def test_nothing_is_generated_anew_from_a_header_that_has_the_change_already(tree):
+    path = "include/words.h"
+    Path(tree.source, path).write_text(patched(path)[1])
+    found = touched(tree, path)
+    assert [(row.file, row.code) for row in found.not_applicable] == [(path, "already_applied")]
 
 
 # ---- files that the source does not have

@@ -11,10 +11,10 @@ import pytest
 from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.decide import decide
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import UnitChange, compare
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings import unit as findings
-from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.exports import Export
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.maker import make_replacement
 from ansible_collections.rebootless.splice.tests.support.objects import (
+    EXPORTS,
     KERNEL,
     SECTIONED,
     compile_fixture,
@@ -22,8 +22,6 @@ from ansible_collections.rebootless.splice.tests.support.objects import (
     object_file,
     unit_change,
 )
-
-EXPORTS = {name: Export(name, 1, "vmlinux", "EXPORT_SYMBOL", "") for name in ("__fentry__", "__x86_return_thunk")}
 
 
 def functions(decided):

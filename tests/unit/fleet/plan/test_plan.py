@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.canonical import canonical, write
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import PlanHost, parse_plan, read_plan
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.windows import Freeze
 from ansible_collections.rebootless.splice.tests.support.fleet import samples
 
 
@@ -138,8 +139,9 @@ def test_windows_and_freezes_are_checked():
 
 def test_a_host_has_the_freezes_of_the_plan_and_its_own():
     plan = parse_plan(samples.plan())
-    assert [freeze.reason for freeze in plan.freezes_of("web1")] == ["end of the year"]
-    assert [freeze.reason for freeze in plan.freezes_of("web3")] == ["end of the year", "a fair"]
+    assert [freeze.reason for freeze in plan.freezes] == ["end of the year"]
+    assert plan.hosts["web1"].freezes == []
+    assert plan.hosts["web3"].freezes == [Freeze(**samples.FAIR)]
     data = samples.plan()
     for rows, code in (([], "bad_plan"), ([{**samples.FAIR, "end": "2026"}], "bad_freeze")):
         data["hosts"]["web3"]["freezes"] = rows

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 
@@ -20,7 +21,12 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.batc
 )
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import parse_plan
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.planning import Asked, make_plan
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.manifest import Manifest, empty_kernel
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.windows import Freeze, Window
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.manifest import (
+    KernelEntry,
+    Manifest,
+    empty_kernel,
+)
 from ansible_collections.rebootless.splice.tests.support.fleet import samples
 from ansible_collections.rebootless.splice.tests.support.fleet.samples import BUILD_ID, RELEASE
 
@@ -50,7 +56,7 @@ POLICY = {
 DIGEST = "ab" * 32
 
 
-def entry(kernel: str, **more) -> dict:
+def entry(kernel: str, **more) -> KernelEntry:
     row = empty_kernel(RELEASE[kernel], "", BUILD_ID[kernel], "x86_64")
     built = {
         "status": "built",
@@ -59,15 +65,15 @@ def entry(kernel: str, **more) -> dict:
         "size": 9,
         "build_digest": DIGEST,
     }
-    return {**row, **built, "built": "2026-11-23T12:00:00Z", **more}
+    return dataclasses.replace(row, **{**built, "built": "2026-11-23T12:00:00Z", **more})
 
 
-def without(kernel: str, status: str, code: str) -> dict:
+def without(kernel: str, status: str, code: str) -> KernelEntry:
     nothing = {"package": "", "sha256": "", "size": 0, "build_digest": ""}
     return entry(kernel, **nothing, status=status, code=code, sentence="It is so.", next_step="Live with it.")
 
 
-def manifest(*kernels: dict) -> Manifest:
+def manifest(*kernels: KernelEntry) -> Manifest:
     return Manifest("x", "1", ["CVE-1"], {"linux": ["6.1.187-1"]}, [], [], list(kernels))
 
 
@@ -156,7 +162,7 @@ def test_each_host_gets_the_package_of_its_kernel():
     made = plan({"a": answer("47"), "b": answer("50")})
     assert (made.hosts["a"].package, made.hosts["a"].sha256) == ("x-1-47.rbl.tar.gz", "47" * 32)
     assert (made.hosts["b"].package, made.hosts["b"].build_id) == ("x-1-50.rbl.tar.gz", BUILD_ID["50"])
-    assert made.update.manifest_sha256 == BOTH.sha256
+    assert made.update.manifest_sha256 == BOTH.digest
     assert parse_plan(json.loads(made.content)).digest == made.digest
 
 
@@ -169,11 +175,11 @@ def test_windows_of_hosts():
         "fair": Asked(answer(), freezes=[samples.FAIR]),
     }
     made = plan(hosts, windows=[night], timezone="Europe/Berlin")
-    assert made.hosts["plain"].windows == made.windows == [{**night, "timezone": "Europe/Berlin"}]
-    assert made.hosts["own"].windows == [{**night, "days": ["sun"], "timezone": "Asia/Tokyo"}]
+    assert made.hosts["plain"].windows == made.windows == [Window(("sat",), "22:00", "04:00", "Europe/Berlin")]
+    assert made.hosts["own"].windows == [Window(("sun",), "22:00", "04:00", "Asia/Tokyo")]
     assert made.hosts["own"].timezone == "Asia/Tokyo"
     assert made.hosts["always"].windows == []
-    assert made.hosts["fair"].freezes == [samples.FAIR]
+    assert made.hosts["fair"].freezes == [Freeze(**samples.FAIR)]
     # what holds for all is said once
     assert plan({"fair": hosts["fair"]}, freezes=[samples.FAIR]).hosts["fair"].freezes == []
 

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,7 +49,9 @@ def test_kernels_are_told_by_their_build_id():
 
 def test_nothing_is_built_twice():
     entries = {"aa": "built", "bb": "refused", "cc": "failed", "dd": "not_applicable"}
-    rows = [{**empty_kernel(f"release-{name}", "", name, ""), "status": entries[name]} for name in entries]
+    rows = [
+        dataclasses.replace(empty_kernel(f"release-{name}", "", name, ""), status=entries[name]) for name in entries
+    ]
     manifest = Manifest("x", "1", [], {}, [], [], rows)
     kernels = [kernel(name) for name in (*entries, "ee")]
     assert [row.build_id for row in unbuilt(kernels, manifest)] == ["cc", "ee"]

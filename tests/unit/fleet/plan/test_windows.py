@@ -21,9 +21,10 @@ HOUR = 3600
 
 
 def window(days, start, end, timezone=BERLIN) -> Window:
-    return windows.parse_window(
-        {"days": days.split(), "start": start, "end": end, "timezone": timezone}, "The window of the test"
+    (found,) = windows.read_windows(
+        [{"days": days.split(), "start": start, "end": end, "timezone": timezone}], "the test"
     )
+    return found
 
 
 def at(text: str) -> datetime.datetime:
@@ -31,7 +32,8 @@ def at(text: str) -> datetime.datetime:
 
 
 def freeze(start: str, end: str) -> Freeze:
-    return windows.parse_freeze({"start": start, "end": end, "reason": "a fair"}, "A freeze")
+    (found,) = windows.read_freezes([{"start": start, "end": end, "reason": "a fair"}], "the test")
+    return found
 
 
 def opens(row, now: str, seconds: float = HOUR, freezes=()) -> tuple[str, str]:
@@ -160,7 +162,8 @@ def test_why_not():
 
 
 def test_days_are_named_once_and_in_any_order():
-    assert window("sun sat", "22:00", "04:00") == NIGHT
+    for now in ("2026-11-20T21:00:00Z", "2026-11-21T22:00:00Z", "2026-11-22T04:00:00Z"):
+        assert opens(window("sun sat", "22:00", "04:00"), now) == opens(NIGHT, now)
 
 
 @pytest.mark.parametrize(
@@ -180,10 +183,12 @@ def test_days_are_named_once_and_in_any_order():
 )
 def test_bad_windows(change):
     good = {"days": ["sat"], "start": "22:00", "end": "04:00"}
-    assert windows.read_windows([good], "the test", BERLIN) == [{**good, "timezone": BERLIN}]
+    (found,) = windows.read_windows([good], "the test", BERLIN)
+    assert found.to_json() == {**good, "timezone": BERLIN}
     with pytest.raises(RebootlessError) as caught:
         windows.read_windows([{**good, **change}], "the test")
     assert caught.value.code == "bad_window"
+    assert caught.value.sentence.startswith("Window 1 of the test has ")
 
 
 def test_unknown_time_zones():
@@ -197,6 +202,14 @@ def test_unknown_time_zones():
 def test_bad_freezes(times):
     with pytest.raises(RebootlessError) as caught:
         freeze(*times)
+    assert caught.value.code == "bad_freeze"
+    assert "A freeze of the test" in caught.value.sentence
+
+
+@pytest.mark.parametrize("rows", ["2026-01-01", 1, None, {"start": "2026-01-01T00:00:00Z"}])
+def test_freezes_are_a_list(rows):
+    with pytest.raises(RebootlessError) as caught:
+        windows.read_freezes(rows, "the test")
     assert caught.value.code == "bad_freeze"
 
 
@@ -222,7 +235,7 @@ def test_clocks_of_the_place_show_a_time_of_the_window(days, start, end, zone, n
     assert found.at >= moment
     assert found.at + datetime.timedelta(seconds=seconds) <= found.until
     for instant in (found.at, found.at + datetime.timedelta(seconds=seconds - 1)):
-        local = instant.astimezone(windows._zone(zone))
+        local = instant.astimezone(windows.zone(zone))
         clock = local.strftime("%H:%M")
         today, yesterday = DAYS[local.weekday()], DAYS[local.weekday() - 1]
         if start < end:

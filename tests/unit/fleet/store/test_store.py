@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 
@@ -12,6 +13,7 @@ import pytest
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store import contribution
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.contribution import Build
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.store import Store
 from ansible_collections.rebootless.splice.tests.support.fleet.packages import package
 from ansible_collections.rebootless.splice.tests.support.fleet.samples import BUILD_ID, RELEASE
@@ -49,11 +51,11 @@ def options(tmp_path) -> dict:
     }
 
 
-def build(kernel: str, **outcome) -> dict:
-    return {"release": RELEASE[kernel], "build_id": BUILD_ID[kernel], "build_host": "builder", **outcome}
+def build(kernel: str, **outcome) -> Build:
+    return Build(RELEASE[kernel], BUILD_ID[kernel], build_host="builder", **outcome)
 
 
-def add(store: Store, options: dict, *builds: dict, dry: bool = False):
+def add(store: Store, options: dict, *builds: Build, dry: bool = False):
     update, files = contribution.describe(options)
     for row in builds:
         entry, content = contribution.entry(update, row)
@@ -69,15 +71,13 @@ def test_everything_has_a_digest(store, options, tmp_path):
     assert manifest == change.after
     assert manifest.fixed_in == {"linux": ["6.1.187-1"]}
     built, refused = manifest.kernel(BUILD_ID["50"]), manifest.kernel(BUILD_ID["47"])
-    assert built["status"] == "built"
-    assert (
-        built["sha256"] == disk.sha256_of_file(path) == disk.sha256_of_file(store.path(NAME, VERSION, built["package"]))
-    )
-    assert (built["functions"], built["objects"], built["build_host"]) == (["unix_ioctl"], ["vmlinux"], "builder")
-    assert (refused["status"], refused["code"], refused["findings"]) == ("refused", "unsafe_change", [FINDING])
+    assert built.status == "built"
+    assert built.sha256 == disk.sha256_of_file(path) == disk.sha256_of_file(store.path(NAME, VERSION, built.package))
+    assert (built.functions, built.objects, built.build_host) == (["unix_ioctl"], ["vmlinux"], "builder")
+    assert (refused.status, refused.code, refused.findings) == ("refused", "unsafe_change", [FINDING])
     index = json.loads(pathlib.Path(store.root, "index.json").read_text())
     (row,) = index["updates"]
-    assert (row["name"], row["manifest_sha256"]) == (NAME, manifest.sha256)
+    assert (row["name"], row["manifest_sha256"]) == (NAME, manifest.digest)
     assert row["manifest_sha256"] == disk.sha256_of_file(pathlib.Path(store.root, row["manifest"]))
     assert row["kernels"] == {"built": 1, "not_applicable": 0, "refused": 1, "failed": 0}
     store.verify(manifest)
@@ -90,7 +90,7 @@ def test_the_same_again_changes_nothing(store, options, tmp_path):
     assert not pathlib.Path(store.root).exists()
     assert add(store, options, *builds).changed
     files = {path: path.stat().st_mtime_ns for path in pathlib.Path(store.root).rglob("*") if path.is_file()}
-    again = [{**row, "build_host": "other"} for row in builds]
+    again = [dataclasses.replace(row, build_host="other") for row in builds]
     assert not add(store, options, *again).changed
     assert not add(store, options, dry=True).changed
     written = {path: path.stat().st_mtime_ns for path in pathlib.Path(store.root).rglob("*") if path.is_file()}
@@ -102,7 +102,7 @@ def test_kernels_are_added_one_by_one(store, options, tmp_path):
     assert store.manifest(NAME, VERSION).kernels == []
     add(store, options, build("50", package=package(tmp_path, RELEASE["50"], BUILD_ID["50"])))
     add(store, options, build("47", result=NOT_HERE))
-    assert [(row["release"], row["status"]) for row in store.manifest(NAME, VERSION).kernels] == [
+    assert [(row.release, row.status) for row in store.manifest(NAME, VERSION).kernels] == [
         (RELEASE["47"], "not_applicable"),
         (RELEASE["50"], "built"),
     ]
@@ -117,9 +117,9 @@ def test_a_package_is_not_given_up_for_a_failure(store, options, tmp_path):
 def test_a_failure_is_replaced(store, options, tmp_path):
     add(store, options, build("50", result={"msg": "Traceback\nmore"}))
     row = store.manifest(NAME, VERSION).kernel(BUILD_ID["50"])
-    assert (row["status"], row["code"], row["sentence"]) == ("failed", "build_broke", "Traceback")
+    assert (row.status, row.code, row.sentence) == ("failed", "build_broke", "Traceback")
     add(store, options, build("50", package=package(tmp_path, RELEASE["50"], BUILD_ID["50"])))
-    assert store.manifest(NAME, VERSION).kernel(BUILD_ID["50"])["status"] == "built"
+    assert store.manifest(NAME, VERSION).kernel(BUILD_ID["50"]).status == "built"
 
 
 def test_a_version_is_one_content(store, options, tmp_path):
@@ -136,7 +136,7 @@ def test_a_damaged_package_was_one(store, options, tmp_path):
     add(store, options, build("50", package=package(tmp_path, RELEASE["50"], BUILD_ID["50"])))
     next(pathlib.Path(store.path(NAME, VERSION)).glob("*.rbl.tar.gz")).unlink()
     add(store, options)
-    assert store.manifest(NAME, VERSION).kernel(BUILD_ID["50"])["code"] == "store_damaged"
+    assert store.manifest(NAME, VERSION).kernel(BUILD_ID["50"]).code == "store_damaged"
     (tmp_path / "my fix.patch").write_text("--- a/y\n+++ b/y\n")
     with pytest.raises(RebootlessError) as caught:
         add(store, options)
@@ -207,13 +207,13 @@ def test_damage_is_repaired(store, options, tmp_path):
     flip(pathlib.Path(store.path(NAME, VERSION, pathlib.Path(path).name)))
     add(store, options)
     row = store.manifest(NAME, VERSION).kernel(BUILD_ID["50"])
-    assert (row["status"], row["code"]) == ("failed", "store_damaged")
+    assert (row.status, row.code) == ("failed", "store_damaged")
     add(store, options, build("50", package=path))
     store.verify(store.manifest(NAME, VERSION))
     after = store.manifest(NAME, VERSION)
     # it was built again, at another time
-    assert {name: row["sha256"] for name, row in after.files.items()} == {
-        name: row["sha256"] for name, row in before.files.items()
+    assert {name: row.sha256 for name, row in after.files.items()} == {
+        name: row.sha256 for name, row in before.files.items()
     }
 
 
@@ -286,14 +286,14 @@ def test_bad_descriptions(options, change, code):
 def test_what_is_tried_again(options, result, status):
     update, _files = contribution.describe(options)
     row, _files = contribution.entry(update, build("50", result=result))
-    assert row["status"] == status
-    assert row["code"] and row["sentence"]
+    assert row.status == status
+    assert row.code and row.sentence
 
 
 def test_what_a_build_has_to_say_is_kept(store, options, tmp_path):
     remark = {"code": "existing_objects", "sentence": "It runs only when a device is bound.", "details": {}}
     path = package(tmp_path, RELEASE["50"], BUILD_ID["50"])
     silent = add(store, options, build("50", package=path, result={"remarks": []}))
-    assert "remarks" not in silent.after.kernel(BUILD_ID["50"])
+    assert "remarks" not in silent.after.kernel(BUILD_ID["50"]).to_json()
     add(store, options, build("50", package=path, result={"remarks": [remark]}))
-    assert store.manifest(NAME, VERSION).kernel(BUILD_ID["50"])["remarks"] == [remark]
+    assert store.manifest(NAME, VERSION).kernel(BUILD_ID["50"]).remarks == [remark]

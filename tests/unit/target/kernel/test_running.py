@@ -11,7 +11,7 @@ import struct
 import pytest
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import kcore, sysfs
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, sysfs
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import running as running_kernel
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.kallsyms import Kallsyms
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.kcore import Kcore
@@ -153,7 +153,7 @@ def test_memory_that_may_not_be_read_says_why(tmp_path, monkeypatch, number, loc
         raise OSError(number, os.strerror(number), path)
 
     (tmp_path / "lockdown").write_text(lockdown)
-    monkeypatch.setattr(kcore, "LOCKDOWN", str(tmp_path / "lockdown") if lockdown else str(tmp_path / "none"))
+    monkeypatch.setattr(facts, "LOCKDOWN", str(tmp_path / "lockdown") if lockdown else str(tmp_path / "none"))
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(RebootlessError) as refusal:
         Kcore()

@@ -16,6 +16,7 @@ import re
 from pathlib import Path
 from typing import Iterable, Iterator, Mapping
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.graphs import closure
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.include_lines import (
     ALL,
     find_includes,
@@ -83,22 +84,11 @@ class IncludeGraph:
         for path, includers in self._includers.items():
             for includer in includers:
                 included.setdefault(includer, []).append(path)
-        return _closure(paths, included)
+        return closure(paths, included)
 
     def reached_from(self, paths: Iterable[str]) -> set[str]:
         """``paths`` and all files that include one of them, directly or not."""
-        return _closure(paths, self._includers)
-
-
-def _closure(paths: Iterable[str], following: Mapping[str, Iterable[str]]) -> set[str]:
-    seen = set(paths)
-    waiting = list(seen)
-    while waiting:
-        for path in following.get(waiting.pop(), ()):
-            if path not in seen:
-                seen.add(path)
-                waiting.append(path)
-    return seen
+        return closure(paths, self._includers)
 
 
 class _Elsewhere:

@@ -17,6 +17,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.
     defined,
     definitions,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.graphs import closure
 
 _WORD = re.compile(rb"[A-Za-z_]\w*")
 _QUALIFIERS = frozenset(b"inline __inline __inline__ const __const__ volatile __extension__ __restrict".split())
@@ -101,10 +102,4 @@ def _closed(names: set[bytes], words: Mapping[bytes, set[bytes]]) -> set[bytes]:
     for name, found in words.items():
         for word in found & words.keys():
             users.setdefault(word, []).append(name)
-    closed, waiting = set(names), list(names)
-    while waiting:
-        for user in users.get(waiting.pop(), ()):
-            if user not in closed:
-                closed.add(user)
-                waiting.append(user)
-    return closed
+    return closure(names, users)

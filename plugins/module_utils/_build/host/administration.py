@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The programs that the lab runs."""
+"""Programs that an administrator runs (``depmod``, ``mke2fs``): the lab makes its images with them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Sequence
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host import commands
 
-#: where Debian keeps depmod, mke2fs and others; not on every user's PATH
+#: where they are (Filesystem Hierarchy Standard 3.16, 4.10); not on every user's PATH
 ADMINISTRATION = "/usr/local/sbin:/usr/sbin:/sbin"
 
 
