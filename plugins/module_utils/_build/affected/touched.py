@@ -132,7 +132,9 @@ def _sorted_out(
     own: dict[str, list[Unit]] = {}
     reached: dict[str, _Reach] = {}
     skipped: list[NotApplicable] = []
-    kinds = {file.path: file.kind for patch in patches for file in patch.files if file.path not in absent}
+    kinds: dict[str, str] = {}  # a file that one patch adds, and a later one changes, is an added one
+    for file in (file for patch in patches for file in patch.files if file.path not in absent):
+        kinds.setdefault(file.path, file.kind)
     for path, kind in kinds.items():
         verdict = judge(path, tree.units, source, tree.architecture)
         if verdict is None:
@@ -165,16 +167,21 @@ def _without_others(patch: Patch, paths: Container[str]) -> Patch:
 
 
 def _absent(tree: KernelTree, patches: Sequence[Patch]) -> list[FilePatch]:
-    """What patches change or delete, concerns this kernel by its path, and is not in its source."""
+    """What patches change or delete, concerns this kernel by its path, and neither its source has nor an earlier patch
+    adds."""
     source = Path(tree.source)
-    return [
-        file
-        for patch in patches
-        for file in patch.files
-        if file.kind != "added"
-        and not (source / file.path).is_file()
-        and not_concerned(file.path, tree.architecture) is None
-    ]
+    absent: list[FilePatch] = []
+    added: set[str] = set()
+    for file in (file for patch in patches for file in patch.files):
+        if file.kind == "added":
+            added.add(file.path)
+        elif (
+            file.path not in added
+            and not (source / file.path).is_file()
+            and not_concerned(file.path, tree.architecture) is None
+        ):
+            absent.append(file)
+    return absent
 
 
 def _reach(tree: KernelTree, graph: IncludeGraph, path: str) -> _Reach:

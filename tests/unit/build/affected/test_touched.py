@@ -208,3 +208,31 @@ def test_a_diff_without_a_component_to_strip_is_called_that(tree):
     with pytest.raises(RebootlessError) as refused:
         touched_by(tree, parsed("net/a.c", prefix=("", "")), 2)
     assert (refused.value.code, refused.value.details["file"]) == ("bad_patch", "net/a.c")
+
+
+def adding(path):
+    """A patch that adds a file, one that changes it, and one that deletes it."""
+    return [
+        parse_patch(f"{name}.patch", f"--- {old}\n+++ {new}\n{hunk}".encode())
+        for name, old, new, hunk in (
+            ("add", "/dev/null", f"b/{path}", "@@ -0,0 +1 @@\n+/* the beginning */\n"),
+            ("change", f"a/{path}", f"b/{path}", "@@ -1 +1,2 @@\n /* the beginning */\n+new\n"),
+            ("delete", f"a/{path}", "/dev/null", "@@ -1 +0,0 @@\n-/* the beginning */\n"),
+        )
+    ]
+
+
+@pytest.mark.parametrize("path", ["net/new.h", "net/new.c", "kernel/new.S"])
+@pytest.mark.parametrize("later", [1, 2], ids=["changed", "deleted"])
+def test_what_an_earlier_patch_of_a_series_adds_is_no_missing_file(tree, path, later):
+    series = adding(path)
+    with pytest.raises(RebootlessError) as refused:
+        touched_by(tree, [series[0], series[later]], 2)
+    assert (refused.value.code, refused.value.details["patch"]) == ("new_file_not_supported", "add.patch")
+
+
+def test_a_file_that_a_later_patch_of_a_series_adds_is_missing_before(tree):
+    add, change, _delete = adding("net/new.c")
+    with pytest.raises(RebootlessError) as refused:
+        touched_by(tree, [change, add], 2)
+    assert (refused.value.code, refused.value.details["patch"]) == ("file_not_found", "change.patch")
