@@ -7,14 +7,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.verification import tables
+from ansible_collections.rebootless.splice.plugins.module_utils._build.verification import arch_x86, tables
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.bodies import Body, Inside, Meaning
-from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.reader import R_PLT32, WIDTHS
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.refusal import not_proven
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.unit import Unit
 
-_JUMPS = {0xEB: 2, 0xE9: 5}  # opcode -> bytes of the instruction
-_NOPS = {2: b"\x66\x90", 5: b"\x0f\x1f\x44\0\0"}
 _TAKEN_OUT = 2  # in a static branch's key: include/linux/jump_label.h, JUMP_TYPE_... and objtool's handle_jump_alt()
 
 
@@ -34,7 +31,7 @@ def compiled(unit: Unit, body: Body) -> tuple[bytearray, list[CompiledField]]:
     data = bytearray(body.area.data[body.start : body.end])
     spans = list(_taken_out(unit, body, data))
     for span in spans:
-        data[span.start : span.stop] = _NOPS[len(span)]
+        data[span.start : span.stop] = arch_x86.NOPS[len(span)]
     fields = []
     for field in body.area.fields_in(body.start, body.end):
         offset = field.offset - body.start
@@ -44,7 +41,7 @@ def compiled(unit: Unit, body: Body) -> tuple[bytearray, list[CompiledField]]:
             fields.append(CompiledField(offset, field.type, unit.bodies.meaning(field, bias), bias, branch))
     fields += _branches_out(unit, body, [*spans, *(range(f.offset, f.offset + 1) for f in fields)])
     for f in fields:
-        data[f.offset : f.offset + WIDTHS[f.type]] = bytes(WIDTHS[f.type])
+        data[f.offset : f.offset + arch_x86.WIDTHS[f.type]] = bytes(arch_x86.WIDTHS[f.type])
     return data, sorted(fields, key=lambda f: f.offset)
 
 
@@ -53,8 +50,8 @@ def _taken_out(unit: Unit, body: Body, data: bytearray) -> Iterator[range]:
     for row in unit.entries(body):
         if row.area.name == tables.JUMPS and row.flags & _TAKEN_OUT:
             at = row.code.points_to - body.start
-            if data[at] in _JUMPS:
-                yield range(at, at + _JUMPS[data[at]])
+            if data[at] in arch_x86.JUMPS:
+                yield range(at, at + arch_x86.JUMPS[data[at]])
 
 
 def _branches_out(unit: Unit, body: Body, known: list[range]) -> Iterator[CompiledField]:
@@ -67,9 +64,11 @@ def _branches_out(unit: Unit, body: Body, known: list[range]) -> Iterator[Compil
             continue
         if any(span.start < here.stop and here.start < span.stop for span in known):
             continue
-        if len(here) < 5:
+        if len(here) <= arch_x86.SHORT_BRANCH:
             what = "it jumps out of itself by a distance of one byte"
             raise not_proven(what, unit.name, body.title, section=body.area.name, offset=here.start)
         target = unit.bodies.at(body.area, i.branch_to)
         at = i.branch_to - target.start
-        yield CompiledField(here.stop - 4, R_PLT32, Inside(target, at, at - 4), 4, True)
+        distance = arch_x86.DISTANCE
+        meaning = Inside(target, at, at - distance)
+        yield CompiledField(here.stop - distance, arch_x86.BRANCH, meaning, distance, True)

@@ -8,7 +8,8 @@ import dataclasses
 import struct
 from collections.abc import Iterator
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.reader import R_64, Area, Object
+from ansible_collections.rebootless.splice.plugins.module_utils._build.verification import arch_x86
+from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.reader import Area, Object
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.refusal import not_proven
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.match_program import Program, Symbol
@@ -104,7 +105,9 @@ class Descriptor:
     def _is_module(self, start: Place) -> bool:
         """Whether the descriptor belongs to the module that it is in."""
         fields = self._area(start).fields_in(start[1] + 56, start[1] + 64)
-        return [(f.offset - start[1], f.type, f.mark.name, f.addend) for f in fields] == [(56, R_64, _THIS_MODULE, 0)]
+        return [(f.offset - start[1], f.type, f.mark.name, f.addend) for f in fields] == [
+            (56, arch_x86.POINTER, _THIS_MODULE, 0)
+        ]
 
     def _part(self, at: Place) -> Part:
         row = self._read(_OBJECT, at)
@@ -177,7 +180,7 @@ class Descriptor:
         if not fields:
             return None
         field = fields[0]
-        if field.type != R_64 or field.offset != at[1] + offset or field.mark.section is None:
+        if field.type != arch_x86.POINTER or field.offset != at[1] + offset or field.mark.section is None:
             raise _unreadable("a pointer of its tables leads out of it")
         return field.mark.section, field.points_to
 

@@ -8,7 +8,7 @@ import collections
 from collections.abc import Collection, Iterator
 from typing import NoReturn
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.verification import tables
+from ansible_collections.rebootless.splice.plugins.module_utils._build.verification import arch_x86, tables
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.bodies import (
     Inside,
     Meaning,
@@ -30,8 +30,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.verificat
 MODULES_OWN = (".init.text", ".exit.text")
 _FALSE_KEY = "rbl_false_key"
 _TRAMPOLINE, _KEY = "__SCT__", "__SCK__"
-_CONSTANTS = {"runtime_ptr_": COPY64, "runtime_shift_": COPY8}
-_THUNKS = {tables.RETURNS: "__x86_return_thunk", tables.RETPOLINES: "__x86_indirect_thunk_"}
+_COPIES = {8: COPY64, 1: COPY8}
 
 
 class Entries:
@@ -41,9 +40,9 @@ class Entries:
         self._module, self._descriptor, self._targets, self._exported = module, descriptor, targets, exported
         self._at: dict[tuple[str, int, int], list[tables.Entry]] = collections.defaultdict(list)
         self._used: set[int] = set()
-        self._thunks: dict[str, collections.Counter] = {name: collections.Counter() for name in _THUNKS}
+        self._thunks: dict[str, collections.Counter] = {name: collections.Counter() for name in arch_x86.THUNKS}
         for area in module.areas:
-            if area.is_loaded and area.size and (tables.is_table(area.name) or area.name in _THUNKS):
+            if area.is_loaded and area.size and (tables.is_table(area.name) or area.name in arch_x86.THUNKS):
                 for entry in tables.entries(module, area):
                     if entry.code.mark.section is None:
                         raise not_proven(f"an entry of {area.name} is about no code of it", section=area.name)
@@ -79,7 +78,7 @@ class Entries:
             for row, ours in zip(rows, found):
                 self._used.add(id(ours))
                 yield from self._same(claim, row, ours)
-            if table == tables.ALTERNATIVES:
+            if table == arch_x86.ALTERNATIVES:
                 alternatives += zip(rows, found)
         self._check_order(claim, alternatives)
 
@@ -116,7 +115,11 @@ class Entries:
         if late:
             yield from self._late_branch(claim, row, found)
         for field, ours in zip(row.fields, found.fields):
-            if table == tables.ALTERNATIVES and field.offset == tables.ADDRESS_OF_REPLACEMENT and not row.lengths[1]:
+            if (
+                table == arch_x86.ALTERNATIVES
+                and field.offset == arch_x86.ADDRESS_OF_REPLACEMENT
+                and not row.lengths[1]
+            ):
                 continue  # nothing takes the place: the field points to what comes next
             if late and field.offset == tables.KEY[table]:
                 continue
@@ -124,7 +127,9 @@ class Entries:
             claimed = self._targets.check(use, field.type, claim.unit.bodies.meaning(field, 0), ours)
             if claimed is not None:
                 yield claimed
-        kind = next((kind for prefix, kind in _CONSTANTS.items() if table.startswith(prefix)), None)
+        kind = next(
+            (_COPIES[size] for name, size in arch_x86.RUNTIME_CONSTANTS.items() if table.startswith(name)), None
+        )
         if kind is not None:
             self._same_constant(claim, row, kind)
 
@@ -169,9 +174,9 @@ class Entries:
     def note_thunk(self, claim: Claim, field: CompiledField) -> None:
         """Notes a return or indirect branch: it has to be listed, for the kernel to write what is right."""
         meaning: Meaning = field.meaning
-        if not field.is_branch or not isinstance(meaning, Outside) or claim.body.area.name == tables.REPLACEMENTS:
+        if not field.is_branch or not isinstance(meaning, Outside) or claim.body.area.name == arch_x86.REPLACEMENTS:
             return
-        for table, name in _THUNKS.items():
+        for table, name in arch_x86.THUNKS.items():
             if meaning.name.startswith(name):
                 self._thunks[table][claim.place[0], claim.place[1] + field.offset] += 1
 
@@ -181,8 +186,8 @@ class Entries:
             found: collections.Counter = collections.Counter()
             for (name, number, at), rows in self._at.items():
                 if name == table and not self._is_own(number):
-                    # One byte of opcode is before the field, or two: conditional jumps.
-                    found[number, at + 2 if (number, at + 2) in want else at + 1] += len(rows)
+                    fields = [(number, at + size) for size in arch_x86.THUNK_OPCODES]
+                    found[next((field for field in fields if field in want), fields[0])] += len(rows)
                     self._used.update(map(id, rows))
             if want != found:
                 number, at = next(iter((want - found) or (found - want)))

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import collections
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.verification import tables
+from ansible_collections.rebootless.splice.plugins.module_utils._build.verification import arch_x86, tables
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.claims import Claims
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.descriptor import (
     FIXUP_WIDTHS,
@@ -19,7 +19,6 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.verificat
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.unit import Unit, is_part
 
 _CARRIED = ".rbl"
-_THUNK = 5  # bytes of a call or jump
 
 
 class LeftOver:
@@ -57,14 +56,13 @@ class LeftOver:
         """The helper must not write where the kernel has written other code by then."""
         spans = collections.defaultdict(list)
         for row, number, at in self._entries:
-            length = _THUNK if row.area.name in (tables.RETURNS, tables.RETPOLINES) else row.written
-            if length:
-                spans[number].append((at, at + length, row.area.name))
+            if row.written:
+                spans[number].append((at, at + row.written, row.area.name))
         for (number, at), fixup in self._descriptor.fixups.items():
             end = at + FIXUP_WIDTHS.get(fixup.type, 0)
             found = [table for start, stop, table in spans[number] if start < end and at < stop]
-            if self._module.areas[number].name == tables.REPLACEMENTS:
-                found.append(tables.ALTERNATIVES)
+            if self._module.areas[number].name == arch_x86.REPLACEMENTS:
+                found.append(arch_x86.ALTERNATIVES)
             if found:
                 name = fixup.symbol.name
                 self._fail(

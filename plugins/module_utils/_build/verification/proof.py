@@ -15,17 +15,13 @@ import struct
 from collections.abc import Collection, Iterable
 from typing import NoReturn
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.verification import arch_x86
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.claims import Claim, Claims
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.compiled import compiled
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.descriptor import Descriptor, Says
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.entries import MODULES_OWN, Entries
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.left_over import LeftOver
-from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.reader import (
-    R_PC32,
-    R_PLT32,
-    Area,
-    Object,
-)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.reader import Area, Object
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.refusal import not_proven
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.roots import named_at, roots
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.targets import (
@@ -117,7 +113,7 @@ class _Proof:
             self._fail(claim, "it has other bytes than the compiler gave it", odd, expected=expected, found=there)
         for compiled_field, field in zip(fields, ours):
             type_, offset = compiled_field.type, compiled_field.offset
-            if field.type != type_ and {field.type, type_} != {R_PC32, R_PLT32}:
+            if field.type != type_ and {field.type, type_} != arch_x86.DISTANCES:
                 self._fail(claim, "a relocation has another type", offset, expected=type_, found=field.type)
             what_for = BRANCH if compiled_field.is_branch else ADDRESS
             use = Use(claim.unit, body, area.name, offset, (number, field.offset), compiled_field.bias, what_for)
@@ -132,7 +128,7 @@ def _by_name(area: Area) -> str | None:
 
 
 def _check_empty(area: Area) -> None:
-    """The module loader takes no field in which something stands (apply_relocate_add() of x86)."""
+    """The module loader takes no field in which something stands (apply_relocate_add())."""
     for field in area.fields:
         if any(area.data[field.offset : field.offset + field.width]):
             raise not_proven("something stands in a relocated field", section=area.name, offset=field.offset)

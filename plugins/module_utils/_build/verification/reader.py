@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Relocatable x86-64 objects, read for the check alone.
+"""Relocatable objects, read for the check alone.
 
 What makes an update module has a reader of its own (``objects``).  This one shares nothing with it, so that what one
 of them takes wrong the other notices.  Sources: System V ABI, AMD64 supplement; pyelftools' user guide.
@@ -14,13 +14,10 @@ import io
 import os
 import struct
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.host.deps import capstone, elffile
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.deps import elffile
+from ansible_collections.rebootless.splice.plugins.module_utils._build.verification import arch_x86
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
-# AMD64 ABI, table 4.9: type -> bytes of the field.
-R_NONE, R_64, R_PC32, R_PLT32, R_32, R_32S, R_PC64 = 0, 1, 2, 4, 10, 11, 24
-WIDTHS = {R_NONE: 0, R_64: 8, R_PC32: 4, R_PLT32: 4, R_32: 4, R_32S: 4, R_PC64: 8}
-RELATIVE = (R_PC32, R_PLT32, R_PC64)
 WRITE, ALLOC, EXEC, MERGE, STRINGS = 0x1, 0x2, 0x4, 0x10, 0x20
 _SYMBOL = struct.Struct("<IBBHQQ")
 _RELA = struct.Struct("<QQq")
@@ -53,7 +50,7 @@ class Field:
     mark: Mark
     addend: int
 
-    width = property(lambda self: WIDTHS[self.type])
+    width = property(lambda self: arch_x86.WIDTHS[self.type])
     points_to = property(lambda self: self.mark.value + self.addend)  # in the symbol's section, as the linker counts
 
 
@@ -81,7 +78,7 @@ class Area:
         """Fields that begin in ``[start, end)``; those of type NONE mean nothing."""
         low = bisect.bisect_left(self.fields, start, key=lambda f: f.offset)
         high = bisect.bisect_left(self.fields, end, key=lambda f: f.offset)
-        return [f for f in self.fields[low:high] if f.type != R_NONE]
+        return [f for f in self.fields[low:high] if f.type != arch_x86.R_NONE]
 
     def literal(self, offset: int) -> tuple[int, bytes]:
         """Where the string or constant at ``offset`` of a merged section begins, and its bytes."""
@@ -110,8 +107,8 @@ class Object:
             raise RebootlessError("bad_object", f"{self.path} cannot be read as an ELF object: {error}.") from error
 
     def _read(self, elf) -> None:
-        if elf["e_type"] != "ET_REL" or elf["e_machine"] != "EM_X86_64":
-            raise ValueError("it is no relocatable x86-64 object")
+        if elf["e_type"] != "ET_REL" or elf["e_machine"] != arch_x86.MACHINE:
+            raise ValueError(f"it is no relocatable object of {arch_x86.MACHINE}")
         raw = [elf.get_section(number) for number in range(elf.num_sections())]
         self.areas = [self._area(number, section) for number, section in enumerate(raw)]
         self.marks: list[Mark] = []
@@ -146,7 +143,7 @@ class Object:
     def _fields(self, area: Area, table: bytes) -> None:
         for offset, info, addend in _RELA.iter_unpack(table):
             type_ = info & 0xFFFFFFFF
-            if type_ not in WIDTHS:
+            if type_ not in arch_x86.WIDTHS:
                 raise ValueError(f"section {area.name} has a relocation of type {type_}")
             area.fields.append(Field(offset, type_, self.marks[info >> 32], addend))
         area.fields.sort(key=lambda f: f.offset)
@@ -154,35 +151,3 @@ class Object:
     def areas_called(self, name: str) -> list[Area]:
         """All loaded sections of that name."""
         return [area for area in self.areas if area.name == name and area.is_loaded]
-
-
-@dataclasses.dataclass(frozen=True)
-class Instruction:
-    """An instruction, by offset in its section; ``branch_to`` is where a direct call or jump leads, else None."""
-
-    start: int
-    end: int
-    is_branch: bool
-    is_end: bool
-    branch_to: int | None
-
-
-def instructions(code: bytes, start: int) -> list[Instruction]:
-    """The instructions of ``code``, which begins at ``start`` of its section; what is none counts byte by byte."""
-    decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
-    decoder.skipdata = True
-    found = []
-    for at, size, mnemonic, operand in decoder.disasm_lite(code, start):
-        word = mnemonic.split()[-1]
-        branch = word == "call" or word.startswith(("j", "loop"))
-        direct = branch and (operand.startswith("0x") or operand.isdigit())
-        found.append(
-            Instruction(
-                at,
-                at + size,
-                direct,
-                word in ("jmp", "ret", "retq", "int3", "ud2", "iretq", "sysretq", "hlt"),
-                int(operand, 0) if direct else None,
-            )
-        )
-    return found

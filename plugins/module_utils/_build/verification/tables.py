@@ -8,32 +8,24 @@ import dataclasses
 import re
 from collections.abc import Iterator
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.verification import arch_x86
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.reader import Area, Field, Object
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.refusal import not_proven
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
-ALTERNATIVES, REPLACEMENTS = ".altinstructions", ".altinstr_replacement"
-PARAVIRT, JUMPS, STATIC_CALLS = ".parainstructions", "__jump_table", ".static_call_sites"
+JUMPS, STATIC_CALLS = "__jump_table", ".static_call_sites"
 ENTRIES_OF_TRACERS = "__mcount_loc"
-RETURNS, RETPOLINES = ".return_sites", ".retpoline_sites"
 LATE_JUMPS = ".rbl.jump_entries."  # and a part's name: as __jump_table, for the helper
-RUNTIME_CONSTANTS = ("runtime_ptr_", "runtime_shift_")
 
-# Bytes of an entry: the same in every kernel but for alternatives.  Field 0 says which code it is about.
+# Bytes of an entry, whose field 0 says which code it is about.
 SIZES = {
+    **arch_x86.SIZES,
     ENTRIES_OF_TRACERS: 8,  # scripts/recordmcount.c
-    PARAVIRT: 16,  # arch/x86/include/asm/paravirt_types.h
-    ".smp_locks": 4,  # arch/x86/include/asm/alternative.h
     JUMPS: 16,  # include/linux/jump_label.h
     STATIC_CALLS: 8,  # include/linux/static_call_types.h
-    "__bug_table": 12,  # arch/x86/include/asm/bug.h
-    "__ex_table": 12,  # arch/x86/include/asm/extable.h
     "_kprobe_blacklist": 8,  # include/asm-generic/kprobes.h
     "_error_injection_whitelist": 16,  # include/asm-generic/error-injection.h
 }
-# struct alt_instr: 12 bytes until 6.2, 14 since its flags are apart (arch/x86/include/asm/alternative.h).
-_ALTERNATIVE_SIZES = (12, 14)
-ADDRESS_OF_REPLACEMENT = 4  # in struct alt_instr; its last two bytes are the lengths of the instruction and of it
 KEY = {JUMPS: 8, STATIC_CALLS: 4}  # where the key stands in an entry
 
 # What objtool makes anew of a module's code, and what no module has.
@@ -78,18 +70,14 @@ class Entry:
     @property
     def written(self) -> int:
         """How many bytes of the code the kernel writes before an update's fields are filled in; 0 if it writes none."""
-        if self.area.name == ALTERNATIVES:
-            return self.data[-2]
-        if self.area.name == PARAVIRT:
-            return self.data[9]
         if self.area.name == ENTRIES_OF_TRACERS:
-            return 5
-        return 0
+            return arch_x86.CALL_SIZE
+        return arch_x86.written(self.area.name, self.data)
 
 
 def is_table(name: str) -> bool:
     """Whether a section is a table whose entries go with the code that they are about."""
-    return name in SIZES or name == ALTERNATIVES or name.startswith((*RUNTIME_CONSTANTS, LATE_JUMPS))
+    return name in SIZES or name == arch_x86.ALTERNATIVES or name.startswith((*arch_x86.RUNTIME_CONSTANTS, LATE_JUMPS))
 
 
 def is_known(name: str) -> bool:
@@ -115,10 +103,10 @@ def entries(obj: Object, area: Area) -> Iterator[Entry]:
 def _size(obj: Object, area: Area) -> int:
     if area.size == 0:
         return 0
-    if area.name != ALTERNATIVES:
-        return next((size for name, size in SIZES.items() if name == area.name), 16 if _is_late(area) else 4)
-    for size in _ALTERNATIVE_SIZES:
-        places = [at + field for at in range(0, area.size, size) for field in (0, ADDRESS_OF_REPLACEMENT)]
+    if area.name != arch_x86.ALTERNATIVES:
+        return SIZES[JUMPS] if _is_late(area) else SIZES.get(area.name, arch_x86.RUNTIME_CONSTANT_SIZE)
+    for size in arch_x86.ALTERNATIVE_SIZES:
+        places = [at + field for at in range(0, area.size, size) for field in (0, arch_x86.ADDRESS_OF_REPLACEMENT)]
         if [f.offset for f in area.fields_in(0, area.size)] == places and area.size % size == 0:
             return size
     raise _not_whole(obj, area, 0)

@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Collection
 from typing import NoReturn
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.verification import arch_x86
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.bodies import (
     Body,
     Inside,
@@ -20,16 +21,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.verificat
     Descriptor,
     Fixup,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.reader import (
-    R_32,
-    R_32S,
-    R_64,
-    R_PC32,
-    R_PC64,
-    R_PLT32,
-    Field,
-    Object,
-)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.reader import Field, Object
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.refusal import not_proven
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.unit import (
     VMLINUX,
@@ -42,12 +34,9 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.match_pr
     SYMBOL_LOCAL,
 )
 
-# enum rbl_reloc_type of kmod/match.h.
-FIXUP_TYPES = {R_64: 1, R_PC32: 2, R_PLT32: 2, R_32: 3, R_32S: 4, R_PC64: 6}
 BRANCH, ADDRESS, ENTRY = "branch", "address", "entry"  # what a field is for
 _LOCAL_LABEL = "rbl_pre."  # of what has no name outside of its unit: docs/formats.md
 _STUB = ".rbl.stub"
-_STUB_CODE = b"\xe9\0\0\0\0"  # jmp, whose distance the helper fills in
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,18 +129,23 @@ class Targets:
         """A jump of the module that goes where the field should: the kernel moves the field before the helper comes."""
         start = meaning.at if isinstance(meaning, Inside) else meaning.addend + use.bias
         area = self._module.areas[at[0]]
-        fields = area.fields_in(at[1], at[1] + len(_STUB_CODE))
-        code = area.data[at[1] : at[1] + len(_STUB_CODE)]
+        fields = area.fields_in(at[1], at[1] + len(arch_x86.STUB))
+        code = area.data[at[1] : at[1] + len(arch_x86.STUB)]
         if use.what_for != BRANCH or start != 0 or not area.is_code:
             use.refuse("a stub stands for an address")
-        if code != _STUB_CODE or [f.offset for f in fields] != [at[1] + 1] or fields[0].mark.section is not None:
+        if (
+            code != arch_x86.STUB
+            or [f.offset for f in fields] != [at[1] + arch_x86.STUB_FIELD]
+            or fields[0].mark.section is not None
+        ):
             use.refuse("a stub is no jump", found=code.hex())
-        if fields[0].type not in (R_PC32, R_PLT32):
+        if fields[0].type not in arch_x86.DISTANCES:
             use.refuse("a stub is no jump", found=fields[0].type)
         self.stubs.add(at)
-        through = dataclasses.replace(use, where=(at[0], at[1] + 1))
-        direct = Inside(meaning.body, 0, -4) if isinstance(meaning, Inside) else Outside(meaning.name, -4)
-        self._elsewhere(through, R_PLT32, direct, fields[0])
+        through = dataclasses.replace(use, where=(at[0], at[1] + arch_x86.STUB_FIELD))
+        distance = arch_x86.DISTANCE
+        direct = Inside(meaning.body, 0, -distance) if isinstance(meaning, Inside) else Outside(meaning.name, -distance)
+        self._elsewhere(through, arch_x86.BRANCH, direct, fields[0])
 
     # ---- outside of it
 
@@ -172,8 +166,10 @@ class Targets:
         if not field.mark.is_weak or not (local or label in names):
             # The module loader would fill it in first, with something else, and the helper refuse it.
             use.refuse(f"the module loader takes it for {label}", expected=names, found=label)
-        if fixup.type != FIXUP_TYPES.get(type_):
-            use.refuse("the helper writes it as another type", expected=FIXUP_TYPES.get(type_), found=fixup.type)
+        if fixup.type != arch_x86.FIXUP_TYPES.get(type_):
+            use.refuse(
+                "the helper writes it as another type", expected=arch_x86.FIXUP_TYPES.get(type_), found=fixup.type
+            )
         self.symbol(use, fixup, names, meaning)
 
     def _loaders(self, use: Use, names: list[str], meaning: Outside | Inside, field: Field) -> None:
