@@ -127,6 +127,14 @@ EXAMPLES = r"""
   ansible.builtin.debug:
     msg: "{{ build.functions if build.applicable else build.not_applicable }}"
 
+- name: Build a fix of which this kernel does not need the part for a file that came later
+  rebootless.splice.update_build:
+    name: cve-2026-52928
+    patches: [/srv/patches/af_unix-reject-siocatmark-and-vma.patch]
+    ignore_missing: [mm/vma.c]
+    tree: "{{ tree.path }}"
+    kmod: "{{ collection_directory }}/kmod"
+
 - name: See which units a patch touches, without building anything
   rebootless.splice.update_build:
     name: cve-2026-52928
@@ -292,6 +300,7 @@ remarks:
           module refuses the update; on others the function is replaced whenever the module is loaded.
         - C(existing_objects) means that a changed function runs only when something is set up, such as a device when it
           is bound, and does nothing for what is set up already.
+        - C(ignored_missing) means that O(ignore_missing) had a file left out, whose part of the fix is not live.
       returned: always
       type: str
     sentence:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import AbstractSet as Set
 from typing import Any, Iterator, Sequence
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.affected import missing
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.paths import NotApplicable
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.through_includes import changed_through
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.touched import Touched
@@ -172,7 +173,10 @@ class BuildRun:
         return {
             **changed_facts(decisions, skipped),
             "custom": custom_code.facts([decision.change for decision in decisions], self._update.custom),
-            "remarks": [row.as_dict() for decision in decisions for row in findings.remarks(decision)],
+            "remarks": [
+                *missing.remarks(skipped),
+                *(row.as_dict() for decision in decisions for row in findings.remarks(decision)),
+            ],
         }
 
     def _package(self, facts: dict[str, Any], files: dict[str, bytes], programs: dict[str, bytes]) -> Build:

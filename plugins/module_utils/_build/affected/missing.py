@@ -8,12 +8,13 @@ import os
 import posixpath
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import AbstractSet
+from typing import AbstractSet, Any
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.paths import NotApplicable
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.patches import FilePatch, Patch
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
+IGNORED = "ignored_missing"
 _SHOWN = 5  # places where a file of that name stands
 
 
@@ -27,7 +28,16 @@ def left_out(missing: Sequence[FilePatch], source: Path, ignore: Collection[str]
         raise _not_found(unlisted, source)
     paths = dict.fromkeys(file.path for file in missing)
     reason = "is not in this kernel's source, and the operator has it left out"
-    return [NotApplicable(path, "ignored_missing", f"{path} {reason}.") for path in paths]
+    return [NotApplicable(path, IGNORED, f"{path} {reason}.") for path in paths]
+
+
+def remarks(not_applicable: Iterable[NotApplicable]) -> list[dict[str, Any]]:
+    """What approvers of the update should know: the parts of its patches that the operator had left out."""
+    return [
+        {"code": row.code, "sentence": row.reason, "details": {"file": row.file}}
+        for row in not_applicable
+        if row.code == IGNORED
+    ]
 
 
 def check_listed(patches: Iterable[Patch], ignore: Collection[str]) -> None:
