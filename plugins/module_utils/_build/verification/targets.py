@@ -217,7 +217,7 @@ class Targets:
             fits &= body.is_code or not sizes or body.size in sizes
         if not fits:
             use.refuse(f"the helper writes the address of {found or where}", expected=names, found=found or where)
-        if body is not None:
+        if body is not None and body.size:  # as are lock classes of a kernel without lockdep: all stand in one place
             self._one_for_one(use, body, (unit.object_name, unit.name, section.name, fixup.symbol.offset))
 
     def _one_for_one(self, use: Use, body: Body, place: tuple) -> None:

@@ -43,6 +43,7 @@ GOOD = [
         "bug_table",
         "changed_function",
         "clones",
+        "empty_data",
         "ex_table",
         "hooks",
     ),
