@@ -300,6 +300,8 @@ remarks:
           module refuses the update; on others the function is replaced whenever the module is loaded.
         - C(existing_objects) means that a changed function runs only when something is set up, such as a device when it
           is bound, and does nothing for what is set up already.
+        - C(stays_loaded) means that the update's module cannot be unloaded once it was applied, since objects may hold
+          the address of a new function, new data, or a string or constant of it.
         - C(ignored_missing) means that O(ignore_missing) had a file left out, whose part of the fix is not live.
       returned: always
       type: str

@@ -41,6 +41,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tr
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import VMLINUX, Unit
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
 from ansible_collections.rebootless.splice.plugins.module_utils._build.outcome import Build, changed_facts
+from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement import handed_out
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.maker import make_replacement
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.parts import Replacement
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.descriptor import Says
@@ -122,7 +123,7 @@ class BuildRun:
                 for program in programs.values():
                     match_offline(helper, program, target.result(), self._tree.vmlinuz)
         with phase("package"):
-            return self._package({**self._facts(decisions, skipped), "asked": asked}, files, programs)
+            return self._package({**self._facts(decisions, skipped, replacement), "asked": asked}, files, programs)
 
     def _changed_through(self, source: PatchedSource) -> tuple[list[Unit], dict[str, int]]:
         if not self._touched.through and not self._touched.embedded:
@@ -169,13 +170,16 @@ class BuildRun:
         identity = self._identity
         return Says(identity.name, identity.version, identity.digest, identity.build_id)
 
-    def _facts(self, decisions: Sequence[Decision], skipped: Sequence[NotApplicable]) -> dict[str, Any]:
+    def _facts(
+        self, decisions: Sequence[Decision], skipped: Sequence[NotApplicable], replacement: Replacement
+    ) -> dict[str, Any]:
         return {
             **changed_facts(decisions, skipped),
             "custom": custom_code.facts([decision.change for decision in decisions], self._update.custom),
             "remarks": [
                 *missing.remarks(skipped),
                 *(row.as_dict() for decision in decisions for row in findings.remarks(decision)),
+                *handed_out.remarks(replacement.parts),
             ],
         }
 
