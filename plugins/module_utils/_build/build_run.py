@@ -106,7 +106,9 @@ class BuildRun:
             changes = self._compile_and_compare([*touched.own, *through], source)
             with phase("look for findings"):
                 kernel = self._tree.kernel
-                decisions, idle = judge_changes(changes, kernel, touched.reason_file)
+                decisions, idle = judge_changes(
+                    changes, kernel, touched.reason_file, lambda *symbol: target.result().defines(*symbol)
+                )
             skipped = (*touched.not_applicable, *_same_objects(touched, {change.unit for change in changes}), *idle)
             if not decisions:
                 return Build(digest, None, {**changed_facts([], skipped), "asked": asked}, built=False)
