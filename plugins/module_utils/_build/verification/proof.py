@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable
 from typing import NoReturn
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification import arch_x86
+from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.bodies import Inside
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.claims import Claim, Claims
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.compiled import compiled
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.descriptor import Descriptor, Says
@@ -24,6 +25,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.verificat
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.reader import Area, Object
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.refusal import not_proven
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.roots import named_at, roots
+from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.statics import Statics
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.targets import (
     ADDRESS,
     BRANCH,
@@ -59,7 +61,7 @@ class _Proof:
         self._units = {(u.object_name, u.name): Unit(u, objects) for u in units}
         self._targets = Targets(module, self._descriptor, list(self._units.values()), exported)
         self._entries = Entries(module, self._descriptor, self._targets, exported)
-        self._claims = Claims()
+        self._claims, self._statics = Claims(), Statics()
 
     def run(self) -> None:
         for area in self._module.areas:
@@ -73,6 +75,7 @@ class _Proof:
                 self._claims.add(claimed)
         self._entries.check_thunks()
         self._entries.check_static_calls()
+        self._statics.check()
         left_over = LeftOver(self._module, self._descriptor, self._targets, self._entries, self._claims)
         left_over.check(list(self._units.values()))
 
@@ -120,6 +123,8 @@ class _Proof:
             claimed = self._targets.check(use, type_, compiled_field.meaning, field)
             if claimed is not None:
                 self._claims.add(claimed)
+            if isinstance(compiled_field.meaning, Inside):
+                self._statics.note(claim.unit, body, compiled_field.meaning.body, claimed is not None)
             self._entries.note_thunk(claim, compiled_field)
 
 

@@ -32,6 +32,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.verificat
 from ansible_collections.rebootless.splice.plugins.module_utils._common.match_program import (
     SYMBOL_GLOBAL,
     SYMBOL_LOCAL,
+    Symbol,
 )
 
 BRANCH, ADDRESS, ENTRY = "branch", "address", "entry"  # what a field is for
@@ -193,6 +194,7 @@ class Targets:
         if symbol.kind == SYMBOL_GLOBAL:
             if symbol.name not in names:
                 use.refuse(f"the helper writes the address of {symbol.name}", expected=names, found=symbol.name)
+            self._owner(use, symbol, body)
             running = use.unit.runs(body, symbol.name) if body is not None else None
             if body is not None and (running is None or running.is_local):
                 use.refuse(f"{symbol.name}, which it means, does not run", expected=names)
@@ -200,6 +202,18 @@ class Targets:
         if symbol.kind != SYMBOL_LOCAL:
             use.refuse("the helper writes the address of a constant of the kernel", expected=names)
         self._local(use, fixup, names, body)
+
+    def _owner(self, use: Use, symbol: Symbol, body: Body | None) -> None:
+        """A global symbol is looked up in what defines it: another object may have one of that name."""
+        own = use.unit.object_name
+        if body is not None or own == VMLINUX:
+            wanted = own
+        elif symbol.name in self._exported:
+            wanted = VMLINUX
+        else:
+            return  # another module's, as those say that the update depends on, or of another unit of its own
+        if symbol.object != wanted:
+            use.refuse(f"the helper looks {symbol.name} up elsewhere", expected=wanted, found=symbol.object)
 
     def _local(self, use: Use, fixup: Fixup, names: list[str], body: Body | None) -> None:
         section = fixup.part.program.sections[fixup.symbol.section]

@@ -74,6 +74,11 @@ class Unit:
                     found.setdefault(id(meant.body), []).append(row)  # type: ignore[union-attr]
         return found
 
+    @functools.cached_property
+    def running_bodies(self) -> Bodies:
+        """The bodies of what runs."""
+        return Bodies(self.exact)
+
     def entries(self, body: Body) -> list[tables.Entry]:
         """The entries of tables that are about a body, in the order of each table."""
         return self._rows.get(id(body), [])

@@ -19,6 +19,7 @@ from elftools.elf import elffile
 from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.record import X86_64
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.exports import Export
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.maker import make_replacement
+from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.parts import Chunk
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification import descriptor, tables
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.proof import prove
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.reader import Object
@@ -49,6 +50,7 @@ GOOD = [
     ),
     *("functions_come_and_go", "identity", "jump_label", "likely_branch", "no_longer_init", "noreturn"),
     *("other_data", "own_constant", "paravirt", "runtime_constant", "shared_section", "static_call", "strings"),
+    "static_local_kept",
 ]
 
 
@@ -255,6 +257,25 @@ def named_as_the_updates_own(replacement):
                 field.target = "__this_module"
 
 
+def copied(name):
+    """Carried code uses a copy of a variable that runs."""
+
+    def change(replacement):
+        chunk, field = next(
+            (chunk, field)
+            for chunk in replacement.chunks
+            for field in chunk.fields
+            if isinstance(field.target, str) and f".{name}." in field.target
+        )
+        field.target = Chunk("copy", ".bss", 3, True, 4, b"", 4, "data", unit=chunk.unit, part=chunk.part)
+        field.symbol = None
+        replacement.chunks.append(field.target)
+        for part in replacement.parts:
+            part.fixups = [row for row in part.fixups if row[1] is not field]
+
+    return change
+
+
 FAULTS = [
     ("alternative", without(".altinstructions"), ".altinstructions"),
     ("alternative", twice(".altinstructions"), ".altinstructions"),
@@ -271,6 +292,7 @@ FAULTS = [
     ("paravirt", without(".parainstructions"), ".parainstructions"),
     ("static_call", without(".static_call_sites"), ".static_call_sites"),
     ("this_module", named_as_the_updates_own, "leads into the module itself"),
+    ("static_local_kept", copied("count"), "another count than the one that runs"),
     ("strings", shortened(".rodata.literals", 3), "string"),
 ]
 
