@@ -92,6 +92,7 @@ static void succeed_to(struct rbl_record *record, struct rbl_record *other, bool
 	const struct rbl_record *replaced;
 	unsigned int number = 0;
 
+	lockdep_assert_held(&rbl_lock);
 	/* Those whose modules have to stay may be several. */
 	list_for_each_entry(replaced, &rbl_records, list)
 		if (replaced->state == RBL_REPLACED && !strcmp(replaced->name, record->name))

@@ -42,6 +42,7 @@ static const struct rbl_write *live_write(const struct rbl_record *record, const
 	const struct rbl_part *part;
 	u32 i;
 
+	lockdep_assert_held(&rbl_lock);
 	list_for_each_entry(other, &rbl_records, list) {
 		if (other == record || !rbl_is_live(other) || strcmp(other->name, record->name))
 			continue;

@@ -26,6 +26,7 @@ WINGS = {
 class Room(t.NamedTuple):
     floor: int
     imports: frozenset[str]
+    named: frozenset[str]  # of these, what the row says by name
 
 
 def room_of(folder: str) -> str:
@@ -53,7 +54,10 @@ def read(page: str) -> dict[str, Room]:
     doubled = {name for name in names if names.count(name) > 1}
     if doubled:
         raise ValueError(f"{PAGE}: drawn twice: {', '.join(sorted(doubled))}")
-    return {name: Room(int(floor), _expand(patterns, names)) for floor, name, *patterns in rows}
+    return {
+        name: Room(int(floor), _expand(patterns, names), frozenset(patterns) & frozenset(names))
+        for floor, name, *patterns in rows
+    }
 
 
 def _expand(patterns: list[str], names: list[str]) -> frozenset[str]:

@@ -81,6 +81,7 @@ GATES = {
     "words": reads("words"),
     "roles": Gate(own("roles.py")),
     "kmod": reads("kmod"),
+    "seams": reads("seams"),
 }
 
 

@@ -4,6 +4,9 @@
 
 An import inside a function hides a circle from the reader and from Python alike, until the function is called.  Its
 only good reason is what it costs at the top, which a comment ``# cost: ...`` on its line has to say.
+
+What cannot be followed is refused: modules that are imported by a text (``importlib.import_module``), ``plugins`` as a
+whole, and other parts of the collection, which an installed one may lack.  Each wing has its libraries (``LIBRARIES``).
 """
 
 from __future__ import annotations
@@ -13,35 +16,83 @@ import collections
 import graphlib
 import pathlib
 import re
+import sys
 import typing as t
 
 from ansible_collections.rebootless.splice.tests.gates import drawing, texts
 
-PREFIX = "ansible_collections.rebootless.splice.plugins"
+COLLECTION = "ansible_collections.rebootless.splice"
+PREFIX = f"{COLLECTION}.plugins"
+BY_TEXT = {"import_module", "__import__"}
+# What the rooms of each wing may import beside the standard library; of a build host that is for `requirements.in`.
+LIBRARIES: dict[str, tuple[str, ...]] = {
+    "common": (),
+    "target": ("ansible.module_utils",),
+    "fleet": ("ansible", "jinja2"),
+    "action": ("ansible",),
+    "lookup": ("ansible",),
+    "modules": ("ansible.module_utils",),
+    "doc_fragments": (),
+}
 COST = re.compile(r"#\s*cost:\s*\w+")
 
 
 class Import(t.NamedTuple):
     line: int
-    # Below plugins/, dots for slashes; of the last part only the importer's file system knows whether it is a module.
-    names: list[str]
+    # In full; of the last part only the importer's file system knows whether it is a module.
+    all_names: list[str]
     inside_function: bool
 
+    @property
+    def names(self) -> list[str]:
+        """Those below ``plugins/``, without what is common to them."""
+        return [name[len(PREFIX) + 1 :] for name in self.all_names if name.startswith(f"{PREFIX}.")]
 
-def imports_of(tree: ast.AST, inside_function: bool = False) -> t.Iterator[Import]:
-    """Every import statement of a file; ``names`` is empty where it brings nothing of ``plugins/``."""
+    @property
+    def elsewhere(self) -> list[str]:
+        """Those of the collection that are not below ``plugins/``, or all of it."""
+        inside = (name for name in self.all_names if f"{name}.".startswith(f"{COLLECTION}."))
+        return [name for name in inside if not name.startswith(f"{PREFIX}.")]
+
+    @property
+    def libraries(self) -> list[str]:
+        """Those of neither the collection nor the standard library."""
+        own = COLLECTION.partition(".")[0]
+        tops = sys.stdlib_module_names | {own}
+        return [name for name in self.all_names if name.partition(".")[0] not in tops]
+
+
+def imports_of(tree: ast.AST, package: str, inside_function: bool = False) -> t.Iterator[Import]:
+    """Every import statement of a file in ``package``."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Import):
-            yield Import(node.lineno, _own(alias.name for alias in node.names), inside_function)
+            yield Import(node.lineno, [alias.name for alias in node.names], inside_function)
         elif isinstance(node, ast.ImportFrom):
-            names = (f"{node.module}.{alias.name}" for alias in node.names)
-            yield Import(node.lineno, [] if node.level else _own(names), inside_function)
+            parts = package.split(".")
+            start = [*parts[: len(parts) - node.level + 1]] if node.level else []
+            source = ".".join([*start, *([node.module] if node.module else [])])
+            yield Import(node.lineno, [f"{source}.{alias.name}" for alias in node.names], inside_function)
         else:
-            yield from imports_of(node, inside_function or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
+            inside = inside_function or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+            yield from imports_of(node, package, inside)
 
 
-def _own(names: t.Iterable[str]) -> list[str]:
-    return [name[len(PREFIX) + 1 :] for name in names if name.startswith(f"{PREFIX}.")]
+def imports_by_text(tree: ast.AST) -> t.Iterator[int]:
+    """The lines that call what imports a module by a text."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if name in BY_TEXT:
+                yield node.lineno
+
+
+def has_code(tree: ast.Module) -> bool:
+    """Whether a file says more than what it is for."""
+    return any(
+        not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+        and not (isinstance(node, ast.ImportFrom) and node.module == "__future__")
+        for node in tree.body
+    )
 
 
 def modules_of(root: pathlib.Path) -> dict[str, pathlib.Path]:
@@ -60,19 +111,28 @@ class Tree:
         self._root = root
         self._modules = modules_of(root)
         self._sources = {name: path.read_text() for name, path in self._modules.items()}
-        self._imports = {name: list(imports_of(ast.parse(source))) for name, source in self._sources.items()}
+        self._trees = {name: ast.parse(source) for name, source in self._sources.items()}
+        self._imports = {name: list(imports_of(tree, self._package(name))) for name, tree in self._trees.items()}
 
     def problems(self, rooms: dict[str, drawing.Room]) -> t.Iterator[str]:
         yield from drawing.problems(rooms)
         yield from self._folders(rooms)
         yield from self._inside_functions()
+        yield from self._not_followed()
+        yield from self._libraries()
         yield from self._arrows(rooms)
+        yield from self._unused_arrows(rooms)
         files = {name: {used for _line, used in self._used(name)} - {name} for name in self._modules}
         yield from circles("files", files)
         folders: dict[str, set[str]] = collections.defaultdict(set)
         for name, used in files.items():
             folders[self._room(name)] |= {self._room(other) for other in used} - {self._room(name)}
         yield from circles("folders", folders)
+
+    def _package(self, name: str) -> str:
+        """The package that relative imports of a module begin at."""
+        below = name if self._modules[name].name == "__init__.py" else name.rpartition(".")[0]
+        return f"{PREFIX}.{below}" if below else PREFIX
 
     def _used(self, name: str) -> t.Iterator[tuple[int, str]]:
         """Line and module of each import of ``name`` from ``plugins/``."""
@@ -89,7 +149,8 @@ class Tree:
         return f"{self._modules[name].relative_to(self._root)}:{line}"
 
     def _folders(self, rooms: dict[str, drawing.Room]) -> t.Iterator[str]:
-        found = {self._room(name) for name, path in self._modules.items() if path.name != "__init__.py"}
+        files = {name for name, path in self._modules.items() if path.name != "__init__.py"}
+        found = {self._room(name) for name in self._modules if name in files or has_code(self._trees[name])}
         for room in sorted(found - set(rooms)):
             yield f"{drawing.PAGE}: the room {room} is not drawn"
         for room in sorted(set(rooms) - found):
@@ -101,6 +162,30 @@ class Tree:
             for one in found:
                 if one.inside_function and not COST.search(lines[one.line - 1]):
                     yield f"{self._at(name, one.line)}: an import inside a function, without `# cost: ...` on its line"
+
+    def _not_followed(self) -> t.Iterator[str]:
+        for name, found in self._imports.items():
+            for line in imports_by_text(self._trees[name]):
+                yield f"{self._at(name, line)}: an import by a text, which names no room"
+            for one in found:
+                for other in one.elsewhere:
+                    yield f"{self._at(name, one.line)}: imports {other}, which is no module of plugins/"
+
+    def _libraries(self) -> t.Iterator[str]:
+        for name, found in self._imports.items():
+            wing = self._room(name).partition("/")[0]
+            for one in found if wing in LIBRARIES else ():
+                for library in one.libraries:
+                    if not any(f"{library}.".startswith(f"{allowed}.") for allowed in LIBRARIES[wing]):
+                        yield f"{self._at(name, one.line)}: {wing} may not import {library}"
+
+    def _unused_arrows(self, rooms: dict[str, drawing.Room]) -> t.Iterator[str]:
+        used: dict[str, set[str]] = collections.defaultdict(set)
+        for name in self._modules:
+            used[self._room(name)] |= {self._room(other) for _line, other in self._used(name)}
+        for room, drawn in rooms.items():
+            for other in sorted(drawn.named - used[room]):
+                yield f"{drawing.PAGE}: {room} imports from {other} as it is drawn, but not in any file"
 
     def _arrows(self, rooms: dict[str, drawing.Room]) -> t.Iterator[str]:
         for name in self._modules:

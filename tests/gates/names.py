@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Names in docstrings, comments and documents are the names of something.
 
-In Python files of ``plugins/`` and ``tests/``, what stands in double backticks is resolved: a dotted name as a module
-of this project, a class, a module of the standard library, or an attribute of a variable of the same file; the name of
-a file as a file of this project.  In documents the same holds for files in backticks.
+In Python files what stands in double backticks is resolved, each dotted name and each name of a file: a dotted name as
+a module of this project, a class, a module of the standard library, or an attribute of a variable of the same file; the
+name of a file as a file of this project.  In documents files in backticks have to be there, and what links lead to.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ from ansible_collections.rebootless.splice.tests.gates import texts
 
 QUOTED = re.compile(r"``([^`]+)``")
 QUOTED_IN_DOCUMENTS = re.compile(r"`([^`\n]+)`")
-DOTTED = re.compile(r"(?P<name>[A-Za-z_]\w*(\.[A-Za-z_]\w*)+)(\(.*\))?")
+# A document's link to another one, or to a heading; those of the web have a colon.
+LINK = re.compile(r"\]\((?P<path>[^)#:\s]*)(#(?P<heading>[^)\s]+))?\)")
+HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
+WORD = re.compile(r"[\w./-]*\w")
+DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 FILE = re.compile(r"[\w./-]*\w\.(?P<suffix>[a-zA-Z]\w*)")
 # Files of these kinds are this project's, wherever a text names them; of other kinds only those in a folder of its own.
 OWN_SUFFIXES = {"py", "md", "j2", "yml", "toml"}
@@ -52,17 +56,18 @@ class Names:
     def is_file(self, name: str) -> bool:
         return any(path.endswith(f"/{name}") for path in self.files)
 
-    def problem(self, quoted: str, path: pathlib.Path) -> str | None:
-        """What is wrong with a quoted text, if anything is."""
-        word = quoted.split()[0] if quoted.strip() else ""
-        file = FILE.fullmatch(word)
-        if file and file["suffix"] in OWN_SUFFIXES | OTHER_SUFFIXES:
-            return self.file_problem(word)
-        dotted = DOTTED.fullmatch(quoted)
-        parts = dotted["name"].split(".") if dotted else []
-        if parts and CLONES.isdisjoint(parts) and not self.resolves(parts, path):
-            return f"``{quoted}`` is the name of nothing"
-        return None
+    def problems(self, quoted: str, path: pathlib.Path) -> t.Iterator[str]:
+        """What is wrong with a quoted text."""
+        for word in WORD.findall(quoted):
+            file = FILE.fullmatch(word)
+            if file and file["suffix"] in OWN_SUFFIXES | OTHER_SUFFIXES:
+                problem = self.file_problem(word)
+                if problem:
+                    yield problem
+            elif DOTTED.fullmatch(word):
+                parts = word.split(".")
+                if CLONES.isdisjoint(parts) and not self.resolves(parts, path):
+                    yield f"{word} in ``{quoted}`` is the name of nothing"
 
     def file_problem(self, word: str) -> str | None:
         own = word.rpartition(".")[2] in OWN_SUFFIXES or word.startswith("kmod/")
@@ -144,19 +149,32 @@ def problems(root: pathlib.Path) -> t.Iterator[str]:
     names = Names(root, files)
     for path, tree in names.trees.items():
         source = (root / path).read_text()
-        quotes = "``" in source and path.parts[0] in ("plugins", "tests")
-        for line, text in texts.said(source, tree) if quotes else ():
+        for line, text in texts.said(source, tree) if "``" in source else ():
             for quoted in QUOTED.finditer(text):
-                problem = names.problem(quoted[1], path)
-                if problem:
+                for problem in names.problems(quoted[1], path):
                     yield f"{path}:{line + text.count(chr(10), 0, quoted.start())}: {problem}"
     for path in files:
-        if path.suffix == ".md" and path.parts[0] in ("docs", "roles", "README.md"):
-            for line, text in enumerate((root / path).read_text().splitlines(), 1):
-                for quoted in QUOTED_IN_DOCUMENTS.finditer(text):
-                    word = quoted[1].split()[0] if quoted[1].strip() else ""
-                    if FILE.fullmatch(word) and word.partition("/")[0] in names.folders and not names.is_file(word):
-                        yield f"{path}:{line}: there is no file {word}"
+        if path.suffix == ".md":
+            yield from _in_document(root, path, names)
+
+
+def _in_document(root: pathlib.Path, path: pathlib.Path, names: Names) -> t.Iterator[str]:
+    for line, text in enumerate((root / path).read_text().splitlines(), 1):
+        for quoted in QUOTED_IN_DOCUMENTS.finditer(text):
+            word = quoted[1].split()[0] if quoted[1].strip() else ""
+            if FILE.fullmatch(word) and word.partition("/")[0] in names.folders and not names.is_file(word):
+                yield f"{path}:{line}: there is no file {word}"
+        for link in LINK.finditer(text):
+            page = (root / path).parent / link["path"] if link["path"] else root / path
+            if not page.exists():
+                yield f"{path}:{line}: there is no file {link['path']}"
+            elif link["heading"] and link["heading"] not in map(_anchor, HEADING.findall(page.read_text())):
+                yield f"{path}:{line}: {link['path'] or path} has no heading #{link['heading']}"
+
+
+def _anchor(heading: str) -> str:
+    """What a link calls a heading: lower case, dashes for spaces, no other signs."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ WORDS = {
     r"nobody": "say what does not happen, and to what: `no task runs it`, `nothing reads it`",
     r"whoever": "name who: `the operator`, `the caller`, `the next boot`",
     r"whatever": "name what: `all that`, `every unit that`, `in every state`",
+    r"(some|any|every)(body|one)": "name who or what: `a task`, `an operator`, `all other hosts`",
     r"whom": "begin another sentence, with who does it",
     r"Private\s+to\s+rebootless\.splice": "once for each wing, in its __init__.py, is enough",
 }

@@ -42,12 +42,22 @@ def lab_variables(name: str, **more: t.Any) -> dict[str, t.Any]:
     return {"lab_name": name, "lab_cache": str(CACHE), **more}
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist's reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {f"test_{name}": place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
     for item in items:
         if _shares(item):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Ends a worker to which xdist does not tell the groups: what files make once would be made twice at a time."""
+    if hasattr(session.config, "workerinput"):
+        lost = [
+            item.nodeid for item in session.items if item.get_closest_marker("xdist_group") and "@" not in item.nodeid
+        ]
+        assert not lost, f"pytest-xdist runs these without their groups: {lost}"
 
 
 def _shares(item: pytest.Item) -> bool:

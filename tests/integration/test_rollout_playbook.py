@@ -114,7 +114,10 @@ def test_a_batch_that_failed_is_judged_though_the_controller_died_before_its_gat
 
 @pytest.mark.parametrize("hangs", [False, True])
 def test_a_host_that_dies_during_the_tidying_up_stays_in_the_play(monkeypatch, hangs):
+    begun = []
+
     def tidy(*_arguments):
+        begun.append(time.monotonic())
         if hangs:
             time.sleep(60)
         raise AnsibleConnectionFailure("Connection reset by peer")
@@ -122,6 +125,7 @@ def test_a_host_that_dies_during_the_tidying_up_stays_in_the_play(monkeypatch, h
     monkeypatch.setattr(ActionBase, "cleanup", tidy)
     monkeypatch.setattr(rollout_step, "CLEANUP_S", 0.1)
     rollout_step.ActionModule.cleanup(object.__new__(rollout_step.ActionModule))
+    assert len(begun) == 1 and time.monotonic() - begun[0] < 30
 
 
 @pytest.mark.parametrize(

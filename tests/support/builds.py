@@ -127,11 +127,13 @@ class Builds:
         with locked(directory):
             if directory.exists():
                 return directory
-            shutil.copytree(KMOD, directory)
-            header = directory / "rebootless.h"
-            text, count = re.subn(r"(?m)^#define RBL_ABI \d+$", f"#define RBL_ABI {abi}", header.read_text())
+            header = (KMOD / "rebootless.h").read_text()
+            text, count = re.subn(r"(?m)^#define RBL_ABI \d+$", f"#define RBL_ABI {abi}", header)
             assert count == 1
-            header.write_text(text)
+            unfinished = directory.with_name(f"{directory.name}.new")
+            shutil.copytree(KMOD, unfinished, dirs_exist_ok=True)
+            (unfinished / "rebootless.h").write_text(text)
+            unfinished.rename(directory)
         return directory
 
     def patch(self, release: str, edit: Edit) -> str:

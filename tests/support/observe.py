@@ -23,14 +23,17 @@ def text_digest(host: Host) -> str:
     """BLAKE2b digest of the kernel's whole text, as the emulator has it in the machine's memory."""
     (line,) = (line for line in host.out("cat /proc/iomem").splitlines() if line.endswith(" : Kernel code"))
     start, last = (int(address, 16) for address in line.split()[0].split("-"))
+    size = last + 1 - start
     with tempfile.NamedTemporaryFile() as file:
         with host.monitor() as monitor:
-            monitor.cmd("pmemsave", val=start, size=last + 1 - start, filename=file.name)
-        return hashlib.blake2b(file.read(), digest_size=32).hexdigest()
+            monitor.cmd("pmemsave", val=start, size=size, filename=file.name)
+        text = file.read()
+    assert len(text) == size > 0, f"{len(text)} bytes of {size}"  # two digests of nothing would be equal
+    return hashlib.blake2b(text, digest_size=32).hexdigest()
 
 
 def traces(host: Host) -> str:
-    """All that the product can leave on a host: modules, sysfs, files."""
+    """What an update leaves on a host: modules, sysfs, its state directory.  Not what ``persist`` installs for boot."""
     return host.out(
         "grep -E '^(rbl_|rebootless)' /proc/modules | cut -d' ' -f1;"
         "ls -dA /sys/kernel/rebootless /sys/kernel/rebootless/*/ /var/lib/rebootless /var/lib/rebootless/* 2>/dev/null"

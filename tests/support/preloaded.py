@@ -17,12 +17,15 @@ import tarfile
 import tempfile
 import typing as t
 
+from ansible_collections.rebootless.splice.tests.support.places import COLLECTION
+
 if t.TYPE_CHECKING:
     from ansible_collections.rebootless.splice.tests.support.host import Host
 
 GUEST = pathlib.Path(__file__).parent / "guest"
 DIRECTORY = "/usr/local/lib/preloaded"
 PYTHON = f"{DIRECTORY}/bin/python3"
+START_S = 300.0  # an emulated processor compiles all of these files
 
 
 def start(host: Host) -> None:
@@ -31,12 +34,13 @@ def start(host: Host) -> None:
     # LANG: how the copies decode what they read.  A unit of its own, since a login ends what it has started.
     command = f"/usr/bin/python3 {DIRECTORY}/python_server.py {DIRECTORY}"
     host.run(f"systemd-run --quiet --unit=python-server --setenv=LANG=C.UTF-8 {command}")
-    host.wait_until(lambda: host.run("test -S /run/python_server", check=False).returncode == 0)
+    host.wait_until(lambda: host.run("test -S /run/python_server", check=False).returncode == 0, START_S)
 
 
 def version() -> list[str]:
     """What machines would have to be made anew for."""
-    return [importlib.metadata.version("ansible-core"), *(path.read_text() for path in sorted(GUEST.glob("*.*")))]
+    files = (path.read_text() for path in (pathlib.Path(__file__), *sorted(GUEST.glob("*.*"))))
+    return [importlib.metadata.version("ansible-core"), *files, *(source.decode() for source in _own().values())]
 
 
 @functools.cache
@@ -56,7 +60,22 @@ def _files() -> bytes:
         package.write_text(f"__version__ = {release!r}\n")  # as modules see it
         tar.add(package, "ansible/__init__.py")
         tar.add(pathlib.Path(ansible, "module_utils"), "ansible/module_utils", filter=_source)
+        for path, source in _own().items():
+            info = tarfile.TarInfo(path)
+            info.size = len(source)
+            tar.addfile(info, io.BytesIO(source))
     return archive.getvalue()
+
+
+@functools.cache
+def _own() -> dict[str, bytes]:
+    """The collection's files that modules may bring to a host, by their paths in what a module brings."""
+    top = pathlib.Path("ansible_collections/rebootless/splice")
+    parts = COLLECTION / "plugins" / "module_utils"
+    files = [path for part in ("_common", "_target") for path in sorted((parts / part).rglob("*.py"))]
+    found = {(top / path.relative_to(COLLECTION)).as_posix(): path.read_bytes() for path in files}
+    packages = {f"{parent}/__init__.py" for path in found for parent in pathlib.PurePath(path).parents if parent.name}
+    return {**dict.fromkeys(sorted(packages - found.keys()), b""), **found}
 
 
 def _source(info: tarfile.TarInfo) -> tarfile.TarInfo | None:

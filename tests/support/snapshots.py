@@ -49,12 +49,13 @@ from ansible_collections.rebootless.splice.tests.support import preloaded
 from ansible_collections.rebootless.splice.tests.support.exclusive import locked
 from ansible_collections.rebootless.splice.tests.support.host import CONNECTIONS, Host
 from ansible_collections.rebootless.splice.tests.support.monitor import Monitor
+from ansible_collections.rebootless.splice.tests.support.reaper import watch
 from ansible_collections.rebootless.splice.tests.support.runner import Runner
 
 ROLE = pathlib.Path(__file__).resolve().parents[2] / "roles" / "lab"
 FORMAT = 1  # counted up when this file makes other snapshots from the same machine
 NAME = "snapshot"  # of every machine that becomes one, and so the host name of every restored machine
-BOOT_S, RESTORE_S, MIGRATE_S = 300.0, 60.0, 60.0
+BOOT_S, RESTORE_S, MIGRATE_S, REFUSED_S = 300.0, 60.0, 60.0, 5.0
 UNUSED_S = 24 * 3600.0  # then a snapshot is deleted: it was made from what has changed since
 KEPT = ("memory", "state", "root.qcow2", "modules.qcow2", "host_key", "host_key.pub")
 
@@ -130,6 +131,10 @@ class Snapshots:
                 shutil.rmtree(old)
         shutil.rmtree(path, ignore_errors=True)
         work = self.directory / f".{path.name}"
+        with watch(str(work)):  # ends the machine, also if this run is killed
+            self._make_in(work, spec, path)
+
+    def _make_in(self, work: pathlib.Path, spec: MachineSpec, path: pathlib.Path) -> None:
         lab = Lab(work, self)
         lab.remove()
         host = lab.boot(NAME, spec, *_memory(work / "memory", spec, share=True))
@@ -173,7 +178,9 @@ class Lab:
                 return host
             except (RebootlessError, QMPError, EOFError, AssertionError, subprocess.TimeoutExpired) as error:
                 warnings.warn(f"{release} is booted, not restored: {error!r}", SnapshotWarning, stacklevel=2)
-                if host.machine.pid() is None:  # QEMU refused it, and would the next time
+                # QEMU that refuses a state ends soon after it has said so, and would refuse it the next time.
+                with contextlib.suppress(AssertionError):
+                    host.wait_until(lambda: host.machine.pid() is None, REFUSED_S)
                     (snapshot / "spec.json").unlink(missing_ok=True)
         host.machine.remove()
         return self.boot(name, spec)

@@ -11,8 +11,7 @@ import typing as t
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-
-Row = t.Dict[str, t.Any]
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
 
 
 class FleetAction(ActionBase):

@@ -23,8 +23,7 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.fields im
     or_none,
     whole,
 )
-
-Row = t.Dict[str, t.Any]
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
 
 URLS = ("http://", "https://", "file://")
 A_URL_OR_NULL = Value(or_none(lambda value: filled(value) and value.startswith(URLS)), "a URL or null")

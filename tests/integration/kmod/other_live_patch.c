@@ -45,6 +45,6 @@ static void __exit other_live_patch_exit(void)
 
 module_init(other_live_patch_init);
 module_exit(other_live_patch_exit);
-MODULE_DESCRIPTION("test: someone else's live patch");
+MODULE_DESCRIPTION("test: another live patch");
 MODULE_LICENSE("GPL");
 MODULE_INFO(livepatch, "Y");

@@ -5,17 +5,19 @@
 On an emulated processor a module takes 6 seconds before its first line runs: the interpreter starts, and Python
 compiles and runs the files of Ansible's module_utils, each time anew, since they come in an archive.  Here this is
 done once.  A copy is Python itself with the arguments, environment, working directory and descriptors of the program
-that asked for it (``python_client.c``), and sees nothing of the runs before it.  The collection's own files come with
-each module as ever; what Python compiles of them is kept by their content.
+that asked for it (``python_client.c``), and sees nothing of the runs before it.  The collection's own files are
+imported as well, and forgotten where a module brings others; what Python compiles of those is kept by their content.
 
-``python_server.py DIRECTORY``: where the packages of Ansible are.
+``python_server.py DIRECTORY``: where the packages of Ansible and of the collection are.
 """
 
 from __future__ import annotations
 
 import _imp
+import atexit
 import contextlib
 import functools
+import gc
 import importlib
 import marshal
 import os
@@ -24,16 +26,20 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
+import traceback
 import types
 import typing as t
 import zipimport
+import zlib
 from importlib.util import _RAW_MAGIC_NUMBER  # type: ignore[attr-defined]
 
 SOCKET = "/run/python_server"
 COMPILED = "/run/python_compiled"
+OWN = "ansible_collections"
+LOADER = "ansible.module_utils._internal._ansiballz._loader"
 IMPORTS = (
-    "ansible.module_utils._internal._ansiballz._loader",
-    "ansible.module_utils._internal._ansiballz._extensions",
+    LOADER,
     "ansible.module_utils.basic",
     # what Ansible's wrapper of modules and the collection's modules import of the standard library
     "argparse",
@@ -81,14 +87,48 @@ def prepare(directory: str) -> None:
     for name in IMPORTS:
         with contextlib.suppress(ModuleNotFoundError):  # another Ansible has other parts
             importlib.import_module(name)
+    own = {
+        path.relative_to(directory).as_posix(): path.read_bytes() for path in pathlib.Path(directory, OWN).rglob("*.py")
+    }
+    for path in own:
+        importlib.import_module(path.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
     sys.path.remove(directory)
-    for name in ("ansible", "ansible.module_utils"):
-        sys.modules[name].__path__ = _Path(name, sys.modules[name].__path__)
+    for name, module in sys.modules.items():
+        if name.split(".")[0] in ("ansible", OWN) and hasattr(module, "__path__"):
+            # of the collection a module has what it brings, and nothing else
+            module.__path__ = _Path(name, () if name.split(".")[0] == OWN else module.__path__)
+    _forget_others({path: (len(source), zlib.crc32(source)) for path, source in own.items()})
     os.makedirs(COMPILED, exist_ok=True)
     # importlib asks for a file's code twice: for its path, and to run it
     zipimport._get_module_code = functools.cache(zipimport._get_module_code)  # type: ignore[attr-defined]
     compile_source = zipimport._compile_source  # type: ignore[attr-defined]
     zipimport._compile_source = lambda path, source: _compiled(compile_source, path, source)  # type: ignore[attr-defined]
+
+
+def _forget_others(own: dict[str, tuple[int, int]]) -> None:
+    """Has a module that does not bring these very files of the collection (size and CRC) import what it brings."""
+    loader = importlib.import_module(LOADER)
+    run_module = loader.run_module
+
+    def run(**options: t.Any) -> None:
+        files = zipimport.zipimporter(options["modlib_path"])._files  # type: ignore[attr-defined]
+        brought = {path: (files[path][3], files[path][7]) for path in own if path in files}
+        if any(own[path] != brought[path] for path in brought):
+            for name in [name for name in sys.modules if name.split(".")[0] == OWN]:
+                del sys.modules[name]
+        for path in own.keys() - brought.keys():
+            _forget(path.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
+        run_module(**options)
+
+    loader.run_module = run  # type: ignore[attr-defined]
+
+
+def _forget(name: str) -> None:
+    """A module that was imported is in ``sys.modules``, and an attribute of its package."""
+    module = sys.modules.pop(name, None)
+    package, _dot, last = name.rpartition(".")
+    if module and getattr(sys.modules.get(package), last, None) is module:
+        delattr(sys.modules[package], last)
 
 
 def _compiled(compile_source: t.Callable[[str, bytes], types.CodeType], path: str, source: bytes) -> types.CodeType:
@@ -107,40 +147,42 @@ def _compiled(compile_source: t.Callable[[str, bytes], types.CodeType], path: st
 
 
 def serve() -> None:
-    """Forks a copy for each connection."""
+    """Forks a copy for each connection, and tells the client its status when it has ended; returns in each copy."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(SOCKET)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(SOCKET)
     listener.listen(64)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    clients: dict[int, socket.socket] = {}
+    signal.signal(signal.SIGCHLD, lambda _number, _frame: _report(clients))
+    gc.freeze()  # so that no copy writes to, and so copies, what the garbage collector would look at
     while True:
         connection, _address = listener.accept()
-        if os.fork() == 0:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # until it is known whose copy it was
+        copy = os.fork()
+        if copy == 0:
             listener.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            _attend(connection)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+            _become(connection)
             return
-        connection.close()
+        clients[copy] = connection
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
 
 
-def _attend(connection: socket.socket) -> None:
-    """Returns in the copy, as the program that was asked for; the process between reports its status."""
+def _report(clients: dict[int, socket.socket]) -> None:
+    with contextlib.suppress(ChildProcessError):  # all have been reported
+        while copy := (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            status = os.waitstatus_to_exitcode(ended[1])
+            with clients.pop(copy) as connection, contextlib.suppress(OSError):  # the client was killed
+                connection.send(bytes([status if status >= 0 else 128 - status]))
+
+
+def _become(connection: socket.socket) -> None:
     _byte, descriptors, _flags, _address = socket.recv_fds(connection, 1, 3)
-    with connection.makefile("rb") as stream:
+    with connection, connection.makefile("rb") as stream:
         words = map(os.fsdecode, stream.read().split(b"\0"))
-    copy = os.fork()
-    if copy:
-        status = os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1])
-        with contextlib.suppress(OSError):  # the client was killed
-            connection.send(bytes([status if status >= 0 else 128 - status]))
-        os._exit(0)
-    connection.close()
     (directory,), arguments, environment = ([next(words) for _ in range(int(next(words)))] for _ in range(3))
-    _become(descriptors, directory, arguments, environment)
-
-
-def _become(descriptors: list[int], directory: str, arguments: list[str], environment: list[str]) -> None:
     os.setsid()
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
@@ -151,17 +193,36 @@ def _become(descriptors: list[int], directory: str, arguments: list[str], enviro
     sys.argv = arguments or ["-"]
 
 
-def run() -> None:
-    """The program that this copy was asked for."""
+def run() -> int:
+    """The status of the program that this copy was asked for."""
     script = sys.argv[0]
     name, source = ("<stdin>", sys.stdin.read()) if script == "-" else (script, pathlib.Path(script).read_text())
     sys.path.insert(0, "" if script == "-" else os.path.dirname(script))
     main = sys.modules["__main__"] = types.ModuleType("__main__")
     main.__dict__.update(__builtins__=__builtins__, __file__=name)
-    exec(compile(source, name, "exec"), main.__dict__)
+    try:
+        exec(compile(source, name, "exec"), main.__dict__)
+    except SystemExit as end:
+        if end.code is not None and not isinstance(end.code, int):
+            print(end.code, file=sys.stderr)
+            return 1
+        return end.code or 0
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def end(status: int) -> t.NoReturn:
+    """Ends as Python does, without clearing away everything first: that would copy what the copies share."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 if __name__ == "__main__":
     prepare(sys.argv[1])
     serve()
-    run()
+    end(run())

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import pathlib
 
+import pytest
+
 from ansible_collections.rebootless.splice.tests.gates import imports
 from ansible_collections.rebootless.splice.tests.support.gate import write
 
@@ -86,5 +88,61 @@ def test_a_room_that_is_no_more(tmp_path: pathlib.Path) -> None:
 
 def test_a_drawing_with_an_arrow_up(tmp_path: pathlib.Path) -> None:
     page = DRAWING.replace("  0    common\n", "  0    common       build/host\n")
-    (line,) = list(imports.problems(write(tmp_path, {**GOOD, "docs/architecture.md": page})))
-    assert "common (floor 0) imports from build/host (floor 1), which is not below it" in line
+    up, _unused = list(imports.problems(write(tmp_path, {**GOOD, "docs/architecture.md": page})))
+    assert "common (floor 0) imports from build/host (floor 1), which is not below it" in up
+
+
+def test_an_arrow_that_no_file_follows(tmp_path: pathlib.Path) -> None:
+    alone = {**GOOD, "plugins/module_utils/_build/host/cache.py": ""}
+    assert list(imports.problems(write(tmp_path, alone))) == [
+        "docs/architecture.md: build/host imports from common as it is drawn, but not in any file"
+    ]
+
+
+NAMES = "plugins/module_utils/_common/names.py"
+NOT_DRAWN = f"{NAMES}:1: common imports from build/host, which is not drawn"
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ("from .._build.host import cache\n", NOT_DRAWN),
+        ("from .._build.host.cache import Cache\n", NOT_DRAWN),
+        ("from ..\\\n    _build.host import cache\n", NOT_DRAWN),
+        (
+            "import importlib\n\nerrors = importlib.import_module('.errors', __package__)\n",
+            f"{NAMES}:3: an import by a text, which names no room",
+        ),
+        ("errors = __import__('errors')\n", f"{NAMES}:1: an import by a text, which names no room"),
+        (
+            "from ansible_collections.rebootless.splice import plugins\n",
+            f"{NAMES}:1: imports ansible_collections.rebootless.splice.plugins, which is no module of plugins/",
+        ),
+        (
+            "import ansible_collections.rebootless.splice.tests.support as support\n",
+            f"{NAMES}:1: imports ansible_collections.rebootless.splice.tests.support, which is no module of plugins/",
+        ),
+        ("import elftools.elf\n", f"{NAMES}:1: common may not import elftools.elf"),
+        (
+            "try:\n    from yaml import load\nexcept ImportError:\n    pass\n",
+            f"{NAMES}:2: common may not import yaml.load",
+        ),
+    ],
+)
+def test_other_ways_to_import(tmp_path: pathlib.Path, source: str, problem: str) -> None:
+    assert problem in list(imports.problems(write(tmp_path, {**GOOD, NAMES: source})))
+
+
+def test_relative_imports_that_are_drawn(tmp_path: pathlib.Path) -> None:
+    relative = {
+        "plugins/module_utils/_build/host/cache.py": "from ..._common import errors\nfrom . import locks\n",
+        "plugins/module_utils/_build/host/locks.py": "",
+    }
+    assert list(imports.problems(write(tmp_path, {**GOOD, **relative}))) == []
+
+
+def test_code_of_a_folder_itself(tmp_path: pathlib.Path) -> None:
+    """What stands in an ``__init__.py`` is in a room like any other code."""
+    code = f"from {PREFIX}._build.host import cache\n"
+    found = list(imports.problems(write(tmp_path, {**GOOD, "plugins/module_utils/_cellar/__init__.py": code})))
+    assert found == ["docs/architecture.md: the room module_utils/_cellar is not drawn"]

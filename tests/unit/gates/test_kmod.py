@@ -33,8 +33,16 @@ def test_a_circle_of_includes(tmp_path: pathlib.Path) -> None:
     assert line.startswith("a circle of includes: ") and "kmod/internal.h" in line
 
 
-def test_sees_nothing_in_another_style(tmp_path: pathlib.Path) -> None:
-    """If it finds no definition of what is called, it does not pass for that."""
+def test_a_definition_in_another_style(tmp_path: pathlib.Path) -> None:
+    """What it cannot follow does not pass for being used by no file."""
     low = '#include "internal.h"\n\nint\n  rbl_low(void) { return 0; }\n'
-    (line,) = list(kmod.problems(write(tmp_path, {**GOOD, "kmod/low.c": low})))
-    assert "definitions are not recognised" in line
+    assert list(kmod.problems(write(tmp_path, {**GOOD, "kmod/low.c": low}))) == [
+        "kmod/high.c: no definition of rbl_low() is recognised",
+        "kmod/low.c: no definition of rbl_low() is recognised",
+    ]
+
+
+def test_functions_of_headers_macros_and_members(tmp_path: pathlib.Path) -> None:
+    header = "#define rbl_each(x) for (;;)\nstatic inline int rbl_twice(int x)\n{\n\treturn 2 * x;\n}\n"
+    high = '#include "internal.h"\n\nint rbl_high(void)\n{\n\trbl_each(x)\n\t\ta->rbl_b(rbl_twice(1));\n}\n'
+    assert list(kmod.problems(write(tmp_path, {**GOOD, "kmod/matcher/match.h": header, "kmod/high.c": high}))) == []

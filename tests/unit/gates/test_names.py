@@ -70,6 +70,11 @@ def test_names_of_something(tmp_path: pathlib.Path, text: str) -> None:
         ("``_target/store.py``", "_target/store.py"),
         ("``kmod/gone.h``", "kmod/gone.h"),
         ("``docs/gone.md``", "docs/gone.md"),
+        ("``store.GONE = 2``", "store.GONE"),
+        ("``not store.GONE``", "store.GONE"),
+        ("``use(store.GONE[0])``", "store.GONE"),
+        ("``Store.gone(1, (2, 3))``", "Store.gone"),
+        ("``cat docs/gone.md``", "docs/gone.md"),
     ],
 )
 def test_names_of_nothing(tmp_path: pathlib.Path, text: str, name: str) -> None:
@@ -84,3 +89,21 @@ def test_a_document_that_names_no_file(tmp_path: pathlib.Path) -> None:
     assert list(names.problems(write(tmp_path, {**said("``store``"), "docs/formats.md": page}))) == [
         "docs/formats.md:2: there is no file kmod/gone.h"
     ]
+
+
+@pytest.mark.parametrize(
+    ("link", "problem"),
+    [
+        ("[formats](formats.md)", None),
+        ("[words](formats.md#the-words-of-it)", None),
+        ("[above](#the-words-of-it)", None),
+        ("[the web](https://example.org/gone.md#gone)", None),
+        ("[gone](gone.md)", "there is no file gone.md"),
+        ("[gone](formats.md#gone)", "formats.md has no heading #gone"),
+        ("[gone](#gone)", "docs/formats.md has no heading #gone"),
+    ],
+)
+def test_links_of_documents(tmp_path: pathlib.Path, link: str, problem: str | None) -> None:
+    page = f"## The words, of it\n\nSee {link}.\n"
+    found = list(names.problems(write(tmp_path, {**said("``store``"), "docs/formats.md": page})))
+    assert found == ([f"docs/formats.md:3: {problem}"] if problem else [])

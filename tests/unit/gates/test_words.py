@@ -12,7 +12,7 @@ from ansible_collections.rebootless.splice.tests.gates import words
 from ansible_collections.rebootless.splice.tests.support.gate import write
 
 
-@pytest.mark.parametrize("word", ["nobody", "Whoever", "whatever", "whom"])
+@pytest.mark.parametrize("word", ["nobody", "Whoever", "whatever", "whom", "somebody", "Everyone"])
 @pytest.mark.parametrize("path", ["plugins/a.py", "kmod/a.c", "tests/unit/a.py", "docs/a.md", "README.md"])
 def test_vague_words(tmp_path: pathlib.Path, word: str, path: str) -> None:
     (line,) = list(words.problems(write(tmp_path, {path: f"# one\n# It is {word} that counts.\n"})))

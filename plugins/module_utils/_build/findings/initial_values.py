@@ -20,7 +20,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.p
 
 @dataclasses.dataclass(frozen=True)
 class ValueChange:
-    """One member's change: ``where`` is ``net_device_ops.ndo_open of foo``, the values are written as C would."""
+    """One member's change: ``where`` is *net_device_ops.ndo_open of foo*, the values are written as C would."""
 
     where: str
     before: str

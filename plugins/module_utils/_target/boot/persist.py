@@ -233,7 +233,7 @@ class Persistence:
         return changed
 
     def _make_parent(self, path: str) -> None:
-        """Directories of the system are for everyone to read, the state directory is not."""
+        """Directories of the system are for all users to read, the state directory is not."""
         private = path.startswith(self.settings.state_directory + os.sep)
         disk.make_directory(os.path.dirname(self._at(path)), 0o700 if private else 0o755)
 

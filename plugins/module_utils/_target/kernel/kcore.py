@@ -23,7 +23,7 @@ ET_CORE, PT_LOAD = 4, 1
 
 
 class Kcore:
-    """Kernel memory while the context lasts: ``with Kcore() as memory: memory.read(address, length)``.
+    """Kernel memory while the context lasts: ``with Kcore() as kcore``, then ``Kcore.read``.
 
     Raises ``RebootlessError``: ``kcore_forbidden`` (no root, or lockdown), ``kcore_missing``, ``kcore_unusable``.
     """

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-Row = t.Dict[str, t.Any]
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
 
 
 @dataclasses.dataclass(frozen=True)

@@ -203,7 +203,7 @@ def test_a_patch_that_cannot_be_read(tmp_path):
 
 @settings(max_examples=60, deadline=None)
 @given(old=st.lists(st.sampled_from("abcdef"), min_size=1, max_size=40), data=st.data(), context=st.integers(1, 3))
-def test_whatever_diff_makes_is_applied_as_patch_does(tmp_path_factory, old, data, context):
+def test_what_diff_makes_is_applied_as_patch_does(tmp_path_factory, old, data, context):
     new = list(old)
     for _unused in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(new)))

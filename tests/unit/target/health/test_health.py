@@ -99,9 +99,22 @@ def test_only_the_kernels_own_records_count():
     assert log.lines() == []
 
 
+def first_line(text: bytes) -> str:
+    return text.split(b"\n")[0].decode("utf-8", "replace")
+
+
+@given(st.integers(0, 4095), st.integers(0, 2**64), st.binary())
+def test_every_record_is_read(priority, number, text):
+    record = parse_record(b"%d,%d,5140900,-;%s" % (priority, number, text))
+    assert record == (priority // 8, priority % 8, number, first_line(text))
+
+
 @given(st.binary())
-def test_no_record_is_a_stumbling_block(record):
-    parse_record(record)
+def test_what_is_no_record_is_passed_over(content):
+    """Two numbers and a comma make one; the rest is its text, with any bytes."""
+    record = parse_record(content)
+    prefix, _semicolon, rest = content.partition(b";")
+    assert record is None or (b"," in prefix and record.text == first_line(rest))
 
 
 class Log:

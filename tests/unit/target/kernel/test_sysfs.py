@@ -58,7 +58,6 @@ def test_parsers_never_stumble(text):
         assert set(row) == {*sysfs.FUNCTION_FIELDS, "jump"} and row["name"] in text
     for row in sysfs.parse_conflicts(text):
         assert row["pid"] >= 0 and row["function"] in text and row["address"] in text
-    assert isinstance(sysfs.parse_number(text), int)
     lockdown = facts.parse_lockdown(text)
     assert lockdown == "unknown" or f"[{lockdown}]" in text
 
@@ -106,7 +105,7 @@ def test_no_build_id():
 
 @given(st.binary())
 def test_build_id_of_damaged_notes(notes):
-    assert isinstance(build_id.parse_build_id(notes), str)
+    assert bytes.fromhex(build_id.parse_build_id(notes)) in notes
 
 
 @pytest.mark.parametrize(
