@@ -8,7 +8,8 @@ import bisect
 import dataclasses
 import typing
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.verification import arch_x86, tables
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86 import check as machine
+from ansible_collections.rebootless.splice.plugins.module_utils._build.verification import tables
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.reader import (
     Area,
     Field,
@@ -71,7 +72,7 @@ class Bodies:
     def __init__(self, obj: Object) -> None:
         self.obj = obj
         self._of_area: dict[int, list[Body]] = {}
-        self._code: dict[tuple[int, int], list[arch_x86.Instruction]] = {}
+        self._code: dict[tuple[int, int], list[machine.Instruction]] = {}
         self._marked: dict[int, Body] = {}
         self._edges: dict[int, set[int]] = {}
         self.tables = {
@@ -90,8 +91,8 @@ class Bodies:
         """An alternative's replacement is as long as its entry says, wherever labels stand in it."""
         for rows in self.tables.values():
             for row in rows:
-                field = next((f for f in row.fields if f.offset == arch_x86.ADDRESS_OF_REPLACEMENT), None)
-                if row.area.name != arch_x86.ALTERNATIVES or field is None or field.mark.section is None:
+                field = next((f for f in row.fields if f.offset == machine.ADDRESS_OF_REPLACEMENT), None)
+                if row.area.name != machine.ALTERNATIVES or field is None or field.mark.section is None:
                     continue
                 if row.lengths[1]:
                     self._add(self.obj.areas[field.mark.section], field.points_to, field.points_to + row.lengths[1])
@@ -114,14 +115,14 @@ class Bodies:
         marks = [mark for mark in self.obj.by_name.get(name, ()) if mark.section is not None]
         return next((self._marked[id(mark)] for mark in marks if id(mark) in self._marked), None)
 
-    def code(self, body: Body) -> list[arch_x86.Instruction]:
+    def code(self, body: Body) -> list[machine.Instruction]:
         """The instructions of a body of code."""
         key = body.area.index, body.start
         if key not in self._code or self._code[key][-1].end < body.end:
-            self._code[key] = arch_x86.instructions(body.area.data[body.start : body.end], body.start)
+            self._code[key] = machine.instructions(body.area.data[body.start : body.end], body.start)
         return self._code[key]
 
-    def instruction_of(self, body: Body, offset: int, width: int) -> arch_x86.Instruction | None:
+    def instruction_of(self, body: Body, offset: int, width: int) -> machine.Instruction | None:
         """The instruction that the field at ``offset`` of its section is a part of."""
         found = self.code(body)
         at = bisect.bisect_left(found, offset + width, key=lambda i: i.end)
@@ -129,7 +130,7 @@ class Bodies:
 
     def bias(self, body: Body | None, field: Field) -> int:
         """How far behind a field of code the CPU counts from: to the end of its instruction; 0 for all other fields."""
-        if body is None or not body.is_code or field.type not in arch_x86.RELATIVE:
+        if body is None or not body.is_code or field.type not in machine.RELATIVE:
             return 0
         instruction = self.instruction_of(body, field.offset, field.width)
         return instruction.end - field.offset if instruction is not None else field.width
@@ -168,7 +169,7 @@ class Bodies:
     def _end(self, area: Area, offset: int) -> int:
         """Where bytes without a name end: code behind its last jump, data where something else begins."""
         if area.is_code:
-            for instruction in arch_x86.instructions(area.data[offset:], offset):
+            for instruction in machine.instructions(area.data[offset:], offset):
                 if instruction.is_end:
                     return instruction.end
             return area.size
@@ -181,7 +182,7 @@ class Bodies:
         return min((edge for edge in edges if edge > offset), default=area.size)
 
     def _pointed_to(self, area: Area, field: Field) -> int:
-        if not area.is_code or field.type not in arch_x86.RELATIVE:
+        if not area.is_code or field.type not in machine.RELATIVE:
             return field.points_to
         body = next((b for b in self._of_area.get(area.index, ()) if b.start <= field.offset < b.end), None)
         return field.points_to + (self.bias(body, field) if body is not None else field.width)

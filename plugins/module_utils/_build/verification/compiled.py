@@ -7,7 +7,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.verification import arch_x86, tables
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86 import check as machine
+from ansible_collections.rebootless.splice.plugins.module_utils._build.verification import tables
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.bodies import Body, Inside, Meaning
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.refusal import not_proven
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.unit import Unit
@@ -31,7 +32,7 @@ def compiled(unit: Unit, body: Body) -> tuple[bytearray, list[CompiledField]]:
     data = bytearray(body.area.data[body.start : body.end])
     spans = list(_taken_out(unit, body, data))
     for span in spans:
-        data[span.start : span.stop] = arch_x86.NOPS[len(span)]
+        data[span.start : span.stop] = machine.NOPS[len(span)]
     fields = []
     for field in body.area.fields_in(body.start, body.end):
         offset = field.offset - body.start
@@ -41,7 +42,7 @@ def compiled(unit: Unit, body: Body) -> tuple[bytearray, list[CompiledField]]:
             fields.append(CompiledField(offset, field.type, unit.bodies.meaning(field, bias), bias, branch))
     fields += _branches_out(unit, body, [*spans, *(range(f.offset, f.offset + 1) for f in fields)])
     for f in fields:
-        data[f.offset : f.offset + arch_x86.WIDTHS[f.type]] = bytes(arch_x86.WIDTHS[f.type])
+        data[f.offset : f.offset + machine.WIDTHS[f.type]] = bytes(machine.WIDTHS[f.type])
     return data, sorted(fields, key=lambda f: f.offset)
 
 
@@ -50,8 +51,8 @@ def _taken_out(unit: Unit, body: Body, data: bytearray) -> Iterator[range]:
     for row in unit.entries(body):
         if row.area.name == tables.JUMPS and row.flags & _TAKEN_OUT:
             at = row.code.points_to - body.start
-            if data[at] in arch_x86.JUMPS:
-                yield range(at, at + arch_x86.JUMPS[data[at]])
+            if data[at] in machine.JUMPS:
+                yield range(at, at + machine.JUMPS[data[at]])
 
 
 def _branches_out(unit: Unit, body: Body, known: list[range]) -> Iterator[CompiledField]:
@@ -64,11 +65,11 @@ def _branches_out(unit: Unit, body: Body, known: list[range]) -> Iterator[Compil
             continue
         if any(span.start < here.stop and here.start < span.stop for span in known):
             continue
-        if len(here) <= arch_x86.SHORT_BRANCH:
+        if len(here) <= machine.SHORT_BRANCH:
             what = "it jumps out of itself by a distance of one byte"
             raise not_proven(what, unit.name, body.title, section=body.area.name, offset=here.start)
         target = unit.bodies.at(body.area, i.branch_to)
         at = i.branch_to - target.start
-        distance = arch_x86.DISTANCE
+        distance = machine.DISTANCE
         meaning = Inside(target, at, at - distance)
-        yield CompiledField(here.stop - distance, arch_x86.BRANCH, meaning, distance, True)
+        yield CompiledField(here.stop - distance, machine.BRANCH, meaning, distance, True)

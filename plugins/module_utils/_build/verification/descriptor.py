@@ -8,7 +8,7 @@ import dataclasses
 import struct
 from collections.abc import Iterator
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.verification import arch_x86
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86 import check as machine
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.reader import Area, Object
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.refusal import not_proven
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
@@ -106,7 +106,7 @@ class Descriptor:
         """Whether the descriptor belongs to the module that it is in."""
         fields = self._area(start).fields_in(start[1] + 56, start[1] + 64)
         return [(f.offset - start[1], f.type, f.mark.name, f.addend) for f in fields] == [
-            (56, arch_x86.POINTER, _THIS_MODULE, 0)
+            (56, machine.POINTER, _THIS_MODULE, 0)
         ]
 
     def _part(self, at: Place) -> Part:
@@ -180,7 +180,7 @@ class Descriptor:
         if not fields:
             return None
         field = fields[0]
-        if field.type != arch_x86.POINTER or field.offset != at[1] + offset or field.mark.section is None:
+        if field.type != machine.POINTER or field.offset != at[1] + offset or field.mark.section is None:
             raise _unreadable("a pointer of its tables leads out of it")
         return field.mark.section, field.points_to
 

@@ -8,7 +8,8 @@ import collections
 from collections.abc import Collection, Iterator
 from typing import NoReturn
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.verification import arch_x86, tables
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86 import check as machine
+from ansible_collections.rebootless.splice.plugins.module_utils._build.verification import tables
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.bodies import (
     Inside,
     Meaning,
@@ -40,9 +41,9 @@ class Entries:
         self._module, self._descriptor, self._targets, self._exported = module, descriptor, targets, exported
         self._at: dict[tuple[str, int, int], list[tables.Entry]] = collections.defaultdict(list)
         self._used: set[int] = set()
-        self._thunks: dict[str, collections.Counter] = {name: collections.Counter() for name in arch_x86.THUNKS}
+        self._thunks: dict[str, collections.Counter] = {name: collections.Counter() for name in machine.THUNKS}
         for area in module.areas:
-            if area.is_loaded and area.size and (tables.is_table(area.name) or area.name in arch_x86.THUNKS):
+            if area.is_loaded and area.size and (tables.is_table(area.name) or area.name in machine.THUNKS):
                 for entry in tables.entries(module, area):
                     if entry.code.mark.section is None:
                         raise not_proven(f"an entry of {area.name} is about no code of it", section=area.name)
@@ -78,7 +79,7 @@ class Entries:
             for row, ours in zip(rows, found):
                 self._used.add(id(ours))
                 yield from self._same(claim, row, ours)
-            if table == arch_x86.ALTERNATIVES:
+            if table == machine.ALTERNATIVES:
                 alternatives += zip(rows, found)
         self._check_order(claim, alternatives)
 
@@ -115,11 +116,7 @@ class Entries:
         if late:
             yield from self._late_branch(claim, row, found)
         for field, ours in zip(row.fields, found.fields):
-            if (
-                table == arch_x86.ALTERNATIVES
-                and field.offset == arch_x86.ADDRESS_OF_REPLACEMENT
-                and not row.lengths[1]
-            ):
+            if table == machine.ALTERNATIVES and field.offset == machine.ADDRESS_OF_REPLACEMENT and not row.lengths[1]:
                 continue  # nothing takes the place: the field points to what comes next
             if late and field.offset == tables.KEY[table]:
                 continue
@@ -127,9 +124,7 @@ class Entries:
             claimed = self._targets.check(use, field.type, claim.unit.bodies.meaning(field, 0), ours)
             if claimed is not None:
                 yield claimed
-        kind = next(
-            (_COPIES[size] for name, size in arch_x86.RUNTIME_CONSTANTS.items() if table.startswith(name)), None
-        )
+        kind = next((_COPIES[size] for name, size in machine.RUNTIME_CONSTANTS.items() if table.startswith(name)), None)
         if kind is not None:
             self._same_constant(claim, row, kind)
 
@@ -174,9 +169,9 @@ class Entries:
     def note_thunk(self, claim: Claim, field: CompiledField) -> None:
         """Notes a return or indirect branch: it has to be listed, for the kernel to write what is right."""
         meaning: Meaning = field.meaning
-        if not field.is_branch or not isinstance(meaning, Outside) or claim.body.area.name == arch_x86.REPLACEMENTS:
+        if not field.is_branch or not isinstance(meaning, Outside) or claim.body.area.name == machine.REPLACEMENTS:
             return
-        for table, name in arch_x86.THUNKS.items():
+        for table, name in machine.THUNKS.items():
             if meaning.name.startswith(name):
                 self._thunks[table][claim.place[0], claim.place[1] + field.offset] += 1
 
@@ -186,7 +181,7 @@ class Entries:
             found: collections.Counter = collections.Counter()
             for (name, number, at), rows in self._at.items():
                 if name == table and not self._is_own(number):
-                    fields = [(number, at + size) for size in arch_x86.THUNK_OPCODES]
+                    fields = [(number, at + size) for size in machine.THUNK_OPCODES]
                     found[next((field for field in fields if field in want), fields[0])] += len(rows)
                     self._used.update(map(id, rows))
             if want != found:

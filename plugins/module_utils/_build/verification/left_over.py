@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import collections
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.verification import arch_x86, tables
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86 import check as machine
+from ansible_collections.rebootless.splice.plugins.module_utils._build.verification import tables
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.claims import Claims
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.descriptor import (
     FIXUP_WIDTHS,
@@ -61,8 +62,8 @@ class LeftOver:
         for (number, at), fixup in self._descriptor.fixups.items():
             end = at + FIXUP_WIDTHS.get(fixup.type, 0)
             found = [table for start, stop, table in spans[number] if start < end and at < stop]
-            if self._module.areas[number].name == arch_x86.REPLACEMENTS:
-                found.append(arch_x86.ALTERNATIVES)
+            if self._module.areas[number].name == machine.REPLACEMENTS:
+                found.append(machine.ALTERNATIVES)
             if found:
                 name = fixup.symbol.name
                 self._fail(

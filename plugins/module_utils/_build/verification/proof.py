@@ -15,7 +15,7 @@ import struct
 from collections.abc import Collection, Iterable
 from typing import NoReturn
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.verification import arch_x86
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86 import check as machine
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.bodies import Inside
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.claims import Claim, Claims
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.compiled import compiled
@@ -116,7 +116,7 @@ class _Proof:
             self._fail(claim, "it has other bytes than the compiler gave it", odd, expected=expected, found=there)
         for compiled_field, field in zip(fields, ours):
             type_, offset = compiled_field.type, compiled_field.offset
-            if field.type != type_ and {field.type, type_} != arch_x86.DISTANCES:
+            if field.type != type_ and {field.type, type_} != machine.DISTANCES:
                 self._fail(claim, "a relocation has another type", offset, expected=type_, found=field.type)
             what_for = BRANCH if compiled_field.is_branch else ADDRESS
             use = Use(claim.unit, body, area.name, offset, (number, field.offset), compiled_field.bias, what_for)

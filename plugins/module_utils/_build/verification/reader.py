@@ -14,8 +14,8 @@ import io
 import os
 import struct
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86 import check as machine
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.deps import elffile
-from ansible_collections.rebootless.splice.plugins.module_utils._build.verification import arch_x86
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 WRITE, ALLOC, EXEC, MERGE, STRINGS = 0x1, 0x2, 0x4, 0x10, 0x20
@@ -50,7 +50,7 @@ class Field:
     mark: Mark
     addend: int
 
-    width = property(lambda self: arch_x86.WIDTHS[self.type])
+    width = property(lambda self: machine.WIDTHS[self.type])
     points_to = property(lambda self: self.mark.value + self.addend)  # in the symbol's section, as the linker counts
 
 
@@ -78,7 +78,7 @@ class Area:
         """Fields that begin in ``[start, end)``; those of type NONE mean nothing."""
         low = bisect.bisect_left(self.fields, start, key=lambda f: f.offset)
         high = bisect.bisect_left(self.fields, end, key=lambda f: f.offset)
-        return [f for f in self.fields[low:high] if f.type != arch_x86.R_NONE]
+        return [f for f in self.fields[low:high] if f.type != machine.R_NONE]
 
     def literal(self, offset: int) -> tuple[int, bytes]:
         """Where the string or constant at ``offset`` of a merged section begins, and its bytes."""
@@ -107,8 +107,8 @@ class Object:
             raise RebootlessError("bad_object", f"{self.path} cannot be read as an ELF object: {error}.") from error
 
     def _read(self, elf) -> None:
-        if elf["e_type"] != "ET_REL" or elf["e_machine"] != arch_x86.MACHINE:
-            raise ValueError(f"it is no relocatable object of {arch_x86.MACHINE}")
+        if elf["e_type"] != "ET_REL" or elf["e_machine"] != machine.MACHINE:
+            raise ValueError(f"it is no relocatable object of {machine.MACHINE}")
         raw = [elf.get_section(number) for number in range(elf.num_sections())]
         self.areas = [self._area(number, section) for number, section in enumerate(raw)]
         self.marks: list[Mark] = []
@@ -143,7 +143,7 @@ class Object:
     def _fields(self, area: Area, table: bytes) -> None:
         for offset, info, addend in _RELA.iter_unpack(table):
             type_ = info & 0xFFFFFFFF
-            if type_ not in arch_x86.WIDTHS:
+            if type_ not in machine.WIDTHS:
                 raise ValueError(f"section {area.name} has a relocation of type {type_}")
             area.fields.append(Field(offset, type_, self.marks[info >> 32], addend))
         area.fields.sort(key=lambda f: f.offset)

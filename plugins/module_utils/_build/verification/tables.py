@@ -8,7 +8,7 @@ import dataclasses
 import re
 from collections.abc import Iterator
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.verification import arch_x86
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86 import check as machine
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.reader import Area, Field, Object
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.refusal import not_proven
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
@@ -19,7 +19,7 @@ LATE_JUMPS = ".rbl.jump_entries."  # and a part's name: as __jump_table, for the
 
 # Bytes of an entry, whose field 0 says which code it is about.
 SIZES = {
-    **arch_x86.SIZES,
+    **machine.SIZES,
     ENTRIES_OF_TRACERS: 8,  # scripts/recordmcount.c
     JUMPS: 16,  # include/linux/jump_label.h
     STATIC_CALLS: 8,  # include/linux/static_call_types.h
@@ -30,14 +30,15 @@ KEY = {JUMPS: 8, STATIC_CALLS: 4}  # where the key stands in an entry
 
 # What objtool makes anew of a module's code, and what no module has.
 _NOT_CARRIED = re.compile(
-    r"\.(return|retpoline|call|cfi)_sites$|\.ibt_endbr_seal$|\.orc_|\.discard\.|\.printk_index$|\.note|\.eh_frame"
+    rf"{machine.NOT_CARRIED}|\.orc_|\.discard\.|\.printk_index$|\.note|\.eh_frame"
     r"|__patchable_function_entries$"
 )
 # Variables, constants and lists in which functions stand so as to be called, shown or looked up, never to be written.
 _NO_TABLE = re.compile(
-    r"\.(data|bss|rodata|ref\.(data|rodata|text)|init|exit|meminit|memexit|cpuinit|modinfo|gnu\.|rbl\.|export_symbol"
-    r"|initcall|con_initcall|exitcall|lsm_info|early_lsm_info|pci_fixup|x86_cpu_dev|apicdrivers|iommu_table"
-    r"|static_call_tramp_key|BTF_ids|builtin_fw|altinstr_aux|fixup)"
+    rf"{machine.NO_TABLE}"
+    r"|\.(data|bss|rodata|ref\.(data|rodata|text)|init|exit|meminit|memexit|cpuinit|modinfo|gnu\.|rbl\.|export_symbol"
+    r"|initcall|con_initcall|exitcall|lsm_info|early_lsm_info|pci_fixup"
+    r"|static_call_tramp_key|BTF_ids|builtin_fw|fixup)"
     r"|__(ksymtab|kcrctab|param|modver|tracepoint|tracepoints|bpf_raw_tp|syscalls_metadata|dyndbg|earlycon|acpi_probe"
     r"|thermal|timer_acpi|trace_printk_fmt|(stop|dl|rt|fair|idle|ext)_sched)|___k(symtab|crctab)|_ftrace_e"
 )
@@ -71,13 +72,13 @@ class Entry:
     def written(self) -> int:
         """How many bytes of the code the kernel writes before an update's fields are filled in; 0 if it writes none."""
         if self.area.name == ENTRIES_OF_TRACERS:
-            return arch_x86.CALL_SIZE
-        return arch_x86.written(self.area.name, self.data)
+            return machine.CALL_SIZE
+        return machine.written(self.area.name, self.data)
 
 
 def is_table(name: str) -> bool:
     """Whether a section is a table whose entries go with the code that they are about."""
-    return name in SIZES or name == arch_x86.ALTERNATIVES or name.startswith((*arch_x86.RUNTIME_CONSTANTS, LATE_JUMPS))
+    return name in SIZES or name == machine.ALTERNATIVES or name.startswith((*machine.RUNTIME_CONSTANTS, LATE_JUMPS))
 
 
 def is_known(name: str) -> bool:
@@ -103,10 +104,10 @@ def entries(obj: Object, area: Area) -> Iterator[Entry]:
 def _size(obj: Object, area: Area) -> int:
     if area.size == 0:
         return 0
-    if area.name != arch_x86.ALTERNATIVES:
-        return SIZES[JUMPS] if _is_late(area) else SIZES.get(area.name, arch_x86.RUNTIME_CONSTANT_SIZE)
-    for size in arch_x86.ALTERNATIVE_SIZES:
-        places = [at + field for at in range(0, area.size, size) for field in (0, arch_x86.ADDRESS_OF_REPLACEMENT)]
+    if area.name != machine.ALTERNATIVES:
+        return SIZES[JUMPS] if _is_late(area) else SIZES.get(area.name, machine.RUNTIME_CONSTANT_SIZE)
+    for size in machine.ALTERNATIVE_SIZES:
+        places = [at + field for at in range(0, area.size, size) for field in (0, machine.ADDRESS_OF_REPLACEMENT)]
         if [f.offset for f in area.fields_in(0, area.size)] == places and area.size % size == 0:
             return size
     raise _not_whole(obj, area, 0)

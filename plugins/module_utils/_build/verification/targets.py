@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Collection
 from typing import NoReturn
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.verification import arch_x86
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86 import check as machine
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.bodies import (
     Body,
     Inside,
@@ -130,23 +130,23 @@ class Targets:
         """A jump of the module that goes where the field should: the kernel moves the field before the helper comes."""
         start = meaning.at if isinstance(meaning, Inside) else meaning.addend + use.bias
         area = self._module.areas[at[0]]
-        fields = area.fields_in(at[1], at[1] + len(arch_x86.STUB))
-        code = area.data[at[1] : at[1] + len(arch_x86.STUB)]
+        fields = area.fields_in(at[1], at[1] + len(machine.STUB))
+        code = area.data[at[1] : at[1] + len(machine.STUB)]
         if use.what_for != BRANCH or start != 0 or not area.is_code:
             use.refuse("a stub stands for an address")
         if (
-            code != arch_x86.STUB
-            or [f.offset for f in fields] != [at[1] + arch_x86.STUB_FIELD]
+            code != machine.STUB
+            or [f.offset for f in fields] != [at[1] + machine.STUB_FIELD]
             or fields[0].mark.section is not None
         ):
             use.refuse("a stub is no jump", found=code.hex())
-        if fields[0].type not in arch_x86.DISTANCES:
+        if fields[0].type not in machine.DISTANCES:
             use.refuse("a stub is no jump", found=fields[0].type)
         self.stubs.add(at)
-        through = dataclasses.replace(use, where=(at[0], at[1] + arch_x86.STUB_FIELD))
-        distance = arch_x86.DISTANCE
+        through = dataclasses.replace(use, where=(at[0], at[1] + machine.STUB_FIELD))
+        distance = machine.DISTANCE
         direct = Inside(meaning.body, 0, -distance) if isinstance(meaning, Inside) else Outside(meaning.name, -distance)
-        self._elsewhere(through, arch_x86.BRANCH, direct, fields[0])
+        self._elsewhere(through, machine.BRANCH, direct, fields[0])
 
     # ---- outside of it
 
@@ -167,9 +167,9 @@ class Targets:
         if not field.mark.is_weak or not (local or label in names):
             # The module loader would fill it in first, with something else, and the helper refuse it.
             use.refuse(f"the module loader takes it for {label}", expected=names, found=label)
-        if fixup.type != arch_x86.FIXUP_TYPES.get(type_):
+        if fixup.type != machine.FIXUP_TYPES.get(type_):
             use.refuse(
-                "the helper writes it as another type", expected=arch_x86.FIXUP_TYPES.get(type_), found=fixup.type
+                "the helper writes it as another type", expected=machine.FIXUP_TYPES.get(type_), found=fixup.type
             )
         self.symbol(use, fixup, names, meaning)
 
@@ -226,9 +226,9 @@ class Targets:
         if body is None:
             fits = any(mark.name in names and not mark.is_local for mark in marks)
         else:
-            fits = bool({stem(name) for name in found} & {stem(name) for name in names})
-            sizes = {mark.size for mark in marks} - {0}
-            fits &= body.is_code or not sizes or body.size in sizes
+            stems = {stem(name) for name in names}
+            sizes = [mark.size for mark in marks if stem(mark.name) in stems]
+            fits = bool(sizes) and (body.is_code or 0 in sizes or body.size in sizes)
         if not fits:
             use.refuse(f"the helper writes the address of {found or where}", expected=names, found=found or where)
         if body is not None and body.size:  # as are lock classes of a kernel without lockdep: all stand in one place

@@ -1,6 +1,10 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What only x86-64 means, as the check knows it: its record (``arch/x86``) is what makes modules, and stays away."""
+"""What only x86-64 means, as ``verification`` knows it.
+
+All other files of this folder serve what makes modules.  This one shares nothing with them, so that what one of both
+takes wrong the other notices.
+"""
 
 from __future__ import annotations
 
@@ -78,6 +82,9 @@ RUNTIME_CONSTANT_SIZE = 4  # of an entry: arch/x86/include/asm/runtime-const.h
 # What objtool lists of a linked module: branches to these, or to what begins so.
 RETURNS, RETPOLINES = ".return_sites", ".retpoline_sites"
 THUNKS = {RETURNS: "__x86_return_thunk", RETPOLINES: "__x86_indirect_thunk_"}
+# Patterns of sections whose entries go with no code of a module: objtool makes them anew, or only the boot reads them.
+NOT_CARRIED = r"\.(return|retpoline|call|cfi)_sites$|\.ibt_endbr_seal$"
+NO_TABLE = r"\.(x86_cpu_dev|apicdrivers|iommu_table|altinstr_aux)"
 THUNK_OPCODES = (1, 2)  # bytes in front of the distance: call and jmp have one, conditional jumps two
 
 
