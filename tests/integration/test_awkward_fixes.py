@@ -24,7 +24,7 @@ TUN = Edit(
     "\t\tif (tun_not_capable(tun))\n\t\t\treturn -EPERM;\n\t\terr = security_tun_dev_open",
     "\t\tif (tun_not_capable(tun) && !capable(CAP_NET_ADMIN))\n\t\t\treturn -EPERM;\n\t\terr = security_tun_dev_open",
 )
-# A kset keeps the name that it is made with.
+# A region of ports or memory keeps the name that it is requested with; /proc/iomem shows it.
 STRING_KEPT = Edit(
     "drivers/firmware/qemu_fw_cfg.c",
     "\tif (fw_cfg_sel_ko)\n\t\treturn -EBUSY;",

@@ -66,8 +66,8 @@ def handed_out(decision: Decision, decisions: Iterable[Decision] = ()) -> list[s
 def constants_let_out(post: Pieces, piece: Piece) -> list[str]:
     """What to call the strings and nameless constants whose address ``piece`` may leave in an object; none if it can't.
 
-    ``fw_cfg_build_symlink()`` has the name of a directory stored by the kset that it makes.  Code of any
-    kind may take them from data.  Custom code is called to undo what it did.
+    ``fw_cfg_sysfs_probe()`` gives ``request_region()`` a name, and ``/proc/ioports`` shows it ever after.  Code of any
+    kind may take from data what they point to.  Custom code is called to undo what it did.
     """
     if piece.lifetime == "custom":
         return []
