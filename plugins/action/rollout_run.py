@@ -16,7 +16,7 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import finish, lock, slices, start
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import RevertPlan, UpdateName
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.request import Request
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.request import RunRequest
 
 ARGUMENTS = {
     "step": {"type": "str", "required": True, "choices": ["rollout", "revert", "preflight", "finish"]},
@@ -93,8 +93,8 @@ class ActionModule(FleetAction):
         files = RunFiles(given["run"])
         return finish.finish(files, given["directory"], holder, Display().display, self._task.check_mode)
 
-    def _request(self, given: dict[str, t.Any], holder: lock.Holder, variables: dict[str, t.Any]) -> Request:
-        return Request(
+    def _request(self, given: dict[str, t.Any], holder: lock.Holder, variables: dict[str, t.Any]) -> RunRequest:
+        return RunRequest(
             given["directory"],
             holder,
             variables["groups"]["all"],

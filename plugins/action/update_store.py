@@ -71,4 +71,6 @@ class ActionModule(FleetAction):
 
 def _build(given):
     """One of the task's builds; which hosts run the kernel is not kept."""
-    return contribution.Build(**{name: value for name, value in given.items() if name != "hosts" and value is not None})
+    return contribution.ListedBuild(
+        **{name: value for name, value in given.items() if name != "hosts" and value is not None}
+    )

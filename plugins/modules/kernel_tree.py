@@ -255,7 +255,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.rebootless.splice.plugins.module_utils._build.distribution.sources import SOURCES, get_tree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.progress import teller
-from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.material import Request
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.material import TreeRequest
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import summary
 from ansible_collections.rebootless.splice.plugins.module_utils._common.module_result import finish
 
@@ -264,7 +264,7 @@ def prepare(module: AnsibleModule) -> dict:
     options = module.params
     cache = Cache(options["cache"])
     build_id = options["build_id"].lower() if options["build_id"] else None
-    request = Request(options["release"], build_id, options["version"])
+    request = TreeRequest(options["release"], build_id, options["version"])
     source = SOURCES[options["source"]](cache, options)
     if module.check_mode:
         tree = source.find(cache, request)

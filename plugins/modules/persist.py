@@ -181,7 +181,7 @@ def main() -> None:
         required_if=[("state", "armed", ["name"]), ("state", "disarmed", ["name"])],
         supports_check_mode=True,
     )
-    finish(module, lambda: persist_request.run(persist_request.Request(**module.params), module.check_mode))
+    finish(module, lambda: persist_request.run(persist_request.PersistRequest(**module.params), module.check_mode))
 
 
 if __name__ == "__main__":

@@ -326,7 +326,7 @@ details:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import run
-from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.step import Request
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.step import StepRequest
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import store
 
 
@@ -362,7 +362,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    request = Request(**module.params)
+    request = StepRequest(**module.params)
     if module.check_mode:
         request = request._replace(step={"apply": "preflight", "preflight": "preflight"}.get(request.step, "status"))
     result = run.run(request)

@@ -297,7 +297,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target import u
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import store
 
 
-def run(module: AnsibleModule, operation: update.Update) -> dict:
+def run(module: AnsibleModule, operation: update.UpdateOperation) -> dict:
     result = operation.run()
     if module._diff:
         result["diff"] = {moment: update.describe(result, moment) for moment in ("before", "after")}
@@ -323,7 +323,7 @@ def main() -> None:
     )
     options = dict(module.params)
     options["sha256"] = options.pop("digest")
-    operation = update.Update(update.Request(**options), module.check_mode)
+    operation = update.UpdateOperation(update.UpdateRequest(**options), module.check_mode)
     finish(module, lambda: run(module, operation), operation.result)
 
 

@@ -408,7 +408,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.host.comm
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.progress import teller
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import read_tree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.outcome import describe
-from ansible_collections.rebootless.splice.plugins.module_utils._build.update import Builder, Update
+from ansible_collections.rebootless.splice.plugins.module_utils._build.update import Builder, UpdateSource
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.module_result import finish
@@ -420,7 +420,7 @@ def build(module: AnsibleModule) -> dict:
     tree = read_tree(options["tree"])
     patches = tuple(read_patch(path) for path in options["patches"])
     custom = tuple(read_custom(code["path"], code["source"]) for code in options["custom"])
-    update = Update(
+    update = UpdateSource(
         options["name"], options["version"], tuple(options["cves"]), patches, custom, tuple(options["ignore_missing"])
     )
     phases = Phases(teller(cache, f"update_build {update.name} {tree.release}", module.log))

@@ -64,7 +64,7 @@ def build(job: dict[str, t.Any]) -> dict[str, t.Any]:
     phases = Phases()
     builder = updates.Builder(tree, KMOD, Cache(job["cache"]), job["jobs"], phases)
     more = {"custom": tuple(read_custom(*row) for row in job["custom"])} if job["custom"] else {}
-    update = updates.Update(job["name"], "1", tuple(job["cves"]), tuple(map(read_patch, job["patches"])), **more)
+    update = updates.UpdateSource(job["name"], "1", tuple(job["cves"]), tuple(map(read_patch, job["patches"])), **more)
     result: dict[str, t.Any] = {}
     start = time.monotonic()
     try:

@@ -50,7 +50,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 from ansible_collections.rebootless.splice.plugins.module_utils._common.match_program import (
     SYMBOL_LOCAL,
     Program,
-    Section,
+    ProgramSection,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._common.matcher import Matcher, Target
 from ansible_collections.rebootless.splice.tests.corpus.booted import Machine, boot
@@ -240,7 +240,7 @@ class FixedBytes(t.Sequence[int]):
         return self._spans[span][0] + index - self._counts[span]
 
 
-def fixed_bytes(program: Program, section: Section) -> t.Sequence[int]:
+def fixed_bytes(program: Program, section: ProgramSection) -> t.Sequence[int]:
     """The offsets whose content is the same in every running kernel, addresses aside; all if none is."""
     variable = [(p.offset, p.offset + p.length) for p in program.places_of(section) if p.n_contents > 1]
     return FixedBytes(section.size, variable) or range(section.size)

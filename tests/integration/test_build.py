@@ -18,7 +18,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.compilati
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import Phases
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import read_tree
-from ansible_collections.rebootless.splice.plugins.module_utils._build.update import Builder, Update
+from ansible_collections.rebootless.splice.plugins.module_utils._build.update import Builder, UpdateSource
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import read_package
@@ -64,7 +64,7 @@ def build(tree50, builds, tmp_path_factory):
 
     def make(*edits, text=None, name="test", tree=tree50):
         text = "".join(builds.patch(RELEASE, edit) for edit in edits) if text is None else text
-        update = Update(name, "1", (), (parse_patch("fix.patch", text.encode()),))
+        update = UpdateSource(name, "1", (), (parse_patch("fix.patch", text.encode()),))
         return Builder(tree, KMOD, cache, 2, Phases()).build(update)
 
     return make
@@ -243,7 +243,7 @@ def test_both_kernels_and_the_same_bytes_everywhere(builds, tree, tmp_path):
     patch = parse_patch("fix.patch", builds.patch(tree.release, SIOCATMARK).encode())
     digests = set()
     for name in ("a", "b/deeper"):
-        build = Builder(tree, KMOD, Cache(tmp_path / name), 2, Phases()).build(Update("x", "1", (), (patch,)))
+        build = Builder(tree, KMOD, Cache(tmp_path / name), 2, Phases()).build(UpdateSource("x", "1", (), (patch,)))
         digests.add((build.digest, build.facts["digest"]))
         assert [row["name"] for row in build.facts["functions"]] == ["unix_ioctl"]
     assert len(digests) == 1

@@ -20,7 +20,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.compilati
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import Phases
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import read_tree
-from ansible_collections.rebootless.splice.plugins.module_utils._build.update import Builder, Update
+from ansible_collections.rebootless.splice.plugins.module_utils._build.update import Builder, UpdateSource
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.tests.support.builds import COLLECTION, Edit
 
@@ -45,7 +45,7 @@ def builder(tree, tmp_path_factory):
 def build(builder, builds):
     def make(*edits, check=False):
         text = "".join(builds.patch(RELEASE, edit) for edit in edits)
-        update = Update("headers", "1", (), (parse_patch("fix.patch", text.encode()),))
+        update = UpdateSource("headers", "1", (), (parse_patch("fix.patch", text.encode()),))
         return builder.foresee(update) if check else builder.build(update)
 
     return make

@@ -39,7 +39,7 @@ class BootingHost(FakeHost):
         (root / "cmdline").write_text("root=/dev/vda rw\n")
         patch.setattr(prospects, "COMMAND_LINE", str(root / "cmdline"))
         patch.setattr(prospects, "OFF_FILE", str(root / "off"))
-        patch.setattr(program, "Update", self._update)
+        patch.setattr(program, "UpdateOperation", self._update)
         patch.setattr(program, "RETRY_PAUSE", 0)
         patch.setattr(persist, "make_archive", ARCHIVE)
         patch.setattr(program, "host_lock", lambda timeout: lock.host_lock(timeout, str(root / "lock")))

@@ -18,7 +18,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.health i
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, sysfs
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import confirm, run, step, watch
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.records import Records
-from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.step import Request
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.step import StepRequest
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import lock
 from ansible_collections.rebootless.splice.tests.support.package import MANIFEST, build
 
@@ -42,9 +42,9 @@ class FakeLog:
         os.close(self._reader)
         os.close(self._writer)
 
-    def lines(self) -> list[health_log.Line]:
+    def lines(self) -> list[health_log.HealthLine]:
         texts = self.path.read_text().splitlines()
-        found = [health_log.Line(number, 4, text) for number, text in enumerate(texts) if number > self.seen]
+        found = [health_log.HealthLine(number, 4, text) for number, text in enumerate(texts) if number > self.seen]
         self.seen = max(self.seen, len(texts) - 1)
         return found
 
@@ -111,7 +111,7 @@ class RolloutHost(FakeHost):
         patch.setattr(sysfs, "control", self.control)
         patch.setattr(preflight, "check", lambda package: None)
         patch.setattr(rights, "require_root", lambda: None)
-        patch.setattr(update.Update, "_load", self._load)
+        patch.setattr(update.UpdateOperation, "_load", self._load)
         patch.setattr(health_log, "HealthLog", FakeLog)
         patch.setattr(health_log, "last_number", lambda mark: len(self.log.read_text().splitlines()) - 1)
         patch.setattr(facts, "taint", lambda: {"value": self.taint, "flags": []})
@@ -184,7 +184,7 @@ class RolloutHost(FakeHost):
             "state_directory": str(self.state_directory),
             **options,
         }
-        return run.run(Request(step, NAME, **request))
+        return run.run(StepRequest(step, NAME, **request))
 
     def wait_for_watcher(self) -> dict:
         """The record when the watcher is gone."""

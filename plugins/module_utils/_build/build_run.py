@@ -52,7 +52,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.package 
 
 
 @dataclasses.dataclass(frozen=True)
-class Update:
+class UpdateSource:
     """What is to be built: a named, versioned set of patches with the CVEs they fix, and custom code for them.
 
     ``ignore_missing`` lists patched files that the kernel's source need not have.
@@ -84,7 +84,7 @@ class BuildRun:
     """
 
     def __init__(
-        self, host: BuildHost, update: Update, touched: Touched, digest: str, directory: Path, work: Path
+        self, host: BuildHost, update: UpdateSource, touched: Touched, digest: str, directory: Path, work: Path
     ) -> None:
         self._host, self._tree = host, host.tree
         self._update, self._touched = update, touched

@@ -16,7 +16,11 @@ from pathlib import Path
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.touched import Touched, touched_by
 from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts.helper import helper_digest
 from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts.module import Identity
-from ansible_collections.rebootless.splice.plugins.module_utils._build.build_run import BuildHost, BuildRun, Update
+from ansible_collections.rebootless.splice.plugins.module_utils._build.build_run import (
+    BuildHost,
+    BuildRun,
+    UpdateSource,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings import custom_code
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache, sha256_of
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.code_digest import source_digest
@@ -25,7 +29,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tr
 from ansible_collections.rebootless.splice.plugins.module_utils._build.outcome import Build, changed_facts
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 
-__all__ = ["Builder", "Update"]
+__all__ = ["Builder", "UpdateSource"]
 
 _RESULT = "result.json"
 _WORK = "work"  # of the build's directory, while it is made
@@ -41,7 +45,7 @@ class Builder:
         self._host = BuildHost(tree, Path(kmod), cache, jobs, phases)
         self._tree = tree
 
-    def foresee(self, update: Update) -> Build:
+    def foresee(self, update: UpdateSource) -> Build:
         """What ``build`` would do, without compiling: the cached build, or one that says what the patches touch."""
         touched, digest = self._begin(update)
         known = self._cached(digest)
@@ -50,7 +54,7 @@ class Builder:
         units = [unit.name for unit in (*touched.own, *touched.through)]
         return Build(digest, None, changed_facts([], touched.not_applicable, units), built=bool(units))
 
-    def build(self, update: Update) -> Build:
+    def build(self, update: UpdateSource) -> Build:
         """The package of ``update`` for this kernel, from the cache or built now.
 
         Raises ``RebootlessError``: what ``judge``, ``apply_patches`` and ``Compiler`` raise, ``unsafe_change`` with all
@@ -71,7 +75,7 @@ class Builder:
                 disk.replace(directory / _RESULT, json.dumps(record, sort_keys=True).encode())
         return dataclasses.replace(build, package=package)
 
-    def _begin(self, update: Update) -> tuple[Touched, str]:
+    def _begin(self, update: UpdateSource) -> tuple[Touched, str]:
         with self._host.phases.phase("apply patches"):
             self._tree.check_compiler()
             touched = self._touched(update)
@@ -79,12 +83,12 @@ class Builder:
             Identity(update.name, update.version, digest, self._tree.build_id)  # raises if it cannot be called so
             return touched, digest
 
-    def _touched(self, update: Update) -> Touched:
+    def _touched(self, update: UpdateSource) -> Touched:
         touched = touched_by(self._tree, update.patches, self._host.jobs, update.ignore_missing)
         files = custom_code.attach(touched.files, update.custom, self._host.kmod)
         return dataclasses.replace(touched, files=tuple(files))
 
-    def _digest(self, update: Update, touched: Touched) -> str:
+    def _digest(self, update: UpdateSource, touched: Touched) -> str:
         """Names the build by all its inputs: the update, the kernel, the patched sources, the helper, and this code."""
         sources = [disk.sha256_of_file(Path(self._tree.source, file.path)) for file in touched.files]
         patches = [word for patch in update.patches for word in (patch.name, patch.sha256)]

@@ -19,7 +19,7 @@ PAUSE_S = 5  # between tries, unless the check says otherwise
 MAX_S = 3600  # of a timeout or a delay
 
 
-class Option(t.NamedTuple):
+class CheckOption(t.NamedTuple):
     """An option of a kind: a type of ``TYPES``, its default, and the least number that it may be."""
 
     type: str
@@ -28,10 +28,10 @@ class Option(t.NamedTuple):
     least: float = 0
 
 
-class Kind(t.NamedTuple):
+class CheckKind(t.NamedTuple):
     """A kind of check; ``one_of`` are options of which exactly one is given."""
 
-    options: dict[str, Option]
+    options: dict[str, CheckOption]
     built_in: bool = False  # part of every plan, whether it is named there or not
     runs_on: str = TARGET
     one_of: tuple[str, ...] = ()
@@ -39,41 +39,42 @@ class Kind(t.NamedTuple):
 
 # Of every check that can be tried again.
 TRIES = {
-    "retries": Option("int", 2),  # after the first try
-    "delay": Option("seconds", PAUSE_S),  # between tries
-    "timeout": Option("seconds", 30, least=0.1),  # of each try
+    "retries": CheckOption("int", 2),  # after the first try
+    "delay": CheckOption("seconds", PAUSE_S),  # between tries
+    "timeout": CheckOption("seconds", 30, least=0.1),  # of each try
 }
 
-KINDS: dict[str, Kind] = {
+KINDS: dict[str, CheckKind] = {
     # What the kernel said since the update was applied.  Regular expressions, searched in each line.
-    "kernel_log": Kind(
+    "kernel_log": CheckKind(
         {
-            "patterns": Option("patterns", []),  # lines of the kernel that are bad besides those known to be
-            "ignore": Option("patterns", []),  # lines that are not, although they look so
-            "lost_ok": Option("bool", False),  # whether lines that were overwritten before they could be read are
+            "patterns": CheckOption("patterns", []),  # lines of the kernel that are bad besides those known to be
+            "ignore": CheckOption("patterns", []),  # lines that are not, although they look so
+            "lost_ok": CheckOption("bool", False),  # whether lines that were overwritten before they could be read are
         },
         built_in=True,
     ),
     # New taint bits, by the names of ``_target.kernel.facts.TAINTS``; what an update itself leads to is always allowed.
-    "taint": Kind({"allow": Option("texts", [])}, built_in=True),
+    "taint": CheckKind({"allow": CheckOption("texts", [])}, built_in=True),
     # The 1-minute load for each processor; 0: not looked at.
-    "load": Kind({"max_load_per_cpu": Option("number", 0), **TRIES}, built_in=True),
-    "update_state": Kind({}, built_in=True),
-    "command": Kind(
-        {"argv": Option("texts"), "cmd": Option("text"), "rc": Option("int", 0), **TRIES}, one_of=("argv", "cmd")
+    "load": CheckKind({"max_load_per_cpu": CheckOption("number", 0), **TRIES}, built_in=True),
+    "update_state": CheckKind({}, built_in=True),
+    "command": CheckKind(
+        {"argv": CheckOption("texts"), "cmd": CheckOption("text"), "rc": CheckOption("int", 0), **TRIES},
+        one_of=("argv", "cmd"),
     ),
-    "url": Kind(
+    "url": CheckKind(
         {
-            "url": Option("url", required=True),
-            "status": Option("int", 200, least=100),
-            "contains": Option("text"),
-            "ca": Option("text"),  # path on the target of the certificates to trust instead of the system's
+            "url": CheckOption("url", required=True),
+            "status": CheckOption("int", 200, least=100),
+            "contains": CheckOption("text"),
+            "ca": CheckOption("text"),  # path on the target of the certificates to trust instead of the system's
             **TRIES,
         }
     ),
-    "port": Kind({"host": Option("text", "127.0.0.1"), "port": Option("port", required=True), **TRIES}),
-    "unit": Kind({"unit": Option("text", required=True), **TRIES}),
-    "tasks": Kind({"file": Option("text", required=True)}, runs_on=CONTROLLER),
+    "port": CheckKind({"host": CheckOption("text", "127.0.0.1"), "port": CheckOption("port", required=True), **TRIES}),
+    "unit": CheckKind({"unit": CheckOption("text", required=True), **TRIES}),
+    "tasks": CheckKind({"file": CheckOption("text", required=True)}, runs_on=CONTROLLER),
 }
 BUILT_IN = tuple(name for name, kind in KINDS.items() if kind.built_in)
 
@@ -201,7 +202,7 @@ def _normal(check: t.Any) -> dict[str, t.Any]:
     return result
 
 
-def _value(name: str, key: str, option: Option, check: dict) -> t.Any:
+def _value(name: str, key: str, option: CheckOption, check: dict) -> t.Any:
     value = check.get(key)
     if value is None:
         if option.required:

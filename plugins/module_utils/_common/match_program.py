@@ -43,7 +43,7 @@ ROWS = {
 }
 
 
-class Section(t.NamedTuple):
+class ProgramSection(t.NamedTuple):
     """A row of ``struct rbl_section`` with its strings in place; ``bytes`` is an offset in the pool."""
 
     object: str
@@ -60,7 +60,7 @@ class Section(t.NamedTuple):
         return bool(self.flags & SECTION_COMPARED)
 
 
-class Symbol(t.NamedTuple):
+class ProgramSymbol(t.NamedTuple):
     """A row of ``struct rbl_symbol`` with its strings in place."""
 
     name: str
@@ -77,7 +77,7 @@ class Symbol(t.NamedTuple):
         return bool(self.name) and (self.kind == SYMBOL_GLOBAL or bool(self.flags & SYMBOL_KALLSYMS))
 
 
-class Place(t.NamedTuple):
+class ProgramPlace(t.NamedTuple):
     """A row of ``struct rbl_place``."""
 
     offset: int
@@ -87,7 +87,7 @@ class Place(t.NamedTuple):
     n_contents: int
 
 
-class Content(t.NamedTuple):
+class ProgramContent(t.NamedTuple):
     """A row of ``struct rbl_content``."""
 
     bytes: int
@@ -123,8 +123,10 @@ class Program:
                 name: self._bytes_of(tables[name][0], tables[name][1] * row.size) for name, row in ROWS.items()
             }
             text = self._string
-            self.sections = [Section(text(a), text(b), text(c), *rest) for a, b, c, *rest in self._rows("sections")]
-            self.symbols = [Symbol(text(a), text(b), *rest[:5]) for a, b, *rest in self._rows("symbols")]
+            self.sections = [
+                ProgramSection(text(a), text(b), text(c), *rest) for a, b, c, *rest in self._rows("sections")
+            ]
+            self.symbols = [ProgramSymbol(text(a), text(b), *rest[:5]) for a, b, *rest in self._rows("symbols")]
         except (struct.error, ValueError) as error:
             raise RebootlessError(
                 "bad_program",
@@ -144,30 +146,30 @@ class Program:
         return self._strings[offset : self._strings.index(b"\0", offset)].decode("utf-8", "replace")
 
     @functools.cached_property
-    def places(self) -> list[Place]:
-        return [Place(*row) for row in self._rows("places")]
+    def places(self) -> list[ProgramPlace]:
+        return [ProgramPlace(*row) for row in self._rows("places")]
 
     @functools.cached_property
-    def contents(self) -> list[Content]:
-        return [Content(*row[:3]) for row in self._rows("contents")]
+    def contents(self) -> list[ProgramContent]:
+        return [ProgramContent(*row[:3]) for row in self._rows("contents")]
 
     @functools.cached_property
     def relocs(self) -> list[Reloc]:
         return [Reloc(*row) for row in self._rows("relocs")]
 
-    def places_of(self, section: Section) -> list[Place]:
+    def places_of(self, section: ProgramSection) -> list[ProgramPlace]:
         return self.places[section.first_place : section.first_place + section.n_places]
 
-    def contents_of(self, place: Place) -> list[Content]:
+    def contents_of(self, place: ProgramPlace) -> list[ProgramContent]:
         return self.contents[place.first_content : place.first_content + place.n_contents]
 
-    def relocs_of(self, content: Content) -> list[Reloc]:
+    def relocs_of(self, content: ProgramContent) -> list[Reloc]:
         return self.relocs[content.first_reloc : content.first_reloc + content.n_relocs]
 
-    def content_bytes(self, place: Place, content: Content) -> bytes:
+    def content_bytes(self, place: ProgramPlace, content: ProgramContent) -> bytes:
         return self.pool[content.bytes : content.bytes + place.length]
 
-    def section_bytes(self, section: Section) -> bytes:
+    def section_bytes(self, section: ProgramSection) -> bytes:
         """Its pre bytes; empty if it is not compared."""
         return self.pool[section.bytes : section.bytes + section.size] if section.compared else b""
 

@@ -27,7 +27,7 @@ MODULE_PREFIX = "rbl_"  # RBL_MODULE_PREFIX of kmod/rebootless.h
 MEASURES = ("match_ns", "resolve_ns", "pause_ns", "tries", "deadline")
 
 
-class Request(t.NamedTuple):
+class UpdateRequest(t.NamedTuple):
     """What an operator asks for; the fields are the options of the module ``update``."""
 
     state: str  # "applied", "reversed" or "absent"
@@ -41,10 +41,10 @@ class Request(t.NamedTuple):
     state_directory: str = store.DIRECTORY
 
 
-class Update:
+class UpdateOperation:
     """One request on its way.  ``result`` fills as it goes, so that a refusal can be reported with what is known."""
 
-    def __init__(self, request: Request, check_mode: bool, package: Package | None = None) -> None:
+    def __init__(self, request: UpdateRequest, check_mode: bool, package: Package | None = None) -> None:
         self.request = request
         self.check_mode = check_mode
         self.store = store.Store(request.state_directory)

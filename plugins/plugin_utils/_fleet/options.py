@@ -31,7 +31,7 @@ A_PERCENTAGE = Value(whole(0, 100), "a whole number from 0 to 100")
 A_RAW_LIST = Value(lambda value: isinstance(value, list), "a list")
 
 
-class Option(t.NamedTuple):
+class RolloutOption(t.NamedTuple):
     """``spec`` is how Ansible reads it from a task, ``value`` what it has to be in a plan.
 
     ``meaning`` is how its description in the module rollout_plan begins.
@@ -42,22 +42,22 @@ class Option(t.NamedTuple):
     value: Value
 
 
-def _choice(meaning: str, default: str, *others: str) -> Option:
+def _choice(meaning: str, default: str, *others: str) -> RolloutOption:
     choices = sorted((default, *others))
     spec = {"type": "str", "default": default, "choices": choices}
-    return Option(meaning, spec, Value(one_of(*choices), f"one of {', '.join(choices)}"))
+    return RolloutOption(meaning, spec, Value(one_of(*choices), f"one of {', '.join(choices)}"))
 
 
-def _list(meaning: str, elements: str, value: Value, default: t.Sequence[t.Any] = ()) -> Option:
-    return Option(meaning, {"type": "list", "elements": elements, "default": list(default)}, value)
+def _list(meaning: str, elements: str, value: Value, default: t.Sequence[t.Any] = ()) -> RolloutOption:
+    return RolloutOption(meaning, {"type": "list", "elements": elements, "default": list(default)}, value)
 
 
-def _number(meaning: str, default: int, value: Value) -> Option:
-    return Option(meaning, {"type": "int", "default": default}, value)
+def _number(meaning: str, default: int, value: Value) -> RolloutOption:
+    return RolloutOption(meaning, {"type": "int", "default": default}, value)
 
 
-def _text(meaning: str, value: Value = TEXT_OR_NULL) -> Option:
-    return Option(meaning, {"type": "str"}, value)
+def _text(meaning: str, value: Value = TEXT_OR_NULL) -> RolloutOption:
+    return RolloutOption(meaning, {"type": "str"}, value)
 
 
 BATCHES = (1, "10%", "50%", "100%")
@@ -67,7 +67,7 @@ BUDGET = {
     "percent": _number("A share of the batch, rounded down.", 0, A_PERCENTAGE),
 }
 
-OPTIONS: dict[str, Option] = {
+OPTIONS: dict[str, RolloutOption] = {
     "store_url": _text("Where targets find the store over the network,", A_URL_OR_NULL),
     "batches": _list("Sizes of the batches one after the other,", "raw", A_RAW_LIST, BATCHES),
     "rings": _list("Groups of the inventory that are worked through one after the other.", "raw", A_RAW_LIST),
@@ -80,7 +80,7 @@ OPTIONS: dict[str, Option] = {
     ),
     "deadline": _number("Seconds after which an update that was not confirmed reverses itself.", 1800, SECONDS),
     "task_timeout": _number("Seconds that one step on one host may take.", 300, SECONDS),
-    "failure_budget": Option(
+    "failure_budget": RolloutOption(
         "How many hosts of a batch may fail.",
         {"type": "dict", "default": {}, "options": {name: option.spec for name, option in BUDGET.items()}},
         Value(lambda value: isinstance(value, dict), "a table"),
@@ -89,13 +89,13 @@ OPTIONS: dict[str, Option] = {
         "What goes back when a batch has more failed hosts than its budget.", "batch", "host", "rollout"
     ),
     "concurrency": _number("How many hosts are applied to at the same time,", 0, A_COUNT),
-    "persist": Option(
+    "persist": RolloutOption(
         "Whether confirmed updates are applied again when the host boots the same kernel.",
         {"type": "bool", "default": True},
         A_FLAG,
     ),
     "windows": _list("When hosts may be worked on, unless they have windows of their own.", "dict", A_LIST_OF_TABLES),
-    "timezone": Option("The time zone of windows that name none,", {"type": "str", "default": "UTC"}, A_WORD),
+    "timezone": RolloutOption("The time zone of windows that name none,", {"type": "str", "default": "UTC"}, A_WORD),
     "freezes": _list("When nothing may be done,", "dict", A_LIST_OF_TABLES),
     "uncovered": _choice("What follows if there is no package for a host that may need one,", "report", "stop"),
     "reboot_pending": _choice("What follows if a host has a kernel on disk that has the fix,", "patch", "reboot"),

@@ -25,7 +25,7 @@ Row = t.Dict[str, t.Any]
 R = t.TypeVar("R", bound="Record")
 
 
-class Kind(t.Protocol):
+class FieldKind(t.Protocol):
     """What a field holds: how its value is read from JSON, with a check, and written back."""
 
     def read(self, value: t.Any, name: str, where: str, code: str) -> t.Any: ...
@@ -89,7 +89,7 @@ class TableOf(t.NamedTuple):
         return {key: record.to_json() for key, record in value.items()}
 
 
-def holds(kind: Kind, omit: bool = False, **more: t.Any) -> Row:
+def holds(kind: FieldKind, omit: bool = False, **more: t.Any) -> Row:
     """The metadata of a record's field.  With ``omit`` its default is not written; ``more`` is the reader's own."""
     return {"kind": kind, "omit": omit, **more}
 

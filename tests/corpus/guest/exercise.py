@@ -32,7 +32,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.r
     RunningKernel,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._target.proof import prove
-from ansible_collections.rebootless.splice.plugins.module_utils._target.update import Request, Update
+from ansible_collections.rebootless.splice.plugins.module_utils._target.update import UpdateOperation, UpdateRequest
 from ansible_collections.rebootless.splice.tests.corpus.guest import branches, memory
 from ansible_collections.rebootless.splice.tests.corpus.guest.failure import Failure
 from ansible_collections.rebootless.splice.tests.corpus.guest.watch import Watch
@@ -196,8 +196,8 @@ class Exercise:
         return True
 
     def _request(self, state: str) -> dict[str, t.Any]:
-        wanted = Request(state, package=self.order.package, state_directory=tempfile.gettempdir() + "/packages")
-        return Update(wanted, check_mode=False).run()
+        wanted = UpdateRequest(state, package=self.order.package, state_directory=tempfile.gettempdir() + "/packages")
+        return UpdateOperation(wanted, check_mode=False).run()
 
     # ---- checks
 

@@ -12,7 +12,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cach
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import Phases
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.material import (
     Material,
-    Request,
+    TreeRequest,
     built_with,
     string_in,
 )
@@ -42,7 +42,7 @@ class DirectorySource:
     def __init__(self, directories: Directories) -> None:
         self._given = directories
 
-    def find(self, cache: Cache, request: Request) -> KernelTree | None:
+    def find(self, cache: Cache, request: TreeRequest) -> KernelTree | None:
         """The cached tree of the very same directories, None if it has to be prepared.  Raises like ``material``."""
         self._look()
         tree = find_tree(cache, request.release, VmlinuxImage(Path(self._given.vmlinuz)).build_id, None, self.origin)
@@ -53,12 +53,12 @@ class DirectorySource:
         unchanged = disk.sha256_of_file(tree.config) == disk.sha256_of_file(self._given.config)
         return tree if same and unchanged else None
 
-    def check(self, request: Request) -> str:
+    def check(self, request: TreeRequest) -> str:
         """What would be prepared, in words.  Raises like ``material``."""
         self._look()
         return f"the kernel in {self._given.vmlinuz}"
 
-    def material(self, request: Request, directory: Path, phases: Phases) -> Material:
+    def material(self, request: TreeRequest, directory: Path, phases: Phases) -> Material:
         """The given directories, looked over.
 
         Raises ``RebootlessError``: ``directory_incomplete``, ``source_not_clean``, ``other_kernel``.

@@ -14,7 +14,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.distribut
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import Phases
-from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.material import Material, Request
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.material import Material, TreeRequest
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import KernelTree, prepare
 
 
@@ -27,13 +27,13 @@ class Source(Protocol):
     origin: str
     suffix: str
 
-    def find(self, cache: Cache, request: Request) -> KernelTree | None:
+    def find(self, cache: Cache, request: TreeRequest) -> KernelTree | None:
         """The cached tree, None if it has to be prepared.  Raises ``RebootlessError`` (``several_trees``)."""
 
-    def check(self, request: Request) -> str:
+    def check(self, request: TreeRequest) -> str:
         """What would be prepared, in words; without downloading.  Raises like ``material``."""
 
-    def material(self, request: Request, directory: Path, phases: Phases) -> Material:
+    def material(self, request: TreeRequest, directory: Path, phases: Phases) -> Material:
         """All that a tree is prepared from; what has to be unpacked for it lies below ``directory``."""
 
 
@@ -46,7 +46,7 @@ SOURCES: dict[str, Callable[[Cache, Mapping[str, Any]], Source]] = {
 
 def get_tree(
     cache: Cache,
-    request: Request,
+    request: TreeRequest,
     source: Source,
     compiler: str | None = None,
     jobs: int = 1,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 @dataclasses.dataclass(frozen=True)
-class Request:
+class TreeRequest:
     """Which kernel: by ``release``, ``build_id`` (hex), or both; ``version`` picks one package version of a release."""
 
     release: str | None = None

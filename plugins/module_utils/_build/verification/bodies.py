@@ -12,9 +12,9 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification import tables
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.reader import (
     Area,
-    Field,
     Mark,
     Object,
+    RelocatedField,
 )
 
 _NOT_NAMES = (".L", "__pfx_", "__cfi_")
@@ -46,7 +46,7 @@ class Outside:
 
 
 @dataclasses.dataclass(frozen=True)
-class Literal:
+class MergedLiteral:
     """A field means a string or constant: ``data``, of which the byte ``at`` is pointed to."""
 
     data: bytes
@@ -63,7 +63,7 @@ class Inside:
     addend: int
 
 
-Meaning = typing.Union[Outside, Literal, Inside]
+Meaning = typing.Union[Outside, MergedLiteral, Inside]
 
 
 class Bodies:
@@ -128,7 +128,7 @@ class Bodies:
         at = bisect.bisect_left(found, offset + width, key=lambda i: i.end)
         return found[at] if at < len(found) and found[at].start <= offset else None
 
-    def bias(self, body: Body | None, field: Field) -> int:
+    def bias(self, body: Body | None, field: RelocatedField) -> int:
         """How far behind a field of code the CPU counts from: to the end of its instruction; 0 for all other fields."""
         if body is None or not body.is_code or field.type not in machine.RELATIVE:
             return 0
@@ -140,7 +140,7 @@ class Bodies:
         instruction = self.instruction_of(body, offset, width) if body.is_code else None
         return instruction is not None and instruction.is_branch and instruction.end == offset + width
 
-    def meaning(self, field: Field, bias: int) -> Meaning:
+    def meaning(self, field: RelocatedField, bias: int) -> Meaning:
         """What a field means, if the CPU counts from ``bias`` bytes behind it."""
         mark = field.mark
         if mark.section is None:
@@ -148,7 +148,7 @@ class Bodies:
         area, at = self.obj.areas[mark.section], field.points_to + bias
         if area.is_merged:
             start, data = area.literal(at)
-            return Literal(data, at - start, 1 if area.flags & 0x20 else area.align)
+            return MergedLiteral(data, at - start, 1 if area.flags & 0x20 else area.align)
         body = self._marked.get(id(mark)) or self.at(area, mark.value if mark.kind != "section" else at)
         return Inside(body, at - body.start, field.points_to - body.start)
 
@@ -181,7 +181,7 @@ class Bodies:
             self._edges[area.index] = edges
         return min((edge for edge in edges if edge > offset), default=area.size)
 
-    def _pointed_to(self, area: Area, field: Field) -> int:
+    def _pointed_to(self, area: Area, field: RelocatedField) -> int:
         if not area.is_code or field.type not in machine.RELATIVE:
             return field.points_to
         body = next((b for b in self._of_area.get(area.index, ()) if b.start <= field.offset < b.end), None)

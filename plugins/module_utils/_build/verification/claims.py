@@ -9,14 +9,14 @@ from collections.abc import Iterator
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.bodies import Body
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.refusal import not_proven
-from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.unit import Unit
+from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.unit import ComparedUnit
 
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
     """A body of a unit has to stand at a place of the module: the index of a section, and an offset in it."""
 
-    unit: Unit
+    unit: ComparedUnit
     body: Body
     place: tuple[int, int]
 

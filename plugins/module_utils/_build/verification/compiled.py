@@ -11,7 +11,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification import tables
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.bodies import Body, Inside, Meaning
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.refusal import not_proven
-from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.unit import Unit
+from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.unit import ComparedUnit
 
 _TAKEN_OUT = 2  # in a static branch's key: include/linux/jump_label.h, JUMP_TYPE_... and objtool's handle_jump_alt()
 
@@ -27,7 +27,7 @@ class CompiledField:
     is_branch: bool
 
 
-def compiled(unit: Unit, body: Body) -> tuple[bytearray, list[CompiledField]]:
+def compiled(unit: ComparedUnit, body: Body) -> tuple[bytearray, list[CompiledField]]:
     """The bytes of a body, with zeros in its fields, and these in order."""
     data = bytearray(body.area.data[body.start : body.end])
     spans = list(_taken_out(unit, body, data))
@@ -46,7 +46,7 @@ def compiled(unit: Unit, body: Body) -> tuple[bytearray, list[CompiledField]]:
     return data, sorted(fields, key=lambda f: f.offset)
 
 
-def _taken_out(unit: Unit, body: Body, data: bytearray) -> Iterator[range]:
+def _taken_out(unit: ComparedUnit, body: Body, data: bytearray) -> Iterator[range]:
     """Static branches that objtool takes out when it links: the kernel puts them in where the key says so."""
     for row in unit.entries(body):
         if row.area.name == tables.JUMPS and row.flags & _TAKEN_OUT:
@@ -55,7 +55,7 @@ def _taken_out(unit: Unit, body: Body, data: bytearray) -> Iterator[range]:
                 yield range(at, at + machine.JUMPS[data[at]])
 
 
-def _branches_out(unit: Unit, body: Body, known: list[range]) -> Iterator[CompiledField]:
+def _branches_out(unit: ComparedUnit, body: Body, known: list[range]) -> Iterator[CompiledField]:
     """Calls and jumps out of a body that the assembler could resolve, since they stay in their section."""
     if not body.is_code or (body.start == 0 and body.end == body.area.size):
         return

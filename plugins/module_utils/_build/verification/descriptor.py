@@ -12,7 +12,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.reader import Area, Object
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.refusal import not_proven
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._common.match_program import Program, Symbol
+from ansible_collections.rebootless.splice.plugins.module_utils._common.match_program import Program, ProgramSymbol
 
 DESCRIPTOR = "rebootless_update"
 # struct rbl_update, rbl_object, rbl_function, rbl_datum, rbl_fixup and rbl_hook; pointers are read from relocations.
@@ -38,7 +38,7 @@ class Row:
 
     name: str
     replacement: Place | None
-    symbol: Symbol
+    symbol: ProgramSymbol
     size: int
     replacement_size: int
 
@@ -49,13 +49,13 @@ class Fixup:
 
     where: Place
     type: int
-    symbol: Symbol
+    symbol: ProgramSymbol
     addend: int
-    part: Part
+    part: DescribedPart
 
 
 @dataclasses.dataclass(eq=False)
-class Part:
+class DescribedPart:
     """What the module says of one object; ``jump_entries`` is where they begin, and how many there are."""
 
     name: str
@@ -109,14 +109,14 @@ class Descriptor:
             (56, machine.POINTER, _THIS_MODULE, 0)
         ]
 
-    def _part(self, at: Place) -> Part:
+    def _part(self, at: Place) -> DescribedPart:
         row = self._read(_OBJECT, at)
         program_size, functions, data, fixups, hooks, jumps = row[7:13]
         program = self._pointer(at, 8)
         if program is None:
             raise _unreadable("a part has no match program")
         area = self._module.areas[program[0]]
-        part = Part(
+        part = DescribedPart(
             self._string(self._pointer(at, 0)),
             Program(area.data[program[1] : program[1] + program_size]),
             [],
@@ -142,18 +142,18 @@ class Descriptor:
             part.jump_entries = first, jumps
         return part
 
-    def _row(self, part: Part, where: Place, symbol: int, size: int, replacement_size: int) -> Row:
+    def _row(self, part: DescribedPart, where: Place, symbol: int, size: int, replacement_size: int) -> Row:
         name = self._string(self._pointer(where, 0))
         return Row(name, self._pointer(where, 8), self._symbol(part, symbol), size, replacement_size)
 
-    def _fixup(self, part: Part, where: Place, type_: int, symbol: int, addend: int) -> None:
+    def _fixup(self, part: DescribedPart, where: Place, type_: int, symbol: int, addend: int) -> None:
         place = self._pointer(where, 0)
         if place is None or place in self.fixups:
             raise _unreadable(f"the helper writes a field of {part.name} twice, or nowhere")
         self.fixups[place] = Fixup(place, type_, self._symbol(part, symbol), addend, part)
 
     @staticmethod
-    def _symbol(part: Part, number: int) -> Symbol:
+    def _symbol(part: DescribedPart, number: int) -> ProgramSymbol:
         if number >= len(part.program.symbols):
             raise _unreadable(f"the match program of {part.name} has no symbol {number}")
         return part.program.symbols[number]

@@ -39,7 +39,7 @@ class Entries:
 
     def __init__(self, module: Object, descriptor: Descriptor, targets: Targets, exported: Collection[str]) -> None:
         self._module, self._descriptor, self._targets, self._exported = module, descriptor, targets, exported
-        self._at: dict[tuple[str, int, int], list[tables.Entry]] = collections.defaultdict(list)
+        self._at: dict[tuple[str, int, int], list[tables.TableEntry]] = collections.defaultdict(list)
         self._used: set[int] = set()
         self._thunks: dict[str, collections.Counter] = {name: collections.Counter() for name in machine.THUNKS}
         for area in module.areas:
@@ -50,13 +50,13 @@ class Entries:
                     table = tables.LATE_JUMPS if area.name.startswith(tables.LATE_JUMPS) else area.name
                     self._at[table, entry.code.mark.section, entry.code.points_to].append(entry)
 
-    def __iter__(self) -> Iterator[tuple[tables.Entry, int, int]]:
+    def __iter__(self) -> Iterator[tuple[tables.TableEntry, int, int]]:
         """Each entry, with the place that it is about."""
         for (_table, number, at), rows in self._at.items():
             for row in rows:
                 yield row, number, at
 
-    def left_over(self) -> Iterator[tuple[tables.Entry, int, int]]:
+    def left_over(self) -> Iterator[tuple[tables.TableEntry, int, int]]:
         """Those that go with nothing that was proven."""
         return ((row, number, at) for row, number, at in self if id(row) not in self._used and not self._is_own(number))
 
@@ -65,10 +65,10 @@ class Entries:
     def check(self, claim: Claim) -> Iterator[Claim]:
         """Raises unless each entry about the claim's body is there; what entries lead to has to be proven yet."""
         body, (number, start) = claim.body, claim.place
-        at_place: dict[tuple[str, int], list[tables.Entry]] = collections.defaultdict(list)
+        at_place: dict[tuple[str, int], list[tables.TableEntry]] = collections.defaultdict(list)
         for row in claim.unit.entries(body):
             at_place[row.area.name, row.code.points_to - body.start].append(row)
-        alternatives: list[tuple[tables.Entry, tables.Entry]] = []
+        alternatives: list[tuple[tables.TableEntry, tables.TableEntry]] = []
         for (table, offset), rows in at_place.items():
             found = self._at.get((table, number, start + offset), [])
             if table == tables.STATIC_CALLS and not found and self._may_be_left_out(claim, rows):
@@ -87,12 +87,12 @@ class Entries:
         section = self._module.areas[claim.place[0]].name
         raise not_proven(what, claim.unit.name, claim.body.title, section=section, offset=offset, **details)
 
-    def _may_be_left_out(self, claim: Claim, rows: list[tables.Entry]) -> bool:
+    def _may_be_left_out(self, claim: Claim, rows: list[tables.TableEntry]) -> bool:
         """A call whose key another module has goes on calling the trampoline: docs/formats.md."""
         keys = [f.mark.name for row in rows for f in row.fields if f.offset == tables.KEY[tables.STATIC_CALLS]]
         return claim.unit.object_name != VMLINUX and not any(key in self._exported for key in keys)
 
-    def _check_order(self, claim: Claim, pairs: list[tuple[tables.Entry, tables.Entry]]) -> None:
+    def _check_order(self, claim: Claim, pairs: list[tuple[tables.TableEntry, tables.TableEntry]]) -> None:
         """The kernel writes alternatives one after the other, and takes neighbours for one place to be nested."""
         for index, (row, found) in enumerate(pairs):
             start = row.code.points_to
@@ -106,7 +106,7 @@ class Entries:
                 if are_neighbours and abs(found.at - found_other.at) != len(found.data):
                     self._fail(claim, "its alternatives are apart", offset)
 
-    def _same(self, claim: Claim, row: tables.Entry, found: tables.Entry) -> Iterator[Claim]:
+    def _same(self, claim: Claim, row: tables.TableEntry, found: tables.TableEntry) -> Iterator[Claim]:
         offset, table = row.code.points_to - claim.body.start, row.area.name
         places = [(f.offset, f.type) for f in row.fields]
         if row.data != found.data or places != [(f.offset, f.type) for f in found.fields]:
@@ -129,11 +129,11 @@ class Entries:
             self._same_constant(claim, row, kind)
 
     @staticmethod
-    def _use(claim: Claim, offset: int, entry: tables.Entry, field: int) -> Use:
+    def _use(claim: Claim, offset: int, entry: tables.TableEntry, field: int) -> Use:
         where = entry.area.index, entry.at + field
         return Use(claim.unit, claim.body, entry.area.name, offset, where, 0, ENTRY)
 
-    def _late_branch(self, claim: Claim, row: tables.Entry, found: tables.Entry) -> Iterator[Claim]:
+    def _late_branch(self, claim: Claim, row: tables.TableEntry, found: tables.TableEntry) -> Iterator[Claim]:
         """A branch whose key is a module's: the kernel sees a key that never changes, the helper the true one."""
         offset = row.code.points_to - claim.body.start
         key = found.fields[-1]
@@ -151,7 +151,7 @@ class Entries:
             if claimed is not None:
                 yield claimed
 
-    def _same_constant(self, claim: Claim, row: tables.Entry, kind: int) -> None:
+    def _same_constant(self, claim: Claim, row: tables.TableEntry, kind: int) -> None:
         """What the boot would write into the code the helper has to: the variable that the table is named after."""
         offset = row.code.points_to - claim.body.start
         where = claim.place[0], claim.place[1] + offset

@@ -17,7 +17,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.verificat
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.reader import Object
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.refusal import not_proven
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.targets import Targets
-from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.unit import Unit, is_part
+from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.unit import ComparedUnit, is_part
 
 _CARRIED = ".rbl"
 
@@ -31,7 +31,7 @@ class LeftOver:
         self._module, self._descriptor, self._targets = module, descriptor, targets
         self._entries, self._claims = entries, claims
 
-    def check(self, units: list[Unit]) -> None:
+    def check(self, units: list[ComparedUnit]) -> None:
         """Raises ``RebootlessError`` (``module_not_proven``) if something is left."""
         self._check_written()
         for place in self._descriptor.fixups.keys() - self._targets.written:
@@ -88,7 +88,7 @@ class LeftOver:
                 raise not_proven(f"the helper does not find all static branches of {part.name}", section=areas[0].name)
 
     @staticmethod
-    def _check_replaced(unit: Unit) -> None:
+    def _check_replaced(unit: ComparedUnit) -> None:
         """A function that runs, and that is carried, has to take the running one's place for all its callers."""
         for body in unit.bodies.all():
             if id(body) in unit.placed and id(body) not in unit.replaced and body.is_code:

@@ -32,7 +32,10 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.verificat
     Targets,
     Use,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.unit import CheckedUnit, Unit
+from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.unit import (
+    CheckedUnit,
+    ComparedUnit,
+)
 
 UPDATE = "update.ko"
 _CARRIED = ".rbl"
@@ -58,7 +61,7 @@ class _Proof:
         if self._descriptor.says != says:
             raise not_proven("it says that it is another update", expected=says, found=self._descriptor.says)
         objects: dict[str, Object] = {}
-        self._units = {(u.object_name, u.name): Unit(u, objects) for u in units}
+        self._units = {(u.object_name, u.name): ComparedUnit(u, objects) for u in units}
         self._targets = Targets(module, self._descriptor, list(self._units.values()), exported)
         self._entries = Entries(module, self._descriptor, self._targets, exported)
         self._claims, self._statics = Claims(), Statics()

@@ -42,7 +42,7 @@ class Mark:
 
 
 @dataclasses.dataclass(eq=False)
-class Field:
+class RelocatedField:
     """A relocated field, as it stands in the file: ``addend`` is the ABI's."""
 
     offset: int
@@ -66,7 +66,7 @@ class Area:
     size: int
     data: bytes
     nobits: bool
-    fields: list[Field] = dataclasses.field(default_factory=list)
+    fields: list[RelocatedField] = dataclasses.field(default_factory=list)
     marks: list[Mark] = dataclasses.field(default_factory=list)
 
     is_code = property(lambda self: bool(self.flags & EXEC))
@@ -74,7 +74,7 @@ class Area:
     is_writable = property(lambda self: bool(self.flags & WRITE))
     is_merged = property(lambda self: bool(self.flags & MERGE) and not self.flags & WRITE)
 
-    def fields_in(self, start: int, end: int) -> list[Field]:
+    def fields_in(self, start: int, end: int) -> list[RelocatedField]:
         """Fields that begin in ``[start, end)``; those of type NONE mean nothing."""
         low = bisect.bisect_left(self.fields, start, key=lambda f: f.offset)
         high = bisect.bisect_left(self.fields, end, key=lambda f: f.offset)
@@ -145,7 +145,7 @@ class Object:
             type_ = info & 0xFFFFFFFF
             if type_ not in machine.WIDTHS:
                 raise ValueError(f"section {area.name} has a relocation of type {type_}")
-            area.fields.append(Field(offset, type_, self.marks[info >> 32], addend))
+            area.fields.append(RelocatedField(offset, type_, self.marks[info >> 32], addend))
         area.fields.sort(key=lambda f: f.offset)
 
     def areas_called(self, name: str) -> list[Area]:

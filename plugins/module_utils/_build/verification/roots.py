@@ -9,18 +9,22 @@ from collections.abc import Iterator
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.claims import Claim
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.descriptor import (
+    DescribedPart,
     Descriptor,
-    Part,
     Row,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.reader import Object
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.refusal import not_proven
-from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.unit import Unit, is_part, stem
+from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.unit import (
+    ComparedUnit,
+    is_part,
+    stem,
+)
 
 _LABEL = re.compile(r"(?P<name>.+)\.rbl(\.\d+)?(?P<part>\.cold(\.\d+)?)?$")  # docs/formats.md
 
 
-def roots(module: Object, descriptor: Descriptor, units: dict[tuple[str, str], Unit]) -> Iterator[Claim]:
+def roots(module: Object, descriptor: Descriptor, units: dict[tuple[str, str], ComparedUnit]) -> Iterator[Claim]:
     """What the tables' rows say stands where.  Raises ``RebootlessError`` (``module_not_proven``) for a false row."""
     for part in descriptor.parts:
         for is_code, rows in ((True, part.functions), (False, part.data)):
@@ -45,7 +49,7 @@ def named_at(module: Object, place: tuple[int, int], unit: str = "", function: s
     return names.pop()
 
 
-def _unit_of(part: Part, row: Row, units: dict[tuple[str, str], Unit]) -> Unit:
+def _unit_of(part: DescribedPart, row: Row, units: dict[tuple[str, str], ComparedUnit]) -> ComparedUnit:
     if row.symbol.section >= len(part.program.sections):
         raise not_proven(f"it does not say where {row.name} is", function=row.name)
     name = part.program.sections[row.symbol.section].unit
@@ -54,7 +58,7 @@ def _unit_of(part: Part, row: Row, units: dict[tuple[str, str], Unit]) -> Unit:
     return units[part.object_name, name]
 
 
-def _check_running(part: Part, row: Row, unit: Unit) -> None:
+def _check_running(part: DescribedPart, row: Row, unit: ComparedUnit) -> None:
     """What is replaced has to be what runs."""
     section, offset = part.program.sections[row.symbol.section].name, row.symbol.offset
     marks = [mark for mark in unit.runs_at(section, offset) if mark.name == row.name]
@@ -63,7 +67,7 @@ def _check_running(part: Part, row: Row, unit: Unit) -> None:
         raise not_proven(what, unit.name, row.name, section=section, offset=offset)
 
 
-def _replacement(module: Object, unit: Unit, row: Row, is_code: bool) -> Claim:
+def _replacement(module: Object, unit: ComparedUnit, row: Row, is_code: bool) -> Claim:
     """What replaces it has to be what was compiled under its name."""
     assert row.replacement is not None
     body = unit.bodies.named(named_at(module, row.replacement, unit.name, row.name))
@@ -75,7 +79,7 @@ def _replacement(module: Object, unit: Unit, row: Row, is_code: bool) -> Claim:
     return Claim(unit, body, row.replacement)
 
 
-def _hooks(module: Object, part: Part, units: list[Unit]) -> Iterator[Claim]:
+def _hooks(module: Object, part: DescribedPart, units: list[ComparedUnit]) -> Iterator[Claim]:
     """Each hook of the custom code, and no other."""
     asked = [(unit, *hook) for unit in units for hook in unit.hooks()]
     for stage, place in part.hooks:

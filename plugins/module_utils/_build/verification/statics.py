@@ -13,7 +13,7 @@ import collections
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.bodies import Body, Inside
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.refusal import not_proven
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.unit import (
-    Unit,
+    ComparedUnit,
     is_numbered,
     stem,
 )
@@ -26,10 +26,10 @@ class Statics:
 
     def __init__(self) -> None:
         # By the unit and the function's name without numbers and parts: what is used, and which of that is carried.
-        self._used: dict[tuple[Unit, str], dict[int, Body]] = collections.defaultdict(dict)
-        self._carried: dict[tuple[Unit, str], set[int]] = collections.defaultdict(set)
+        self._used: dict[tuple[ComparedUnit, str], dict[int, Body]] = collections.defaultdict(dict)
+        self._carried: dict[tuple[ComparedUnit, str], set[int]] = collections.defaultdict(set)
 
-    def note(self, unit: Unit, function: Body, variable: Body, is_carried: bool) -> None:
+    def note(self, unit: ComparedUnit, function: Body, variable: Body, is_carried: bool) -> None:
         """Notes that ``function`` uses ``variable``, the module's own or the one that runs."""
         if function.is_code and function.names and _counts(variable):
             key = unit, stem(function.names[0])
@@ -55,7 +55,7 @@ class Statics:
                     )
 
 
-def _running(unit: Unit, function: str) -> collections.Counter[str]:
+def _running(unit: ComparedUnit, function: str) -> collections.Counter[str]:
     """How many numbered variables of each name the running function uses; empty if it is new or uses none."""
     found: dict[int, str] = {}
     for body in unit.running_bodies.all():

@@ -9,7 +9,11 @@ import re
 from collections.abc import Iterator
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86 import check as machine
-from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.reader import Area, Field, Object
+from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.reader import (
+    Area,
+    Object,
+    RelocatedField,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.refusal import not_proven
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
@@ -45,16 +49,16 @@ _NO_TABLE = re.compile(
 
 
 @dataclasses.dataclass(eq=False)
-class Entry:
+class TableEntry:
     """One entry: ``data`` has zeros for its ``fields``, whose offsets count from the entry's start ``at``."""
 
     area: Area
     at: int
     data: bytes
-    fields: list[Field]
+    fields: list[RelocatedField]
 
     @property
-    def code(self) -> Field:
+    def code(self) -> RelocatedField:
         """The field that says which code the entry is about."""
         return self.fields[0]
 
@@ -86,7 +90,7 @@ def is_known(name: str) -> bool:
     return bool(_NOT_CARRIED.match(name) or _NO_TABLE.match(name))
 
 
-def entries(obj: Object, area: Area) -> Iterator[Entry]:
+def entries(obj: Object, area: Area) -> Iterator[TableEntry]:
     """The entries of a table, in order.  Raises ``RebootlessError`` (``module_not_proven``) if it is none."""
     size = _size(obj, area)
     if size == 0:
@@ -98,7 +102,7 @@ def entries(obj: Object, area: Area) -> Iterator[Entry]:
         data = bytearray(area.data[at : at + size])
         for f in fields:
             data[f.offset : f.offset + f.width] = bytes(f.width)
-        yield Entry(area, at, bytes(data), fields)
+        yield TableEntry(area, at, bytes(data), fields)
 
 
 def _size(obj: Object, area: Area) -> int:

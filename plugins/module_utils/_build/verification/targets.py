@@ -12,8 +12,8 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.bodies import (
     Body,
     Inside,
-    Literal,
     Meaning,
+    MergedLiteral,
     Outside,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.claims import Claim
@@ -21,18 +21,18 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.verificat
     Descriptor,
     Fixup,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.reader import Field, Object
+from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.reader import Object, RelocatedField
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.refusal import not_proven
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.unit import (
     VMLINUX,
-    Unit,
+    ComparedUnit,
     is_numbered,
     stem,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._common.match_program import (
     SYMBOL_GLOBAL,
     SYMBOL_LOCAL,
-    Symbol,
+    ProgramSymbol,
 )
 
 BRANCH, ADDRESS, ENTRY = "branch", "address", "entry"  # what a field is for
@@ -44,7 +44,7 @@ _STUB = ".rbl.stub"
 class Use:
     """A field that is looked at: of ``owner``, ``offset`` bytes into it, at ``where`` in the module."""
 
-    unit: Unit
+    unit: ComparedUnit
     owner: Body
     section: str
     offset: int
@@ -63,7 +63,9 @@ class Targets:
     ``written`` collects the places that the helper has reason to write, ``stubs`` the stubs that lead somewhere.
     """
 
-    def __init__(self, module: Object, descriptor: Descriptor, units: list[Unit], exported: Collection[str]) -> None:
+    def __init__(
+        self, module: Object, descriptor: Descriptor, units: list[ComparedUnit], exported: Collection[str]
+    ) -> None:
         self._module, self._fixups, self._units, self._exported = module, descriptor.fixups, units, exported
         self._labels = {
             (mark.section, mark.value): mark.name for mark in module.marks if mark.kind in ("func", "object")
@@ -72,7 +74,7 @@ class Targets:
         self.stubs: set[tuple[int, int]] = set()
         self._runs: dict[tuple, Body] = {}
 
-    def check(self, use: Use, type_: int, meaning: Meaning, field: Field) -> Claim | None:
+    def check(self, use: Use, type_: int, meaning: Meaning, field: RelocatedField) -> Claim | None:
         """Raises unless ``field`` means the same; what it leads to in the module has to be proven yet."""
         if field.mark.section is None:
             self._elsewhere(use, type_, meaning, field)
@@ -80,7 +82,7 @@ class Targets:
         if use.where in self._fixups:
             use.refuse("the helper writes over a field that leads into the module itself")
         at = field.mark.section, field.points_to + use.bias
-        if isinstance(meaning, Literal):
+        if isinstance(meaning, MergedLiteral):
             self._literal(use, meaning, at)
             return None
         if _STUB in self._labels.get(at, ""):
@@ -92,7 +94,7 @@ class Targets:
 
     # ---- in the module
 
-    def _literal(self, use: Use, literal: Literal, at: tuple[int, int]) -> None:
+    def _literal(self, use: Use, literal: MergedLiteral, at: tuple[int, int]) -> None:
         area, start = self._module.areas[at[0]], at[1] - literal.at
         found = area.data[max(start, 0) : start + len(literal.data)]
         if start < 0 or found != literal.data:
@@ -100,7 +102,7 @@ class Targets:
         if area.is_code or area.is_writable or not area.is_loaded or start % max(literal.align, 1):
             use.refuse(f"a string or constant lies in {area.name}", expected=repr(literal.data))
 
-    def _inside(self, use: Use, meaning: Outside | Inside) -> tuple[Unit, Inside]:
+    def _inside(self, use: Use, meaning: Outside | Inside) -> tuple[ComparedUnit, Inside]:
         """The unit, and the body in it, that is meant: of an update's other units too."""
         if isinstance(meaning, Inside):
             return use.unit, meaning
@@ -113,7 +115,7 @@ class Targets:
                     return unit, Inside(body, meaning.addend + use.bias + shift, meaning.addend + shift)
         return use.refuse(f"it should lead out of the module, to {meaning.name}", expected=meaning.name)
 
-    def _may_be_carried(self, use: Use, unit: Unit, inside: Inside) -> None:
+    def _may_be_carried(self, use: Use, unit: ComparedUnit, inside: Inside) -> None:
         """Raises where another copy of what runs would be another thing."""
         body = inside.body
         for name in body.names:
@@ -150,8 +152,8 @@ class Targets:
 
     # ---- outside of it
 
-    def _elsewhere(self, use: Use, type_: int, meaning: Meaning, field: Field) -> None:
-        if isinstance(meaning, Literal):
+    def _elsewhere(self, use: Use, type_: int, meaning: Meaning, field: RelocatedField) -> None:
+        if isinstance(meaning, MergedLiteral):
             use.refuse("a string or constant is not carried", expected=repr(meaning.data), found=field.mark.name)
         fixup = self._fixups.get(use.where)
         addend = field.addend if fixup is None else fixup.addend
@@ -173,7 +175,7 @@ class Targets:
             )
         self.symbol(use, fixup, names, meaning)
 
-    def _loaders(self, use: Use, names: list[str], meaning: Outside | Inside, field: Field) -> None:
+    def _loaders(self, use: Use, names: list[str], meaning: Outside | Inside, field: RelocatedField) -> None:
         """A field that the module loader fills in, from what the kernel exports."""
         name = field.mark.name
         if name not in names:
@@ -203,7 +205,7 @@ class Targets:
             use.refuse("the helper writes the address of a constant of the kernel", expected=names)
         self._local(use, fixup, names, body)
 
-    def _owner(self, use: Use, symbol: Symbol, body: Body | None) -> None:
+    def _owner(self, use: Use, symbol: ProgramSymbol, body: Body | None) -> None:
         """A global symbol is looked up in what defines it: another object may have one of that name."""
         own = use.unit.object_name
         if body is not None or own == VMLINUX:

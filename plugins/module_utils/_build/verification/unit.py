@@ -52,7 +52,7 @@ def is_numbered(name: str) -> bool:
     return stem(name) != name
 
 
-class Unit:
+class ComparedUnit:
     """The objects of one unit, and where in the module its bodies were found (``placed``)."""
 
     def __init__(self, checked: CheckedUnit, objects: dict[str, Object]) -> None:
@@ -65,8 +65,8 @@ class Unit:
         self.running: dict[int, tuple[str, int]] = {}
 
     @functools.cached_property
-    def _rows(self) -> dict[int, list[tables.Entry]]:
-        found: dict[int, list[tables.Entry]] = {}
+    def _rows(self) -> dict[int, list[tables.TableEntry]]:
+        found: dict[int, list[tables.TableEntry]] = {}
         for rows in self.bodies.tables.values():
             for row in rows:
                 if row.code.mark.section is not None:
@@ -79,7 +79,7 @@ class Unit:
         """The bodies of what runs."""
         return Bodies(self.exact)
 
-    def entries(self, body: Body) -> list[tables.Entry]:
+    def entries(self, body: Body) -> list[tables.TableEntry]:
         """The entries of tables that are about a body, in the order of each table."""
         return self._rows.get(id(body), [])
 

@@ -18,7 +18,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.boot.per
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, sysfs
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import armed_record, prospects
-from ansible_collections.rebootless.splice.plugins.module_utils._target.state.armed_record import Record, disarm
+from ansible_collections.rebootless.splice.plugins.module_utils._target.state.armed_record import ArmedRecord, disarm
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
 
 __all__ = ["arm", "disarm"]
@@ -65,7 +65,7 @@ def arm(
     return changed
 
 
-def _release(store: Store, before: Record, check_mode: bool, root: str) -> bool:
+def _release(store: Store, before: ArmedRecord, check_mode: bool, root: str) -> bool:
     """Arms an update again, as it was, whose boot ended too early, so that it is not live now; False if it is armed."""
     path = armed_record.package_path(store, before.name, before.package)
     if not os.path.exists(path):
@@ -110,7 +110,7 @@ def _confirmed_package(store: Store, name: str) -> Package:
     return package
 
 
-def _read(store: Store, name: str) -> Record | None:
+def _read(store: Store, name: str) -> ArmedRecord | None:
     """The record that there is; a damaged one is as good as none, since a new one takes its place."""
     try:
         return armed_record.read(store, name)
@@ -118,9 +118,9 @@ def _read(store: Store, name: str) -> Record | None:
         return None
 
 
-def _record(package: Package, plan: str, fixed_in: t.Iterable[str]) -> Record:
+def _record(package: Package, plan: str, fixed_in: t.Iterable[str]) -> ArmedRecord:
     kernel = package.manifest["kernel"]
-    return Record(
+    return ArmedRecord(
         name=package.name,
         version=package.version,
         package=package.sha256,

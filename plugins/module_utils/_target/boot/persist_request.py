@@ -22,7 +22,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.state.st
 OFF_TEXT = b"Nothing is applied at boot while this file is here (rebootless.splice).\n"
 
 
-class Request(t.NamedTuple):
+class PersistRequest(t.NamedTuple):
     """The fields are the options of the module."""
 
     state: str  # "present", "absent", "armed" or "disarmed"
@@ -39,7 +39,7 @@ class Request(t.NamedTuple):
     state_directory: str
 
 
-def run(request: Request, check_mode: bool) -> dict:
+def run(request: PersistRequest, check_mode: bool) -> dict:
     """The module's result; raises ``RebootlessError`` on a refusal."""
     rights.require_root()
     _check(request)
@@ -51,7 +51,7 @@ def run(request: Request, check_mode: bool) -> dict:
     return result
 
 
-def _check(request: Request) -> None:
+def _check(request: PersistRequest) -> None:
     if not 0 < request.settle < request.deadline:
         raise RebootlessError(
             "bad_deadline",
@@ -74,7 +74,7 @@ def _check(request: Request) -> None:
             )
 
 
-def _persistence(request: Request) -> Persistence:
+def _persistence(request: PersistRequest) -> Persistence:
     return Persistence(
         Settings(
             settle=request.settle,
@@ -86,23 +86,23 @@ def _persistence(request: Request) -> Persistence:
     )
 
 
-def _present(request: Request, check_mode: bool) -> dict:
+def _present(request: PersistRequest, check_mode: bool) -> dict:
     files = _persistence(request).install(check_mode)
     return {"changed": bool(files), "files": files}
 
 
-def _absent(request: Request, check_mode: bool) -> dict:
+def _absent(request: PersistRequest, check_mode: bool) -> dict:
     files = _persistence(request).uninstall(check_mode)
     return {"changed": bool(files), "files": files}
 
 
-def _armed(request: Request, check_mode: bool) -> dict:
+def _armed(request: PersistRequest, check_mode: bool) -> dict:
     store, name = Store(request.state_directory), t.cast(str, request.name)
     changed = armed.arm(store, name, request.plan, request.fixed_in, request.again, check_mode)
     return {"changed": changed, "boot": prospects.prospect(store, name)}
 
 
-def _disarmed(request: Request, check_mode: bool) -> dict:
+def _disarmed(request: PersistRequest, check_mode: bool) -> dict:
     store, name = Store(request.state_directory), t.cast(str, request.name)
     changed = name in armed_record.names(store)
     if not check_mode:
@@ -110,7 +110,7 @@ def _disarmed(request: Request, check_mode: bool) -> dict:
     return {"changed": changed, "boot": prospects.prospect(store, name)}
 
 
-def _switch(request: Request, check_mode: bool) -> bool:
+def _switch(request: PersistRequest, check_mode: bool) -> bool:
     """Has ``/etc/rebootless/off`` as the request says; whether that changed anything."""
     if request.switched_off is None or request.switched_off == os.path.lexists(prospects.OFF_FILE):
         return False

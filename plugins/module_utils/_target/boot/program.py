@@ -21,10 +21,10 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 from ansible_collections.rebootless.splice.plugins.module_utils._target import inventory, metrics
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, sysfs
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import armed_record, prospects, store
-from ansible_collections.rebootless.splice.plugins.module_utils._target.state.armed_record import Record
+from ansible_collections.rebootless.splice.plugins.module_utils._target.state.armed_record import ArmedRecord
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.lock import host_lock
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
-from ansible_collections.rebootless.splice.plugins.module_utils._target.update import Request, Update
+from ansible_collections.rebootless.splice.plugins.module_utils._target.update import UpdateOperation, UpdateRequest
 
 APPLY_TIMEOUT = 120  # seconds for all updates together; below TimeoutStartSec of the unit
 OVERTIME = 3  # seconds for each of the others after that
@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def each_armed(packages: Store, run: t.Callable[[Record], None]) -> None:
+def each_armed(packages: Store, run: t.Callable[[ArmedRecord], None]) -> None:
     """Does something for each record; one that fails does not keep the next one from its turn."""
     for name in armed_record.names(packages):
         with _noted(name):
@@ -75,7 +75,7 @@ def each_armed(packages: Store, run: t.Callable[[Record], None]) -> None:
                 run(record)
 
 
-def apply(packages: Store, record: Record, deadline: int) -> None:
+def apply(packages: Store, record: ArmedRecord, deadline: int) -> None:
     """Applies one armed update, unless there is a reason not to.
 
     That it is tried is on the disk before the kernel is touched: the next boot knows from it if this one crashes.
@@ -97,8 +97,8 @@ def apply(packages: Store, record: Record, deadline: int) -> None:
     _say(INFO, f"{record.name} {record.version} is applied again; it is confirmed when the boot has gone well.")
 
 
-def _apply(packages: Store, record: Record, deadline: int) -> None:
-    request = Request(
+def _apply(packages: Store, record: ArmedRecord, deadline: int) -> None:
+    request = UpdateRequest(
         state="applied",
         package=armed_record.package_path(packages, record.name, record.package),
         sha256=record.package,
@@ -110,7 +110,7 @@ def _apply(packages: Store, record: Record, deadline: int) -> None:
     )
     for left in reversed(range(RETRIES)):
         try:
-            Update(request, check_mode=False).run()
+            UpdateOperation(request, check_mode=False).run()
             return
         except RebootlessError as error:
             if error.code not in PASSING or not left:
@@ -118,7 +118,7 @@ def _apply(packages: Store, record: Record, deadline: int) -> None:
         time.sleep(RETRY_PAUSE)
 
 
-def _pass_over(packages: Store, record: Record, found: str) -> None:
+def _pass_over(packages: Store, record: ArmedRecord, found: str) -> None:
     reason = prospects.reason(record, found)
     _say(WARNING if found == armed_record.QUARANTINED else INFO, f"{reason['sentence']} {reason['next_step']}")
     if found == armed_record.QUARANTINED:
@@ -128,7 +128,7 @@ def _pass_over(packages: Store, record: Record, found: str) -> None:
         armed_record.write(packages, record.with_boot(facts.boot_id(), found))
 
 
-def settle(packages: Store, record: Record) -> None:
+def settle(packages: Store, record: ArmedRecord) -> None:
     """The host has run for long enough with what was applied at its boot: that stays."""
     if not record.tried(facts.boot_id()):
         return
@@ -142,13 +142,13 @@ def settle(packages: Store, record: Record) -> None:
     )
 
 
-def stop(packages: Store, record: Record) -> None:
+def stop(packages: Store, record: ArmedRecord) -> None:
     """The host shuts down or reboots in order, so this boot did not crash."""
     if record.tried(facts.boot_id()):
         _finish(packages, record, armed_record.STOPPED)
 
 
-def _finish(packages: Store, record: Record, outcome: str) -> None:
+def _finish(packages: Store, record: ArmedRecord, outcome: str) -> None:
     armed_record.write(packages, record.with_boot(facts.boot_id(), outcome))
 
 

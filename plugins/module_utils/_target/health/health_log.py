@@ -35,7 +35,7 @@ SIGNS: tuple[tuple[str, re.Pattern], ...] = (
 OWN = re.compile(r"^rebootless: [^\s:]+: ")
 
 
-class Line(t.NamedTuple):
+class HealthLine(t.NamedTuple):
     number: int
     level: int
     text: str
@@ -63,7 +63,7 @@ class HealthLog:
     def close(self) -> None:
         os.close(self._descriptor)
 
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[HealthLine]:
         """The lines since the last call, oldest first."""
         found = []
         for record in records(self._descriptor):
@@ -72,7 +72,7 @@ class HealthLog:
             self.lost += record.number - self.seen - 1
             self.seen = record.number
             if record.facility == 0:
-                found.append(Line(record.number, record.level, record.text))
+                found.append(HealthLine(record.number, record.level, record.text))
         return found
 
 
@@ -103,7 +103,9 @@ def last_number(mark: str, device: str = DEVICE) -> int:
         os.close(descriptor)
 
 
-def bad_lines(lines: list[Line], patterns: t.Sequence[str] = (), ignore: t.Sequence[str] = ()) -> list[tuple[str, str]]:
+def bad_lines(
+    lines: list[HealthLine], patterns: t.Sequence[str] = (), ignore: t.Sequence[str] = ()
+) -> list[tuple[str, str]]:
     """(what it is, text) of each line that tells of damage; ``patterns`` are more such lines, ``ignore`` fewer."""
     more, fewer = [re.compile(text) for text in patterns], [re.compile(text) for text in ignore]
     found = []
@@ -114,7 +116,7 @@ def bad_lines(lines: list[Line], patterns: t.Sequence[str] = (), ignore: t.Seque
     return found
 
 
-def _sign(line: Line, more: list[re.Pattern]) -> str:
+def _sign(line: HealthLine, more: list[re.Pattern]) -> str:
     for sign, pattern in SIGNS:
         if pattern.search(line.text):
             return sign

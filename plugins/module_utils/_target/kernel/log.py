@@ -16,7 +16,7 @@ RECORD_SIZE = 8192  # bytes; a record that does not fit is lost, and none is lar
 MAX_LINES = 20
 
 
-class Record(t.NamedTuple):
+class LogRecord(t.NamedTuple):
     """``4,812,5140900,-;WARNING: x`` is a record of the kernel (facility 0), level 4, with the number 812."""
 
     facility: int  # 0 is the kernel's, which no program can take
@@ -51,7 +51,7 @@ def open_log(device: str = DEVICE) -> int:
     return os.open(device, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
-def records(descriptor: int) -> t.Iterator[Record]:
+def records(descriptor: int) -> t.Iterator[LogRecord]:
     """The records that have not been read yet, oldest first.  Raises ``OSError``."""
     while True:
         try:
@@ -67,11 +67,11 @@ def records(descriptor: int) -> t.Iterator[Record]:
             yield record
 
 
-def parse_record(content: bytes) -> Record | None:
+def parse_record(content: bytes) -> LogRecord | None:
     """A record as read(2) returns it; None if it does not look like one."""
     prefix, _semicolon, rest = content.partition(b";")
     try:
         priority, number = (int(field) for field in prefix.split(b",")[:2])
     except ValueError:
         return None
-    return Record(priority >> 3, priority & 7, number, rest.partition(b"\n")[0].decode("utf-8", "replace"))
+    return LogRecord(priority >> 3, priority & 7, number, rest.partition(b"\n")[0].decode("utf-8", "replace"))

@@ -30,7 +30,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.
     Stopped,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
-from ansible_collections.rebootless.splice.plugins.module_utils._target.update import Request, Update
+from ansible_collections.rebootless.splice.plugins.module_utils._target.update import UpdateOperation, UpdateRequest
 
 ROOM = 1 << 20  # bytes beside the package: records, now and during the soak
 
@@ -154,8 +154,8 @@ def _check_room(step: Step, package: Package) -> None:
         )
 
 
-def _operation(step: Step, package: Package, check_mode: bool = False) -> Update:
-    request = Request(
+def _operation(step: Step, package: Package, check_mode: bool = False) -> UpdateOperation:
+    request = UpdateRequest(
         "applied",
         name=step.name,
         deadline=step.request.deadline,
@@ -163,7 +163,7 @@ def _operation(step: Step, package: Package, check_mode: bool = False) -> Update
         lock_timeout=step.request.lock_timeout,
         state_directory=step.request.state_directory,
     )
-    return Update(request, check_mode, package)
+    return UpdateOperation(request, check_mode, package)
 
 
 def _apply(step: Step, package: Package, times: list[int]) -> str:

@@ -16,7 +16,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout 
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.records import Records, since_boot
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import armed_record
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
-from ansible_collections.rebootless.splice.plugins.module_utils._target.update import Request, Update
+from ansible_collections.rebootless.splice.plugins.module_utils._target.update import UpdateOperation, UpdateRequest
 
 MODULE, WATCHER, HELPER, REBOOT = "module", "watcher", "helper", "reboot"  # who took an update back
 LOCK_S = 30  # for another task that changes the host's updates
@@ -54,10 +54,10 @@ def go_back(record: dict[str, t.Any], reason: RebootlessError, who: str, request
 
 def back(name: str, who: str, request: t.Any) -> dict[str, t.Any]:
     """Reverses an update that is live: ``reversed_by``, or what hinders it as ``not_reversed``."""
-    wanted = Request(
+    wanted = UpdateRequest(
         "reversed", name=name, tries=request.tries, lock_timeout=LOCK_S, state_directory=request.state_directory
     )
-    operation = Update(wanted, check_mode=False)
+    operation = UpdateOperation(wanted, check_mode=False)
     try:
         result = operation.run()
     except RebootlessError as error:
@@ -104,7 +104,7 @@ def restore(record: dict[str, t.Any], request: t.Any) -> dict[str, t.Any]:
     if not previous:
         return {}
     store, name = Store(request.state_directory), record["name"]
-    wanted = Request(
+    wanted = UpdateRequest(
         "applied",
         package=Records(request.state_directory).previous_path(name),
         sha256=previous["sha256"],
@@ -114,14 +114,14 @@ def restore(record: dict[str, t.Any], request: t.Any) -> dict[str, t.Any]:
         lock_timeout=LOCK_S,
         state_directory=request.state_directory,
     )
-    operation = Update(wanted, check_mode=False)
+    operation = UpdateOperation(wanted, check_mode=False)
     try:
         operation.run()
         if previous["armed"] and operation.package is not None:
             path = armed_record.package_path(store, name, previous["sha256"])
             disk.replace_durably(path, operation.package.content)
             boots = tuple(previous["armed"]["boots"])
-            armed_record.write(store, armed_record.Record(**{**previous["armed"], "boots": boots}))
+            armed_record.write(store, armed_record.ArmedRecord(**{**previous["armed"], "boots": boots}))
     except (OSError, RebootlessError) as error:
         code = error.code if isinstance(error, RebootlessError) else "host_error"
         return {"not_restored": {"version": previous["version"], "code": code, "sentence": str(error)}}

@@ -25,7 +25,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.
     Stopped,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.lock import host_lock
-from ansible_collections.rebootless.splice.plugins.module_utils._target.update import Request, Update
+from ansible_collections.rebootless.splice.plugins.module_utils._target.update import UpdateOperation, UpdateRequest
 
 EARLY_S = 30.0  # of a soak that is waited for here
 LATE_S = 60.0  # that a watcher may take longer than its checks are allowed to, on a host that is busy
@@ -195,14 +195,14 @@ def _subject(step: Step) -> Subject:
 
 def _take_back(step: Step, record: dict[str, t.Any] | None) -> None:
     """Reverses the update, or removes it with its record if the step says so."""
-    wanted = Request(
+    wanted = UpdateRequest(
         "absent" if step.request.remove else "reversed",
         name=step.name,
         tries=step.request.tries,
         lock_timeout=step.request.lock_timeout,
         state_directory=step.request.state_directory,
     )
-    step.changed = Update(wanted, check_mode=False).run()["changed"] or step.changed
+    step.changed = UpdateOperation(wanted, check_mode=False).run()["changed"] or step.changed
     if step.request.remove:
         step.changed = step.records.remove(step.name) or step.changed
     elif record is not None and record["step"] != records.REVERSED:

@@ -17,8 +17,8 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout 
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.step import (
     BAD,
     FAILED,
-    Request,
     Step,
+    StepRequest,
     Stopped,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.lock import host_lock
@@ -35,7 +35,7 @@ STEPS = {
 }
 
 
-def run(request: Request) -> dict[str, t.Any]:
+def run(request: StepRequest) -> dict[str, t.Any]:
     """The module's result: always a ``state``, and with it a code, a sentence and a next step where it is bad."""
     step = Step(request)
     answer: dict[str, t.Any] = {}
@@ -81,7 +81,7 @@ def _run(step: Step) -> str:
         return STEPS[request.step](step)
 
 
-def _host(request: Request) -> dict[str, t.Any]:
+def _host(request: StepRequest) -> dict[str, t.Any]:
     """What the host is like now."""
     update = {"kernel_state": sysfs.ABSENT, "pause_ns": 0, "deadline": 0}
     live: list[str] = []

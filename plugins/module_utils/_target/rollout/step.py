@@ -21,7 +21,7 @@ UNCOVERED, NOT_NEEDED, PENDING = "uncovered", "not needed", "pending"
 BAD = (FAILED, UNCOVERED)
 
 
-class Request(t.NamedTuple):
+class StepRequest(t.NamedTuple):
     """What is asked of the host; the fields are the options of the module ``rollout_host``."""
 
     step: str
@@ -60,7 +60,7 @@ class Stopped(Exception):
 class Step:
     """A step on its way: what it was asked for, and what it has found out so far."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: StepRequest) -> None:
         self.request = request
         self.records = Records(request.state_directory)
         self.changed = False

@@ -40,7 +40,7 @@ UNWRITABLE = "armed_record_unwritable"
 ARM_AGAIN = "Apply and confirm the update again, and arm it again."
 
 
-class Record(t.NamedTuple):
+class ArmedRecord(t.NamedTuple):
     """What is armed; see docs/persist.md for the fields."""
 
     name: str
@@ -67,13 +67,13 @@ class Record(t.NamedTuple):
         """Whether it must not be applied at boot; also while a full disk keeps that from being written down."""
         return self.state == QUARANTINED or self.crashed(boot_id)
 
-    def with_boot(self, boot_id: str, outcome: str, **more: str) -> Record:
+    def with_boot(self, boot_id: str, outcome: str, **more: str) -> ArmedRecord:
         """The record after a boot, or with another outcome of the boot that was written down last."""
         earlier = [boot for boot in self.boots if boot["boot_id"] != boot_id]
         boot = {"boot_id": boot_id, "time": facts.wall_time(), "outcome": outcome, **more}
         return self._replace(boots=tuple([*earlier, boot][-MAX_BOOTS:]))
 
-    def in_quarantine(self) -> Record:
+    def in_quarantine(self) -> ArmedRecord:
         """The record after a boot that ended too early."""
         boots = [*self.boots[:-1], {**self.boots[-1], "outcome": CRASHED}] if self.boots else []
         return self._replace(state=QUARANTINED, boots=tuple(boots))
@@ -101,7 +101,7 @@ def names(store: Store) -> list[str]:
     return sorted(name for name in found if NAME.fullmatch(name))
 
 
-def read(store: Store, name: str) -> Record | None:
+def read(store: Store, name: str) -> ArmedRecord | None:
     """The record of an update, None if it has none.  Raises ``RebootlessError`` code ``armed_record_damaged``."""
     path = record_path(store, name)
     try:
@@ -114,7 +114,7 @@ def read(store: Store, name: str) -> Record | None:
     return _parse(path, name, content)
 
 
-def write(store: Store, record: Record) -> None:
+def write(store: Store, record: ArmedRecord) -> None:
     """Has a record on the disk, also on one that is full if the record was there.
 
     Raises ``RebootlessError`` code ``armed_record_unwritable``.
@@ -146,7 +146,7 @@ def set_aside(store: Store, name: str) -> None:
         disk.sync_directory(directory(store))
 
 
-def put_back(store: Store, name: str) -> Record | None:
+def put_back(store: Store, name: str) -> ArmedRecord | None:
     """Arms again what was set aside, as it was, and returns it; None if nothing was."""
     path = record_path(store, name)
     with _removing(path), contextlib.suppress(FileNotFoundError):
@@ -197,7 +197,7 @@ def drop_packages(store: Store, name: str, but: str = "") -> None:
             disk.remove(os.path.join(directory(store), entry))
 
 
-def serialize(record: Record) -> bytes:
+def serialize(record: ArmedRecord) -> bytes:
     """JSON with a checksum, filled up with blanks to a multiple of ``BLOCK``."""
     fields = {"format": FORMAT, **record._asdict()}
     text = json.dumps({**fields, "checksum": _checksum(fields)}, indent=1, sort_keys=True).encode() + b"\n"
@@ -208,7 +208,7 @@ def _checksum(fields: dict) -> str:
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
-def _parse(path: str, name: str, content: bytes) -> Record:
+def _parse(path: str, name: str, content: bytes) -> ArmedRecord:
     try:
         fields = json.loads(content.decode("utf-8"))
         checksum = fields.pop("checksum")
@@ -223,7 +223,7 @@ def _parse(path: str, name: str, content: bytes) -> Record:
             f"{ARM_AGAIN} The collection's release on the controller has to be the newer one.",
             path=path,
         )
-    record = Record(**{**fields, "boots": tuple(fields["boots"])})
+    record = ArmedRecord(**{**fields, "boots": tuple(fields["boots"])})
     # The checksum holds for the content; this refuses a file that was copied to another update's name.
     if record.name != name:
         raise _damaged(path, f"it is of the update {record.name}")

@@ -10,7 +10,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.debian_v
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import armed_record
-from ansible_collections.rebootless.splice.plugins.module_utils._target.state.armed_record import Record
+from ansible_collections.rebootless.splice.plugins.module_utils._target.state.armed_record import ArmedRecord
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
 
 OFF_ARGUMENT = "rebootless=off"  # of the kernel
@@ -67,7 +67,7 @@ def switched_off() -> str:
     return f"the file {OFF_FILE}" if os.path.lexists(OFF_FILE) else ""
 
 
-def state(record: Record) -> str:
+def state(record: ArmedRecord) -> str:
     """One of ``STATES`` for a record that can be read."""
     if record.quarantined(facts.boot_id()):
         return armed_record.QUARANTINED
@@ -76,7 +76,7 @@ def state(record: Record) -> str:
     return OFF if switched_off() else armed_record.ARMED
 
 
-def reason(record: Record, of: str) -> dict[str, str]:
+def reason(record: ArmedRecord, of: str) -> dict[str, str]:
     """``code``, ``sentence`` and ``next_step`` of a state; empty for one that needs no words."""
     if of not in REASONS:
         return {}

@@ -13,7 +13,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import fields
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import Batch
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import PlannedBatch
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Record, holds
 
 PERCENT = re.compile(r"([1-9][0-9]?|100) ?%")
@@ -71,7 +71,7 @@ def read_rings(value: t.Any, sizes: tuple[Size, ...]) -> tuple[Ring, ...]:
 
 def make_batches(
     hosts: t.Mapping[str, t.Collection[str]], rings: t.Sequence[Ring]
-) -> tuple[list[Batch], dict[str, str]]:
+) -> tuple[list[PlannedBatch], dict[str, str]]:
     """The batches of hosts, in order, and the ring of each host.
 
     ``hosts`` are the names in their order, with the groups of each; a host belongs to the first of its rings.
@@ -84,7 +84,9 @@ def make_batches(
         parts = split(members[ring.group], ring.sizes())
         title = "batch" if ring.group == EVERY_HOST else ring.group
         single = len(parts) == 1 and ring.group != EVERY_HOST
-        batches += [Batch(title if single else f"{title} {number}", part) for number, part in enumerate(parts, 1)]
+        batches += [
+            PlannedBatch(title if single else f"{title} {number}", part) for number, part in enumerate(parts, 1)
+        ]
     return batches, {host: group for group, names in members.items() for host in names}
 
 

@@ -8,14 +8,14 @@ import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import debian_version
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import LEFT_OUT, Plan
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.spread import Kernel, Survey
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.spread import PlannedKernel, Survey
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.windows import Window
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.manifest import BUILT, STATUSES, Manifest
 
 FEW = 6  # hosts that are named one by one
 
 
-def build_lines(found: Survey, manifest: Manifest, work: t.Mapping[str, t.Sequence[Kernel]]) -> list[str]:
+def build_lines(found: Survey, manifest: Manifest, work: t.Mapping[str, t.Sequence[PlannedKernel]]) -> list[str]:
     """The fleet's kernels and what became of the update for each; who builds what is still to be built."""
     builders = {kernel.build_id: host for host, kernels in work.items() for kernel in kernels}
     lines = [f"{manifest.name} {manifest.version}: {count(len(found.kernels), 'kernel')} in the fleet"]
@@ -26,12 +26,12 @@ def build_lines(found: Survey, manifest: Manifest, work: t.Mapping[str, t.Sequen
     return lines
 
 
-def _kernel(kernel: Kernel) -> str:
+def _kernel(kernel: PlannedKernel) -> str:
     version = f"{kernel.version}, " if kernel.version else ""
     return f"{kernel.release} ({version}build ID {kernel.build_id[:12]})"
 
 
-def _outcome(kernel: Kernel, manifest: Manifest, builders: t.Mapping[str, str]) -> str:
+def _outcome(kernel: PlannedKernel, manifest: Manifest, builders: t.Mapping[str, str]) -> str:
     if kernel.build_id in builders:
         return f"to be built on {builders[kernel.build_id]}"
     if debian_version.fixed(kernel.version, manifest.versions_with_fix):

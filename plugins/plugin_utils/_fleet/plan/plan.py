@@ -54,7 +54,7 @@ def option(name: str, **more: t.Any) -> Row:
 
 
 @dataclass(frozen=True)
-class Update(Record):
+class PlannedUpdate(Record):
     """What is rolled out; ``fixed_in`` has source packages with the versions from which on the fix is in."""
 
     name: str = field(metadata=holds(fields.A_NAME))
@@ -97,7 +97,7 @@ class LeftOut(Record):
 
 
 @dataclass(frozen=True)
-class Batch(Record):
+class PlannedBatch(Record):
     """Hosts that are worked on together, in the order in which they are begun."""
 
     name: str = field(metadata=holds(fields.A_WORD))
@@ -136,7 +136,7 @@ class Plan(FileRecord):
 
     HEAD = {"format": FORMAT, "kind": KIND}
 
-    update: Update = field(metadata=holds(One(Update)))
+    update: PlannedUpdate = field(metadata=holds(One(PlannedUpdate)))
     created: str = field(metadata=holds(fields.A_WORD))
     created_by: str = field(metadata=holds(fields.A_WORD))
     expires: str | None = field(metadata=holds(A_TIME_OR_NULL))
@@ -144,7 +144,7 @@ class Plan(FileRecord):
     store_url: str | None = field(metadata=option("store_url"))
     hosts: dict[str, PlanHost] = field(metadata=holds(TableOf(PlanHost, "host {}")))
     left_out: dict[str, LeftOut] = field(metadata=holds(TableOf(LeftOut, "host {} (left out)")))
-    batches: list[Batch] = field(metadata=holds(ListOf(Batch, "batch {}")))
+    batches: list[PlannedBatch] = field(metadata=holds(ListOf(PlannedBatch, "batch {}")))
     checks: list[Row] = field(metadata=option("checks"))
     check_times: list[int] = field(metadata=option("check_times"))
     deadline: int = field(metadata=option("deadline"))

@@ -19,7 +19,7 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan
     LeftOut,
     Plan,
     PlanHost,
-    Update,
+    PlannedUpdate,
     parse_plan,
 )
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.spread import no_answer, why_silent
@@ -116,8 +116,8 @@ def make_plan(
     )
 
 
-def _update(manifest: Manifest) -> Update:
-    return Update(manifest.name, manifest.version, manifest.cves, manifest.fixed_in, manifest.digest)
+def _update(manifest: Manifest) -> PlannedUpdate:
+    return PlannedUpdate(manifest.name, manifest.version, manifest.cves, manifest.fixed_in, manifest.digest)
 
 
 def _work_times(policy: Row) -> WorkTimes:

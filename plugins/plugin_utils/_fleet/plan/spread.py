@@ -21,7 +21,7 @@ ALL = "all"
 
 
 @dataclasses.dataclass(frozen=True)
-class Kernel:
+class PlannedKernel:
     """One kernel and the hosts that run it; its build ID is its name, the rest describes it."""
 
     build_id: str
@@ -35,7 +35,7 @@ class Kernel:
 class Survey:
     """What a pass over the fleet found: its kernels, and the hosts of which it learned none, with the reason."""
 
-    kernels: list[Kernel]
+    kernels: list[PlannedKernel]
     silent: dict[str, str]
 
 
@@ -53,7 +53,7 @@ def survey(answers: t.Mapping[str, Row]) -> Survey:
         else:
             silent[host] = why_silent(answers[host])
     found = [
-        Kernel(build_id, kernel["release"], kernel.get("version") or "", kernel["arch"], tuple(hosts[build_id]))
+        PlannedKernel(build_id, kernel["release"], kernel.get("version") or "", kernel["arch"], tuple(hosts[build_id]))
         for build_id, kernel in kernels.items()
     ]
     return Survey(sorted(found, key=lambda kernel: (kernel.release, kernel.build_id)), silent)
@@ -74,7 +74,9 @@ def why_silent(answer: Row) -> str:
     return f"{summary}: {reason.rstrip('.')}." if reason else f"{summary}."
 
 
-def unbuilt(kernels: t.Iterable[Kernel], manifest: Manifest, again: t.Collection[str] = ()) -> list[Kernel]:
+def unbuilt(
+    kernels: t.Iterable[PlannedKernel], manifest: Manifest, again: t.Collection[str] = ()
+) -> list[PlannedKernel]:
     """The kernels that are to be built for: those without an answer in the store, and what failed there.
 
     A kernel whose version says that it has the fix needs no build.
@@ -83,7 +85,7 @@ def unbuilt(kernels: t.Iterable[Kernel], manifest: Manifest, again: t.Collection
     return [kernel for kernel in kernels if _wanted(kernel, manifest, again)]
 
 
-def _wanted(kernel: Kernel, manifest: Manifest, again: t.Collection[str]) -> bool:
+def _wanted(kernel: PlannedKernel, manifest: Manifest, again: t.Collection[str]) -> bool:
     if debian_version.fixed(kernel.version, manifest.versions_with_fix):
         return False
     entry = manifest.kernel(kernel.build_id)
@@ -92,14 +94,14 @@ def _wanted(kernel: Kernel, manifest: Manifest, again: t.Collection[str]) -> boo
     return any(name in again for name in (ALL, kernel.build_id, kernel.release))
 
 
-def spread(kernels: t.Sequence[Kernel], build_hosts: t.Sequence[str]) -> dict[str, list[Kernel]]:
+def spread(kernels: t.Sequence[PlannedKernel], build_hosts: t.Sequence[str]) -> dict[str, list[PlannedKernel]]:
     """Shares kernels out to build hosts as evenly as they go.
 
     Kernels of one version share their source, so they stay together while no host is without work.
     """
     if not build_hosts:
         return {}
-    groups: dict[str, list[Kernel]] = {}
+    groups: dict[str, list[PlannedKernel]] = {}
     for kernel in kernels:
         groups.setdefault(kernel.version or kernel.release, []).append(kernel)
     largest = -(-len(kernels) // len(build_hosts))  # rounded up: no build host gets more than that
@@ -108,7 +110,7 @@ def spread(kernels: t.Sequence[Kernel], build_hosts: t.Sequence[str]) -> dict[st
         for _name, rows in sorted(groups.items())
         for start in range(0, len(rows), largest)
     ]
-    shares: dict[str, list[Kernel]] = {host: [] for host in build_hosts}
+    shares: dict[str, list[PlannedKernel]] = {host: [] for host in build_hosts}
     for part in sorted(parts, key=len, reverse=True):
         rest = list(part)
         while rest:
@@ -119,12 +121,12 @@ def spread(kernels: t.Sequence[Kernel], build_hosts: t.Sequence[str]) -> dict[st
     return {host: rows for host, rows in shares.items() if rows}
 
 
-def uncovered(kernels: t.Iterable[Kernel], manifest: Manifest) -> list[str]:
+def uncovered(kernels: t.Iterable[PlannedKernel], manifest: Manifest) -> list[str]:
     """Releases of the kernels that may need the update and have no package."""
     return [kernel.release for kernel in kernels if not _settled(kernel, manifest)]
 
 
-def _settled(kernel: Kernel, manifest: Manifest) -> bool:
+def _settled(kernel: PlannedKernel, manifest: Manifest) -> bool:
     entry = manifest.kernel(kernel.build_id)
     if entry is not None and entry.status in (BUILT, NOT_APPLICABLE):
         return True

@@ -42,7 +42,7 @@ class Track:
 
 
 @dataclasses.dataclass
-class Batch:
+class BatchRow:
     """One batch: ``hosts`` by the plan; times as in ``Track``."""
 
     name: str
@@ -57,7 +57,7 @@ class History:
     """One rollout: its hosts' tracks, batches, who started it and when (``starts``), how it ended (``outcome``)."""
 
     tracks: dict[str, Track]
-    batches: list[Batch]
+    batches: list[BatchRow]
     starts: list[tuple[float, str, str]]  # time, "started" or "resumed", who
     outcome: str
     sentence: str
@@ -79,7 +79,7 @@ def tell(rollout: Rollout) -> History:
     """The history of a rollout."""
     tracks = _planned(rollout.plan)
     batches = [
-        Batch(text(batch.get("name")) or f"batch {index + 1}", len(texts(batch.get("hosts"))))
+        BatchRow(text(batch.get("name")) or f"batch {index + 1}", len(texts(batch.get("hosts"))))
         for index, batch in enumerate(map(mapping, rollout.plan.get("batches") or []))
     ]
     history = History(tracks, batches, [], "not begun", "", None, None)
@@ -137,12 +137,12 @@ def _event(history: History, entry: dict[str, t.Any], time: float) -> None:
             batch.ended = time if batch.ended is None else max(batch.ended, time)
 
 
-def _batch(history: History, index: object) -> Batch | None:
+def _batch(history: History, index: object) -> BatchRow | None:
     """The batch of this number; made if the plan, which is gone, had to name it."""
     if not isinstance(index, int) or not 0 <= index < 10000:
         return None
     while len(history.batches) <= index:
-        history.batches.append(Batch(f"batch {len(history.batches) + 1}", 0))
+        history.batches.append(BatchRow(f"batch {len(history.batches) + 1}", 0))
     return history.batches[index]
 
 

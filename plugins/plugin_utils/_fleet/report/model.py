@@ -25,7 +25,7 @@ FORMAT = 1
 Answers = t.Dict[str, t.Dict[str, t.Any]]
 
 
-class Update(t.NamedTuple):
+class UpdateRow(t.NamedTuple):
     """One update: its version and CVEs as far as a plan, the store or a host names them, its manifest in the store, and
     the track of each host in the newest rollout that names it."""
 
@@ -84,38 +84,38 @@ def _with_clean_keys(answer: dict[str, t.Any]) -> dict[str, t.Any]:
 
 def _updates(
     told: list[tuple[Rollout, History]], manifests: list[dict[str, t.Any]], answers: Answers, only: list[str]
-) -> list[Update]:
+) -> list[UpdateRow]:
     """Every update that a rollout, the store or a host knows; of several versions the last one that was planned."""
-    found: dict[str, Update] = {}
+    found: dict[str, UpdateRow] = {}
     for manifest in sorted(manifests, key=lambda manifest: natural(text(manifest.get("version")))):
         name = text(manifest.get("name"))
-        found[name] = Update(name, text(manifest.get("version")), texts(manifest.get("cves")), manifest, {})
+        found[name] = UpdateRow(name, text(manifest.get("version")), texts(manifest.get("cves")), manifest, {})
     stored = {(text(manifest.get("name")), text(manifest.get("version"))): manifest for manifest in manifests}
     for rollout, history in told:
         name = update_name(rollout)
         described = mapping(rollout.plan.get("update") or _first(rollout).get("update"))
-        before = found.get(name, Update(name, "", [], {}, {}))
+        before = found.get(name, UpdateRow(name, "", [], {}, {}))
         version = text(described.get("version")) or before.version
         manifest = stored.get((name, version), {})
         cves = texts(described.get("cves")) or texts(manifest.get("cves")) or before.cves
         tracks = {**before.tracks, **{host: _newer(before, host, track) for host, track in history.tracks.items()}}
-        found[name] = Update(name, version, cves, manifest, tracks)
+        found[name] = UpdateRow(name, version, cves, manifest, tracks)
     for answer in answers.values():
         for row in rows(answer.get("updates")):
             name = text(row.get("name"))
-            known = found.get(name, Update(name, text(row.get("version")), [], {}, {}))
+            known = found.get(name, UpdateRow(name, text(row.get("version")), [], {}, {}))
             found[name] = known._replace(cves=known.cves or texts(row.get("cves")))
     return [found[name] for name in sorted(found, key=natural) if name and (not only or name in only)]
 
 
-def _newer(before: Update, host: str, track: Track) -> Track:
+def _newer(before: UpdateRow, host: str, track: Track) -> Track:
     """A new plan leaves out what has the update already; then the older record says more."""
     older = before.tracks.get(host)
     left_out = track.begun is None and track.batch is None
     return older if older is not None and left_out and older.state in (states.APPLIED, states.CONFIRMED) else track
 
 
-def _host(host: str, updates: list[Update], answer: dict[str, t.Any] | None) -> dict[str, t.Any]:
+def _host(host: str, updates: list[UpdateRow], answer: dict[str, t.Any] | None) -> dict[str, t.Any]:
     name = text(host, 255)
     heard = bool(answer and answer.get("reachable"))
     last = mapping((answer or {}).get("last"))
@@ -175,7 +175,7 @@ def _fleet(table: list[dict[str, t.Any]]) -> dict[str, t.Any]:
     }
 
 
-def _update(update: Update, table: list[dict[str, t.Any]]) -> dict[str, t.Any]:
+def _update(update: UpdateRow, table: list[dict[str, t.Any]]) -> dict[str, t.Any]:
     return {
         "name": update.name,
         "version": update.version,
@@ -194,7 +194,7 @@ def _remarks(manifest: dict[str, t.Any]) -> list[dict[str, t.Any]]:
     return [{"sentence": said, "releases": sorted(found, key=natural)} for said, found in sorted(releases.items())]
 
 
-def _cves(updates: list[Update], table: list[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
+def _cves(updates: list[UpdateRow], table: list[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
     """For each CVE how much of the fleet is fixed; of several updates that fix it the best one counts on each host."""
     fixing: dict[str, list[str]] = {}
     for update in updates:

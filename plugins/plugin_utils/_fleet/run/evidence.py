@@ -36,7 +36,7 @@ def line(event: str, plan: str, update: Row, by: str, details: Row, **more: t.An
     return {**EMPTY, "event": event, "plan": plan, "update": update, "by": by, "details": details, **more}
 
 
-class Line(t.NamedTuple):
+class EvidenceLine(t.NamedTuple):
     """One line.  ``entry`` is None if it was not written to its end; ``follows`` says whether it names the line before
     it; ``digest`` is its own SHA-256; ``ended`` whether its newline is there."""
 
@@ -115,7 +115,7 @@ def read(path: str) -> t.Iterator[dict[str, t.Any]]:
                 yield line.entry
 
 
-def walk(lines: t.Iterable[bytes]) -> t.Iterator[Line]:
+def walk(lines: t.Iterable[bytes]) -> t.Iterator[EvidenceLine]:
     """What ``lines`` (with their newlines) say, and whether the chain holds from each to the next.
 
     A line that was torn by a kill is part of the chain: the next one has its digest.
@@ -126,7 +126,7 @@ def walk(lines: t.Iterable[bytes]) -> t.Iterator[Line]:
         entry = _entry(stripped)
         follows = entry is None or entry.get("previous") == previous
         previous = canonical.sha256(stripped)
-        yield Line(entry, follows, previous, stripped != line)
+        yield EvidenceLine(entry, follows, previous, stripped != line)
 
 
 def _entry(line: bytes) -> dict[str, t.Any] | None:

@@ -10,9 +10,9 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common import o
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import fields
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import (
     HOSTS,
-    Batch,
     Budget,
     LeftOut,
+    PlannedBatch,
     option,
 )
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.windows import FREEZES, Freeze
@@ -64,7 +64,7 @@ class UpdateName(Record):
 
 
 @dataclass(frozen=True)
-class RunBatch(Batch):
+class RunBatch(PlannedBatch):
     """A batch, and how many of its hosts may fail."""
 
     budget: int = field(metadata=COUNT)
@@ -109,7 +109,7 @@ class RevertPlan(FileRecord):
     HEAD = {"format": FORMAT, "kind": REVERT}
 
     update: UpdateName = field(metadata=holds(One(UpdateName)))
-    batches: list[Batch] = field(metadata=holds(ListOf(Batch, "batch {}")))
+    batches: list[PlannedBatch] = field(metadata=holds(ListOf(PlannedBatch, "batch {}")))
     checks: list[Row] = field(metadata=option("checks"))
     task_timeout: int = field(metadata=option("task_timeout"))
     concurrency: int = field(metadata=option("concurrency"))

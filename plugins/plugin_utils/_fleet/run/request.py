@@ -22,7 +22,7 @@ SHOWN = 10  # hosts that a sentence names
 
 
 @dataclasses.dataclass(frozen=True)
-class Request:
+class RunRequest:
     """What the operator asked for.
 
     ``inventory`` are all known hosts, ``limit`` Ansible's ``--limit``, ``retry`` hosts to try again, ``proceed`` after
@@ -43,7 +43,7 @@ class Request:
         return self.holder.by
 
 
-def demand_valid(plan: Plan, request: Request) -> None:
+def demand_valid(plan: Plan, request: RunRequest) -> None:
     if plan.approvals.required:
         raise RebootlessError(
             "approvals_unknown",
@@ -73,7 +73,7 @@ def demand_valid(plan: Plan, request: Request) -> None:
             )
 
 
-def demand_inventory(hosts: t.Collection[str], request: Request) -> None:
+def demand_inventory(hosts: t.Collection[str], request: RunRequest) -> None:
     missing = sorted(set(hosts) - set(request.inventory))
     if missing:
         raise RebootlessError(

@@ -22,7 +22,7 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.recor
     Status,
     new_host,
 )
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.request import Request
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.request import RunRequest
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.selection import to_take_back, went_back
 
 
@@ -35,7 +35,7 @@ def _judge_what_was_not(files: RunFiles, run: Run) -> None:
             return
 
 
-def again(files: RunFiles, run: Run, request: Request) -> list[str]:
+def again(files: RunFiles, run: Run, request: RunRequest) -> list[str]:
     """Prepares a run that has begun to go on; returns the hosts that are tried again."""
     if files.status().status == RUNNING and files.status().goal == ROLLOUT:
         _judge_what_was_not(files, run)
@@ -102,7 +102,7 @@ def _can_be_tried_again(record: HostRecord) -> bool:
     return outcomes.is_settled(record.state) and record.state != outcomes.CONFIRMED
 
 
-def begin_to_revert(files: RunFiles, records: dict[str, HostRecord], hosts: list[str], request: Request) -> bool:
+def begin_to_revert(files: RunFiles, records: dict[str, HostRecord], hosts: list[str], request: RunRequest) -> bool:
     """Makes going back the run's goal; says whether one that was interrupted goes on with the hosts that are left."""
     status = files.status()
     goes_on = status.goal == REVERT and status.status == RUNNING and bool(to_take_back(files))

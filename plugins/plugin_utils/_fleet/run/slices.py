@@ -9,7 +9,7 @@ import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import checks
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan import batches
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import Batch, Plan
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import Plan, PlannedBatch
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.host_slice import PlanSlice, RevertSlice
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import (
@@ -23,13 +23,13 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.recor
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.manifest import Manifest
 
 
-def batches_of(hosts: t.Sequence[str], sizes: t.Sequence[str]) -> list[Batch]:
+def batches_of(hosts: t.Sequence[str], sizes: t.Sequence[str]) -> list[PlannedBatch]:
     """Hosts in batches of growing sizes, named by their numbers: all in one if no sizes are given.
 
     Raises ``RebootlessError`` code ``bad_batches``.
     """
     known = batches.read_sizes(list(sizes) or ["100%"], "The size of batches")
-    return [Batch(str(number), names) for number, names in enumerate(batches.split(list(hosts), known), 1)]
+    return [PlannedBatch(str(number), names) for number, names in enumerate(batches.split(list(hosts), known), 1)]
 
 
 def run_of_plan(plan: Plan, by: str) -> Run:

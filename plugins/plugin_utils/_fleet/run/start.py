@@ -30,7 +30,7 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.recor
     new_host,
 )
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.request import (
-    Request,
+    RunRequest,
     demand_inventory,
     demand_store,
     demand_valid,
@@ -42,7 +42,7 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.sto
 CHECKS = "checks"  # in the operator's directory: runs in check mode
 
 
-def rollout(request: Request, path: str) -> Row:
+def rollout(request: RunRequest, path: str) -> Row:
     """Begins the rollout of the plan in a file, or goes on with it.  Raises ``RebootlessError``."""
     plan = read_plan(path)
     demand_valid(plan, request)
@@ -58,7 +58,7 @@ def rollout(request: Request, path: str) -> Row:
     return _result(files, run)
 
 
-def take_back(request: Request, path: str) -> Row:
+def take_back(request: RunRequest, path: str) -> Row:
     """Begins to take the update of a plan back from all hosts that may have it, or goes on."""
     plan = read_plan(path)
     demand_inventory(plan.hosts, request)
@@ -70,7 +70,7 @@ def take_back(request: Request, path: str) -> Row:
     return _revert(files, run, records, hosts, request)
 
 
-def revert_hosts(request: Request, plan: RevertPlan) -> Row:
+def revert_hosts(request: RunRequest, plan: RevertPlan) -> Row:
     """Begins to take an update back from the hosts that the operator named, or goes on."""
     if not plan.hosts:
         raise RebootlessError(
@@ -91,7 +91,12 @@ def revert_hosts(request: Request, plan: RevertPlan) -> Row:
 
 
 def preflight(
-    request: Request, store: str, update: tuple[str, str], hosts: t.Sequence[str], task_timeout: int, concurrency: int
+    request: RunRequest,
+    store: str,
+    update: tuple[str, str],
+    hosts: t.Sequence[str],
+    task_timeout: int,
+    concurrency: int,
 ) -> Row:
     """Begins to ask hosts what the update (name, version) would be on them.
 
@@ -112,7 +117,7 @@ def preflight(
     return _result(files, run)
 
 
-def _revert(files: RunFiles, run: Run, records: dict[str, HostRecord], hosts: list[str], request: Request) -> Row:
+def _revert(files: RunFiles, run: Run, records: dict[str, HostRecord], hosts: list[str], request: RunRequest) -> Row:
     resumed = resume.begin_to_revert(files, records, hosts, request)
     _log(files, run, "reverting", {"hosts": files.status().reverting, "resumed": resumed})
     return _result(files, run)
@@ -121,7 +126,7 @@ def _revert(files: RunFiles, run: Run, records: dict[str, HostRecord], hosts: li
 # ---- records
 
 
-def _open(request: Request, run: Run, content: bytes, wanted: t.Mapping[str, Slice]) -> tuple[RunFiles, bool]:
+def _open(request: RunRequest, run: Run, content: bytes, wanted: t.Mapping[str, Slice]) -> tuple[RunFiles, bool]:
     """The locked files of the run, and whether they were made just now.
 
     In check mode they are a copy of their own, of a run that has not begun.
@@ -149,7 +154,7 @@ def _open(request: Request, run: Run, content: bytes, wanted: t.Mapping[str, Sli
     return files, first
 
 
-def _check_directory(request: Request) -> str:
+def _check_directory(request: RunRequest) -> str:
     """A directory for the files of a run in check mode; those of runs that are over are removed."""
     base = os.path.join(request.directory, CHECKS)
     os.makedirs(base, exist_ok=True)

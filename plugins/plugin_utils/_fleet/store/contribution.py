@@ -18,8 +18,8 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.man
     BUILT,
     FAILED,
     NOT_APPLICABLE,
-    CustomCode,
     KernelEntry,
+    ListedCustomCode,
     Manifest,
     SourceFile,
     empty_kernel,
@@ -33,7 +33,7 @@ Files = t.Dict[str, bytes]
 
 
 @dataclasses.dataclass(frozen=True)
-class Build:
+class ListedBuild:
     """How the build for one kernel ended: with ``package``, the path of what was built, or without.
 
     ``result`` is what the task returned that ended it, of a module of the collection or of one that broke; ``version``
@@ -61,7 +61,7 @@ def describe(options: Row) -> tuple[Manifest, Files]:
     custom = []
     for number, code in enumerate(options["custom"], 1):
         file, content = _source_file(number, code["path"])
-        custom.append((CustomCode(**vars(file), source=code["source"]), content))
+        custom.append((ListedCustomCode(**vars(file), source=code["source"]), content))
     fixed_in = options["fixed_in"] or {}
     update = Manifest(
         name=options["name"],
@@ -83,7 +83,7 @@ def describe(options: Row) -> tuple[Manifest, Files]:
 
 
 def entry(
-    update: Manifest, build: Build, now: t.Callable[[], datetime.datetime] = times.now
+    update: Manifest, build: ListedBuild, now: t.Callable[[], datetime.datetime] = times.now
 ) -> tuple[KernelEntry, Files]:
     """The entry of one kernel, and its package under its name.
 
@@ -151,7 +151,7 @@ def _tables(value: t.Any) -> list[Row]:
     return [row for row in value or [] if isinstance(row, dict)]
 
 
-def _check_package(update: Manifest, build: Build, package: Package) -> None:
+def _check_package(update: Manifest, build: ListedBuild, package: Package) -> None:
     found = (package.name, package.version, package.manifest["kernel"]["build_id"])
     wanted = (update.name, update.version, build.build_id)
     if found != wanted:

@@ -77,7 +77,7 @@ class SourceFile(Record):
 
 
 @dataclass(frozen=True)
-class CustomCode(SourceFile):
+class ListedCustomCode(SourceFile):
     """A file of custom code, and the kernel source at whose end it is compiled."""
 
     source: str = field(metadata=holds(fields.A_WORD))
@@ -162,7 +162,7 @@ class Manifest(FileRecord):
     cves: list[str] = field(metadata=TEXTS)
     fixed_in: dict[str, list[str]] = field(metadata=holds(FIXED_IN))
     patches: list[SourceFile] = field(metadata=holds(ListOf(SourceFile, "a patch")))
-    custom: list[CustomCode] = field(metadata=holds(ListOf(CustomCode, "a custom code")))
+    custom: list[ListedCustomCode] = field(metadata=holds(ListOf(ListedCustomCode, "a custom code")))
     kernels: list[KernelEntry] = field(metadata=holds(ListOf(KernelEntry, "kernel {}", by="release")))
 
     def check(self, where: str, code: str) -> None:

@@ -24,7 +24,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.distribut
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.code_digest import source_digest
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import Phases
-from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.material import Request
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.material import TreeRequest
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import (
     KernelTree,
     find_tree,
@@ -92,15 +92,15 @@ def directories(tmp_path):
 def test_an_incomplete_directory_is_named(directories, tmp_path, missing):
     (tmp_path / missing).unlink()
     with pytest.raises(RebootlessError) as caught:
-        DirectorySource(directories).check(Request("r"))
+        DirectorySource(directories).check(TreeRequest("r"))
     assert caught.value.code == "directory_incomplete"
     assert str(tmp_path / missing) in caught.value.sentence
 
 
 def test_a_source_that_was_built_in_place_is_refused(directories, tmp_path):
-    assert "vmlinuz" in DirectorySource(directories).check(Request())
+    assert "vmlinuz" in DirectorySource(directories).check(TreeRequest())
     (tmp_path / "source" / ".config").write_text("")
-    assert code_of(DirectorySource(directories).check, Request()) == "source_not_clean"
+    assert code_of(DirectorySource(directories).check, TreeRequest()) == "source_not_clean"
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_headers_that_do_not_say_their_release_are_refused(directories, tmp_path
     path = tmp_path / "headers/include/generated/utsrelease.h"
     path.write_text(f"{header}\n")
     with pytest.raises(RebootlessError) as caught:
-        DirectorySource(directories).material(Request(), tmp_path, Phases())
+        DirectorySource(directories).material(TreeRequest(), tmp_path, Phases())
     assert caught.value.code == "directory_incomplete"
     assert str(path) in caught.value.sentence
 

@@ -121,17 +121,17 @@ def test_the_code_is_not_always_the_largest_segment(tmp_path):
 @pytest.mark.parametrize(
     "content",
     [
-        b"",
-        b"MZ" + bytes(5000),
-        kernel_image.elf([(BASE, b"code", 4)], machine=183),
-        kernel_image.elf([(BASE, b"code", 4)], note=b""),
-        kernel_image.elf([]),
-        kernel_image.elf([(BASE, b"code", 4)])[:-10],
-        kernel_image.boot_image(gzip.compress(b"\x7fELF"), protocol=0x207),
-        kernel_image.boot_image(b"\x7fELF")[:-20],
-        kernel_image.boot_image(b"no kernel"),
-        kernel_image.boot_image(gzip.compress(b"no kernel")),
-        kernel_image.boot_image(b"\xfd7zXZ\0 and more"),
+        pytest.param(b"", id="empty"),
+        pytest.param(b"MZ" + bytes(5000), id="no setup header"),
+        pytest.param(kernel_image.elf([(BASE, b"code", 4)], machine=183), id="another architecture"),
+        pytest.param(kernel_image.elf([(BASE, b"code", 4)], note=b""), id="no build ID"),
+        pytest.param(kernel_image.elf([]), id="no section"),
+        pytest.param(kernel_image.elf([(BASE, b"code", 4)])[:-10], id="truncated ELF"),
+        pytest.param(kernel_image.boot_image(gzip.compress(b"\x7fELF"), protocol=0x207), id="old protocol"),
+        pytest.param(kernel_image.boot_image(b"\x7fELF")[:-20], id="truncated"),
+        pytest.param(kernel_image.boot_image(b"no kernel"), id="not compressed"),
+        pytest.param(kernel_image.boot_image(gzip.compress(b"no kernel")), id="compressed, no ELF"),
+        pytest.param(kernel_image.boot_image(b"\xfd7zXZ\0 and more"), id="damaged xz"),
     ],
 )
 def test_what_is_no_usable_image_says_why(tmp_path, content):

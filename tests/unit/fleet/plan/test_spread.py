@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.spread import (
-    Kernel,
+    PlannedKernel,
     spread,
     survey,
     unbuilt,
@@ -22,8 +22,8 @@ def answer(release: str, build_id: str) -> dict:
     return {"kernel": {"release": release, "build_id": build_id, "version": "6.1.176-1", "arch": "x86_64"}}
 
 
-def kernel(build_id: str, version: str = "6.1.176-1") -> Kernel:
-    return Kernel(build_id, f"release-{build_id}", version, "x86_64", ("host",))
+def kernel(build_id: str, version: str = "6.1.176-1") -> PlannedKernel:
+    return PlannedKernel(build_id, f"release-{build_id}", version, "x86_64", ("host",))
 
 
 def test_kernels_are_told_by_their_build_id():

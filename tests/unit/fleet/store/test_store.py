@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store import contribution
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.contribution import Build
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.contribution import ListedBuild
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.store import Store
 from ansible_collections.rebootless.splice.tests.support.fleet.packages import package
 from ansible_collections.rebootless.splice.tests.support.fleet.samples import BUILD_ID, RELEASE
@@ -51,11 +51,11 @@ def options(tmp_path) -> dict:
     }
 
 
-def build(kernel: str, **outcome) -> Build:
-    return Build(RELEASE[kernel], BUILD_ID[kernel], build_host="builder", **outcome)
+def build(kernel: str, **outcome) -> ListedBuild:
+    return ListedBuild(RELEASE[kernel], BUILD_ID[kernel], build_host="builder", **outcome)
 
 
-def add(store: Store, options: dict, *builds: Build, dry: bool = False):
+def add(store: Store, options: dict, *builds: ListedBuild, dry: bool = False):
     update, files = contribution.describe(options)
     for row in builds:
         entry, content = contribution.entry(update, row)

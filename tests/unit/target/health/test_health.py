@@ -59,18 +59,18 @@ GOOD = [
 
 @pytest.mark.parametrize(("sign", "level", "text"), BAD)
 def test_damage_is_recognised(sign, level, text):
-    assert health_log.bad_lines([health_log.Line(1, level, text)]) == [(sign, text)]
+    assert health_log.bad_lines([health_log.HealthLine(1, level, text)]) == [(sign, text)]
 
 
 @pytest.mark.parametrize(("level", "text"), GOOD)
 def test_what_is_no_damage(level, text):
-    assert health_log.bad_lines([health_log.Line(1, level, text)]) == []
+    assert health_log.bad_lines([health_log.HealthLine(1, level, text)]) == []
 
 
 def test_a_plan_may_say_otherwise():
-    line = health_log.Line(1, 4, "ata1: SATA link down")
+    line = health_log.HealthLine(1, 4, "ata1: SATA link down")
     assert health_log.bad_lines([line], patterns=["^ata1"]) == [("line that the plan calls bad", line.text)]
-    warning = health_log.Line(2, 4, BAD[10][2])
+    warning = health_log.HealthLine(2, 4, BAD[10][2])
     assert health_log.bad_lines([warning], ignore=["__local_bh_enable_ip"]) == []
 
 
@@ -122,7 +122,7 @@ class Log:
         self.texts, self.lost, self.seen = texts, lost, 0
 
     def lines(self):
-        return [health_log.Line(number, 4, text) for number, text in enumerate(self.texts)]
+        return [health_log.HealthLine(number, 4, text) for number, text in enumerate(self.texts)]
 
 
 def subject(*texts, lost=0, taint=0):

@@ -16,7 +16,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 from ansible_collections.rebootless.splice.plugins.module_utils._target import update
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import apply, run, watch
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.records import Records
-from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.step import Request
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.step import StepRequest
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import armed_record
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
 from ansible_collections.rebootless.splice.tests.support.target_host import NAME, OTHER_PLAN, PLAN, RolloutHost
@@ -57,7 +57,9 @@ def test_a_host_on_which_all_goes_well(world):
 
 def test_the_record_is_there_before_the_kernel_is_touched(world, monkeypatch):
     seen = []
-    monkeypatch.setattr(update.Update, "_load", lambda self, package: seen.append(world.record()["step"]) or 1 / 0)
+    monkeypatch.setattr(
+        update.UpdateOperation, "_load", lambda self, package: seen.append(world.record()["step"]) or 1 / 0
+    )
     result = world.run("apply")
     assert (result["state"], result["code"]) == ("failed", "unexpected"), "every host answers"
     assert "ZeroDivisionError" in result["details"]["traceback"]
@@ -103,7 +105,7 @@ def test_a_refused_update_is_remembered(world, monkeypatch):
     def refuse(package):
         raise RebootlessError("no_match", "Running code differs.", "Look.", function="unix_ioctl")
 
-    monkeypatch.setattr(update.Update, "_load", lambda self, package: refuse(package))
+    monkeypatch.setattr(update.UpdateOperation, "_load", lambda self, package: refuse(package))
     result = world.run("apply")
     assert (result["state"], result["code"], result["kernel_state"]) == ("failed", "no_match", "absent")
     assert result["details"]["function"] == "unix_ioctl"
@@ -301,7 +303,7 @@ def test_an_armed_update_that_cannot_be_reversed_stays_live_and_armed(world):
     world.run("confirm")
     store = Store(str(world.state_directory))
     first = hashlib.sha256(world.content).hexdigest()
-    record = armed_record.Record(NAME, "1.0", first, "ab" * 32, "6c" * 20, "6.1", [], "2026", plan=PLAN)
+    record = armed_record.ArmedRecord(NAME, "1.0", first, "ab" * 32, "6c" * 20, "6.1", [], "2026", plan=PLAN)
     armed_record.write(store, record)
     world.refuse["reverse"] = "busy_function"
     refused = world.run("reverse")
@@ -321,7 +323,7 @@ def test_a_bad_watcher_start_reverses(world, monkeypatch):
 
 
 def test_preflight_changes_nothing(world, monkeypatch):
-    monkeypatch.setattr(update.Update, "run", lambda self: {"matched_bytes": 7} if self.check_mode else 1 / 0)
+    monkeypatch.setattr(update.UpdateOperation, "run", lambda self: {"matched_bytes": 7} if self.check_mode else 1 / 0)
     result = world.run("preflight")
     assert (result["state"], result["changed"], result["matched_bytes"]) == ("matched", False, 7)
     assert not world.state_directory.exists()
@@ -391,7 +393,7 @@ def test_going_back_from_a_newer_version_brings_the_confirmed_one_back(world, wh
     first = confirmed_before(world, "1.1", "cd" * 32)
     store = Store(str(world.state_directory))
     armed_record.write(
-        store, armed_record.Record(NAME, "1.0", first, "ab" * 32, "6c" * 20, "6.1", [], "2026", plan="p")
+        store, armed_record.ArmedRecord(NAME, "1.0", first, "ab" * 32, "6c" * 20, "6.1", [], "2026", plan="p")
     )
     flag = world.directory / "bad"
     checks = [{"kind": "command", "name": "flag", "cmd": f"test ! -e {flag}", "retries": 0}]
@@ -418,7 +420,7 @@ def test_an_update_that_was_applied_at_boot_is_no_other_rollout(world):
     world.run("apply")
     assert world.run("confirm")["state"] == "confirmed"
     store, first = Store(str(world.state_directory)), hashlib.sha256(world.content).hexdigest()
-    armed = armed_record.Record(NAME, "1.0", first, "ab" * 32, "6c" * 20, "6.1", [], "2026", plan=PLAN)
+    armed = armed_record.ArmedRecord(NAME, "1.0", first, "ab" * 32, "6c" * 20, "6.1", [], "2026", plan=PLAN)
     world.reboot()
     world.boot_with(armed.version, armed.build_digest)
     armed_record.write(store, armed.with_boot(world.boot_id, armed_record.TRYING))
@@ -432,5 +434,5 @@ def test_an_update_that_was_applied_at_boot_is_no_other_rollout(world):
 def test_wrong_options(world):
     assert world.run("apply", check_times=[0, 600])["code"] == "bad_check_times"
     assert world.run("apply", checks=[{"kind": "nonsense"}])["code"] == "bad_check"
-    request = Request("apply", "../x")
+    request = StepRequest("apply", "../x")
     assert run.run(request)["code"] == "bad_name"

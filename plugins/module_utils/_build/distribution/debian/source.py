@@ -19,7 +19,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cach
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import Phases
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.material import (
     Material,
-    Request,
+    TreeRequest,
     built_with,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import KernelTree, find_tree
@@ -40,17 +40,17 @@ class DebianSource:
         self._apt = Apt(cache, extra)
         self._search_limit = search_limit
 
-    def find(self, cache: Cache, request: Request) -> KernelTree | None:
+    def find(self, cache: Cache, request: TreeRequest) -> KernelTree | None:
         """The cached tree, None if it has to be prepared.  Raises ``RebootlessError`` (``several_trees``)."""
         return find_tree(cache, request.release, request.build_id, request.version, self.origin)
 
-    def check(self, request: Request) -> str:
+    def check(self, request: TreeRequest) -> str:
         """What would be prepared, in words; without downloading.  Raises like ``material``."""
         if request.release is not None:
             return str(self._apt.find(packages.image(request.release), request.version))
         return f"the kernel with build ID {request.build_id}, searched among the image packages that apt offers"
 
-    def material(self, request: Request, directory: Path, phases: Phases) -> Material:
+    def material(self, request: TreeRequest, directory: Path, phases: Phases) -> Material:
         """Downloads and unpacks what the tree needs: the source into the cache, all else below ``directory``.
 
         Raises ``RebootlessError``: ``build_id_not_found``, ``package_not_found``, ``download_failed``, ...
@@ -93,7 +93,7 @@ class DebianSource:
         for match in packages.NEEDED_BY_HEADERS.finditer(self._apt.field(headers, "Depends")):
             yield self._apt.find_fitting(match["name"], match["relation"] or "", match["version"] or "")
 
-    def _image(self, request: Request) -> DebianPackage:
+    def _image(self, request: TreeRequest) -> DebianPackage:
         """The image package that is asked for, its build ID checked if one is given."""
         if request.release is not None and request.build_id is None:
             return self._apt.find(packages.image(request.release), request.version)
@@ -118,7 +118,7 @@ class DebianSource:
             not_looked_at=left,
         )
 
-    def _candidates(self, request: Request) -> list[DebianPackage]:
+    def _candidates(self, request: TreeRequest) -> list[DebianPackage]:
         """Image packages that may have the build ID: of the release if it is known, else all, newest first."""
         if request.release is not None:
             self._apt.find(packages.image(request.release), request.version)  # raises if there is none
