@@ -5,18 +5,26 @@
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
 import os
 import pathlib
 import signal
 import subprocess
-import sys
+import typing as t
+from multiprocessing.connection import Connection
 
 import pytest
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.compiler import Compiler
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.patches import parse_patch
+from ansible_collections.rebootless.splice.plugins.module_utils._build.distribution.directory import (
+    Directories,
+    DirectorySource,
+)
+from ansible_collections.rebootless.splice.plugins.module_utils._build.distribution.sources import get_tree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import Phases
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.material import TreeRequest
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import read_tree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.update import Builder, UpdateSource
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
@@ -151,27 +159,22 @@ def test_a_tree_of_directories(controller, tree50, tmp_path):
     assert "rustc" in result["next_step"]
 
 
+def _get_tree(cache: pathlib.Path, directories: Directories, said: Connection) -> None:
+    os.setsid()
+    get_tree(Cache(cache), TreeRequest(), DirectorySource(directories), say=said.send)
+
+
 def test_a_killed_run_leaves_no_half_tree(tree50, tmp_path):
-    script = (
-        "from ansible_collections.rebootless.splice.plugins.module_utils._build.distribution.sources import *\n"
-        "import sys\n"
-        "cache = Cache(sys.argv[1])\n"
-        "source = DirectorySource(Directories(*sys.argv[2:]))\n"
-        "get_tree(cache, Request(), source, say=lambda text: print(text, flush=True))\n"
-    )
-    directories = [tree50.source, tree50.headers, tree50.config, tree50.vmlinuz]
-    killed = subprocess.Popen(
-        [sys.executable, "-c", script, tmp_path, *directories],
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    output = killed.stdout
-    assert output is not None and any(line.startswith("prepare: begins") for line in output)
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.wait()
-    output.close()
+    directories = Directories(tree50.source, tree50.headers, tree50.config, tree50.vmlinuz)
+    forking = multiprocessing.get_context("fork")
+    hears, says = forking.Pipe(duplex=False)
+    killed = forking.Process(target=_get_tree, args=(tmp_path, directories, says))
+    killed.start()
+    says.close()  # so that the loop ends with EOFError if the process does
+    while not hears.recv().startswith("prepare: begins"):
+        pass
+    os.killpg(t.cast(int, killed.pid), signal.SIGKILL)
+    killed.join()
     left = list((tmp_path / "trees").iterdir())
     assert all(path.name.startswith(".making-") for path in left)
     assert not list(tmp_path.glob("trees/*/tree.json"))
