@@ -8,29 +8,13 @@
 
 #include "internal.h"
 
-#define DEADLINE_RETRY (HZ / 4)			/* while another operation runs */
-#define DEADLINE_MAX_RETRY (60 * HZ)		/* between tries to reverse after the deadline */
+#define DEADLINE_RETRY (HZ / 4)		/* while another operation runs */
+#define MAX_RETRY (60ul * HZ)		/* between tries to reverse after the deadline, or looks at tasks that are left */
 
 static int refuse_state(struct rbl_record *record)
 {
 	rbl_fact(record, "state: %s\n", rbl_state_name(record));
 	return rbl_refuse(record, RBL_BAD_STATE);
-}
-
-static void set_deadline(struct rbl_record *record, unsigned int seconds)
-{
-	lockdep_assert_held(&rbl_lock);
-	record->deadline_at = jiffies + seconds * HZ;
-	record->deadline_tries = 0;
-	record->deadline_set = true;
-	mod_delayed_work(rbl_workqueue, &record->deadline, seconds * HZ);
-}
-
-static void clear_deadline(struct rbl_record *record)
-{
-	lockdep_assert_held(&rbl_lock);
-	record->deadline_set = false;
-	cancel_delayed_work(&record->deadline);
 }
 
 /* ---- custom code around a switch ---- */
@@ -43,14 +27,41 @@ struct stages {
 static const struct stages applying = { RBL_PRE_APPLY, RBL_POST_APPLY, RBL_FAIL_APPLY };
 static const struct stages reversing = { RBL_PRE_REVERSE, RBL_POST_REVERSE, RBL_FAIL_REVERSE };
 
-static int switch_with_hooks(struct rbl_record *record, struct rbl_record *previous, enum rbl_purpose purpose,
-			     const struct stages *stages)
+static int call_hooks(const struct rbl_record *record, u32 stage, const struct rbl_hook **refusing)
+{
+	int value;
+
+	mutex_unlock(&rbl_lock);
+	value = rbl_hooks(record, stage, refusing);
+	mutex_lock(&rbl_lock);
+	return value;
+}
+
+/* After the switch, or instead of it: the operation's parts may go again. */
+static void end_switch(struct rbl_record *record, u32 stage)
+{
+	record->switched++;
+	call_hooks(record, stage, NULL);
+	record->switched--;
+	rbl_parts_disengage(record);
+}
+
+/*
+ * Switches, if neither the update's own code nor a task is in the way.  On 0
+ * rbl_lock has not been given back since the switch, and end_switch() is to be
+ * called when the record says so, too.
+ */
+static int begin_switch(struct rbl_record *record, const struct rbl_switch_options *how, const struct stages *stages)
 {
 	const struct rbl_hook *refusing;
-	int value = rbl_hooks(record, stages->pre, &refusing), err;
+	int value, err = rbl_parts_engage(record);
 
-	err = value ? rbl_refuse_hook(record, refusing, value) : rbl_switch(record, previous, purpose);
-	rbl_hooks(record, err ? stages->fail : stages->post, NULL);
+	if (err)
+		return err;
+	value = call_hooks(record, stages->pre, &refusing);
+	err = value ? rbl_refuse_hook(record, refusing, value) : rbl_switch(record, how);
+	if (err)
+		end_switch(record, stages->fail);
 	return err;
 }
 
@@ -97,14 +108,56 @@ static void succeed_to(struct rbl_record *record, struct rbl_record *other, bool
 	list_for_each_entry(replaced, &rbl_records, list)
 		if (replaced->state == RBL_REPLACED && !strcmp(replaced->name, record->name))
 			number = max(number, replaced->number + 1);
-	clear_deadline(other);
+	rbl_clear_deadline(other);
 	WRITE_ONCE(other->state, RBL_REPLACED);
 	other->number = number;
 	rbl_rename(other, RBL_PREVIOUS, number);
 	rbl_rename(record, "", 0);
-	pr_info("%s: %s replaced by %s\n", record->name, other->version, record->version);
 	if (was_live)
 		module_put(other->module);
+}
+
+/* ---- tasks that are left in the replacement code ---- */
+
+/* The module's reference is given back as soon as no task is in it. */
+static void release_holders(struct rbl_record *record)
+{
+	mutex_lock(&record->shown);
+	record->held = false;
+	record->n_holders = 0;
+	record->holders.count = 0;
+	mutex_unlock(&record->shown);
+	module_put(record->module);
+}
+
+/* The update was reversed, perhaps by force: gives the module free, or holds it until its code has been left. */
+static void leave_code(struct rbl_record *record, bool force)
+{
+	if (!force || !record->n_holders) {
+		module_put(record->module);
+		return;
+	}
+	mutex_lock(&record->shown);
+	record->held = true;
+	mutex_unlock(&record->shown);
+	record->drain_tries = 0;
+	mod_delayed_work(rbl_workqueue, &record->drain, HZ);
+}
+
+/* Looks whether the tasks have left that were in an update's code when it was reversed by force; in growing pauses. */
+void rbl_drain_work(struct work_struct *work)
+{
+	struct rbl_record *record = container_of(work, struct rbl_record, drain.work);
+
+	mutex_lock(&rbl_lock);
+	if (!record->gone && record->held) {
+		if (!rbl_is_busy(record) && !rbl_look_for_holders(record))
+			release_holders(record);
+		else
+			queue_delayed_work(rbl_workqueue, &record->drain,
+					   min(HZ << min(record->drain_tries++, 6u), MAX_RETRY));
+	}
+	mutex_unlock(&rbl_lock);
 }
 
 /* ---- operations ---- */
@@ -126,48 +179,71 @@ static int prepare(struct rbl_record *record)
 	return err;
 }
 
-/* Switches to the replacement code; with a deadline in seconds (0: none) the helper itself reverses it then. */
-int rbl_apply(struct rbl_record *record, unsigned int deadline)
+/* Why the update cannot be applied in the state that it is in. */
+static int check_state(struct rbl_record *record, const struct rbl_record *other)
 {
-	struct rbl_record *other = rbl_find_other(record);
-	bool was_live = other && rbl_is_live(other);
-	int err;
-
-	lockdep_assert_held(&rbl_lock);
-	rbl_begin(record);
 	if (record->state != RBL_MATCHED && record->state != RBL_REVERSED)
 		return refuse_state(record);
 	if (!record->loaded)	/* jump labels and static calls of its code may not be set up yet */
 		return rbl_refuse(record, RBL_HELPER_BUSY);
-	if (was_live && record->sequence < other->sequence) {
-		rbl_fact(record, "other_update: %s %s\nreason: it was loaded later, and is applied\n",
-			 other->name, other->version);
-		return rbl_refuse(record, RBL_CONFLICT);
-	}
-	err = prepare(record);
+	if (!other || !rbl_is_live(other) || record->sequence >= other->sequence)
+		return 0;
+	rbl_fact(record, "other_update: %s %s\nreason: it was loaded later, and is applied\n", other->name, other->version);
+	return rbl_refuse(record, RBL_CONFLICT);
+}
+
+/* What follows from a switch to the replacement code; nothing here waits, since a deadline may need rbl_lock next. */
+static void become_applied(struct rbl_record *record, struct rbl_record *other, bool was_live)
+{
+	record->ran = true;
+	WRITE_ONCE(record->state, RBL_APPLIED);
+	if (record->held)	/* by tasks that an earlier reverse left in its code: a live update has a reference of its own */
+		release_holders(record);
+	rbl_keep_code(record);
+	rbl_succeed(record);
+	if (other && record->sequence > other->sequence)
+		succeed_to(record, other, was_live);
+	/* As for any live patch: an oops shall say that not all code is the kernel's own. */
+	add_taint(TAINT_LIVEPATCH, LOCKDEP_STILL_OK);
+}
+
+/*
+ * Switches to the replacement code; with a deadline in seconds (0: none) the
+ * helper itself reverses it then.  That is armed before the switch, so that it
+ * comes also if the replacement code keeps this task from going on.
+ */
+int rbl_apply(struct rbl_record *record, unsigned int deadline)
+{
+	struct rbl_record *other = rbl_find_other(record);
+	bool was_live = other && rbl_is_live(other);
+	const struct rbl_switch_options how = {
+		.purpose = RBL_TO_REPLACEMENT,
+		.previous = was_live ? other : NULL,
+		.deadline = deadline,
+	};
+	int err;
+
+	lockdep_assert_held(&rbl_lock);
+	rbl_begin(record);
+	err = check_state(record, other) ? : prepare(record);
 	if (!err && other)
 		err = check_successor(record, other);
 	if (err)
 		return err;
 	if (!try_module_get(record->module))	/* it is being unloaded */
 		return refuse_state(record);
-	err = switch_with_hooks(record, was_live ? other : NULL, RBL_TO_REPLACEMENT, &applying);
+	err = begin_switch(record, &how, &applying);
 	if (err) {
 		module_put(record->module);
 		return err;
 	}
-	record->ran = true;
-	rbl_keep_code(record);
-	rbl_succeed(record);
-	/* As for any live patch: an oops shall say that not all code is the kernel's own. */
-	add_taint(TAINT_LIVEPATCH, LOCKDEP_STILL_OK);
-	WRITE_ONCE(record->state, RBL_APPLIED);
-	if (other && record->sequence > other->sequence)
-		succeed_to(record, other, was_live);
-	if (deadline)
-		set_deadline(record, deadline);
-	pr_info("%s: applied: %u functions, paused %llu ns, %u tries, deadline %u s\n",
-		record->name, count_functions(record), record->pause_ns, record->tries, deadline);
+	become_applied(record, other, was_live);
+	end_switch(record, applying.post);
+	pr_info("%s: applied: %u functions, paused %llu ns, %u tries, deadline %u s%s\n", record->name,
+		count_functions(record), record->pause_ns, record->tries, deadline,
+		record->kept ? "; its module stays until the next boot" : "");
+	if (was_live)
+		pr_info("%s: %s has taken the place of another version\n", record->name, record->version);
 	return 0;
 }
 
@@ -181,7 +257,7 @@ int rbl_extend(struct rbl_record *record, unsigned int deadline)
 	rbl_begin(record);
 	if (record->state != RBL_APPLIED || !record->deadline_set)
 		return refuse_state(record);
-	set_deadline(record, deadline);
+	rbl_set_deadline(record, deadline);
 	pr_info("%s: deadline extended, %u s from now\n", record->name, deadline);
 	rbl_succeed(record);
 	return 0;
@@ -194,7 +270,7 @@ int rbl_confirm(struct rbl_record *record, unsigned int unused)
 	rbl_begin(record);
 	if (!rbl_is_live(record))
 		return refuse_state(record);
-	clear_deadline(record);
+	rbl_clear_deadline(record);
 	if (record->state != RBL_CONFIRMED)
 		pr_info("%s: confirmed\n", record->name);
 	WRITE_ONCE(record->state, RBL_CONFIRMED);
@@ -202,58 +278,85 @@ int rbl_confirm(struct rbl_record *record, unsigned int unused)
 	return 0;
 }
 
-static int reverse(struct rbl_record *record, const char *why)
+/* ---- reversing ---- */
+
+static int reverse(struct rbl_record *record, bool force, const char *why)
 {
+	const struct rbl_switch_options how = { .purpose = RBL_TO_OLD, .force = force };
 	int err;
 
 	lockdep_assert_held(&rbl_lock);
 	rbl_begin(record);
-	err = switch_with_hooks(record, NULL, RBL_TO_OLD, &reversing);
+	err = begin_switch(record, &how, &reversing);
 	if (err)
 		return err;
-	clear_deadline(record);
+	rbl_clear_deadline(record);
 	WRITE_ONCE(record->state, RBL_REVERSED);
 	rbl_succeed(record);
-	pr_info("%s: reversed%s: %u functions, paused %llu ns, %u tries\n",
-		record->name, why, count_functions(record), record->pause_ns, record->tries);
-	module_put(record->module);
+	leave_code(record, force);
+	end_switch(record, reversing.post);
+	pr_info("%s: reversed%s: %u functions, paused %llu ns, %u tries", record->name, why, count_functions(record),
+		record->pause_ns, record->tries);
+	if (record->held)
+		pr_cont("; its module is held by %u tasks", record->n_holders);
+	pr_cont("\n");
 	return 0;
 }
 
-/* Switches back to the old code, and leaves the kernel's text as it was. */
-int rbl_reverse(struct rbl_record *record, unsigned int unused)
+/*
+ * Switches back to the old code, and leaves the kernel's text as it was; by
+ * force also while tasks are in the replacement code, which they finish.
+ */
+int rbl_reverse(struct rbl_record *record, unsigned int force)
 {
 	lockdep_assert_held(&rbl_lock);
 	rbl_begin(record);
 	if (!rbl_is_live(record))
 		return refuse_state(record);
-	return reverse(record, "");
+	return reverse(record, force, force ? " by force" : "");
+}
+
+/* Whether the deadline's own operation may begin: none is under way, or one that has switched and hangs in a hook. */
+static bool may_interfere(const struct rbl_record *record)
+{
+	return !rbl_is_busy(record) || (record->busy && record->switched);
 }
 
 /*
- * The deadline has passed without a confirmation.  Tries to reverse until it
- * works, with pauses that grow up to a minute; the state stays `applied`, and
- * the abort record says what is in the way.  Takes rbl_lock only if it is
- * free, so that its holder may cancel this work and wait for its end.
+ * The deadline has passed without a confirmation.  The old code comes back
+ * although tasks are in the replacement code: a bad fix may well be what keeps
+ * them there.  Tried again, with pauses that grow up to a minute, if something
+ * else is in the way (a kprobe on a jump, custom code that refuses); the state
+ * stays `applied`, and the abort record says what.
  */
 void rbl_deadline_work(struct work_struct *work)
 {
 	struct rbl_record *record = container_of(work, struct rbl_record, deadline.work);
 	unsigned long again = DEADLINE_RETRY;
-	bool pending = true;
+	bool pending;
 
-	if (mutex_trylock(&rbl_lock)) {
-		pending = record->state == RBL_APPLIED && record->deadline_set;
-		if (pending && time_before(jiffies, record->deadline_at)) {
-			again = record->deadline_at - jiffies;	/* of a later apply */
-		} else if (pending) {
-			pending = reverse(record, " at its deadline") != 0;
-			again = min(HZ << min(record->deadline_tries++, 6u), DEADLINE_MAX_RETRY);
-		}
-		mutex_unlock(&rbl_lock);
+	mutex_lock(&rbl_lock);
+	pending = !record->gone && record->state == RBL_APPLIED && record->deadline_set;
+	if (pending && time_before(jiffies, record->deadline_at)) {
+		again = record->deadline_at - jiffies;	/* of a later apply */
+	} else if (pending && may_interfere(record)) {
+		record->busy++;
+		pending = reverse(record, true, " at its deadline") != 0;
+		record->busy--;
+		again = min(HZ << min(record->deadline_tries++, 6u), MAX_RETRY);
 	}
 	if (pending)
 		queue_delayed_work(rbl_workqueue, &record->deadline, again);
+	mutex_unlock(&rbl_lock);
+}
+
+/* Waits, longer each time, without rbl_lock. */
+static void rest(unsigned int *pause)
+{
+	mutex_unlock(&rbl_lock);
+	msleep(*pause);
+	mutex_lock(&rbl_lock);
+	*pause = rbl_longer(*pause);
 }
 
 /*
@@ -268,16 +371,14 @@ void rbl_leave(struct rbl_record *record)
 	unsigned int pause = MSEC_PER_SEC;
 
 	lockdep_assert_held(&rbl_lock);
-	while (rbl_is_live(record) && reverse(record, " since its module is unloaded by force")) {
-		msleep(pause);
-		pause = rbl_longer(pause);
-	}
+	while (rbl_is_live(record) && reverse(record, true, " since its module is unloaded by force"))
+		rest(&pause);
 	if (!record->ran)
 		return;
+	mutex_unlock(&rbl_lock);
 	rcu_barrier();
 	synchronize_rcu_tasks();
-	for (rbl_begin(record); rbl_switch(record, NULL, RBL_CHECK_ONLY); rbl_begin(record)) {
-		msleep(pause);
-		pause = rbl_longer(pause);
-	}
+	mutex_lock(&rbl_lock);
+	while (rbl_look_for_holders(record))
+		rest(&pause);
 }

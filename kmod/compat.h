@@ -12,6 +12,7 @@
 #include <linux/kprobes.h>
 #include <linux/memory.h>
 #include <linux/module.h>
+#include <linux/rethook.h>
 #include <linux/sched.h>
 #include <linux/stacktrace.h>
 #include <linux/static_call.h>
@@ -22,6 +23,7 @@
 
 /* Defined by the kernel, but declared in none of its headers. */
 extern struct mutex ftrace_lock;		/* kernel/trace/ftrace.c: guards the call site records */
+extern struct mutex kprobe_mutex;		/* kernel/kprobes.c: held from the copy of an instruction to its probe's listing */
 int jump_label_module_notify(struct notifier_block *block, unsigned long event, void *module);	/* kernel/jump_label.c */
 extern const char __start_notes, __stop_notes;	/* the linker's: what /sys/kernel/notes shows */
 
@@ -34,10 +36,18 @@ extern const char __start_notes, __stop_notes;	/* the linker's: what /sys/kernel
  * branch tracking, the kernel has taken away the landing marks of
  * functions that none of its own pointers lead to.
  */
+#ifdef CONFIG_FUNCTION_GRAPH_TRACER
+#define RBL_GRAPH_FUNCTIONS(X)			\
+	X(ftrace_graph_get_ret_stack)
+#else
+#define RBL_GRAPH_FUNCTIONS(X)
+#endif
+
 #define RBL_KERNEL_FUNCTIONS(X)			\
 	X(__module_address)			\
 	X(arch_stack_walk_reliable)		\
 	X(find_module)				\
+	RBL_GRAPH_FUNCTIONS(X)			\
 	X(ftrace_rec_iter_next)			\
 	X(ftrace_rec_iter_record)		\
 	X(ftrace_rec_iter_start)		\
@@ -48,6 +58,7 @@ extern const char __start_notes, __stop_notes;	/* the linker's: what /sys/kernel
 	X(jump_label_unlock)			\
 	X(kallsyms_lookup_size_offset)		\
 	X(kallsyms_on_each_symbol)		\
+	X(kallsyms_show_value)			\
 	X(kernel_text_address)			\
 	X(module_kallsyms_on_each_symbol)	\
 	X(stop_machine_cpuslocked)		\
@@ -59,6 +70,7 @@ extern const char __start_notes, __stop_notes;	/* the linker's: what /sys/kernel
 	X(__stop___jump_table)			\
 	X(__stop_notes)				\
 	X(ftrace_lock)				\
+	X(kprobe_mutex)				\
 	X(text_mutex)
 
 #define X(name) DECLARE_STATIC_CALL(rbl_##name, name);
@@ -106,6 +118,12 @@ static inline bool rbl_module_writable(const struct module *module, unsigned lon
 	return within_module_mem_type(address, module, MOD_DATA);
 }
 
+/* Whether the module has init code that is yet to be freed. */
+static inline bool rbl_module_has_init(const struct module *module)
+{
+	return READ_ONCE(module->mem[MOD_INIT_TEXT].base);
+}
+
 #else
 
 #define RBL_EACH_SYMBOL_ARGS void *data, const char *name, struct module *unused, unsigned long address
@@ -127,6 +145,44 @@ static inline bool rbl_module_writable(const struct module *module, unsigned lon
 	       within_module_core(address, module);
 }
 
+/* Whether the module has init code that is yet to be freed. */
+static inline bool rbl_module_has_init(const struct module *module)
+{
+	return READ_ONCE(module->init_layout.base);
+}
+
 #endif
+
+/* ---- return addresses that are kept beside a task's stack ---- */
+
+/* A kretprobe or rethook replaces the one on the stack by its own; calls `see` with each that it keeps. */
+static inline void rbl_each_hooked_return(const struct task_struct *task, void (*see)(void *data, unsigned long address),
+					  void *data)
+{
+#ifdef CONFIG_RETHOOK
+	struct rethook_node *node;
+
+	llist_for_each_entry(node, task->rethooks.first, llist)
+		see(data, node->ret_addr);
+#elif defined(CONFIG_KRETPROBES)
+	struct kretprobe_instance *instance;
+
+	llist_for_each_entry(instance, task->kretprobe_instances.first, llist)
+		see(data, (unsigned long)instance->ret_addr);
+#endif
+}
+
+/* The function-graph tracer does the same. */
+static inline void rbl_each_graph_return(struct task_struct *task, void (*see)(void *data, unsigned long address),
+					 void *data)
+{
+#ifdef CONFIG_FUNCTION_GRAPH_TRACER
+	const struct ftrace_ret_stack *kept;
+	int i;
+
+	for (i = 0; (kept = rbl_kernel(ftrace_graph_get_ret_stack)(task, i)); i++)
+		see(data, kept->ret);
+#endif
+}
 
 #endif

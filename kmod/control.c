@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What operators write to an update's file `control`: docs/formats.md has the commands. */
+#include <linux/capability.h>
 #include <linux/kernel.h>
 #include <linux/string.h>
 #include <linux/sysfs.h>
@@ -24,7 +25,9 @@ static int control_apply(struct rbl_record *record, const char *argument)
 
 static int control_reverse(struct rbl_record *record, const char *argument)
 {
-	return *argument ? -EINVAL : rbl_operation_start(record, "reverse", rbl_reverse, 0);
+	bool force = !strcmp(argument, "force");
+
+	return *argument && !force ? -EINVAL : rbl_operation_start(record, "reverse", rbl_reverse, force);
 }
 
 /* What takes no time is done here and now. */
@@ -36,7 +39,7 @@ static int at_once(struct rbl_record *record, int (*run)(struct rbl_record *reco
 	if (err)
 		return err;
 	err = run(record, argument);
-	rbl_operation_unlock();
+	rbl_operation_unlock(record);
 	return err;
 }
 
@@ -54,7 +57,7 @@ static int control_confirm(struct rbl_record *record, const char *argument)
 
 static int control_forget(struct rbl_record *record, const char *argument)
 {
-	return *argument ? -EINVAL : at_once(record, rbl_forget, 0);
+	return *argument ? -EINVAL : rbl_forget(record);
 }
 
 struct command {
@@ -89,6 +92,9 @@ ssize_t rbl_control_store(struct kobject *kobj, struct kobj_attribute *attribute
 	char line[32], *argument;
 	int err;
 
+	/* What may load an update may apply it: uid 0 alone is not enough, as in a container. */
+	if (!capable(CAP_SYS_MODULE))
+		return -EPERM;
 	if (size >= sizeof(line))
 		return -EINVAL;
 	memcpy(line, buffer, size);

@@ -102,7 +102,7 @@ static int check_fixup(struct rbl_record *record, const struct rbl_part *part, c
 	if (readable && fit && !sealed && is_loaders(part, fixup))
 		return 0;
 	rbl_fact(record, "symbol: %s\n", rbl_string(program, symbols[fixup->symbol].name));
-	rbl_fact(record, "address: 0x%lx\n", (unsigned long)fixup->where);
+	rbl_secret(record, "address: 0x%lx\n", (unsigned long)fixup->where);
 	if (!fit)
 		return rbl_refuse(record, RBL_RELOC_OVERFLOW);
 	if (sealed)

@@ -48,21 +48,24 @@ int rbl_part_hooks(const struct rbl_part *part, u32 stage, const struct rbl_hook
 	return 0;
 }
 
-/* The same for all parts whose object is there. */
+/* The same for all parts that take part in the operation. */
 int rbl_hooks(const struct rbl_record *record, u32 stage, const struct rbl_hook **refusing)
 {
 	const struct rbl_part *part;
 	int value = 0;
 
 	rbl_for_each_part(part, record)
-		if (part->present && !value)
+		if (part->engaged && !value)
 			value = rbl_part_hooks(part, stage, refusing);
 	return value;
 }
 
 int rbl_refuse_hook(struct rbl_record *record, const struct rbl_hook *hook, int value)
 {
-	rbl_fact(record, "function: %ps\n", hook->call);
+	char name[RBL_FUNCTION_MAX];
+
+	rbl_name_of((unsigned long)hook->call, name, sizeof(name));
+	rbl_fact(record, "function: %s\n", name);
 	rbl_fact(record, "stage: %s\n", stage_names[hook->stage]);
 	rbl_fact(record, "value: %d\n", value);
 	return rbl_refuse(record, RBL_HOOK_REFUSED);

@@ -32,6 +32,8 @@ struct rbl_conflict {
 	pid_t pid;
 	char comm[TASK_COMM_LEN];
 	unsigned long address;		/* where it was found; 0 if its stack could not be walked */
+	unsigned long stopped_at;	/* where the walk of its stack ended too early; 0: nowhere */
+	bool faults;			/* it waits there for a page of its own memory */
 	char function[RBL_FUNCTION_MAX];	/* which it is in; "-" if that is not known */
 };
 
@@ -40,11 +42,17 @@ struct rbl_conflicts {
 	struct rbl_conflict rows[RBL_MAX_CONFLICTS];
 };
 
+/* "key: value" lines. */
+struct rbl_text {
+	u32 length;
+	char text[RBL_FACTS_SIZE];
+};
+
 /* Why an operation was refused. */
 struct rbl_abort {
 	u32 code;
-	u32 length;			/* of facts */
-	char facts[RBL_FACTS_SIZE];	/* "key: value" lines */
+	struct rbl_text facts;
+	struct rbl_text secrets;	/* facts that hold addresses, or bytes of memory, which may hold some */
 	struct rbl_conflicts conflicts;
 };
 
@@ -80,8 +88,11 @@ struct rbl_part {
 	struct rbl_write *writes;	/* one for each function that is replaced */
 	u32 n_writes;
 	struct rbl_exchange *data;	/* one for each of object->n_data */
+	bool entries_found;		/* of `writes`: rbl_find_entries() */
 	u64 *fields;			/* what the module loader left in each of object->n_fixups */
 	bool fields_written;
+	bool engaged;			/* takes part in the operation that is under way; its hooks are called */
+	struct module *pinned;		/* meanwhile: its target; NULL: none */
 	struct list_head pins;		/* other modules that its symbols lie in: in memory as long as the part is present */
 	struct module *branches;	/* what the kernel knows the part's static branches as; NULL if it does not */
 	void *pristine_branches;	/* the part's jump entries before they were written */
@@ -123,6 +134,9 @@ struct rbl_record {
 	bool ran;			/* it was applied at least once */
 	bool kept;			/* its module may not go until the next boot */
 	bool gone;			/* no longer in the list, and about to be freed */
+	u32 busy;			/* operations on it that are under way, also while they do not hold rbl_lock */
+	u32 operations;			/* that its parts take part in: two if a deadline comes while a hook hangs */
+	u32 switched;			/* of them, those that have switched: only hooks are still to be called */
 
 	struct rbl_part *parts;		/* one for each of update->n_objects */
 	u32 n_parts;
@@ -134,6 +148,13 @@ struct rbl_record {
 	unsigned long deadline_at;	/* jiffies */
 	u32 deadline_tries;		/* to reverse since then */
 
+	/* Reversed by force while tasks were in its code: its module is held until they have left. */
+	bool held;
+	struct delayed_work drain;
+	u32 drain_tries;
+	u32 n_holders;			/* found in the last look, under `shown` like their names */
+	struct rbl_conflicts holders;
+
 	u64 match_ns, resolve_ns, pause_ns;
 	u32 tries;
 
@@ -142,7 +163,11 @@ struct rbl_record {
 	struct rbl_abort abort;
 };
 
-/* Held by every operation on an update; guards rbl_records and all in them that `shown` does not. */
+/*
+ * Guards rbl_records and all in them that `shown` does not.  What waits gives
+ * it back first: between two tries, while hooks are called, for RCU.  A record
+ * stays `busy` meanwhile, so that no other operation on that update begins.
+ */
 extern struct mutex rbl_lock;
 extern struct list_head rbl_records;
 
@@ -150,6 +175,10 @@ extern struct workqueue_struct *rbl_workqueue;
 
 #define rbl_for_each_part(part, record) \
 	for ((part) = (record)->parts; (part) < (record)->parts + (record)->n_parts; (part)++)
+
+/* parameters.c */
+extern unsigned int rbl_tries, rbl_first_pause_ms;
+extern bool rbl_scan;
 
 /* records.c */
 struct rbl_record *rbl_record_of(struct kobject *kobj);
@@ -159,16 +188,21 @@ struct rbl_record *rbl_find_module_record(const struct module *module);
 const char *rbl_state_name(const struct rbl_record *record);
 void rbl_rename(struct rbl_record *record, const char *suffix, unsigned int number);
 
+bool rbl_is_busy(const struct rbl_record *record);
+
 /* forget.c */
-void rbl_drop(struct rbl_record *record);
-void rbl_promote(const char *name);
-int rbl_forget(struct rbl_record *record, unsigned int unused);
+void rbl_detach(struct rbl_record *record);
+void rbl_bury(struct rbl_record *record);
+int rbl_forget(struct rbl_record *record);
 
 /* objects.c: loadable modules that are patched, and their coming and going */
 int rbl_parts_new(struct rbl_record *record);
 int rbl_parts_resolve(struct rbl_record *record);
 void rbl_parts_free(struct rbl_record *record);
 void rbl_keep_code(struct rbl_record *record);
+int rbl_parts_engage(struct rbl_record *record);
+void rbl_parts_disengage(struct rbl_record *record);
+int rbl_check_engaged(struct rbl_record *record);
 int rbl_object_coming(struct module *module);
 void rbl_object_live(struct module *module);
 void rbl_object_going(struct module *module);
@@ -176,6 +210,7 @@ void rbl_object_going(struct module *module);
 /* refuse.c: abort records */
 void rbl_begin(struct rbl_record *record);
 __printf(2, 3) void rbl_fact(struct rbl_record *record, const char *format, ...);
+__printf(2, 3) void rbl_secret(struct rbl_record *record, const char *format, ...);
 int rbl_refuse(struct rbl_record *record, u32 code);
 void rbl_succeed(struct rbl_record *record);
 int rbl_refuse_busy_helper(struct rbl_record *record);
@@ -187,6 +222,7 @@ int rbl_lookup_all(const void *program, struct rbl_lookup *lookup);
 void rbl_lookup_free(struct rbl_lookup *lookup);
 
 bool rbl_same_module(const char *a, const char *b);
+void rbl_name_of(unsigned long address, char *name, u32 size);
 
 /* check.c */
 int rbl_check_update(struct rbl_record *record);
@@ -195,7 +231,20 @@ int rbl_check_update(struct rbl_record *record);
 int rbl_sites_make(struct rbl_record *record, struct rbl_part *part);
 void rbl_sites_free(struct rbl_part *part);
 int rbl_check_conflicts(struct rbl_record *record, const struct rbl_part *part);
+
+/* in_use.c: kprobes and users of ftrace on the same functions */
+enum rbl_jump_state {
+	RBL_JUMP_IN_PLACE,
+	RBL_JUMP_MISSING,	/* something has written over it */
+	RBL_JUMP_BYPASSED,	/* something sends calls elsewhere before they come to it */
+};
+
+void rbl_find_entries(struct rbl_part *part);
+void rbl_find_late_entries(struct rbl_record *record);
 int rbl_check_probes(struct rbl_record *record, const struct rbl_part *part);
+u32 rbl_step_in_use(const struct rbl_step *step, bool forward, unsigned long *address);
+enum rbl_jump_state rbl_jump_state(const struct rbl_write *write);
+bool rbl_is_bypassed(const struct rbl_record *record);
 
 /* resolve.c */
 int rbl_resolve(struct rbl_record *record, struct rbl_part *part);
@@ -210,6 +259,11 @@ void rbl_take_back_fixups(struct rbl_part *part);
 void rbl_settle_new_branches(const struct jump_entry *entries, u32 count);
 int rbl_register_branches(struct rbl_record *record, struct rbl_part *part);
 void rbl_unregister_branches(struct rbl_part *part);
+
+/* constants.c */
+void *rbl_map_constant(const void *where, u32 size);
+void rbl_unmap_constant(void *alias);
+bool rbl_is_in_module(const void *where);
 
 /* stand_ins.c: static branches that jumps lie over */
 int rbl_find_branch(struct rbl_record *record, const struct rbl_part *part, struct rbl_write *write);
@@ -240,11 +294,13 @@ struct rbl_stacks {
 	const struct rbl_range *ranges;	/* that no task may be in */
 	u32 n_ranges;
 	unsigned long low, high;	/* all of them lie between */
+	unsigned long fault_size;	/* of handle_mm_fault() */
 	struct task_struct *requester;	/* the task that does the switch, and waits */
 	const struct task_struct *writer;	/* the task that wrote to `control` and waits; NULL: none */
 	bool last_try;			/* there is no waiting for words that only the scan finds */
 	raw_spinlock_t lock;		/* guards what follows */
 	bool busy, unreliable, writer_is_busy;
+	u32 n_conflicts;		/* tasks in all; `conflicts` names the first of them */
 	struct rbl_conflicts conflicts;
 	struct rbl_conflicts leftovers;	/* tasks whose stacks hold addresses of calls that are over, in the last try */
 };
@@ -266,10 +322,23 @@ struct rbl_steps {
 int rbl_steps_make(struct rbl_record *record, const struct rbl_record *previous, enum rbl_purpose purpose,
 		   struct rbl_steps *steps);
 void rbl_steps_free(struct rbl_steps *steps);
+void rbl_write_data(const struct rbl_step *step, const u8 *bytes);
 void rbl_write_part(struct rbl_part *part, bool forward);
 
-/* stop.c */
-int rbl_switch(struct rbl_record *record, struct rbl_record *previous, enum rbl_purpose purpose);
+/* deadline.c */
+void rbl_set_deadline(struct rbl_record *record, unsigned int seconds);
+void rbl_clear_deadline(struct rbl_record *record);
+
+/* switch.c */
+struct rbl_switch_options {
+	enum rbl_purpose purpose;
+	struct rbl_record *previous;	/* a live version of the same update, which goes; NULL: none */
+	unsigned int deadline;		/* in seconds, from the switch on; 0: none */
+	bool force;			/* the old code comes back although tasks are in the replacement code */
+};
+
+int rbl_switch(struct rbl_record *record, const struct rbl_switch_options *how);
+int rbl_look_for_holders(struct rbl_record *record);
 
 /* The next of pauses that grow up to a minute, in ms. */
 static inline unsigned int rbl_longer(unsigned int pause)
@@ -279,7 +348,7 @@ static inline unsigned int rbl_longer(unsigned int pause)
 
 /* operation.c */
 int rbl_operation_lock(struct rbl_record *record);
-void rbl_operation_unlock(void);
+void rbl_operation_unlock(struct rbl_record *record);
 void rbl_operation_init(struct rbl_record *record);
 int rbl_operation_start(struct rbl_record *record, const char *name,
 			int (*run)(struct rbl_record *record, unsigned int argument), unsigned int argument);
@@ -291,9 +360,10 @@ bool rbl_operation_wait(struct rbl_record *record, long jiffies);
 int rbl_apply(struct rbl_record *record, unsigned int deadline);
 int rbl_extend(struct rbl_record *record, unsigned int deadline);
 int rbl_confirm(struct rbl_record *record, unsigned int unused);
-int rbl_reverse(struct rbl_record *record, unsigned int unused);
+int rbl_reverse(struct rbl_record *record, unsigned int force);
 void rbl_leave(struct rbl_record *record);
 void rbl_deadline_work(struct work_struct *work);
+void rbl_drain_work(struct work_struct *work);
 static inline bool rbl_is_live(const struct rbl_record *record)
 {
 	return record->state == RBL_APPLIED || record->state == RBL_CONFIRMED;

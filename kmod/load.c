@@ -6,6 +6,7 @@
  */
 #define pr_fmt(fmt) "rebootless: " fmt
 
+#include <linux/delay.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/notifier.h>
@@ -32,15 +33,27 @@ static struct rbl_record *new_record(struct module *module, const struct rbl_upd
 	mutex_init(&record->shown);
 	INIT_LIST_HEAD(&record->list);
 	INIT_DELAYED_WORK(&record->deadline, rbl_deadline_work);
+	INIT_DELAYED_WORK(&record->drain, rbl_drain_work);
 	rbl_operation_init(record);
 	rbl_sysfs_prepare(record);
 	return record;
 }
 
-/*
- * Shows the record in sysfs: under its name, if that is free or a failed
- * record's; beside another version of the same update as the next one.
- */
+/* Ends the failed record that has a name, if there is one: a record of the same name comes. */
+static void bury_failed(const char *name, const char *suffix)
+{
+	struct rbl_record *record = rbl_find_directory(name, suffix);
+
+	lockdep_assert_held(&rbl_lock);
+	if (!record || record->state != RBL_FAILED || record->busy)
+		return;
+	rbl_detach(record);
+	mutex_unlock(&rbl_lock);
+	rbl_bury(record);
+	mutex_lock(&rbl_lock);
+}
+
+/* Shows the record in sysfs: under its name, if that is free; beside another version of the same update as the next one. */
 static int show(struct rbl_record *record)
 {
 	struct rbl_record *there = rbl_find_directory(record->name, "");
@@ -48,16 +61,14 @@ static int show(struct rbl_record *record)
 	int err;
 
 	lockdep_assert_held(&rbl_lock);
-	if (there && there->state != RBL_FAILED) {
+	if (there) {
 		suffix = RBL_NEXT;
 		there = rbl_find_directory(record->name, suffix);
 	}
-	if (there && there->state != RBL_FAILED) {
+	if (there) {
 		pr_warn("%s: two versions of this update are loaded already\n", record->name);
 		return -EEXIST;
 	}
-	if (there)
-		rbl_drop(there);
 	err = rbl_sysfs_add(record, suffix);
 	if (!err)
 		list_add_tail(&record->list, &rbl_records);
@@ -91,6 +102,8 @@ static int admit(struct module *module, const struct rbl_update *update)
 	if (!record)
 		return -ENOMEM;
 	err = rbl_check_update(record);
+	bury_failed(record->name, RBL_NEXT);
+	bury_failed(record->name, "");
 	if (!err)
 		err = rbl_parts_new(record);
 	if (!err)
@@ -130,18 +143,25 @@ static int coming(struct module *module)
 static void going(struct module *module)
 {
 	struct rbl_record *record;
-	char name[sizeof(record->name)];
 
 	mutex_lock(&rbl_lock);
 	record = rbl_find_module_record(module);
+	/* Only this notifier ends a record that has a module, so it stays while others are waited for. */
+	while (record && rbl_is_busy(record)) {
+		mutex_unlock(&rbl_lock);
+		msleep(10);
+		mutex_lock(&rbl_lock);
+	}
 	if (record) {
+		record->busy++;
 		rbl_leave(record);
-		pr_info("%s: gone\n", record->name);
-		strscpy(name, record->name, sizeof(name));
-		rbl_drop(record);
-		rbl_promote(name);
+		rbl_detach(record);
 	}
 	mutex_unlock(&rbl_lock);
+	if (record) {
+		pr_info("%s: gone\n", record->name);
+		rbl_bury(record);
+	}
 }
 
 static bool is_update(const struct module *module)
@@ -222,8 +242,14 @@ EXPORT_SYMBOL_GPL(rebootless_loaded);
 
 static int __init rebootless_init(void)
 {
-	int err = rbl_symbols_init();
+	int err;
 
+	/* Text is written there by code that sleeps, which is not possible while all CPUs are stopped. */
+	if (IS_ENABLED(CONFIG_PREEMPT_RT)) {
+		pr_err("%s: this is the rt flavour (CONFIG_PREEMPT_RT)\n", rbl_code_name(RBL_UNSUPPORTED_KERNEL));
+		return -EOPNOTSUPP;
+	}
+	err = rbl_symbols_init();
 	if (err)
 		return err;
 	/* A rescuer of its own: a deadline has to be kept on a host that is out of memory, too. */
@@ -257,13 +283,18 @@ no_arch:
 
 static void __exit rebootless_exit(void)
 {
-	struct rbl_record *record, *next;
+	struct rbl_record *record;
 
 	unregister_module_notifier(&last_notifier);
 	unregister_module_notifier(&first_notifier);
 	mutex_lock(&rbl_lock);
-	list_for_each_entry_safe(record, next, &rbl_records, list)
-		rbl_drop(record);	/* update modules depend on this one, so only failed records are left */
+	/* Update modules depend on this one, so only failed records are left. */
+	while ((record = list_first_entry_or_null(&rbl_records, struct rbl_record, list))) {
+		rbl_detach(record);
+		mutex_unlock(&rbl_lock);
+		rbl_bury(record);
+		mutex_lock(&rbl_lock);
+	}
 	mutex_unlock(&rbl_lock);
 	rbl_sysfs_exit();
 	rbl_arch_exit();

@@ -120,6 +120,65 @@ int rbl_parts_resolve(struct rbl_record *record)
 	return err;
 }
 
+/* ---- operations ---- */
+
+/*
+ * The parts that are there take part in the operation that begins.  The modules
+ * of those with hooks stay, since hooks are called without rbl_lock.
+ */
+int rbl_parts_engage(struct rbl_record *record)
+{
+	struct rbl_part *part;
+
+	lockdep_assert_held(&rbl_lock);
+	if (record->operations++)
+		return 0;
+	rbl_for_each_part(part, record) {
+		if (!part->present)
+			continue;
+		/* A module that is COMING may fail to: its memory would go, held or not. */
+		if (part->target && part->object->n_hooks) {
+			if (READ_ONCE(part->target->state) != MODULE_STATE_LIVE || !try_module_get(part->target)) {
+				rbl_parts_disengage(record);
+				rbl_fact(record, "object: %s\n", part->object->name);
+				return rbl_refuse(record, RBL_OBJECT_BUSY);
+			}
+			part->pinned = part->target;
+		}
+		part->engaged = true;
+	}
+	return 0;
+}
+
+void rbl_parts_disengage(struct rbl_record *record)
+{
+	struct rbl_part *part;
+
+	lockdep_assert_held(&rbl_lock);
+	if (--record->operations)
+		return;
+	rbl_for_each_part(part, record) {
+		if (part->pinned)
+			module_put(part->pinned);
+		part->pinned = NULL;
+		part->engaged = false;
+	}
+}
+
+/* That no part has come or gone since the operation began: its hooks would have been called for other parts. */
+int rbl_check_engaged(struct rbl_record *record)
+{
+	const struct rbl_part *part;
+
+	lockdep_assert_held(&rbl_lock);
+	rbl_for_each_part(part, record)
+		if (part->present != part->engaged) {
+			rbl_fact(record, "object: %s\n", part->object->name);
+			return rbl_refuse(record, RBL_OBJECT_BUSY);
+		}
+	return 0;
+}
+
 /* ---- modules that come ---- */
 
 /* Some updates' code may never go once it was applied: a timer that it has armed would call into freed memory. */
@@ -132,7 +191,6 @@ void rbl_keep_code(struct rbl_record *record)
 		if (part->present && part->object->flags & RBL_OBJECT_KEPT && !record->kept) {
 			__module_get(record->module);
 			record->kept = true;
-			pr_info("%s: its module stays until the next boot\n", record->name);
 		}
 }
 

@@ -1,43 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Commands to an update that may take a while, done by a work item while their writer waits. */
-#include <linux/delay.h>
 #include <linux/sched/signal.h>
 
 #include "internal.h"
 
-#define LOCK_PATIENCE (5 * HZ)	/* for modules that come or go meanwhile */
-
-static struct rbl_record *operating;	/* whose operation holds rbl_lock; NULL if none does */
-
 /*
- * Takes rbl_lock for an operation on the record.  The second of two operations
- * is refused, not queued: when its turn came, the update might be in another
- * state than it was meant for.  A module that comes or goes is waited for.
- * But the lock's holder may also be ending the record, and wait for us.
+ * Takes rbl_lock for an operation on the record, which gives it back whenever
+ * it waits.  The second of two operations on an update is refused, not queued:
+ * when its turn came, the update might be in another state than it was meant
+ * for.
  */
 int rbl_operation_lock(struct rbl_record *record)
 {
-	unsigned long until = jiffies + LOCK_PATIENCE;
-
-	while (!mutex_trylock(&rbl_lock)) {
-		if (READ_ONCE(record->gone))
-			return -ENODEV;
-		if (READ_ONCE(operating) || time_after(jiffies, until))
-			return rbl_refuse_busy_helper(record);
-		msleep(1);
-	}
+	mutex_lock(&rbl_lock);
 	if (record->gone) {
 		mutex_unlock(&rbl_lock);
 		return -ENODEV;
 	}
-	WRITE_ONCE(operating, record);
+	if (rbl_is_busy(record)) {
+		mutex_unlock(&rbl_lock);
+		return rbl_refuse_busy_helper(record);
+	}
+	record->busy++;
 	return 0;
 }
 
-void rbl_operation_unlock(void)
+void rbl_operation_unlock(struct rbl_record *record)
 {
 	lockdep_assert_held(&rbl_lock);
-	WRITE_ONCE(operating, NULL);
+	record->busy--;
 	mutex_unlock(&rbl_lock);
 }
 
@@ -48,7 +39,7 @@ static int run(struct rbl_record *record)
 	if (err)
 		return err;
 	err = record->operation.run(record, record->operation.argument);
-	rbl_operation_unlock();
+	rbl_operation_unlock(record);
 	return err;
 }
 
@@ -123,10 +114,9 @@ int rbl_operation_start(struct rbl_record *record, const char *name,
 	return err;
 }
 
-/* Waits for the end of an operation, which finds itself refused, since the caller has rbl_lock. */
+/* Waits for the end of an operation, which finds the record gone. */
 void rbl_operation_end(struct rbl_record *record)
 {
-	lockdep_assert_held(&rbl_lock);
 	flush_work(&record->operation.work);
 }
 
@@ -141,10 +131,14 @@ void rbl_let_writer_go(struct rbl_record *record)
 	spin_unlock(&operation->lock);
 }
 
-/* Pauses between two tries; true if no other one is wanted, since the writer was killed. */
+/* Pauses between two tries, without rbl_lock; true if no other one is wanted, since the writer was killed. */
 bool rbl_operation_wait(struct rbl_record *record, long jiffies)
 {
 	struct rbl_operation *operation = &record->operation;
+	bool unwanted;
 
-	return wait_event_timeout(operation->changed, READ_ONCE(operation->unwanted), jiffies) > 0;
+	mutex_unlock(&rbl_lock);
+	unwanted = wait_event_timeout(operation->changed, READ_ONCE(operation->unwanted), jiffies) > 0;
+	mutex_lock(&rbl_lock);
+	return unwanted;
 }

@@ -42,6 +42,18 @@ struct rbl_record *rbl_find_other(const struct rbl_record *record)
 	return NULL;
 }
 
+/* Whether an operation on the update is under way, on any of its versions. */
+bool rbl_is_busy(const struct rbl_record *record)
+{
+	const struct rbl_record *other;
+
+	lockdep_assert_held(&rbl_lock);
+	list_for_each_entry(other, &rbl_records, list)
+		if (other->busy && !strcmp(other->name, record->name))
+			return true;
+	return record->busy;
+}
+
 struct rbl_record *rbl_find_module_record(const struct module *module)
 {
 	struct rbl_record *record;

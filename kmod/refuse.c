@@ -45,32 +45,54 @@ static void show(struct rbl_record *record)
 	mutex_unlock(&record->shown);
 }
 
+static void clear(struct rbl_abort *abort, u32 code)
+{
+	abort->code = code;
+	abort->facts.length = 0;
+	abort->facts.text[0] = '\0';
+	abort->secrets.length = 0;
+	abort->secrets.text[0] = '\0';
+	abort->conflicts.count = 0;
+}
+
 /* Begins an operation, or a new try of one; what sysfs shows stays until its end. */
 void rbl_begin(struct rbl_record *record)
 {
 	lockdep_assert_held(&rbl_lock);
-	record->draft.code = RBL_OK;
-	record->draft.length = 0;
-	record->draft.facts[0] = '\0';
-	record->draft.conflicts.count = 0;
+	clear(&record->draft, RBL_OK);
+}
+
+static __printf(2, 0) void add(struct rbl_text *to, const char *format, va_list args)
+{
+	u32 room = sizeof(to->text) - to->length;
+	int length = vsnprintf(to->text + to->length, room, format, args);
+
+	if (length < room)
+		to->length += length;
+	else
+		to->text[to->length] = '\0';
 }
 
 /* Adds "key: value\n" to the record of the operation that runs; what does not fit is left out. */
 void rbl_fact(struct rbl_record *record, const char *format, ...)
 {
-	struct rbl_abort *draft = &record->draft;
-	u32 room = sizeof(draft->facts) - draft->length;
 	va_list args;
-	int length;
 
 	lockdep_assert_held(&rbl_lock);
 	va_start(args, format);
-	length = vsnprintf(draft->facts + draft->length, room, format, args);
+	add(&record->draft.facts, format, args);
 	va_end(args);
-	if (length < room)
-		draft->length += length;
-	else
-		draft->facts[draft->length] = '\0';
+}
+
+/* The same for what only those are shown who may see the kernel's addresses; it is not logged. */
+void rbl_secret(struct rbl_record *record, const char *format, ...)
+{
+	va_list args;
+
+	lockdep_assert_held(&rbl_lock);
+	va_start(args, format);
+	add(&record->draft.secrets, format, args);
+	va_end(args);
 }
 
 /* Ends an operation that did what it should. */
@@ -91,7 +113,7 @@ int rbl_refuse(struct rbl_record *record, u32 code)
 	record->draft.code = code;
 	show(record);
 
-	strscpy(line, draft->facts, sizeof(line));
+	strscpy(line, draft->facts.text, sizeof(line));
 	strreplace(line, '\n', ' ');
 	pr_warn("%s: %s: %s %s\n", record->name, rbl_code_name(code), rbl_code_sentence(code), line);
 	return errnos[code] ? : -EINVAL;
@@ -101,10 +123,7 @@ int rbl_refuse(struct rbl_record *record, u32 code)
 int rbl_refuse_busy_helper(struct rbl_record *record)
 {
 	mutex_lock(&record->shown);
-	record->abort.code = RBL_HELPER_BUSY;
-	record->abort.length = 0;
-	record->abort.facts[0] = '\0';
-	record->abort.conflicts.count = 0;
+	clear(&record->abort, RBL_HELPER_BUSY);
 	mutex_unlock(&record->shown);
 	return errnos[RBL_HELPER_BUSY];
 }

@@ -72,11 +72,11 @@ static int refuse_report(struct rbl_record *record, const struct rbl_part *part,
 	if (report->address) {
 		rbl_fact(record, "function: %s\n", symbol_before(program, report->section, report->offset));
 		rbl_fact(record, "offset: 0x%x\n", report->offset);
-		rbl_fact(record, "address: 0x%llx\n", report->address);
+		rbl_secret(record, "address: 0x%llx\n", report->address);
 	}
 	if (report->length) {
-		rbl_fact(record, "expected: %*phN\n", report->length, report->expected);
-		rbl_fact(record, "found: %*phN\n", report->length, report->found);
+		rbl_secret(record, "expected: %*phN\n", report->length, report->expected);
+		rbl_secret(record, "found: %*phN\n", report->length, report->found);
 	}
 	if (report->symbol != RBL_NONE) {
 		const struct rbl_symbol *symbol = program + header->symbols.offset;
@@ -84,6 +84,8 @@ static int refuse_report(struct rbl_record *record, const struct rbl_part *part,
 		rbl_fact(record, "symbol: %s\n", rbl_string(program, symbol[report->symbol].name));
 	}
 	rbl_fact(record, "candidates: %u\n", report->candidates);
+	if (report->code == RBL_NO_MATCH && rbl_arch_unknown_rewrite())
+		rbl_fact(record, "reason: %s\n", rbl_arch_unknown_rewrite());
 	return rbl_refuse(record, telling_code(report));
 }
 
@@ -309,5 +311,7 @@ void rbl_unresolve(struct rbl_record *record, struct rbl_part *part)
 	free_result(&part->result);
 	rbl_lookup_free(&part->lookup);
 	unpin_others(part);
+	part->engaged = false;
+	part->pinned = NULL;	/* it was held, and goes all the same: by force */
 	part->target = NULL;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The functions and data that a part replaces, at their addresses in the running kernel, and what else uses them. */
+/* The functions and data that a part replaces, at their addresses in the running kernel, and other updates that replace them. */
 #include <linux/mm.h>
 #include <linux/string.h>
 
@@ -21,7 +21,8 @@ static int make_write(struct rbl_record *record, const struct rbl_site *site, st
 	if (!rbl_arch_make_jump(write) &&
 	    !rbl_read_running(NULL, (unsigned long)write->where, write->saved, RBL_JUMP_SIZE))
 		return 0;
-	rbl_fact(record, "function: %s\naddress: 0x%lx\n", site->function->name, (unsigned long)write->where);
+	rbl_fact(record, "function: %s\n", site->function->name);
+	rbl_secret(record, "address: 0x%lx\n", (unsigned long)write->where);
 	return rbl_refuse(record, RBL_RELOC_OVERFLOW);
 }
 
@@ -36,7 +37,8 @@ static int make_exchange(struct rbl_record *record, const struct rbl_part *part,
 		return rbl_refuse(record, RBL_NO_MEMORY);
 	if (!rbl_read_running(NULL, where, exchange->saved, datum->size))
 		return 0;
-	rbl_fact(record, "function: %s\naddress: 0x%lx\n", datum->name, where);
+	rbl_fact(record, "function: %s\n", datum->name);
+	rbl_secret(record, "address: 0x%lx\n", where);
 	return rbl_refuse(record, RBL_READ_FAULT);
 }
 
@@ -61,7 +63,8 @@ static bool stays(const struct rbl_part *part, unsigned long address, u32 size)
 
 static int refuse_site(struct rbl_record *record, const char *name, unsigned long address, const char *reason)
 {
-	rbl_fact(record, "function: %s\naddress: 0x%lx\nreason: %s\n", name, address, reason);
+	rbl_fact(record, "function: %s\nreason: %s\n", name, reason);
+	rbl_secret(record, "address: 0x%lx\n", address);
 	return rbl_refuse(record, RBL_BAD_UPDATE);
 }
 
@@ -133,7 +136,10 @@ int rbl_sites_make(struct rbl_record *record, struct rbl_part *part)
 		part->data[i].datum = object->data + i;
 		err = make_exchange(record, part, part->data + i);
 	}
-	return err ? : check_sites(record, part) ? : check_data(record, part);
+	err = err ? : check_sites(record, part) ? : check_data(record, part);
+	if (!err)
+		rbl_find_entries(part);
+	return err;
 }
 
 void rbl_sites_free(struct rbl_part *part)
@@ -152,9 +158,10 @@ void rbl_sites_free(struct rbl_part *part)
 	part->writes = NULL;
 	part->sites = NULL;
 	part->n_writes = 0;
+	part->entries_found = false;
 }
 
-/* ---- other users ---- */
+/* ---- other updates ---- */
 
 static int refuse_conflict(struct rbl_record *record, const char *name, const struct rbl_record *other)
 {
@@ -195,37 +202,6 @@ int rbl_check_conflicts(struct rbl_record *record, const struct rbl_part *part)
 			err = theirs->present ? check_parts(record, part, other, theirs) : 0;
 			if (err)
 				return err;
-		}
-	}
-	return 0;
-}
-
-/*
- * That no kprobe lies in one of the functions.  An armed one would have been
- * found by the match; but one that is registered and disabled holds a copy of
- * the instruction under it, and would write over the jump when it is armed.
- * One at the fentry site goes through ftrace, and stays where it is.
- */
-int rbl_check_probes(struct rbl_record *record, const struct rbl_part *part)
-{
-	u32 i;
-
-	for (i = 0; i < part->object->n_functions; i++) {
-		const struct rbl_site *site = part->sites + i;
-		unsigned long at;
-
-		for (at = site->old; at < site->old + site->function->size; at++) {
-			const struct kprobe *probe;
-			bool inside;
-
-			rcu_read_lock();	/* get_kprobe() walks a hash chain under RCU */
-			probe = rbl_kernel(get_kprobe)((void *)at);
-			inside = probe && !kprobe_ftrace((struct kprobe *)probe);
-			rcu_read_unlock();
-			if (!inside)
-				continue;
-			rbl_fact(record, "function: %s\naddress: 0x%lx\n", site->function->name, at);
-			return rbl_refuse(record, RBL_KPROBE_INSIDE);
 		}
 	}
 	return 0;

@@ -4,21 +4,22 @@
  * It runs while all CPUs are stopped, on all of them at once, each with its
  * share of the tasks.
  */
+#include <linux/cpumask.h>
 #include <linux/kallsyms.h>
-#include <linux/moduleparam.h>
+#include <linux/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task_stack.h>
 
 #include "internal.h"
 
-static bool scan = true;
-module_param(scan, bool, 0644);
-MODULE_PARM_DESC(scan, "besides walking each stack, wait as long as any word on it points into code about to change (default: on)");
-
-/* One task's stack, while it is walked. */
+/* One task's stack, while it is looked at. */
 struct walk {
 	struct rbl_stacks *stacks;
 	unsigned long hit;	/* the first address in a range; 0: none */
+	unsigned long last;	/* that the walk has come to */
+	bool proven;		/* the walk has come to the stack's end, over frames that the unwinder is sure of */
+	bool faults;		/* before the hit, the task waits for a page */
+	bool starts_count;	/* a word that is a function's start may be where the task goes on */
 };
 
 static bool in_ranges(const struct rbl_stacks *stacks, unsigned long address)
@@ -43,13 +44,33 @@ static bool is_range_start(const struct rbl_stacks *stacks, unsigned long addres
 	return false;
 }
 
+/* Whether the address lies in handle_mm_fault(), where a task waits for a page of its own memory. */
+static bool is_page_fault(const struct rbl_stacks *stacks, unsigned long address)
+{
+	return address - (unsigned long)handle_mm_fault < stacks->fault_size;
+}
+
 static bool see_frame(void *cookie, unsigned long address)
 {
 	struct walk *walk = cookie;
 
-	if (!walk->hit && in_ranges(walk->stacks, address))
+	walk->last = address;
+	if (walk->hit)
+		return true;
+	if (in_ranges(walk->stacks, address))
 		walk->hit = address;
+	else if (is_page_fault(walk->stacks, address))
+		walk->faults = true;
 	return true;
+}
+
+static void see_word(void *cookie, unsigned long word)
+{
+	struct walk *walk = cookie;
+
+	if (!walk->hit && in_ranges(walk->stacks, word) &&
+	    (walk->starts_count || !is_range_start(walk->stacks, word)))
+		walk->hit = word;
 }
 
 /*
@@ -58,16 +79,30 @@ static bool see_frame(void *cookie, unsigned long address)
  * an address that a call long over has left behind.
  * A pointer to a function is none to its inside, and does not count.
  */
+static void scan_words(struct walk *walk, unsigned long at, unsigned long end)
+{
+	for (; at < end && !walk->hit; at += sizeof(long))
+		see_word(walk, READ_ONCE_NOCHECK(*(unsigned long *)at));
+}
+
 static void scan_stack(struct walk *walk, struct task_struct *task)
 {
-	unsigned long at = rbl_arch_stack_pointer(task), end = rbl_arch_stack_end(task);
+	scan_words(walk, rbl_arch_stack_pointer(task), rbl_arch_stack_end(task));
+}
 
-	for (; at < end && !walk->hit; at += sizeof(long)) {
-		unsigned long word = READ_ONCE_NOCHECK(*(unsigned long *)at);
-
-		if (in_ranges(walk->stacks, word) && !is_range_start(walk->stacks, word))
-			walk->hit = word;
-	}
+/*
+ * What takes the place of a walk that is not reliable, as that of any task which
+ * sleeps below a BPF trampoline is: the whole stack, and the return addresses
+ * that are kept elsewhere.  If none of them leads into a range, the task is in
+ * none.  A task that was preempted may be about to run a function's very first
+ * instruction; of one that sleeps, no frame is there.
+ */
+static void scan_all(struct walk *walk, struct task_struct *task)
+{
+	walk->starts_count = task_is_running(task);
+	scan_stack(walk, task);
+	rbl_each_hooked_return(task, see_word, walk);
+	rbl_each_graph_return(task, see_word, walk);
 }
 
 static bool stack_pointer_is_sane(struct task_struct *task)
@@ -91,7 +126,7 @@ static bool only_returns(struct task_struct *task)
 	return !rbl_kernel(arch_stack_walk_reliable)(see_return_address, NULL, task);
 }
 
-static void note_task(struct rbl_conflicts *conflicts, const struct task_struct *task, unsigned long address)
+static void note_task(struct rbl_conflicts *conflicts, const struct task_struct *task, const struct walk *walk)
 {
 	struct rbl_conflict *row;
 
@@ -99,36 +134,39 @@ static void note_task(struct rbl_conflicts *conflicts, const struct task_struct 
 		return;
 	row = conflicts->rows + conflicts->count++;
 	row->pid = task->pid;
-	row->address = address;
+	row->address = walk->hit;
+	row->stopped_at = walk->proven ? 0 : walk->last;
+	row->faults = walk->hit && walk->faults;
 	memcpy(row->comm, task->comm, sizeof(row->comm));
 }
 
-static void note_leftover(struct rbl_stacks *stacks, const struct task_struct *task, unsigned long address)
+static void note_leftover(struct rbl_stacks *stacks, const struct task_struct *task, const struct walk *walk)
 {
 	raw_spin_lock(&stacks->lock);
-	note_task(&stacks->leftovers, task, address);
+	note_task(&stacks->leftovers, task, walk);
 	raw_spin_unlock(&stacks->lock);
 }
 
-static void note_conflict(struct rbl_stacks *stacks, const struct task_struct *task, unsigned long address)
+static void note_conflict(struct rbl_stacks *stacks, const struct task_struct *task, const struct walk *walk)
 {
 	raw_spin_lock(&stacks->lock);
 	if (task == stacks->writer)
 		stacks->writer_is_busy = true;
-	if (address)
+	if (walk->hit)
 		stacks->busy = true;
 	else
 		stacks->unreliable = true;
-	note_task(&stacks->conflicts, task, address);
+	stacks->n_conflicts++;
+	note_task(&stacks->conflicts, task, walk);
 	raw_spin_unlock(&stacks->lock);
 }
 
 /*
  * The walk finds what a scan cannot see: return addresses that function-graph
- * tracing and kretprobes keep elsewhere.  The scan is left out for the task
- * that asked for the operation, and for the stopper threads: their stacks
- * hold the very addresses that this code works with, and how they got where
- * they are is known.
+ * tracing and kretprobes keep elsewhere.  Where it is proven, the scan is left
+ * out for the task that asked for the operation, and always for the stopper
+ * threads: their stacks hold the very addresses that this code works with, and
+ * how they got where they are is known.
  *
  * A word that only the scan finds is waited for.  A task that sleeps for ever
  * may keep it for ever, as a daemon does that wrote something and now polls:
@@ -142,22 +180,40 @@ static void check_task(struct rbl_stacks *stacks, struct task_struct *task)
 	if (!task_stack_page(task) || !refcount_read(&task->stack_refcount))
 		return;		/* it has exited, and its stack is gone */
 	if (!running && !stack_pointer_is_sane(task)) {
-		note_conflict(stacks, task, 0);
+		note_conflict(stacks, task, &walk);
 		return;
 	}
-	if (rbl_kernel(arch_stack_walk_reliable)(see_frame, &walk, task) && !walk.hit) {
-		note_conflict(stacks, task, 0);
+	walk.proven = !rbl_kernel(arch_stack_walk_reliable)(see_frame, &walk, task);
+	if (!walk.hit && !walk.proven && (!rbl_scan || running)) {
+		note_conflict(stacks, task, &walk);
 		return;
 	}
-	if (!walk.hit && scan && !running && task != stacks->requester) {
+	if (!walk.hit && !walk.proven) {
+		scan_all(&walk, task);
+	} else if (!walk.hit && rbl_scan && !running && task != stacks->requester) {
 		scan_stack(&walk, task);
 		if (walk.hit && stacks->last_try && only_returns(task)) {
-			note_leftover(stacks, task, walk.hit);
+			note_leftover(stacks, task, &walk);
 			return;
 		}
 	}
 	if (walk.hit)
-		note_conflict(stacks, task, walk.hit);
+		note_conflict(stacks, task, &walk);
+}
+
+/*
+ * The idle task of a CPU that is offline.  It waits in the midst of a function
+ * for ever, or until the CPU starts anew, and has saved no stack pointer; so all
+ * of its stack is scanned, for return addresses that it may have yet to use.
+ */
+static void check_offline(struct rbl_stacks *stacks, struct task_struct *task)
+{
+	unsigned long stack = (unsigned long)task_stack_page(task);
+	struct walk walk = { .stacks = stacks };
+
+	scan_words(&walk, stack, stack + THREAD_SIZE);
+	if (walk.hit)
+		note_conflict(stacks, task, &walk);
 }
 
 /*
@@ -173,9 +229,14 @@ void rbl_stacks_check(struct rbl_stacks *stacks, u32 share, u32 shares)
 {
 	struct task_struct *process, *task;
 	u32 i = 0;
+	int cpu;
 
 	check_task(stacks, current);
 	check_task(stacks, rbl_kernel(idle_task)(smp_processor_id()));
+	if (share == 0)
+		for_each_possible_cpu(cpu)
+			if (!cpu_online(cpu) && rbl_kernel(idle_task)(cpu))
+				check_offline(stacks, rbl_kernel(idle_task)(cpu));
 	for_each_process_thread(process, task) {
 		if (i++ % shares != share)
 			continue;

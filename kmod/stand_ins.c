@@ -57,7 +57,7 @@ static const struct rbl_write *live_write(const struct rbl_record *record, const
 static int note(struct rbl_record *record, struct rbl_write *write, struct jump_entry *entry, u32 at, u32 size)
 {
 	if (write->branch || at >= RBL_JUMP_SIZE) {
-		rbl_fact(record, "address: 0x%lx\n", (unsigned long)write->where);
+		rbl_secret(record, "address: 0x%lx\n", (unsigned long)write->where);
 		rbl_fact(record, "reason: the jump lies over more than one static branch, or over the end of one\n");
 		return rbl_refuse(record, RBL_BAD_UPDATE);
 	}
@@ -65,8 +65,16 @@ static int note(struct rbl_record *record, struct rbl_write *write, struct jump_
 	write->branch_at = at;
 	write->branch_size = size;
 	write->size = max_t(u32, write->size, at + size);
+	if (!rbl_is_in_module(entry)) {
+		write->branch_code = rbl_map_constant(&entry->code, sizeof(entry->code));
+		if (!write->branch_code)
+			return rbl_refuse(record, RBL_NO_MEMORY);
+	}
 	write->stand_in = take();
-	return write->stand_in ? 0 : rbl_refuse(record, RBL_NO_MEMORY);
+	if (write->stand_in)
+		return 0;
+	rbl_fact(record, "reason: the jumps of all updates lie over at most %u static branches\n", RBL_STAND_INS);
+	return rbl_refuse(record, RBL_NO_MEMORY);
 }
 
 static int look_at(struct rbl_record *record, struct rbl_write *write, struct jump_entry *entry)
@@ -108,13 +116,21 @@ void rbl_forget_branch(struct rbl_write *write)
 {
 	if (write->stand_in)
 		give_back(write->stand_in);
+	rbl_unmap_constant(write->branch_code);
 	write->stand_in = NULL;
+	write->branch_code = NULL;
 	write->branch = NULL;
 }
 
-/* In the kernel's own order: with it no key can be switched, nor text written. */
+/*
+ * In the kernel's own order: with it no key can be switched, nor text written.
+ * Nor can a kprobe be half registered: the kernel copies the instruction first,
+ * and lists the probe after it has given text_mutex back, so that a jump which
+ * is written in between would be overwritten by what stood there before.
+ */
 void rbl_lock_text(void)
 {
+	mutex_lock(rbl_kernel_data.kprobe_mutex);
 	cpus_read_lock();
 	rbl_kernel(jump_label_lock)();
 	mutex_lock(rbl_kernel_data.text_mutex);
@@ -125,6 +141,7 @@ void rbl_unlock_text(void)
 	mutex_unlock(rbl_kernel_data.text_mutex);
 	rbl_kernel(jump_label_unlock)();
 	cpus_read_unlock();
+	mutex_unlock(rbl_kernel_data.kprobe_mutex);
 }
 
 static bool is_jump(const struct jump_entry *entry)
@@ -167,6 +184,9 @@ void rbl_move_branches(const struct rbl_part *part, bool to_stand_ins)
 			rbl_arch_poke(site, code, sizeof(code));
 		}
 		field = (long)site - (long)&entry->code;
-		rbl_arch_poke(&entry->code, &field, sizeof(field));
+		if (write->branch_code)
+			WRITE_ONCE(*write->branch_code, field);
+		else
+			rbl_arch_poke(&entry->code, &field, sizeof(field));
 	}
 }

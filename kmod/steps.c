@@ -78,12 +78,38 @@ static bool add_jumps(struct rbl_steps *steps, const struct rbl_record *record, 
 				.after = forward ? write->jump : write->saved,
 				.size = write->size,
 				.target = write->target,
+				.entry = write->entry,
 				.name = name_of(part, write),
 			};
 
 			fits &= add(steps, 0, &step);
 		}
 	return fits;
+}
+
+static bool map_all(struct rbl_steps *steps)
+{
+	u32 i;
+
+	for (i = steps->n_jumps; i < steps->count; i++) {
+		struct rbl_step *step = steps->rows + i;
+
+		if (rbl_is_in_module(step->where))
+			continue;
+		step->alias = rbl_map_constant(step->where, step->size);
+		if (!step->alias)
+			return false;
+	}
+	return true;
+}
+
+/* Writes the bytes of a step that is no jump. */
+void rbl_write_data(const struct rbl_step *step, const u8 *bytes)
+{
+	if (step->alias)
+		memcpy(step->alias, bytes, step->size);
+	else
+		rbl_arch_poke(step->where, bytes, step->size);
 }
 
 static bool add_data(struct rbl_steps *steps, const struct rbl_record *record, bool forward)
@@ -131,15 +157,21 @@ int rbl_steps_make(struct rbl_record *record, const struct rbl_record *previous,
 	if (previous)
 		fits &= add_data(steps, previous, false);
 	fits &= add_data(steps, record, forward);
-	if (fits)
+	if (fits && map_all(steps))
 		return 0;
 	rbl_steps_free(steps);
+	if (fits)
+		return rbl_refuse(record, RBL_NO_MEMORY);
 	rbl_fact(record, "reason: it writes over other bytes of a function or datum than the version that it replaces\n");
 	return rbl_refuse(record, RBL_BAD_UPDATE);
 }
 
 void rbl_steps_free(struct rbl_steps *steps)
 {
+	u32 i;
+
+	for (i = 0; i < steps->count; i++)
+		rbl_unmap_constant(steps->rows[i].alias);
 	kvfree(steps->rows);
 	memset(steps, 0, sizeof(*steps));
 }

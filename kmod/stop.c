@@ -1,48 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The switch between old and replacement code, with everything stopped. */
-#define pr_fmt(fmt) "rebootless: " fmt
-
-#include <linux/kallsyms.h>
+/* One try of a switch: what all CPUs do while everything is stopped. */
 #include <linux/ktime.h>
 #include <linux/mm.h>
-#include <linux/moduleparam.h>
-#include <linux/sched/signal.h>
 
 #include "internal.h"
+#include "stop.h"
 
-static unsigned int tries = 11;
-module_param(tries, uint, 0644);
-MODULE_PARM_DESC(tries, "times to try before a busy function refuses an operation (default: 11)");
-
-static unsigned int first_pause_ms = 10;
-module_param(first_pause_ms, uint, 0644);
-MODULE_PARM_DESC(first_pause_ms, "wait after the first try, twice as long after each other one (default: 10, so 10 s in all)");
-
-/* ---- the stop ---- */
-
-/* One try: what all CPUs see while they are stopped. */
-struct stop {
-	struct rbl_record *record;
-	struct rbl_record *previous;	/* a live version of the same update, which goes; or NULL */
-	enum rbl_purpose purpose;
-	struct rbl_steps steps;
-	u32 cpus;
-	atomic_t next_share, arrived;
-	u32 code;			/* of the steps' content */
-	u32 hook_code;			/* of the hooks that run before; see ask_hooks() */
-	const struct rbl_step *offender;	/* the step whose place does not hold what it should */
-	u8 found[RBL_WRITE_SIZE];	/* there */
-	bool has_checks, has_calls;	/* hooks that run before and after everything is written */
-	const struct rbl_hook *refusing;
-	int hook_value;
-	bool written;			/* everything reads back as written */
-	u32 verdict;			/* of the whole: a code */
-	u64 pause_ns;
-	struct rbl_stacks stacks;
-};
+/* ---- while all is stopped ---- */
 
 /* Waits until all CPUs have come here as often as this one. */
-static void meet(struct stop *stop, u32 *meetings)
+static void meet(struct rbl_stop *stop, u32 *meetings)
 {
 	u32 all = ++*meetings * stop->cpus;
 
@@ -52,27 +19,30 @@ static void meet(struct stop *stop, u32 *meetings)
 		cpu_relax();
 }
 
-/* That every place holds what the switch is going to replace: a kprobe may have come since the match. */
-static u32 check_places(struct stop *stop)
+/* That every place holds what the switch is going to replace, and is used by nothing else: a kprobe may have come since the match. */
+static u32 check_places(struct rbl_stop *stop)
 {
 	const struct rbl_step *step = stop->steps.rows, *end = step + stop->steps.count;
 
 	for (; step < end; step++) {
-		if (!memcmp(step->where, step->before, step->size))
+		u32 code = rbl_step_in_use(step, stop->purpose == RBL_TO_REPLACEMENT, &stop->used);
+
+		if (!code && memcmp(step->where, step->before, step->size))
+			code = stop->purpose == RBL_TO_REPLACEMENT ? RBL_NO_MATCH :
+			       step->target ? RBL_JUMP_OVERWRITTEN : RBL_DATA_OVERWRITTEN;
+		if (!code)
 			continue;
 		stop->offender = step;
 		memcpy(stop->found, step->where, min_t(u32, step->size, sizeof(stop->found)));
-		if (stop->purpose == RBL_TO_REPLACEMENT)
-			return RBL_NO_MATCH;
-		return step->target ? RBL_JUMP_OVERWRITTEN : RBL_DATA_OVERWRITTEN;
+		return code;
 	}
 	return RBL_OK;
 }
 
 /* What all CPUs find when all have checked their share; what no waiting can mend comes first. */
-static u32 verdict(const struct stop *stop)
+static u32 verdict(const struct rbl_stop *stop)
 {
-	if (stop->code)
+	if (stop->code || stop->force)
 		return stop->code;
 	if (stop->stacks.busy)
 		return RBL_BUSY_FUNCTION;
@@ -85,7 +55,7 @@ static u32 verdict(const struct stop *stop)
  * this one may still be about to read what was found until then, and must find
  * what all others did, or it would not come here, and they would wait for ever.
  */
-static u32 ask_hooks(struct stop *stop, bool leader, u32 *meetings)
+static u32 ask_hooks(struct rbl_stop *stop, bool leader, u32 *meetings)
 {
 	u32 stage = stop->purpose == RBL_TO_OLD ? RBL_CHECK_REVERSE : RBL_CHECK_APPLY;
 
@@ -99,7 +69,7 @@ static u32 ask_hooks(struct stop *stop, bool leader, u32 *meetings)
 	return stop->hook_code;
 }
 
-static bool reads_back(const struct stop *stop, bool forward)
+static bool reads_back(const struct rbl_stop *stop, bool forward)
 {
 	const struct rbl_step *step = stop->steps.rows, *end = step + stop->steps.count;
 
@@ -109,36 +79,52 @@ static bool reads_back(const struct stop *stop, bool forward)
 	return true;
 }
 
-static void write_data(const struct stop *stop, bool forward)
+static void write_data(const struct rbl_stop *stop, bool forward)
 {
 	const struct rbl_step *step = stop->steps.rows + stop->steps.n_jumps, *end = stop->steps.rows + stop->steps.count;
 
 	for (; step < end; step++)
-		rbl_arch_poke(step->where, forward ? step->after : step->before, step->size);
+		rbl_write_data(step, forward ? step->after : step->before);
+}
+
+/*
+ * One phase of the writing, on all CPUs.  Each acknowledges it after it was
+ * written, so that none is left in an NMI that began before: such a CPU may
+ * still run the old bytes, or have trapped on a breakpoint of the phase before.
+ */
+static void write_phase(struct rbl_stop *stop, bool leader, bool forward, int phase, u32 number)
+{
+	if (leader) {
+		rbl_arch_write_step(stop->steps.rows, stop->steps.n_jumps, forward, phase);
+		smp_store_release(&stop->phases, number);
+	}
+	while (smp_load_acquire(&stop->phases) < number)
+		cpu_relax();
+	rbl_arch_sync();
+	atomic_inc_return(&stop->acknowledged);
+	while (leader && atomic_read_acquire(&stop->acknowledged) < number * stop->cpus)
+		cpu_relax();
 }
 
 /*
  * Writes all steps, or what was there before; on all CPUs, of which the leader
  * writes.  Returns, on all, whether everything reads back as written.
  */
-static bool write_all(struct stop *stop, bool leader, bool forward, u32 *meetings)
+static bool write_all(struct rbl_stop *stop, bool leader, bool forward, u32 *phases, u32 *meetings)
 {
 	int phase;
 
-	for (phase = 0; phase < RBL_WRITE_PHASES; phase++) {
-		if (leader && phase == 0)
-			write_data(stop, forward);
-		if (leader)
-			rbl_arch_write_step(stop->steps.rows, stop->steps.n_jumps, forward, phase);
-		if (leader && phase == RBL_WRITE_PHASES - 1)
-			stop->written = reads_back(stop, forward);
-		meet(stop, meetings);
-		rbl_arch_sync();
-	}
+	if (leader)
+		write_data(stop, forward);
+	for (phase = 0; phase < RBL_WRITE_PHASES; phase++)
+		write_phase(stop, leader, forward, phase, ++*phases);
+	if (leader)
+		stop->written = reads_back(stop, forward);
+	meet(stop, meetings);
 	return stop->written;
 }
 
-static void call_hooks(struct stop *stop, bool leader, u32 *meetings)
+static void call_hooks(struct rbl_stop *stop, bool leader, u32 *meetings)
 {
 	if (!stop->has_calls)
 		return;
@@ -153,8 +139,8 @@ static void call_hooks(struct stop *stop, bool leader, u32 *meetings)
  */
 static int stopped(void *data)
 {
-	struct stop *stop = data;
-	u32 share = atomic_inc_return(&stop->next_share) - 1, meetings = 0, code;
+	struct rbl_stop *stop = data;
+	u32 share = atomic_inc_return(&stop->next_share) - 1, meetings = 0, phases = 0, code;
 	bool leader = share == 0;
 	u64 start = ktime_get_mono_fast_ns();
 
@@ -173,12 +159,10 @@ static int stopped(void *data)
 		 * nothing can fail but the memory itself: all CPUs are here, no
 		 * task is in code that changes, every place holds what it should.
 		 */
-		if (!write_all(stop, leader, true, &meetings)) {
+		if (!write_all(stop, leader, true, &phases, &meetings)) {
 			code = RBL_TEXT_WRITE_FAILED;
-			write_all(stop, leader, false, &meetings);
+			write_all(stop, leader, false, &phases, &meetings);
 		}
-		if (leader)
-			rbl_arch_write_end();
 		if (!code)
 			call_hooks(stop, leader, &meetings);
 	}
@@ -207,7 +191,7 @@ static void move(const struct rbl_record *record, bool to_stand_ins)
 			rbl_move_branches(part, to_stand_ins);
 }
 
-static void stop_all_cpus(struct stop *stop)
+void rbl_stop_all_cpus(struct rbl_stop *stop)
 {
 	rbl_lock_text();
 	settle(stop->record);
@@ -215,6 +199,7 @@ static void stop_all_cpus(struct stop *stop)
 		settle(stop->previous);
 	stop->cpus = num_online_cpus();
 	rbl_kernel(stop_machine_cpuslocked)(stopped, stop, cpu_online_mask);
+	rbl_arch_write_end();
 	if (!stop->verdict && stop->previous)
 		move(stop->previous, false);
 	if (!stop->verdict && stop->purpose != RBL_CHECK_ONLY)
@@ -259,15 +244,17 @@ static u32 fill_functions(const struct rbl_record *record, struct rbl_range *ran
 /*
  * Old code; and all of the module of an update that goes, since replacement
  * code may call new functions of its own.  A task that entered the old code
- * behind our jump's back is as little to be there when it is taken out.
+ * behind our jump's back is as little to be there when it is taken out.  By
+ * force the old code comes back regardless: a task that stays in the
+ * replacement code stands in none of the bytes that are written.
  */
-static u32 fill_ranges(const struct stop *stop, struct rbl_range *ranges)
+static u32 fill_ranges(const struct rbl_stop *stop, struct rbl_range *ranges)
 {
 	u32 n = 0;
 
 	if (stop->purpose != RBL_TO_REPLACEMENT)
 		n += fill_module(stop->record, ranges + n);
-	if (stop->purpose != RBL_CHECK_ONLY)
+	if (stop->purpose != RBL_CHECK_ONLY && !stop->force)
 		n += fill_functions(stop->record, ranges + n);
 	if (stop->previous) {
 		n += fill_module(stop->previous, ranges + n);
@@ -287,197 +274,64 @@ static void bound_ranges(struct rbl_stacks *stacks)
 	}
 }
 
-static void free_stop(struct stop *stop)
+void rbl_stop_free(struct rbl_stop *stop)
 {
-	if (!stop)
-		return;
 	rbl_steps_free(&stop->steps);
 	kvfree(stop->stacks.ranges);
 	kvfree(stop);
 }
 
-static int new_stop(struct rbl_record *record, struct rbl_record *previous, enum rbl_purpose purpose,
-		    struct stop **made)
+int rbl_stop_new(struct rbl_record *record, const struct rbl_switch_options *how, struct rbl_stop **made)
 {
-	struct stop *stop = kvzalloc(sizeof(*stop), GFP_KERNEL);
+	struct rbl_record *previous = how->previous;
+	enum rbl_purpose purpose = how->purpose;
+	struct rbl_stop *stop = kvzalloc(sizeof(*stop), GFP_KERNEL);
 	u32 functions = count_functions(record) + (previous ? count_functions(previous) : 0);
 	struct rbl_range *ranges = kvcalloc(functions + 2, sizeof(*ranges), GFP_KERNEL);
+	unsigned long offset;
 	int err;
 
 	*made = stop;
 	if (!stop || !ranges) {
 		kvfree(ranges);
+		kvfree(stop);
 		return rbl_refuse(record, RBL_NO_MEMORY);
 	}
 	stop->stacks.ranges = ranges;
 	stop->record = record;
 	stop->previous = previous;
 	stop->purpose = purpose;
+	stop->force = how->force;
 	err = rbl_steps_make(record, previous, purpose, &stop->steps);
-	if (err)
+	if (err) {
+		rbl_stop_free(stop);
 		return err;
+	}
 	stop->has_checks = rbl_has_hooks(record, purpose == RBL_TO_OLD ? RBL_CHECK_REVERSE : RBL_CHECK_APPLY);
 	stop->has_calls = rbl_has_hooks(record, purpose == RBL_TO_OLD ? RBL_REVERSE : RBL_APPLY);
 	stop->stacks.n_ranges = fill_ranges(stop, ranges);
 	stop->stacks.requester = current;
-	stop->stacks.writer = record->operation.writer;
+	rbl_kernel(kallsyms_lookup_size_offset)((unsigned long)handle_mm_fault, &stop->stacks.fault_size, &offset);
+	stop->stacks.writer = READ_ONCE(record->operation.writer);
 	raw_spin_lock_init(&stop->stacks.lock);
 	bound_ranges(&stop->stacks);
 	return 0;
 }
 
-static void begin_try(struct stop *stop, bool last)
+void rbl_stop_begin(struct rbl_stop *stop, bool last)
 {
 	stop->code = RBL_OK;
 	stop->offender = NULL;
 	stop->refusing = NULL;
 	atomic_set(&stop->next_share, 0);
 	atomic_set(&stop->arrived, 0);
+	atomic_set(&stop->acknowledged, 0);
+	stop->phases = 0;
 	stop->stacks.busy = false;
 	stop->stacks.unreliable = false;
 	stop->stacks.writer_is_busy = false;
+	stop->stacks.n_conflicts = 0;
 	stop->stacks.conflicts.count = 0;
 	stop->stacks.leftovers.count = 0;
 	stop->stacks.last_try = last;
-}
-
-/* ---- naming what was in the way ---- */
-
-static const char *function_at(const struct rbl_record *record, unsigned long address)
-{
-	const struct rbl_part *part;
-	u32 i;
-
-	rbl_for_each_part(part, record)
-		for (i = 0; part->present && i < part->object->n_functions; i++) {
-			const struct rbl_site *site = part->sites + i;
-			unsigned long new = (unsigned long)site->function->replacement;
-
-			if ((address >= site->old && address < site->old + site->function->size) ||
-			    (address >= new && address < new + site->function->replacement_size))
-				return site->function->name;
-		}
-	return NULL;
-}
-
-static void name_function(const struct stop *stop, struct rbl_conflict *row)
-{
-	const char *name = function_at(stop->record, row->address);
-	char symbol[KSYM_SYMBOL_LEN];
-
-	if (!name && stop->previous)
-		name = function_at(stop->previous, row->address);
-	if (name)
-		strscpy(symbol, name, sizeof(symbol));
-	else if (!row->address)
-		strscpy(symbol, "-", sizeof(symbol));
-	else
-		snprintf(symbol, sizeof(symbol), "%ps", (void *)row->address);
-	symbol[strcspn(symbol, " ")] = '\0';	/* "function [module]" */
-	strscpy(row->function, symbol, sizeof(row->function));
-}
-
-static void show_conflicts(struct rbl_record *record, struct stop *stop)
-{
-	struct rbl_conflicts *conflicts = &stop->stacks.conflicts;
-	const struct rbl_conflict *first = conflicts->rows;
-	u32 i;
-
-	for (i = 0; i < conflicts->count; i++)
-		name_function(stop, conflicts->rows + i);
-	record->draft.conflicts = *conflicts;
-	/* The first with an address, if there is one: those whose stacks could not be walked have none. */
-	for (i = 0; i < conflicts->count && !first->address; i++)
-		if (conflicts->rows[i].address)
-			first = conflicts->rows + i;
-	if (!conflicts->count)
-		return;
-	rbl_fact(record, "task: %d %s\n", first->pid, first->comm);
-	if (first->address)
-		rbl_fact(record, "function: %s\naddress: 0x%lx\n", first->function, first->address);
-}
-
-/* Tasks that were ignored; logged to help debugging. */
-static void log_leftovers(const struct rbl_record *record, struct stop *stop)
-{
-	struct rbl_conflicts *leftovers = &stop->stacks.leftovers;
-	u32 i;
-
-	for (i = 0; i < leftovers->count; i++) {
-		struct rbl_conflict *row = leftovers->rows + i;
-
-		name_function(stop, row);
-		pr_info("%s: the stack of %d %s holds an address in %s of a call that is over\n",
-			record->name, row->pid, row->comm, row->function);
-	}
-}
-
-static void show_offender(struct rbl_record *record, const struct stop *stop)
-{
-	const struct rbl_step *step = stop->offender;
-	int shown = min_t(u32, step->size, sizeof(stop->found));
-
-	rbl_fact(record, "function: %s\n", step->name);
-	rbl_fact(record, "address: 0x%lx\n", (unsigned long)step->where);
-	rbl_fact(record, "expected: %*phN\n", shown, step->before);
-	rbl_fact(record, "found: %*phN\n", shown, stop->found);
-}
-
-/* ---- tries ---- */
-
-static bool is_worth_waiting(u32 code)
-{
-	return code == RBL_BUSY_FUNCTION || code == RBL_UNRELIABLE_STACK || code == RBL_HOOK_REFUSED;
-}
-
-/* Pauses after a try; false if there is to be no other one. */
-static bool wait_for_tasks(struct rbl_record *record, const struct stop *stop, unsigned int pause)
-{
-	if (!is_worth_waiting(stop->verdict) || stop->stacks.last_try)
-		return false;
-	if (stop->stacks.writer_is_busy)
-		rbl_let_writer_go(record);
-	return !rbl_operation_wait(record, msecs_to_jiffies(pause));
-}
-
-static int refuse_stop(struct rbl_record *record, struct stop *stop)
-{
-	if (stop->refusing)
-		return rbl_refuse_hook(record, stop->refusing, stop->hook_value);
-	if (is_worth_waiting(stop->verdict))
-		show_conflicts(record, stop);
-	else if (stop->offender)
-		show_offender(record, stop);
-	return rbl_refuse(record, stop->verdict);
-}
-
-/*
- * Switches between old and replacement code, taking a live previous version of
- * the update out if one is given; or only checks that no task is in it.  Waits
- * and tries again while one is.  0, or the refusal's errno.
- */
-int rbl_switch(struct rbl_record *record, struct rbl_record *previous, enum rbl_purpose purpose)
-{
-	struct stop *stop;
-	unsigned int pause = max(first_pause_ms, 1u);
-	u32 most = tries;
-	int err = new_stop(record, previous, purpose, &stop);
-
-	lockdep_assert_held(&rbl_lock);
-	for (record->tries = 1; !err; record->tries++) {
-		begin_try(stop, record->tries >= most);
-		stop_all_cpus(stop);
-		if (!wait_for_tasks(record, stop, pause))
-			break;
-		pause = rbl_longer(pause);
-	}
-	if (!err) {
-		record->pause_ns = stop->pause_ns;
-		if (stop->verdict)
-			err = refuse_stop(record, stop);
-		else
-			log_leftovers(record, stop);
-	}
-	free_stop(stop);
-	return err;
 }

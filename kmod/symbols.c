@@ -46,7 +46,8 @@ static const struct {
  */
 static int find_lookup_name(void)
 {
-	struct kprobe probe = { .symbol_name = "kallsyms_lookup_name" };
+	/* Not armed: with kernel.ftrace_enabled=0 the kernel would lose count of what it has armed, and trace no more. */
+	struct kprobe probe = { .symbol_name = "kallsyms_lookup_name", .flags = KPROBE_FLAG_DISABLED };
 	int err = register_kprobe(&probe);
 
 	if (err) {
@@ -163,6 +164,16 @@ bool rbl_same_module(const char *a, const char *b)
 		if (*a != *b && !((*a == '-' || *a == '_') && (*b == '-' || *b == '_')))
 			return false;
 	return *a == *b;
+}
+
+/* The name of the function at an address, "-" if it has none: no address is ever shown in its place. */
+void rbl_name_of(unsigned long address, char *name, u32 size)
+{
+	char symbol[KSYM_SYMBOL_LEN];
+
+	snprintf(symbol, sizeof(symbol), "%ps", (void *)address);
+	symbol[strcspn(symbol, " ")] = '\0';	/* "function [module]" */
+	strscpy(name, strstarts(symbol, "0x") || !address ? "-" : symbol, size);
 }
 
 static bool is_per_cpu(const struct module *module, unsigned long address)

@@ -15,12 +15,29 @@ static struct kobject *root;
 
 /* ---- files of an update: reading ---- */
 
+/* As for /proc/kallsyms: uid 0 alone is not enough, as in a container.  Others see zeros. */
+static bool may_see_addresses(const struct cred *cred)
+{
+	return rbl_kernel(kallsyms_show_value)(cred);
+}
+
 #define SHOW(name) \
 	static ssize_t name##_show(struct kobject *kobj, struct kobj_attribute *attribute, char *buffer)
 
 SHOW(state)
 {
-	return sysfs_emit(buffer, "%s\n", rbl_state_name(rbl_record_of(kobj)));
+	struct rbl_record *record = rbl_record_of(kobj);
+	ssize_t length;
+
+	rbl_find_late_entries(record);
+	mutex_lock(&record->shown);
+	if (record->held && record->n_holders)
+		length = sysfs_emit(buffer, "%s, held by %u task%s\n", rbl_state_name(record), record->n_holders,
+				    record->n_holders == 1 ? "" : "s");
+	else
+		length = sysfs_emit(buffer, "%s\n", rbl_is_bypassed(record) ? "bypassed" : rbl_state_name(record));
+	mutex_unlock(&record->shown);
+	return length;
 }
 
 SHOW(version)
@@ -90,8 +107,9 @@ SHOW(abort)
 
 	mutex_lock(&record->shown);
 	if (abort->code)
-		length = sysfs_emit(buffer, "code: %s\nsentence: %s\nnext_step: %s\n%s", rbl_code_name(abort->code),
-				    rbl_code_sentence(abort->code), rbl_code_next_step(abort->code), abort->facts);
+		length = sysfs_emit(buffer, "code: %s\nsentence: %s\nnext_step: %s\n%s%s", rbl_code_name(abort->code),
+				    rbl_code_sentence(abort->code), rbl_code_next_step(abort->code), abort->facts.text,
+				    may_see_addresses(current_cred()) ? abort->secrets.text : "");
 	mutex_unlock(&record->shown);
 	return length;
 }
@@ -106,22 +124,37 @@ static void printable_name(char *to, const char *comm)
 	to[i] = '\0';
 }
 
-SHOW(conflicts)
+static ssize_t show_tasks(struct rbl_record *record, const struct rbl_conflicts *tasks, char *buffer)
 {
-	struct rbl_record *record = rbl_record_of(kobj);
+	bool visible = may_see_addresses(current_cred());
 	ssize_t length = 0;
 	u32 i;
 
 	mutex_lock(&record->shown);
-	for (i = 0; i < record->abort.conflicts.count; i++) {
-		const struct rbl_conflict *row = record->abort.conflicts.rows + i;
+	for (i = 0; i < tasks->count; i++) {
+		const struct rbl_conflict *row = tasks->rows + i;
 		char comm[TASK_COMM_LEN];
 
 		printable_name(comm, row->comm);
-		length += sysfs_emit_at(buffer, length, "%d %s %s 0x%lx\n", row->pid, comm, row->function, row->address);
+		length += sysfs_emit_at(buffer, length, "%d %s %s 0x%lx\n", row->pid, comm, row->function,
+					visible ? row->address : 0);
 	}
 	mutex_unlock(&record->shown);
 	return length;
+}
+
+SHOW(conflicts)
+{
+	struct rbl_record *record = rbl_record_of(kobj);
+
+	return show_tasks(record, &record->abort.conflicts, buffer);
+}
+
+SHOW(holders)
+{
+	struct rbl_record *record = rbl_record_of(kobj);
+
+	return show_tasks(record, &record->holders, buffer);
 }
 
 SHOW(operation)
@@ -147,6 +180,7 @@ struct piece {
 	char *buffer;
 	loff_t offset, at;	/* of the piece, and of what is printed next, in the whole */
 	size_t count, done;	/* bytes wanted and there */
+	bool visible;		/* addresses, and bytes of memory, which may hold some */
 };
 
 static void add_text(struct piece *piece, const char *text, size_t length)
@@ -172,19 +206,24 @@ static __printf(2, 3) void add_line(struct piece *piece, const char *format, ...
 	va_end(args);
 }
 
-static void add_function(struct piece *piece, const struct rbl_site *site)
+static void add_function(struct piece *piece, const struct rbl_record *record, const struct rbl_site *site)
 {
+	static const char *const words[] = {
+		[RBL_JUMP_IN_PLACE] = "yes", [RBL_JUMP_MISSING] = "no", [RBL_JUMP_BYPASSED] = "bypassed",
+	};
 	const struct rbl_write *write = site->write;
-	u8 now[RBL_JUMP_SIZE];
-	bool jumps;
+	const char *word;
 
 	if (!write) {
-		add_line(piece, "%s 0x%lx 0x0 0x0 - no\n", site->function->name, site->old);
+		add_line(piece, "%s 0x%lx 0x0 0x0 - no\n", site->function->name, piece->visible ? site->old : 0);
 		return;
 	}
-	jumps = !copy_from_kernel_nofault(now, write->where, sizeof(now)) && !memcmp(now, write->jump, sizeof(now));
-	add_line(piece, "%s 0x%lx 0x%lx 0x%lx %*phN %s\n", site->function->name, site->old, write->target,
-		 (unsigned long)write->where, write->size, write->saved, jumps ? "yes" : "no");
+	word = rbl_is_live(record) ? words[rbl_jump_state(write)] : "no";
+	if (piece->visible)
+		add_line(piece, "%s 0x%lx 0x%lx 0x%lx %*phN %s\n", site->function->name, site->old, write->target,
+			 (unsigned long)write->where, write->size, write->saved, word);
+	else
+		add_line(piece, "%s 0x0 0x0 0x0 - %s\n", site->function->name, word);
 }
 
 static bool is_exchanged(const struct rbl_exchange *exchange)
@@ -203,11 +242,15 @@ static bool is_exchanged(const struct rbl_exchange *exchange)
 
 static void add_datum(struct piece *piece, const struct rbl_exchange *exchange)
 {
+	const char *exchanged = is_exchanged(exchange) ? "yes" : "no";
 	u32 i;
 
+	if (!piece->visible) {
+		add_line(piece, "%s 0x0 0x0 %u %s -\n", exchange->datum->name, exchange->datum->size, exchanged);
+		return;
+	}
 	add_line(piece, "%s 0x%lx 0x%lx %u %s ", exchange->datum->name, (unsigned long)exchange->where,
-		 (unsigned long)exchange->datum->replacement, exchange->datum->size,
-		 is_exchanged(exchange) ? "yes" : "no");
+		 (unsigned long)exchange->datum->replacement, exchange->datum->size, exchanged);
 	for (i = 0; i < exchange->datum->size; i++)
 		add_line(piece, "%02x", exchange->saved[i]);
 	add_line(piece, "\n");
@@ -218,7 +261,7 @@ static void add_functions(struct piece *piece, const struct rbl_record *record, 
 	u32 i;
 
 	for (i = 0; part->present && i < part->object->n_functions; i++)
-		add_function(piece, part->sites + i);
+		add_function(piece, record, part->sites + i);
 }
 
 static void add_data(struct piece *piece, const struct rbl_record *record, const struct rbl_part *part)
@@ -254,7 +297,10 @@ static ssize_t read_parts(struct rbl_record *record, struct piece *piece,
 	static ssize_t file_name##_read(struct file *file, struct kobject *kobj, struct bin_attribute *attribute,	\
 				   char *buffer, loff_t offset, size_t count)					\
 	{													\
-		struct piece piece = { .buffer = buffer, .offset = offset, .count = count };			\
+		struct piece piece = {										\
+			.buffer = buffer, .offset = offset, .count = count,					\
+			.visible = may_see_addresses(file->f_cred),						\
+		};												\
 														\
 		return read_parts(rbl_record_of(kobj), &piece, add_##file_name);					\
 	}													\
@@ -267,7 +313,6 @@ TABLE(functions, 0400);
 TABLE(data, 0400);
 TABLE(objects, 0444);
 
-/* Addresses of kernel code are for root alone, as in /proc/kallsyms. */
 #define FILE(name, mode, show, store) \
 	static struct kobj_attribute name##_file = __ATTR(name, mode, show, store)
 
@@ -280,6 +325,7 @@ FILE(module, 0444, module_show, NULL);
 FILE(kept, 0444, kept_show, NULL);
 FILE(abort, 0400, abort_show, NULL);
 FILE(conflicts, 0400, conflicts_show, NULL);
+FILE(holders, 0400, holders_show, NULL);
 FILE(pause_ns, 0444, pause_ns_show, NULL);
 FILE(tries, 0444, tries_show, NULL);
 FILE(match_ns, 0444, match_ns_show, NULL);
@@ -288,7 +334,7 @@ FILE(deadline, 0444, deadline_show, NULL);
 
 static struct attribute *record_attrs[] = {
 	&state_file.attr, &control_file.attr, &operation_file.attr, &version_file.attr, &digest_file.attr, &module_file.attr, &kept_file.attr,
-	&abort_file.attr, &conflicts_file.attr, &pause_ns_file.attr, &tries_file.attr,
+	&abort_file.attr, &conflicts_file.attr, &holders_file.attr, &pause_ns_file.attr, &tries_file.attr,
 	&match_ns_file.attr, &resolve_ns_file.attr, &deadline_file.attr,
 	NULL
 };

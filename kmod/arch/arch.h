@@ -27,6 +27,7 @@
 #error "rebootless does not know this architecture"
 #endif
 
+struct dyn_ftrace;
 struct jump_entry;
 struct task_struct;
 
@@ -39,7 +40,9 @@ struct rbl_write {
 	u8 saved[RBL_WRITE_SIZE];	/* what stands there without it */
 	struct jump_entry *branch;	/* of the kernel's: the static branch that the jump lies over; NULL if there is none */
 	u8 branch_at, branch_size;	/* in `saved` */
+	s32 *branch_code;		/* where that entry says which code it switches, writable; NULL: written as text is */
 	u8 *stand_in;			/* what the kernel switches instead, meanwhile */
+	const struct dyn_ftrace *entry;	/* ftrace's record of the function; NULL if it has none, or it moves */
 };
 
 /*
@@ -52,7 +55,9 @@ struct rbl_step {
 	const u8 *before, *after;
 	u32 size;			/* of jumps as in struct rbl_write */
 	unsigned long target;		/* where code that meets a jump half written is sent; 0: data */
+	u8 *alias;			/* the same memory, writable; NULL: written as text is */
 	const char *name;		/* of the function or datum */
+	const struct dyn_ftrace *entry;	/* of jumps as in struct rbl_write */
 };
 
 /* ---- writing ---- */
@@ -60,7 +65,11 @@ struct rbl_step {
 int rbl_arch_init(void);
 void rbl_arch_exit(void);
 
-/* Writes kernel memory that is read-only, on any number of pages, with text_mutex held; no CPU runs these bytes. */
+/*
+ * Writes text, or read-only memory of a module, on any number of pages, with
+ * text_mutex held; no CPU runs these bytes.  Constants of the kernel itself:
+ * rbl_map_constant().
+ */
 void rbl_arch_poke(void *where, const void *bytes, u32 size);
 
 /* Fills in write->jump from where and target; -ERANGE if the jump does not reach. */
@@ -68,11 +77,12 @@ int rbl_arch_make_jump(struct rbl_write *write);
 
 /*
  * One of the RBL_WRITE_PHASES phases, for all jumps; `forward` writes what
- * comes after, else what was before.  On one CPU, all others waiting.
+ * comes after, else what was before.  On one CPU; before it goes on to the
+ * next one, each of the CPUs has to call rbl_arch_sync().
  */
 void rbl_arch_write_step(const struct rbl_step *steps, u32 count, bool forward, int phase);
 
-/* After the last phase, when all CPUs have synchronised. */
+/* When no CPU is stopped any more: until then code that meets a jump half written finds where that leads. */
 void rbl_arch_write_end(void);
 
 /* Makes this CPU forget what it has fetched of the old text. */
@@ -97,6 +107,12 @@ static inline unsigned long rbl_arch_stack_pointer(const struct task_struct *tas
 
 /* The end of what the kernel itself put on a task's stack; behind it lie the registers of user space. */
 static inline unsigned long rbl_arch_stack_end(struct task_struct *task);
+
+/*
+ * A choice of this boot by which running code differs from what match programs
+ * know, in words for an operator; NULL if there is none.
+ */
+const char *rbl_arch_unknown_rewrite(void);
 
 /* ---- static branches ---- */
 

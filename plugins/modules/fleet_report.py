@@ -166,7 +166,7 @@ def main() -> None:
     )
     kept = store.Store(module.params["state_directory"])
     known = inventory.updates(kept)
-    keys = ("name", "version", "digest", "state", "cves", "deadline", "abort", "pause_ns")
+    keys = ("name", "version", "digest", "state", "cves", "deadline", "held_by", "abort", "pause_ns")
     updates = [{key: row[key] for key in keys} for row in known]
     module.exit_json(kernel=inventory.kernel(kept), updates=updates)
 

@@ -149,6 +149,20 @@ kernel:
       type: list
       elements: dict
       sample: []
+    bypassed:
+      description:
+        - The updates that are applied and not in effect, since something else has taken one of their functions away;
+          what they fix is not fixed.
+      returned: always
+      type: list
+      elements: str
+      sample: []
+    held:
+      description: The updates that were reversed while tasks were in their code, which have yet to leave it.
+      returned: always
+      type: list
+      elements: str
+      sample: []
     boot:
       description: What becomes of updates when the host boots this kernel, see M(rebootless.splice.persist).
       returned: always

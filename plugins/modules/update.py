@@ -87,6 +87,14 @@ options:
       - Without it, the helper module's own setting holds. It is 11 unless it was changed on the host, which takes 10
         seconds in all.
     type: int
+  force:
+    description:
+      - Whether to bring the original code back although tasks are in the replacement code, as the helper module itself
+        does at a deadline. They finish what they have begun there, and the update's module stays loaded until then.
+      - Has an effect only with O(state=reversed) and O(state=absent). With O(state=absent) the task is refused with
+        C(module_held) as long as there are such tasks, with the original code back.
+    type: bool
+    default: false
 seealso:
   - module: rebootless.splice.update_build
   - module: rebootless.splice.update_info
@@ -121,6 +129,13 @@ EXAMPLES = r"""
   rebootless.splice.update:
     name: "{{ applied.name }}"
     state: reversed
+  become: true
+
+- name: Go back although a task hangs in the replacement code
+  rebootless.splice.update:
+    name: "{{ applied.name }}"
+    state: reversed
+    force: true
   become: true
 
 - name: Remove the update without a trace
@@ -262,6 +277,17 @@ tries:
   returned: when the update is loaded
   type: int
   sample: 1
+held_by:
+  description: How many tasks are still in the code of the update that was reversed, with O(force) or at a deadline.
+  returned: O(state=reversed) or O(state=absent), not in check mode
+  type: int
+  sample: 0
+holders:
+  description: The first 16 of these tasks.
+  returned: O(state=reversed) or O(state=absent), not in check mode
+  type: list
+  elements: dict
+  sample: [{"pid": 812, "comm": dhclient, "function": unix_ioctl, "address": "0xffffffffc0a32f1"}]
 deadline:
   description: Seconds left until the update reverses itself, V(0) if it will not.
   returned: when the update is loaded
@@ -314,6 +340,7 @@ def main() -> None:
             "deadline": {"type": "int", "default": 0},
             "confirm": {"type": "bool", "default": False},
             "tries": {"type": "int"},
+            "force": {"type": "bool", "default": False},
             "lock_timeout": {"type": "int", "default": 60},
             "state_directory": {"type": "path", "default": store.DIRECTORY},
         },

@@ -74,13 +74,14 @@ updates:
       sample: cve-2026-52928
     state:
       description:
-        - V(matched), V(applied), V(confirmed), V(reversed), V(replaced), V(failed), or V(absent) if the kernel does not
+        - V(matched), V(applied), V(confirmed), V(bypassed) (something else has taken one of its functions away, so that
+          what it fixes is not fixed), V(reversed), V(replaced), V(failed), or V(absent) if the kernel does not
           know it.
       returned: always
       type: str
       sample: applied
     live:
-      description: Whether its replacement code runs.
+      description: Whether its replacement code runs, and all of it does.
       returned: always
       type: bool
     version:
@@ -239,6 +240,10 @@ updates:
           description: Whether the jump is in place.
           returned: always
           type: bool
+        bypassed:
+          description: Whether something else (another live patch) sends calls elsewhere before they come to the jump.
+          returned: always
+          type: bool
     objects:
       description:
         - The kernel and the loadable modules that it changes. A module that is not loaded is V(absent), and is patched
@@ -288,6 +293,19 @@ updates:
       type: list
       elements: dict
       sample: [{"pid": 812, "comm": dhclient, "function": unix_ioctl, "address": "0xffffffff81b3f2f1"}]
+    held_by:
+      description:
+        - How many tasks are still in its code, after it was reversed by force or at its deadline. They finish there,
+          and its module stays until then.
+      returned: always
+      type: int
+      sample: 0
+    holders:
+      description: The first 16 of these tasks, as in RV(updates[].conflicts).
+      returned: always
+      type: list
+      elements: dict
+      sample: []
     abort:
       description: The last refusal, with C(code), C(sentence), C(next_step) and details; empty if there was none.
       returned: always

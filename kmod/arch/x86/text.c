@@ -6,7 +6,7 @@
  * can still run any code, a function that is being written included.  So
  * each jump is written as the kernel's own text_poke_bp() does it: first a
  * breakpoint over its first byte, then the bytes behind it, then the first
- * byte; all CPUs synchronise after each phase.  Code that meets a
+ * byte; each CPU synchronises after each phase, out of any NMI.  Code that meets a
  * breakpoint meanwhile is sent to where the jump leads.  text_poke_bp() itself cannot be
  * used: it interrupts the other CPUs, and they would not answer.
  */
@@ -78,13 +78,17 @@ void rbl_arch_exit(void)
 	unregister_die_notifier(&breakpoint_notifier);
 }
 
-/* Page by page, as text_poke() maps them. */
+/*
+ * Page by page, as text_poke() maps them.  Not by text_poke() itself: that
+ * asserts that the running task holds text_mutex, and while all CPUs are
+ * stopped, their stopper threads run, and the task that stopped them holds it.
+ */
 void rbl_arch_poke(void *where, const void *bytes, u32 size)
 {
 	while (size) {
 		u32 part = min_t(u32, size, PAGE_SIZE - offset_in_page(where));
 
-		rbl_kernel(text_poke)(where, bytes, part);
+		rbl_kernel(text_poke_kgdb)(where, bytes, part);
 		where += part;
 		bytes += part;
 		size -= part;
@@ -120,11 +124,11 @@ void rbl_arch_write_step(const struct rbl_step *steps, u32 count, bool forward, 
 		u8 *where = steps[i].where;
 
 		if (phase == 0)
-			rbl_kernel(text_poke)(where, &breakpoint, 1);
+			rbl_kernel(text_poke_kgdb)(where, &breakpoint, 1);
 		else if (phase == 1)
-			rbl_kernel(text_poke)(where + 1, code + 1, steps[i].size - 1);
+			rbl_kernel(text_poke_kgdb)(where + 1, code + 1, steps[i].size - 1);
 		else
-			rbl_kernel(text_poke)(where, code, 1);
+			rbl_kernel(text_poke_kgdb)(where, code, 1);
 	}
 }
 
@@ -175,6 +179,16 @@ bool rbl_arch_is_sealed(const void *function)
 	return !copy_from_kernel_nofault(mark, function, sizeof(mark)) && !memcmp(mark, poison, sizeof(mark));
 }
 
+
+const char *rbl_arch_unknown_rewrite(void)
+{
+#ifdef X86_FEATURE_CALL_DEPTH
+	if (boot_cpu_has(X86_FEATURE_CALL_DEPTH))
+		return "this kernel was booted with call depth tracking (retbleed=stuff or indirect_target_selection=stuff), "
+		       "which rewrites each call";
+#endif
+	return NULL;
+}
 
 u32 rbl_arch_branch_size(const u8 *code)
 {

@@ -11,7 +11,7 @@
 #define RBL_WRITE_SIZE 9	/* a static branch may begin at the jump's last byte */
 #define RBL_WRITE_PHASES 3	/* breakpoint, the bytes behind it, the first byte */
 
-#define RBL_STAND_INS 64
+#define RBL_STAND_INS 1024
 #define RBL_STAND_IN_SIZE 5	/* the longer form of a static branch, which reaches everywhere */
 
 /* arch/x86/include/asm/runtime-const.h */
@@ -19,7 +19,7 @@
 #define RBL_CONSTANT8 12
 
 #define RBL_ARCH_KERNEL_FUNCTIONS(X)	\
-	X(text_poke)
+	X(text_poke_kgdb)
 
 static inline unsigned long rbl_arch_stack_pointer(const struct task_struct *task)
 {

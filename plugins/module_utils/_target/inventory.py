@@ -38,7 +38,7 @@ def _update(store: Store, name: str) -> dict:
     # What a kept package says holds for the kernel only if it is the very build that the kernel runs.
     same = bool(manifest) and manifest["digest"] == result["digest"]
     result["cves"] = manifest["cves"] if same else []
-    result["live"] = result["state"] in sysfs.LIVE
+    result["live"] = result["state"] in sysfs.IN_EFFECT
     result["boot"] = prospects.prospect(store, name)
     if same:
         units = {row["name"]: row["unit"] for row in manifest["functions"]}
@@ -68,6 +68,8 @@ def kernel(store: Store) -> dict:
         "updates": [
             {key: row[key] for key in ("name", "version", "digest", "state", "cves", "deadline")} for row in live
         ],
+        "bypassed": [row["name"] for row in known if row["state"] == sysfs.BYPASSED],
+        "held": [row["name"] for row in known if row["held_by"]],
         "cves_fixed_live": sorted({cve for row in live for cve in row["cves"]}),
         "boot": _boot(known),
     }

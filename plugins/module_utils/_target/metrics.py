@@ -61,6 +61,14 @@ METRICS: dict[str, tuple[str, Collect]] = {
         "Whether the update stays until the next boot.",
         _of_each(lambda row: row["state"] == sysfs.CONFIRMED),
     ),
+    "rebootless_update_bypassed": (
+        "Whether the update is applied and not in effect, since something has taken one of its functions away.",
+        _of_each(lambda row: row["state"] == sysfs.BYPASSED),
+    ),
+    "rebootless_update_held_tasks": (
+        "Tasks that are still in the code of an update that was reversed.",
+        _of_each(lambda row: row["held_by"] or None),
+    ),
     "rebootless_update_failed": (
         "Whether the helper module has refused the update.",
         _of_each(lambda row: row["state"] == sysfs.FAILED),

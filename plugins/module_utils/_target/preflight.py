@@ -102,4 +102,31 @@ def _helper(package: Package) -> None:
         )
 
 
-CHECKS: tuple[t.Callable[[Package], None], ...] = (_arch, _build_id, _module_files, _loading_allowed, _helper)
+def switchable(package: Package) -> None:
+    """What no build for this kernel can help, since of it text cannot be written, or not be recognised."""
+    if facts.real_time():
+        raise RebootlessError(
+            "real_time_kernel",
+            "This host runs the rt flavour (PREEMPT_RT): its text cannot be written while all processors are stopped.",
+            "Reboot it into a fixed kernel; to patch it live later, run another flavour.",
+            release=facts.release(),
+        )
+    chosen = facts.call_depth_tracking()
+    if chosen:
+        raise RebootlessError(
+            "call_depth_tracking",
+            f"This host's kernel was booted with call depth tracking ({chosen}), which rewrites each call, so that its "
+            "code does not match.",
+            f"Reboot it into a fixed kernel; to patch it live later, boot it without {chosen}.",
+            found=chosen,
+        )
+
+
+CHECKS: tuple[t.Callable[[Package], None], ...] = (
+    _arch,
+    _build_id,
+    switchable,
+    _module_files,
+    _loading_allowed,
+    _helper,
+)

@@ -37,6 +37,7 @@ class UpdateRequest(t.NamedTuple):
     deadline: int = 0  # seconds; 0: none
     confirm: bool = False
     tries: int | None = None  # before a busy function refuses; None: as the helper module is set
+    force: bool = False  # to reverse although tasks are in the replacement code
     lock_timeout: int = 60  # seconds
     state_directory: str = store.DIRECTORY
 
@@ -133,6 +134,8 @@ class UpdateOperation:
         self.result.update(version=package.version, cves=package.manifest["cves"])
         self.result.update(build_digest=package.digest, digest=package.sha256)
         live = sysfs.state(self.name) in sysfs.LIVE
+        if sysfs.state(self.name) == sysfs.BYPASSED and sysfs.digest(self.name) == package.digest:
+            raise bypassed(self.name)
         if live and sysfs.digest(self.name) != package.digest:
             known = sysfs.update(self.name)
             self.result["replaced"] = {"version": known["version"], "build_digest": known["digest"]}
@@ -238,12 +241,13 @@ class UpdateOperation:
         if live:
             try:
                 with sysfs.helper_parameters(tries=self.request.tries):
-                    sysfs.control(self.name, "reverse")
+                    sysfs.control(self.name, "reverse force" if self.request.force else "reverse")
             except RebootlessError as error:
                 raise self._still_live(error) from error
         armed_record.disarm(self.store, self.name)
         if live:
             self._measure()
+        self.result["held_by"], self.result["holders"] = sysfs.held_by(self.name), sysfs.holders(self.name)
 
     def _still_live(self, error: RebootlessError) -> RebootlessError:
         """The refusal to reverse, after what is still live has become armed again as it was."""
@@ -268,6 +272,8 @@ class UpdateOperation:
         if self.check_mode:
             return
         self.store.remove(self.name)
+        if self.result["held_by"]:
+            raise held(self.name)
         for name in known:
             self._unload(name)
         self._forget(module)
@@ -294,6 +300,34 @@ class UpdateOperation:
             return
         known = sysfs.update(self.record)
         self.result.update({key: known[key] for key in MEASURES})
+
+
+def bypassed(name: str) -> RebootlessError:
+    """The refusal to call an update applied whose functions something else has taken away."""
+    taken = [row["name"] for row in sysfs.functions(name) if row["bypassed"] or not row["jump"]]
+    return RebootlessError(
+        "bypassed",
+        "The update is applied and not in effect: something else has taken one of its functions away"
+        f"{' (' + taken[0] + ')' if taken else ''}.",
+        "Find what uses the function (/sys/kernel/livepatch, enabled_functions of tracefs with an I) and remove it; or "
+        "reverse the update.",
+        update=name,
+        functions=taken,
+    )
+
+
+def held(name: str) -> RebootlessError:
+    """The refusal to unload an update that was reversed by force while tasks were in its code."""
+    first = next((row["comm"] for row in sysfs.holders(name)), "")
+    return RebootlessError(
+        "module_held",
+        "The update is reversed, and tasks are still in its code, so its module stays loaded until they have left it"
+        f"{' (' + first + ')' if first else ''}.",
+        "Wait until they have ended, or end them; then try again.",
+        update=name,
+        held_by=sysfs.held_by(name),
+        holders=sysfs.holders(name),
+    )
 
 
 def _module_name(package: Package) -> str:

@@ -13,6 +13,10 @@
 static char *symbol;
 module_param(symbol, charp, 0444);
 
+static char *object;
+module_param(object, charp, 0444);
+MODULE_PARM_DESC(object, "the loadable module that the function is in (default: none)");
+
 static long replacement(void)
 {
 	return -ENOSYS;
@@ -24,7 +28,7 @@ static struct klp_func functions[] = {
 };
 
 static struct klp_object objects[] = {
-	{ .funcs = functions },		/* of vmlinux */
+	{ .funcs = functions },
 	{ }
 };
 
@@ -36,6 +40,7 @@ static struct klp_patch patch = {
 static int __init other_live_patch_init(void)
 {
 	functions[0].old_name = symbol;
+	objects[0].name = object;
 	return klp_enable_patch(&patch);
 }
 

@@ -135,7 +135,7 @@ def settle(packages: Store, record: ArmedRecord) -> None:
     with host_lock(LOCK_TIMEOUT):
         if sysfs.state(record.name) == sysfs.APPLIED and sysfs.digest(record.name) == record.build_digest:
             sysfs.control(record.name, "confirm")
-    live = sysfs.state(record.name) in sysfs.LIVE
+    live = sysfs.state(record.name) in sysfs.IN_EFFECT
     _finish(packages, record, armed_record.SETTLED if live else armed_record.REVERSED)
     _say(
         INFO, f"{record.name} {record.version}: the boot has gone well, {'it is confirmed' if live else 'without it'}."

@@ -63,7 +63,7 @@ def load(check: dict, subject: Subject) -> str:
 
 def update_state(check: dict, subject: Subject) -> str:
     state = sysfs.state(subject.name)
-    if state not in sysfs.LIVE:
+    if state not in sysfs.IN_EFFECT:
         return f"The update is {state}."
     other = sysfs.digest(subject.name) != subject.digest
     return "Another build of the update took its place." if other else ""

@@ -12,6 +12,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.build_id
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.installed import package_version
 
 LOCKDOWN = "/sys/kernel/security/lockdown"  # security/lockdown/lockdown.c
+VULNERABILITIES = "/sys/devices/system/cpu/vulnerabilities"  # arch/x86/kernel/cpu/bugs.c has the words in its files
 
 # Documentation/admin-guide/tainted-kernels.rst
 TAINTS = (
@@ -73,6 +74,20 @@ def signatures_enforced() -> bool:
 def modules_disabled() -> bool:
     """Whether loading of modules has been switched off until the next boot."""
     return _read("/proc/sys/kernel/modules_disabled") == "1"
+
+
+def real_time() -> bool:
+    """Whether it is the rt flavour (CONFIG_PREEMPT_RT), by the flags of its build (init/Makefile)."""
+    return "PREEMPT_RT" in os.uname().version.split()
+
+
+def call_depth_tracking() -> str:
+    """The choice of this boot by which the kernel rewrites each call (6.2 and later), "" if there is none.
+
+    It is ``retbleed=stuff`` or ``indirect_target_selection=stuff``.
+    """
+    names = ("retbleed", "indirect_target_selection")
+    return next((f"{name}=stuff" for name in names if "Stuffing" in _read(f"{VULNERABILITIES}/{name}")), "")
 
 
 def taint() -> dict:

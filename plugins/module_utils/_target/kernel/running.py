@@ -17,6 +17,7 @@ JUMP = struct.Struct("<Bi")  # jmp rel32 (Intel SDM, vol. 2)
 JUMP_OPCODE, CALL_OPCODE = 0xE9, 0xE8
 UNTRACED = bytes.fromhex("0f1f440000")  # the nop at the entry of a function that is not traced (x86_nops[5])
 ENDBR64 = bytes.fromhex("f30f1efa")
+HIDDEN = "-"  # bytes of memory, where kernel.kptr_restrict hides addresses
 
 
 class RunningKernel:
@@ -63,7 +64,7 @@ class RunningKernel:
         originals = []
         for name in sysfs.names():
             for row in sysfs.functions(name):
-                if not row["jump"]:
+                if not row["jump"] or row["saved_bytes"] == HIDDEN:
                     continue
                 address, saved = int(row["jump_address"], 16), bytes.fromhex(row["saved_bytes"])
                 jump = JUMP.pack(JUMP_OPCODE, int(row["new_address"], 16) - (address + JUMP.size))
@@ -72,7 +73,7 @@ class RunningKernel:
             originals += [
                 (int(row["address"], 16), bytes.fromhex(row["saved_bytes"]))
                 for row in sysfs.data(name)
-                if row["exchanged"]
+                if row["exchanged"] and row["saved_bytes"] != HIDDEN
             ]
         return originals
 

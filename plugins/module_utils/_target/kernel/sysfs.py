@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import time
 import typing as t
 
@@ -18,16 +19,18 @@ HELPER_MODULE = "rebootless"
 ABI = 2
 
 # States of an update in the kernel; ABSENT is ours, for one that the kernel does not know.
-ABSENT, MATCHED, APPLIED, CONFIRMED, REVERSED, REPLACED, FAILED = (
+ABSENT, MATCHED, APPLIED, CONFIRMED, BYPASSED, REVERSED, REPLACED, FAILED = (
     "absent",
     "matched",
     "applied",
     "confirmed",
+    "bypassed",
     "reversed",
     "replaced",
     "failed",
 )
-LIVE = (APPLIED, CONFIRMED)  # replacement code runs
+LIVE = (APPLIED, CONFIRMED, BYPASSED)  # the jumps to replacement code are there
+IN_EFFECT = (APPLIED, CONFIRMED)  # and nothing has taken one of the functions away
 # Behind an update's name: a version that is loaded beside another one, and the one that was replaced.
 NEXT, PREVIOUS = ".next", ".previous"
 POLL_S = 0.02  # while an operation goes on without us
@@ -107,7 +110,19 @@ def names() -> list[str]:
 
 
 def state(name: str) -> str:
-    return _read(name, "state") or ABSENT
+    """One of the states above: without what follows, as in ``reversed, held by 3 tasks``."""
+    return _read(name, "state").partition(",")[0] or ABSENT
+
+
+def held_by(name: str) -> int:
+    """How many tasks are in the code of an update that was reversed, which keep its module: they finish there."""
+    said = re.fullmatch(r"\w+, held by (\d+) tasks?", _read(name, "state"))
+    return int(said.group(1)) if said else 0
+
+
+def holders(name: str) -> list[dict]:
+    """The first of these tasks, as conflicts are told."""
+    return parse_conflicts(_read(name, "holders"))
 
 
 def digest(name: str) -> str:
@@ -154,6 +169,8 @@ def update(name: str) -> dict:
     result["objects"] = objects(name)
     result["data"] = [{key: row[key] for key in ("name", "address", "size", "exchanged")} for row in data(name)]
     result["conflicts"] = parse_conflicts(_read(name, "conflicts"))
+    result["held_by"] = held_by(name)
+    result["holders"] = holders(name)
     result["abort"] = abort(name)
     return result
 
@@ -259,13 +276,14 @@ def parse_abort(text: str) -> dict[str, str]:
 
 
 def parse_functions(text: str) -> list[dict]:
-    """One row for each line that has all fields; ``jump`` is whether the jump is in place.
+    """One row for each line that has all fields; ``jump`` is whether the jump is in place, ``bypassed`` whether
+    something sends calls elsewhere before they come to it.
 
     A symbol's name has no blanks, so the fields are split at them.
     """
     rows = (line.split() for line in text.splitlines())
     return [
-        {**dict(zip(FUNCTION_FIELDS, row)), "jump": row[-1] == "yes"}
+        {**dict(zip(FUNCTION_FIELDS, row)), "jump": row[-1] in ("yes", "bypassed"), "bypassed": row[-1] == "bypassed"}
         for row in rows
         if len(row) == len(FUNCTION_FIELDS)
     ]

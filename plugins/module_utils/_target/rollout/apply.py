@@ -40,7 +40,7 @@ def preflight(step: Step) -> str:
     state = sysfs.state(step.name)
     record = step.records.read(step.name)
     if state in sysfs.LIVE and sysfs.digest(step.name) == _wanted_build(step, record):
-        return state
+        return step.live(state)
     _check_kernel(step)
     result = _operation(step, _package(step), check_mode=True).run()
     step.known.update({key: result[key] for key in ("match_ns", "matched_bytes") if key in result})
@@ -53,7 +53,7 @@ def apply(step: Step) -> str:
     record = step.records.read(step.name)
     state = sysfs.state(step.name)
     if state in sysfs.LIVE and sysfs.digest(step.name) == _wanted_build(step, record):
-        if state == sysfs.CONFIRMED:
+        if step.live(state) == sysfs.CONFIRMED:
             step.arm(record)
             return CONFIRMED
         if record is None or not step.is_ours(record) or record["boot_id"] != facts.boot_id():
@@ -240,7 +240,8 @@ def _fail(step: Step, record: dict, error: OSError | RebootlessError) -> Rebootl
         error = RebootlessError(
             "host_error", f"The host does not allow what is needed: {error}.", "Look at the host's file systems."
         )
-    if sysfs.state(step.name) == sysfs.APPLIED and sysfs.digest(step.name) == record["build_digest"]:
+    unconfirmed = sysfs.state(step.name) in (sysfs.APPLIED, sysfs.BYPASSED)
+    if unconfirmed and sysfs.digest(step.name) == record["build_digest"]:
         back.go_back(record, error, back.MODULE, step.request)
     else:
         back.remember(record, error)

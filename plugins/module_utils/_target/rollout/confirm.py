@@ -48,6 +48,8 @@ def confirm(step: Step) -> str:
         raise _gone(step, record)
     if record["boot_id"] != facts.boot_id():  # applied when it was booted
         raise back.other_rollout(step.request, record)
+    if record["step"] == records.CONFIRMED:
+        step.live(state)
     if state == sysfs.CONFIRMED:  # by this step, which was killed then
         return _confirmed(step, record)
     record = _wait_for_watcher(step, record)
@@ -175,7 +177,7 @@ def reverse(step: Step) -> str:
     record = step.records.read(step.name)
     state = sysfs.state(step.name)
     if state in sysfs.LIVE and step.request.plan and not step.is_ours(record):
-        raise Stopped(state, back.other_rollout(step.request, record))
+        raise Stopped(state if state in sysfs.IN_EFFECT else FAILED, back.other_rollout(step.request, record))
     if record is not None:
         with contextlib.suppress(RebootlessError):
             watch.stop(record)
@@ -234,7 +236,7 @@ def status(step: Step) -> str:
     if record is not None:
         step.known.update(record=record, checks=record["results"], watched=watch.alive(record))
     if state in sysfs.LIVE:
-        return state
+        return step.live(state)
     if record is None or not step.is_ours(record):
         return PENDING
     if record["step"] == records.FAILED:

@@ -89,7 +89,7 @@ def _host(request: StepRequest) -> dict[str, t.Any]:
         if is_name(request.name):
             update["kernel_state"] = sysfs.state(request.name)
             update.update(sysfs.numbers(request.name, ("pause_ns", "deadline")))
-        live = [f"{name}-{sysfs.version(name)}" for name in sysfs.names() if sysfs.state(name) in sysfs.LIVE]
+        live = [f"{name}-{sysfs.version(name)}" for name in sysfs.names() if sysfs.state(name) in sysfs.IN_EFFECT]
     return {
         **update,
         "name": request.name,

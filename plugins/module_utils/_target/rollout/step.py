@@ -11,6 +11,8 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._target import update
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import sysfs
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.records import Records
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import store
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.lock import host_lock
@@ -80,6 +82,12 @@ class Step:
     def is_ours(self, record: dict | None) -> bool:
         """Whether a record is of this plan; without a plan every record is."""
         return record is not None and self.request.plan in (None, record["plan"])
+
+    def live(self, state: str) -> str:
+        """The state of a live update, as the step's answer; raises ``RebootlessError`` code ``bypassed``."""
+        if state == sysfs.BYPASSED:
+            raise update.bypassed(self.name)
+        return state
 
     def save(self, record: dict[str, t.Any]) -> None:
         """Writes the record where a failure must not hide something worse."""

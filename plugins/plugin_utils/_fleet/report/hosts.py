@@ -14,11 +14,20 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common import o
 from ansible_collections.rebootless.splice.plugins.module_utils._common.debian_version import fixed
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report import states
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.history import Track
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.values import mapping, rows, text, texts
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.values import (
+    mapping,
+    number,
+    rows,
+    text,
+    texts,
+)
 
 LIVE = (states.APPLIED, states.CONFIRMED)
 # What the store says of a kernel, in the words of a report.
 OF_BUILD = {"built": states.PENDING, "not_applicable": states.NOT_NEEDED, "refused": states.REBOOT_NEEDED}
+BYPASSED = "bypassed"  # what the kernel says of an update, and its code here
+TAKEN_AWAY = "The update is applied and not in effect: something else has taken one of its functions away."
+GIVE_BACK = "Find what uses the function (/sys/kernel/livepatch, tracers) and remove it; update_info names it."
 ROLL_OUT = "Make a plan and roll it out."
 
 
@@ -51,12 +60,14 @@ def stand(known: Known, answer: dict[str, t.Any] | None) -> Standing:
     said = next((row for row in rows(answer.get("updates")) if text(row.get("name")) == known.update), {})
     recorded = _recorded(known.track)
     state, version = text(said.get("state")), text(said.get("version"))
+    if state == BYPASSED:
+        return Standing(states.FAILED, "host", BYPASSED, TAKEN_AWAY, GIVE_BACK, version, live=False)
     if state in LIVE:
         return _live(known, state, version, recorded)
     abort = mapping(said.get("abort"))
     refusal = {key: text(abort.get(key)) for key in ("code", "sentence", "next_step")}
     if recorded.state in LIVE:
-        return _gone(known, answer, state)._replace(version=version)
+        return _gone(known, answer, said)._replace(version=version)
     if recorded.state == states.FAILED:
         # The rollout knows more than the kernel's last refusal, unless it never heard of it.
         spoken = refusal if not recorded.code and refusal["code"] else {}
@@ -76,7 +87,7 @@ def _live(known: Known, state: str, version: str, recorded: Standing) -> Standin
     return Standing(state, "host", version=version, live=True)
 
 
-def _gone(known: Known, answer: dict[str, t.Any], state: str) -> Standing:
+def _gone(known: Known, answer: dict[str, t.Any], said: dict[str, t.Any]) -> Standing:
     """The record has the update live, and the kernel says that it is not."""
     track = t.cast(Track, known.track)
     kernel = mapping(answer.get("kernel"))
@@ -86,7 +97,7 @@ def _gone(known: Known, answer: dict[str, t.Any], state: str) -> Standing:
             return found
         why = "the host was booted since, and the update was not applied again"
     else:
-        why = "it was taken out again" if state == "reversed" else "the kernel does not have it any more"
+        why = _taken_out(said) if said.get("state") == "reversed" else "the kernel does not have it any more"
     return Standing(
         states.FAILED,
         "host",
@@ -95,6 +106,11 @@ def _gone(known: Known, answer: dict[str, t.Any], state: str) -> Standing:
         "Find out who or what took it out, and roll it out again (rebootless_retry).",
         live=False,
     )
+
+
+def _taken_out(said: dict[str, t.Any]) -> str:
+    tasks = number(said.get("held_by"))
+    return "it was taken out again" + (f", and {tasks:.0f} tasks are still in its code" if tasks else "")
 
 
 def _unheard(known: Known, answer: dict[str, t.Any] | None) -> Standing:

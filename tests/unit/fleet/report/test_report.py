@@ -147,6 +147,25 @@ def test_the_kernel_is_right_about_what_was_confirmed(
     assert found["code"] == ("not_live" if said else "")
 
 
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_host_whose_fix_something_else_has_taken_away_is_not_fixed(tmp_path: pathlib.Path, recorded: bool) -> None:
+    rollout, answers = sample.six(tmp_path)
+    answers["web1"] = rollout.answer("web1", "bypassed")
+    nothing = sources.read(str(tmp_path / "nothing"))
+    report = model.build(rollout.sources() if recorded else nothing, list(answers), answers, WRITTEN, BY)
+    found = entry(report, "web1")
+    assert (found["state"], found["code"], found["live"]) == ("failed", "bypassed", False)
+    assert "taken one of its functions away" in found["sentence"] and found["next_step"]
+    assert not APPEARANCES[found["state"]].fixed
+
+
+def test_a_host_that_went_back_although_tasks_were_in_the_way_says_how_many(tmp_path: pathlib.Path) -> None:
+    rollout, answers = sample.six(tmp_path)
+    answers["web1"] = rollout.answer("web1", "reversed")
+    answers["web1"]["updates"][0]["held_by"] = 3
+    assert "and 3 tasks are still in its code" in entry(made(rollout, answers), "web1")["sentence"]
+
+
 @pytest.mark.parametrize(
     ("kernel", "state"),
     [

@@ -174,9 +174,10 @@ def jump_row(core, address, saved, in_place="yes", target=0xFFFFFFFFC0001000, wr
     return f"f {address - 5:#x} {target:#x} {address:#x} {saved.hex()} {in_place}"
 
 
-def test_original_bytes_show_under_the_jumps_of_updates(core, table, applied):
+@pytest.mark.parametrize("in_place", ["yes", "bypassed"])
+def test_original_bytes_show_under_the_jumps_of_updates(core, table, applied, in_place):
     original = bytes((0x45, 0x46, 0x47, 0x48, 0x49))
-    applied(jump_row(core, TEXT + 0x45, original))
+    applied(jump_row(core, TEXT + 0x45, original, in_place))
     with RunningKernel(Kcore(str(core)), table(TABLE)) as kernel:
         for start, length in ((0, 4096), (0x45, 5), (0x47, 1), (0x40, 7), (0x48, 100), (0x4A, 3), (0x44, 1)):
             expected = (bytes(range(256)) * 16)[start : start + length]
@@ -193,6 +194,13 @@ def test_what_is_no_jump_of_an_update_shows_as_it_is(core, table, applied, chang
     running = core.read_bytes()[4096 + 0x45 :][:5]
     with RunningKernel(Kcore(str(core)), table(TABLE)) as kernel:
         assert kernel.read(TEXT + 0x45, 5) == running
+
+
+def test_rows_whose_addresses_are_hidden_are_passed_over(core, table, applied):
+    """With kernel.kptr_restrict=2; that symbols cannot be looked up is for others to refuse."""
+    applied("f 0x0 0x0 0x0 - yes")
+    with RunningKernel(Kcore(str(core)), table(TABLE)) as kernel:
+        assert kernel.read(TEXT + 0x45, 5) == bytes(range(0x45, 0x4A))
 
 
 # ---- traced functions ----

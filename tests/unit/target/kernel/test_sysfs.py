@@ -38,6 +38,24 @@ def test_values_may_hold_colons():
     assert sysfs.parse_abort("task: 7 a: b\n") == {"task": "7 a: b"}
 
 
+@pytest.mark.parametrize(
+    ("said", "state", "tasks"),
+    [
+        ("confirmed\n", "confirmed", 0),
+        ("bypassed\n", "bypassed", 0),
+        ("reversed, held by 1 task\n", "reversed", 1),
+        ("reversed, held by 31 tasks\n", "reversed", 31),
+        ("", "absent", 0),
+    ],
+)
+def test_state(tmp_path, monkeypatch, said, state, tasks):
+    monkeypatch.setattr(sysfs, "ROOT", str(tmp_path))
+    (tmp_path / "fix").mkdir()
+    (tmp_path / "fix" / "state").write_text(said)
+    assert (sysfs.state("fix"), sysfs.held_by("fix")) == (state, tasks)
+    assert (state in sysfs.IN_EFFECT) == (state == "confirmed")
+
+
 KEY = st.from_regex(r"[a-z_]{1,12}", fullmatch=True)
 VALUE = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1)
 
@@ -55,7 +73,7 @@ def test_parsers_never_stumble(text):
     """Of any text they give what stands in it, in the shape that their callers count on."""
     assert all(key in text and value in text for key, value in sysfs.parse_abort(text).items())
     for row in sysfs.parse_functions(text):
-        assert set(row) == {*sysfs.FUNCTION_FIELDS, "jump"} and row["name"] in text
+        assert set(row) == {*sysfs.FUNCTION_FIELDS, "jump", "bypassed"} and row["name"] in text
     for row in sysfs.parse_conflicts(text):
         assert row["pid"] >= 0 and row["function"] in text and row["address"] in text
     lockdown = facts.parse_lockdown(text)
@@ -72,6 +90,7 @@ def test_functions():
         "jump_address": "0xffffffff81b3f2a5",
         "saved_bytes": "4156415541",
         "jump": True,
+        "bypassed": False,
     }
     assert second["jump"] is False
 

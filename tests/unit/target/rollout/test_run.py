@@ -316,6 +316,26 @@ def test_an_armed_update_that_cannot_be_reversed_stays_live_and_armed(world):
     assert list(world.state_directory.glob("armed/*")) == []
 
 
+@pytest.mark.parametrize("step", ["preflight", "apply", "confirm", "status"])
+def test_a_confirmed_update_that_is_bypassed_is_a_failure_of_the_host_and_left_alone(world, step):
+    world.run("apply")
+    world.run("confirm")
+    world.show(NAME, state="bypassed")
+    before = world.commands()
+    result = world.run(step)
+    assert (result["state"], result["code"], result["kernel_state"]) == ("failed", "bypassed", "bypassed")
+    assert result["effective_release"] == os.uname().release and result["next_step"]
+    assert world.commands() == before
+    assert world.run("reverse")["state"] == "reversed"
+
+
+def test_an_update_that_is_bypassed_during_its_soak_goes_back(world):
+    world.run("apply")
+    world.show(NAME, state="bypassed")
+    result = world.run("confirm")
+    assert (result["state"], result["code"], result["kernel_state"]) == ("failed", "check_failed", "reversed")
+
+
 def test_a_bad_watcher_start_reverses(world, monkeypatch):
     monkeypatch.setattr(watch.Watch, "register", lambda self: os._exit(1))
     result = world.run("apply", check_times=[0, 300])

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The module's parameters: they can be set by what may load modules, and not by each process of uid 0. */
+#include <linux/capability.h>
+#include <linux/moduleparam.h>
+
+#include "internal.h"
+
+unsigned int rbl_tries = 11;
+unsigned int rbl_first_pause_ms = 10;
+bool rbl_scan = true;
+
+static int set_number(const char *value, const struct kernel_param *parameter)
+{
+	return capable(CAP_SYS_MODULE) ? param_set_uint(value, parameter) : -EPERM;
+}
+
+static int set_flag(const char *value, const struct kernel_param *parameter)
+{
+	return capable(CAP_SYS_MODULE) ? param_set_bool(value, parameter) : -EPERM;
+}
+
+static const struct kernel_param_ops number = { .set = set_number, .get = param_get_uint };
+static const struct kernel_param_ops flag = { .set = set_flag, .get = param_get_bool };
+
+module_param_cb(tries, &number, &rbl_tries, 0644);
+MODULE_PARM_DESC(tries, "times to try before a busy function refuses an operation (default: 11)");
+
+module_param_cb(first_pause_ms, &number, &rbl_first_pause_ms, 0644);
+MODULE_PARM_DESC(first_pause_ms, "wait after the first try, twice as long after each other one (default: 10, so 10 s in all)");
+
+module_param_cb(scan, &flag, &rbl_scan, 0644);
+MODULE_PARM_DESC(scan, "besides walking each stack, wait as long as any word on it points into code about to change (default: on)");

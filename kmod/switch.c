@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The switch between old and replacement code: as many tries as it takes, and what was in the way if none does it. */
+#define pr_fmt(fmt) "rebootless: " fmt
+
+#include <linux/kallsyms.h>
+
+#include "internal.h"
+#include "stop.h"
+
+/* ---- naming what was in the way ---- */
+
+static const char *function_at(const struct rbl_record *record, unsigned long address)
+{
+	const struct rbl_part *part;
+	u32 i;
+
+	rbl_for_each_part(part, record)
+		for (i = 0; part->present && i < part->object->n_functions; i++) {
+			const struct rbl_site *site = part->sites + i;
+			unsigned long new = (unsigned long)site->function->replacement;
+
+			if ((address >= site->old && address < site->old + site->function->size) ||
+			    (address >= new && address < new + site->function->replacement_size))
+				return site->function->name;
+		}
+	return NULL;
+}
+
+static void name_function(const struct rbl_stop *stop, struct rbl_conflict *row)
+{
+	const char *name = function_at(stop->record, row->address);
+
+	if (!name && stop->previous)
+		name = function_at(stop->previous, row->address);
+	if (name)
+		strscpy(row->function, name, sizeof(row->function));
+	else
+		rbl_name_of(row->address, row->function, sizeof(row->function));
+}
+
+static void name_functions(struct rbl_stop *stop)
+{
+	u32 i;
+
+	for (i = 0; i < stop->stacks.conflicts.count; i++)
+		name_function(stop, stop->stacks.conflicts.rows + i);
+}
+
+/* Tasks that are left in the replacement code. */
+static void show_holders(struct rbl_record *record, struct rbl_stop *stop)
+{
+	name_functions(stop);
+	mutex_lock(&record->shown);
+	record->n_holders = stop->stacks.n_conflicts;
+	record->holders = stop->stacks.conflicts;
+	mutex_unlock(&record->shown);
+}
+
+static void show_conflicts(struct rbl_record *record, struct rbl_stop *stop)
+{
+	struct rbl_conflicts *conflicts = &stop->stacks.conflicts;
+	const struct rbl_conflict *first = conflicts->rows;
+	char stopped_at[RBL_FUNCTION_MAX];
+	u32 i;
+
+	name_functions(stop);
+	record->draft.conflicts = *conflicts;
+	/* The first with an address, if there is one: those whose stacks could not be walked have none. */
+	for (i = 0; i < conflicts->count && !first->address; i++)
+		if (conflicts->rows[i].address)
+			first = conflicts->rows + i;
+	if (!conflicts->count)
+		return;
+	rbl_fact(record, "task: %d %s\n", first->pid, first->comm);
+	if (first->address)
+		rbl_fact(record, "function: %s\n", first->function);
+	if (first->address)
+		rbl_secret(record, "address: 0x%lx\n", first->address);
+	rbl_name_of(first->stopped_at, stopped_at, sizeof(stopped_at));
+	if (first->faults)
+		rbl_fact(record, "reason: it waits for user memory: a page of FUSE, userfaultfd or a file on the network\n");
+	else if (first->stopped_at)
+		rbl_fact(record, "reason: its stack can be walked only up to %s\n", stopped_at);
+}
+
+/* Tasks that were ignored; logged to help debugging. */
+static void log_leftovers(const struct rbl_record *record, struct rbl_stop *stop)
+{
+	struct rbl_conflicts *leftovers = &stop->stacks.leftovers;
+	u32 i;
+
+	for (i = 0; i < leftovers->count; i++) {
+		struct rbl_conflict *row = leftovers->rows + i;
+
+		name_function(stop, row);
+		pr_info("%s: the stack of %d %s holds an address in %s of a call that is over\n",
+			record->name, row->pid, row->comm, row->function);
+	}
+}
+
+static void show_offender(struct rbl_record *record, const struct rbl_stop *stop)
+{
+	const struct rbl_step *step = stop->offender;
+	int shown = min_t(u32, step->size, sizeof(stop->found));
+
+	rbl_fact(record, "function: %s\n", step->name);
+	if (stop->verdict == RBL_KPROBE_INSIDE || stop->verdict == RBL_ENTRY_IN_USE) {
+		rbl_secret(record, "address: 0x%lx\n", stop->used);
+		return;
+	}
+	rbl_secret(record, "address: 0x%lx\n", (unsigned long)step->where);
+	rbl_secret(record, "expected: %*phN\n", shown, step->before);
+	rbl_secret(record, "found: %*phN\n", shown, stop->found);
+}
+
+/* ---- tries ---- */
+
+static bool is_worth_waiting(u32 code)
+{
+	return code == RBL_BUSY_FUNCTION || code == RBL_UNRELIABLE_STACK || code == RBL_HOOK_REFUSED;
+}
+
+/* Pauses after a try; false if there is to be no other one. */
+static bool wait_for_tasks(struct rbl_record *record, const struct rbl_stop *stop, unsigned int pause)
+{
+	if (!is_worth_waiting(stop->verdict) || stop->stacks.last_try)
+		return false;
+	if (stop->stacks.writer_is_busy)
+		rbl_let_writer_go(record);
+	return !rbl_operation_wait(record, msecs_to_jiffies(pause));
+}
+
+static int refuse_stop(struct rbl_record *record, struct rbl_stop *stop)
+{
+	if (stop->refusing)
+		return rbl_refuse_hook(record, stop->refusing, stop->hook_value);
+	if (is_worth_waiting(stop->verdict))
+		show_conflicts(record, stop);
+	else if (stop->offender)
+		show_offender(record, stop);
+	return rbl_refuse(record, stop->verdict);
+}
+
+/* What has to hold before each try, since modules and other updates may have come and gone meanwhile. */
+static int check_again(struct rbl_record *record, const struct rbl_switch_options *how)
+{
+	struct rbl_part *part;
+	int err;
+
+	rbl_begin(record);
+	if (how->purpose != RBL_TO_REPLACEMENT)
+		return rbl_check_engaged(record);
+	err = rbl_parts_resolve(record) ? : rbl_check_engaged(record);
+	rbl_for_each_part(part, record) {
+		if (err || !part->present)
+			continue;
+		rbl_find_entries(part);
+		err = rbl_check_conflicts(record, part);
+	}
+	return err;
+}
+
+/* One try; true if another one is wanted. */
+static bool try(struct rbl_record *record, const struct rbl_switch_options *how, struct rbl_stop *stop, unsigned int pause)
+{
+	rbl_stop_begin(stop, record->tries >= max(rbl_tries, 1u) || how->force);
+	if (how->deadline)
+		rbl_set_deadline(record, how->deadline);
+	rbl_stop_all_cpus(stop);
+	if (stop->verdict && how->deadline)
+		rbl_clear_deadline(record);
+	return wait_for_tasks(record, stop, pause);
+}
+
+static int end_tries(struct rbl_record *record, const struct rbl_switch_options *how, struct rbl_stop *stop)
+{
+	record->pause_ns = stop->pause_ns;
+	if (stop->verdict)
+		return refuse_stop(record, stop);
+	if (how->force)
+		show_holders(record, stop);
+	else
+		log_leftovers(record, stop);
+	return 0;
+}
+
+/*
+ * Switches between old and replacement code.  While tasks are in the way it
+ * waits, without rbl_lock, and tries again.  0, or the refusal's errno.
+ */
+int rbl_switch(struct rbl_record *record, const struct rbl_switch_options *how)
+{
+	unsigned int pause = max(rbl_first_pause_ms, 1u);
+	struct rbl_stop *stop;
+	bool again;
+	int err;
+
+	lockdep_assert_held(&rbl_lock);
+	for (record->tries = 1;; record->tries++) {
+		err = check_again(record, how) ? : rbl_stop_new(record, how, &stop);
+		if (err)
+			return err;
+		again = try(record, how, stop, pause);
+		if (!again)
+			err = end_tries(record, how, stop);
+		rbl_stop_free(stop);
+		if (!again)
+			return err;
+		pause = rbl_longer(pause);
+	}
+}
+
+/*
+ * Looks once whether tasks are in the update's module: how many, under their
+ * names in record->holders, or -ENOMEM.
+ */
+int rbl_look_for_holders(struct rbl_record *record)
+{
+	const struct rbl_switch_options how = { .purpose = RBL_CHECK_ONLY, .force = true };
+	struct rbl_stop *stop;
+	int err;
+
+	lockdep_assert_held(&rbl_lock);
+	rbl_begin(record);
+	err = rbl_stop_new(record, &how, &stop);
+	if (err)
+		return err;
+	rbl_stop_begin(stop, true);
+	rbl_stop_all_cpus(stop);
+	show_holders(record, stop);
+	rbl_stop_free(stop);
+	return record->n_holders;
+}

@@ -1,0 +1,379 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The switch itself, on stock kernels that are busy with what production machines are busy with.
+
+``REBOOTLESS_NMIS`` is how many NMIs are injected while functions that NMIs run are replaced (20,000 in the long tests).
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import random
+import time
+
+import pytest
+
+from ansible_collections.rebootless.splice.tests.support.builds import SIOCATMARK, Edit
+from ansible_collections.rebootless.splice.tests.support.host import Host
+from ansible_collections.rebootless.splice.tests.support.observe import PROBE, probe, text_digest, traces
+
+NMIS = int(os.environ.get("REBOOTLESS_NMIS", "400"))
+SYSFS = "/sys/kernel/rebootless"
+GUEST = pathlib.Path(__file__).with_name("guest")
+RELEASE = "6.1.0-50-cloud-amd64"
+BEHIND_FENTRY = 5  # where the jump is, in every function that has an fentry site and no landing mark
+RARE = Edit(
+    "fs/proc/version.c",
+    "\tseq_printf(m, linux_proc_banner,\n",
+    '\tseq_puts(m, "");\n\tseq_printf(m, linux_proc_banner,\n',
+)
+QUEUE = Edit("drivers/net/dummy.c", "\tdev->min_mtu = 0;\n", "\tdev->min_mtu = 0;\n\tdev->tx_queue_len = 77;\n")
+# What the test module's NMIs call.
+BITMAP = Edit(
+    "lib/bitmap.c",
+    "bool __bitmap_equal(const unsigned long *bitmap1,\n\t\t    const unsigned long *bitmap2, unsigned int bits)\n{\n",
+    "bool __bitmap_equal(const unsigned long *bitmap1,\n\t\t    const unsigned long *bitmap2, unsigned int bits)\n{\n"
+    '\tasm volatile("nop");\n',
+)
+
+
+def control(host: Host, update: str, command: str) -> str:
+    """What a command says that is written to an update's `control`: "" if it is done, else the system's error."""
+    said = host.run(f"echo {command} > {SYSFS}/{update}/control", check=False)
+    return "" if said.returncode == 0 else said.stderr.decode().rsplit(": ", 1)[-1].strip()
+
+
+def state(host: Host, update: str) -> str:
+    return host.out(f"cat {SYSFS}/{update}/state")
+
+
+def insert(builds, host: Host, module: str, **parameters) -> None:
+    """Loads a module of tests/integration/kmod."""
+    host.put(builds.test_modules(host.release) / f"{module}.ko", f"/root/{module}.ko")
+    host.run(f"insmod /root/{module}.ko " + " ".join(f"{key}={value}" for key, value in parameters.items()))
+
+
+def applied(builds, host: Host, name: str, *edits: Edit, **options):
+    """Builds an update of these edits and applies it."""
+    built = builds.update(host.release, name, *edits)
+    host.write(f"/root/{name}.rbl.tar.gz", built.content)
+    result = host.module("update", package=f"/root/{name}.rbl.tar.gz", **options)
+    assert not result["failed"], result
+    return built
+
+
+@pytest.fixture
+def host(host50: Host):
+    """The machine, which is left as it was found."""
+    yield host50
+    known = {"fix", *(row["name"] for row in host50.module("update_info")["updates"])}  # a package may be left, too
+
+    def gone() -> bool:
+        return not any(host50.module("update", name=name, state="absent")["failed"] for name in known)
+
+    host50.wait_until(gone, 120)
+    assert traces(host50) == ""
+
+
+def sleeping(host: Host):
+    """A task that calls the function in which `busy` makes it sleep; it ends when that is unloaded."""
+    host.write("/root/sleeper.py", PROBE.encode())
+    task = host.start("exec python3 /root/sleeper.py")
+    host.wait_until(lambda: int(host.read("/sys/module/busy/parameters/sleeper")))
+    host.wait_until(lambda: host.run("dmesg | grep 'busy: pid' | tail -1").stdout)
+    return task
+
+
+# ---- writing text
+
+
+def test_nmis_run_what_is_being_written(builds, throwaway):
+    """A CPU can be in an NMI, and in the very function, through any phase of the writing: it must find whole code."""
+    host = throwaway(RELEASE)
+    applied(builds, host, "bitmap", BITMAP)
+    insert(builds, host, "nmi_user", symbol="__bitmap_equal", micros=3000)
+    turns = max(2, NMIS // 200)
+    loop = host.start(
+        f"cd {SYSFS}/bitmap; echo 1 > /sys/module/rebootless/parameters/first_pause_ms; n=0;"
+        f" while [ $n -lt {turns} ] || [ $(cat /sys/module/nmi_user/parameters/nmis) -lt {NMIS // 2} ];"
+        " do echo reverse > control; echo apply > control && n=$((n+1)); done; true"
+    )
+    end, sent = time.monotonic() + 300 + NMIS / 4, 0
+    with host.monitor() as monitor:
+        while loop.poll() is None and host.panic() is None and host.machine.pid() is not None:
+            monitor.cmd("inject-nmi")
+            sent += 1
+            time.sleep(0.02 * random.random())
+            assert time.monotonic() < end, "the machine stands still, or does not see the NMIs"
+    assert host.panic() is None, host.console()[-3000:]
+    assert loop.wait(60) == 0 and sent >= NMIS // 2
+    assert host.panic() is None
+    host.run("rmmod nmi_user")
+
+
+# ---- what else uses a function
+
+
+def test_a_kprobe_that_is_not_armed_keeps_the_jump(builds, host):
+    """It holds a copy of the jump, which it would write back and run when the update's module is long gone."""
+    events = "/sys/kernel/debug/tracing/kprobe_events"
+    applied(builds, host, "fix", SIOCATMARK)
+    for armed in ("0", "1"):
+        host.run(f"echo 'p:rbltest unix_ioctl+{BEHIND_FENTRY}' > {events}")
+        host.run(f"echo {armed} > /sys/kernel/debug/tracing/events/kprobes/rbltest/enable")
+        assert control(host, "fix", "reverse") == "Address already in use"
+        assert "code: kprobe_inside" in host.out(f"cat {SYSFS}/fix/abort")
+        assert (state(host, "fix"), probe(host)) == ("applied", "fixed"), "the jump is still run, by the kprobe"
+        host.run(f"echo 0 > /sys/kernel/debug/tracing/events/kprobes/rbltest/enable; echo > {events}")
+        host.wait_until(lambda: control(host, "fix", "reverse") == "")
+        assert probe(host) == "vulnerable"
+        assert control(host, "fix", "apply") == ""
+
+
+def test_a_kprobe_that_comes_while_an_apply_waits(builds, host):
+    """Between two tries, long after the match: it would go on with the code that it has copied from under the jump."""
+    applied(builds, host, "fix", SIOCATMARK, state="applied")
+    assert control(host, "fix", "reverse") == ""
+    insert(builds, host, "busy", symbol="unix_ioctl", offset=BEHIND_FENTRY)
+    task = sleeping(host)
+    apply = host.start(f"echo apply > {SYSFS}/fix/control")
+    time.sleep(1)
+    insert(builds, host, "probe_inside", symbol="unix_ioctl", offset=BEHIND_FENTRY, disabled=1)
+    assert apply.wait(60) != 0
+    assert "code: kprobe_inside" in host.out(f"cat {SYSFS}/fix/abort")
+    host.run("rmmod probe_inside busy")
+    assert task.wait(60) == 0
+    assert control(host, "fix", "apply") == ""
+
+
+def test_a_live_patch_that_comes_later_bypasses_the_update(builds, host):
+    applied(builds, host, "fix", SIOCATMARK, confirm=True)
+    insert(builds, host, "other_live_patch", symbol="unix_ioctl")
+    assert state(host, "fix") == "bypassed"
+    assert host.out(f"cat {SYSFS}/fix/functions").split()[-1] == "bypassed"
+    kernel = host.module("kernel_info")["kernel"]
+    assert (kernel["cves_fixed_live"], kernel["effective_release"]) == ([], host.release)
+    assert kernel["bypassed"] == ["fix"]
+    again = host.module("update", name="fix", confirm=True)
+    assert (again["code"], again["details"]["functions"]) == ("bypassed", ["unix_ioctl"])
+    assert control(host, "fix", "reverse") == "", "the old code can come back at any time"
+    assert control(host, "fix", "apply") == "Address already in use"
+    assert "code: entry_in_use" in host.out(f"cat {SYSFS}/fix/abort")
+    host.run("echo 0 > /sys/kernel/livepatch/other_live_patch/enabled")
+    host.wait_until(lambda: host.run("rmmod other_live_patch", check=False).returncode == 0)
+    assert control(host, "fix", "apply") == ""
+    assert state(host, "fix") == "applied"
+
+
+def test_a_live_patch_of_a_module_that_came_later(builds, host):
+    """ftrace moves the records of a module when its init code goes, which is after the update was applied to it."""
+    applied(builds, host, "late", QUEUE)
+    host.run("modprobe dummy numdummies=0")
+    assert state(host, "late") == "applied"
+    insert(builds, host, "other_live_patch", symbol="dummy_setup", object="dummy")
+    assert state(host, "late") == "bypassed"
+    host.run("echo 0 > /sys/kernel/livepatch/other_live_patch/enabled")
+    host.wait_until(lambda: host.run("rmmod other_live_patch", check=False).returncode == 0)
+    assert state(host, "late") == "applied"
+    host.run("rmmod dummy")
+
+
+# ---- deadlines, and tasks that stay
+
+
+def test_a_deadline_comes_although_a_task_hangs_in_the_replacement_code(builds, host):
+    applied(builds, host, "fix", SIOCATMARK, deadline=600)
+    replacement = host.out(f"cut -d' ' -f3 {SYSFS}/fix/functions")
+    insert(builds, host, "busy", address=replacement, offset=BEHIND_FENTRY)
+    task = sleeping(host)
+    pid = int(host.read("/sys/module/busy/parameters/sleeper"))
+    assert control(host, "fix", "reverse") == "Resource temporarily unavailable"
+    assert state(host, "fix") == "applied"
+    assert control(host, "fix", "extend 1") == ""
+    host.wait_until(lambda: state(host, "fix") == "reversed, held by 1 task")
+    assert probe(host) == "vulnerable"
+    assert host.out(f"cut -d' ' -f1,3 {SYSFS}/fix/holders") == f"{pid} unix_ioctl"
+    assert host.module("update_info")["updates"][0]["state"] == "reversed"
+    module = host.out(f"cat {SYSFS}/fix/module")
+    assert host.run(f"rmmod {module}", check=False).returncode != 0, "the task has yet to finish in it"
+    host.run("rmmod busy")
+    assert task.wait(60) == 0
+    host.wait_until(lambda: state(host, "fix") == "reversed", 120)
+    host.run(f"rmmod {module}")
+
+
+def test_an_operator_takes_an_update_out_by_force(builds, host):
+    applied(builds, host, "fix", SIOCATMARK, confirm=True)
+    insert(builds, host, "busy", address=host.out(f"cut -d' ' -f3 {SYSFS}/fix/functions"), offset=BEHIND_FENTRY)
+    task = sleeping(host)
+    pid = int(host.read("/sys/module/busy/parameters/sleeper"))
+    assert host.module("update", name="fix", state="reversed", tries=2)["code"] == "busy_function"
+    result = host.module("update", name="fix", state="reversed", force=True)
+    assert (result["failed"], result["changed"], result["state_after"]) == (False, True, "reversed")
+    assert (result["held_by"], [row["pid"] for row in result["holders"]]) == (1, [pid])
+    assert state(host, "fix") == "reversed, held by 1 task"
+    assert host.module("update", name="fix", state="absent")["code"] == "module_held"
+    assert host.module("kernel_info")["kernel"]["held"] == ["fix"]
+    assert control(host, "fix", "apply") == "", "which needs nothing of the task"
+    assert (state(host, "fix"), probe(host)) == ("applied", "fixed")
+    host.run("rmmod busy")
+    assert task.wait(60) == 0
+    assert control(host, "fix", "reverse") == ""
+    host.wait_until(lambda: host.run(f"rmmod $(cat {SYSFS}/fix/module)", check=False).returncode == 0, 120)
+
+
+def test_the_end_of_one_update_holds_up_nothing_else(builds, host):
+    """It waits for an RCU-tasks grace period, which a busy thread puts off for as long as it likes."""
+    applied(builds, host, "leaves", RARE)
+    assert control(host, "leaves", "reverse") == ""
+    applied(builds, host, "fix", SIOCATMARK, deadline=600)
+    insert(builds, host, "spin", secs=40)
+    began = time.monotonic()
+    unload = host.start(f"rmmod $(cat {SYSFS}/leaves/module)")
+    host.run("modprobe dummy; rmmod dummy", timeout=20)
+    assert control(host, "fix", "extend 2") == ""
+    host.wait_until(lambda: state(host, "fix") == "reversed", 15)
+    assert control(host, "fix", "apply") == ""
+    assert control(host, "fix", "confirm") == ""
+    assert unload.poll() is None and time.monotonic() - began < 35, "it was waiting meanwhile"
+    host.run("rmmod spin")
+    assert unload.wait(120) == 0
+
+
+# ---- stacks
+
+
+def run_in_guest(host: Host, script: str, *arguments: str):
+    """One of tests/integration/guest, which says a word when it is ready, and goes on until it is killed."""
+    host.put(GUEST / f"{script}.py", f"/root/{script}.py")
+    task = host.start(f"exec python3 -u /root/{script}.py {' '.join(arguments)}")
+    assert task.stdout and task.stderr
+    said = task.stdout.readline()
+    assert said, task.stderr.read().decode()
+    return task
+
+
+def killed(host: Host, script: str, task) -> None:
+    host.run(f"pkill -KILL -f '[/]root/{script}.py'", check=False)
+    task.wait(60)
+
+
+def test_a_task_asleep_below_a_bpf_trampoline(builds, host):
+    """The unwinder is not sure of its stack; but all that lies on it proves that it is in none of the functions."""
+    poll = "import select; print(1, flush=True); select.poll().poll()"
+    tracer = run_in_guest(host, "attach_fexit", "__x64_sys_poll")
+    sleeper = host.start(f"exec python3 -c '{poll}'")
+    assert sleeper.stdout.readline() == b"1\n"
+    try:
+        applied(builds, host, "fix", SIOCATMARK, tries=3)
+        assert control(host, "fix", "reverse") == ""
+        host.run("echo 2 > /sys/module/rebootless/parameters/tries; echo N > /sys/module/rebootless/parameters/scan")
+        assert control(host, "fix", "apply") == "Resource temporarily unavailable"
+        abort = host.out(f"cat {SYSFS}/fix/abort")
+        assert "code: unreliable_stack" in abort and "walked only up to bpf_trampoline_" in abort
+    finally:
+        host.run("echo 11 > /sys/module/rebootless/parameters/tries; echo Y > /sys/module/rebootless/parameters/scan")
+        host.run("pkill -KILL -f '[s]elect.poll'", check=False)
+        killed(host, "attach_fexit", tracer)
+
+
+def test_a_return_address_that_a_kretprobe_keeps(builds, host):
+    """It is not on the stack, where the tracer's own stands: the task is in the function all the same."""
+    applied(builds, host, "fix", SIOCATMARK)
+    assert control(host, "fix", "reverse") == ""
+    trace = "/sys/kernel/debug/tracing"
+    host.run(f"echo 'r:rbltest unix_ioctl' > {trace}/kprobe_events; echo 1 > {trace}/events/kprobes/rbltest/enable")
+    server = run_in_guest(host, "hold_page")
+    try:
+        host.run("echo 2 > /sys/module/rebootless/parameters/tries")
+        assert control(host, "fix", "apply") == "Resource temporarily unavailable"
+        assert "code: busy_function" in host.out(f"cat {SYSFS}/fix/abort")
+    finally:
+        host.run("echo 11 > /sys/module/rebootless/parameters/tries")
+        killed(host, "hold_page", server)
+        host.run(f"echo 0 > {trace}/events/kprobes/rbltest/enable; echo > {trace}/kprobe_events")
+
+
+def test_a_task_that_waits_for_user_memory(builds, host):
+    """A user can stay in the function for ever: the operator is told, and a deadline comes all the same."""
+    applied(builds, host, "fix", SIOCATMARK, deadline=600)
+    server = run_in_guest(host, "hold_page")
+    try:
+        host.run("echo 2 > /sys/module/rebootless/parameters/tries")
+        assert control(host, "fix", "reverse") == "Resource temporarily unavailable"
+        abort = host.out(f"cat {SYSFS}/fix/abort")
+        assert "code: busy_function" in abort and "reason: it waits for user memory" in abort
+        assert control(host, "fix", "extend 1") == ""
+        host.wait_until(lambda: state(host, "fix") == "reversed, held by 1 task")
+    finally:
+        host.run("echo 11 > /sys/module/rebootless/parameters/tries")
+        killed(host, "hold_page", server)
+    host.wait_until(lambda: state(host, "fix") == "reversed", 120)
+
+
+# ---- privileges, and being loaded
+
+
+def test_uid_0_without_capabilities(builds, host):
+    """As root in a container is that has no user namespace: it sees no addresses, and changes nothing."""
+    applied(builds, host, "fix", SIOCATMARK)
+    function, old, new, jump, saved, in_place = host.out(f"cat {SYSFS}/fix/functions").split()
+    assert int(old, 16) == host.symbol(function) and in_place == "yes"
+    without = "setpriv --bounding-set=-all --inh-caps=-all"
+    assert host.out(f"{without} cat {SYSFS}/fix/functions") == f"{function} 0x0 0x0 0x0 - yes"
+    for file, text in (
+        (f"{SYSFS}/fix/control", "reverse"),
+        (f"{SYSFS}/fix/control", "reverse force"),
+        ("/sys/module/rebootless/parameters/tries", "5"),
+        ("/sys/module/rebootless/parameters/scan", "N"),
+    ):
+        write = f"import os; os.write(os.open('{file}', os.O_WRONLY), b'{text}')"
+        assert "PermissionError: [Errno 1]" in host.run(f'{without} python3 -c "{write}"', check=False).stderr.decode()
+    assert (state(host, "fix"), probe(host)) == ("applied", "fixed")
+    assert control(host, "fix", "reverse") == ""
+    insert(builds, host, "flip", symbol="unix_stream_connect", offset=100, mask=1)
+    try:
+        assert control(host, "fix", "apply") == "Exec format error"
+        whole, part = (host.out(f"{prefix} cat {SYSFS}/fix/abort") for prefix in ("", without))
+    finally:
+        host.run("rmmod flip")
+    assert {"address", "expected", "found"} == {
+        line.split(":")[0] for line in set(whole.splitlines()) - set(part.splitlines())
+    }
+    address = host.symbol("unix_stream_connect") + 100
+    log = host.out("dmesg | grep ' rebootless: '")
+    assert "no_match" in log and not any(f"{value:x}" in log for value in (address, int(new, 16), int(jump, 16)))
+
+
+def test_the_helper_is_loaded_while_ftrace_is_off(builds, host):
+    """It looks a symbol up by way of a kprobe, which must not be armed: ftrace would lose count, and trace no more."""
+    host.run("sysctl -q kernel.ftrace_enabled=0; dmesg -C")
+    try:
+        applied(builds, host, "fix", SIOCATMARK)
+    finally:
+        host.run("sysctl -q kernel.ftrace_enabled=1")
+    for _turn in range(2):
+        killed(host, "attach_fexit", run_in_guest(host, "attach_fexit", "__x64_sys_poll"))
+    assert "WARNING" not in host.out("dmesg")
+
+
+# ---- constants
+
+
+def test_a_constant_of_the_kernel_itself_is_exchanged(builds, host):
+    """It is read-only in all of the kernel's own mappings."""
+    start = "unix_seqpacket_ops = {\n\t.family =\tPF_UNIX,\n\t.owner =\tTHIS_MODULE,\n\t.release =\tunix_release,\n"
+    start += "\t.bind =\t\tunix_bind,\n\t.connect =\tunix_stream_connect,\n\t.socketpair =\t"
+    edit = Edit("net/unix/af_unix.c", f"{start}unix_socketpair,", f"{start}sock_no_socketpair,")
+    script = "import socket; socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)"
+
+    def pairs() -> bool:
+        return host.run(f"python3 -c '{script}'", check=False).returncode == 0
+
+    before = text_digest(host), pairs()
+    built = applied(builds, host, "constant", edit)
+    assert [row["change"] for row in built.result["data"]] == ["exchanged"]
+    assert not pairs()
+    assert control(host, "constant", "reverse") == ""
+    assert (text_digest(host), pairs()) == before == (before[0], True)

@@ -1,0 +1,72 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One update on one host, in states that are neither applied nor reversed."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.rebootless.splice.plugins.module_utils._target import inventory, metrics
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts
+from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
+from ansible_collections.rebootless.splice.plugins.module_utils._target.update import UpdateOperation, UpdateRequest
+from ansible_collections.rebootless.splice.tests.support.booting_host import refusal
+from ansible_collections.rebootless.splice.tests.support.package import MANIFEST
+from ansible_collections.rebootless.splice.tests.support.target_host import NAME, RolloutHost
+
+JUMP = "unix_ioctl 0xffffffff81000000 0xffffffffc0a00000 0xffffffff81000005 4157415641"
+
+
+@pytest.fixture
+def host(tmp_path, monkeypatch):
+    """A host with the update live, and its package kept."""
+    made = RolloutHost(tmp_path, monkeypatch)
+    options = {"package": str(made.package), "state_directory": str(made.state_directory)}
+    assert UpdateOperation(UpdateRequest("applied", **options), check_mode=False).run()["changed"]
+    return made
+
+
+def change(host, state: str, check_mode: bool = False, **options) -> dict:
+    request = UpdateRequest(state, name=NAME, state_directory=str(host.state_directory), **options)
+    return UpdateOperation(request, check_mode).run()
+
+
+def test_only_who_asks_for_it_reverses_by_force(host):
+    assert change(host, "reversed", check_mode=True, force=True)["state_after"] == "reversed"
+    assert host.commands() == ["apply"], "check mode only tells"
+    change(host, "reversed", force=True)
+    change(host, "applied")
+    change(host, "reversed")
+    assert host.commands() == ["apply", "reverse force", "apply", "reverse"]
+    assert not change(host, "reversed", force=True)["changed"], "it is reversed already"
+
+
+def test_tasks_that_are_left_in_the_code_of_a_reversed_update(host, tmp_path):
+    change(host, "reversed", force=True)
+    host.show(NAME, state="reversed, held by 2 tasks", holders="812 dhclient unix_ioctl 0x0\n813 sshd unix_ioctl 0x0")
+    result = change(host, "reversed", force=True)
+    assert (result["state_after"], result["held_by"]) == ("reversed", 2)
+    assert [row["comm"] for row in result["holders"]] == ["dhclient", "sshd"]
+    with refusal("module_held"):
+        change(host, "absent", force=True)
+    store = Store(str(host.state_directory))
+    kernel = inventory.kernel(store)
+    assert (kernel["held"], kernel["cves_fixed_live"]) == ([NAME], [])
+    assert f'rebootless_update_held_tasks{{name="{NAME}"}} 2' in metrics.render(kernel, inventory.updates(store))
+
+
+def test_an_update_whose_function_something_else_has_taken_away_is_not_applied(host):
+    host.show(NAME, state="bypassed", functions=f"{JUMP} bypassed")
+    for options in ({}, {"confirm": True}):
+        with refusal("bypassed"):
+            change(host, "applied", **options)
+    store = Store(str(host.state_directory))
+    kernel, (row,) = inventory.kernel(store), inventory.updates(store)
+    assert (kernel["bypassed"], kernel["updates"], kernel["cves_fixed_live"]) == ([NAME], [], [])
+    assert kernel["effective_release"] == facts.release()
+    assert (row["live"], row["functions"][0]["jump"], row["functions"][0]["bypassed"]) == (False, True, True)
+    text = metrics.render(kernel, [row])
+    assert f'rebootless_update_bypassed{{name="{NAME}"}} 1' in text
+    assert f'rebootless_update_live{{name="{NAME}"}} 0' in text and "rebootless_cve_fixed_live" not in text
+    assert change(host, "reversed")["state_after"] == "reversed"
+    assert MANIFEST["cves"], "which would have been told as fixed"
