@@ -65,6 +65,14 @@ options:
     type: list
     elements: path
     required: true
+  ignore_missing:
+    description:
+      - Paths, as the patches have them without the first component, of files that this kernel's source need not have.
+      - A patch that changes any other file which the source does not have is refused as C(file_not_found), since half
+        of a fix is none. Files of documentation, of tools and of other architectures are not looked for.
+    type: list
+    elements: str
+    default: []
   custom:
     description:
       - Custom code for what exchanging code cannot bring about. C(docs/custom-code.md) is about writing it.
@@ -118,6 +126,14 @@ EXAMPLES = r"""
 - name: Show what changes
   ansible.builtin.debug:
     msg: "{{ build.functions if build.applicable else build.not_applicable }}"
+
+- name: Build a fix of which this kernel does not need the part for a file that came later
+  rebootless.splice.update_build:
+    name: cve-2026-52928
+    patches: [/srv/patches/af_unix-reject-siocatmark-and-vma.patch]
+    ignore_missing: [mm/vma.c]
+    tree: "{{ tree.path }}"
+    kmod: "{{ collection_directory }}/kmod"
 
 - name: See which units a patch touches, without building anything
   rebootless.splice.update_build:
@@ -284,6 +300,9 @@ remarks:
           module refuses the update; on others the function is replaced whenever the module is loaded.
         - C(existing_objects) means that a changed function runs only when something is set up, such as a device when it
           is bound, and does nothing for what is set up already.
+        - C(stays_loaded) means that the update's module cannot be unloaded once it was applied, since objects may hold
+          the address of a new function, new data, or a string or constant of it.
+        - C(ignored_missing) means that O(ignore_missing) had a file left out, whose part of the fix is not live.
       returned: always
       type: str
     sentence:
@@ -401,7 +420,9 @@ def build(module: AnsibleModule) -> dict:
     tree = read_tree(options["tree"])
     patches = tuple(read_patch(path) for path in options["patches"])
     custom = tuple(read_custom(code["path"], code["source"]) for code in options["custom"])
-    update = UpdateSource(options["name"], options["version"], tuple(options["cves"]), patches, custom)
+    update = UpdateSource(
+        options["name"], options["version"], tuple(options["cves"]), patches, custom, tuple(options["ignore_missing"])
+    )
     phases = Phases(teller(cache, f"update_build {update.name} {tree.release}", module.log))
     builder = Builder(tree, options["kmod"], cache, options["jobs"] or os.cpu_count() or 1, phases)
     done = builder.foresee(update) if module.check_mode else builder.build(update)
@@ -453,6 +474,7 @@ def main() -> None:
             "version": {"type": "str", "default": "1"},
             "cves": {"type": "list", "elements": "str", "default": []},
             "patches": {"type": "list", "elements": "path", "required": True},
+            "ignore_missing": {"type": "list", "elements": "str", "default": []},
             "custom": {
                 "type": "list",
                 "elements": "dict",

@@ -294,6 +294,35 @@ def test_what_this_kernel_does_not_build_is_an_answer(controller, options):
     assert (failed["failed"], failed["code"]) == (True, "not_applicable")
 
 
+# mm/vma.c came with Linux 6.12.
+IN_A_LATER_FILE = """--- a/mm/vma.c
++++ b/mm/vma.c
+@@ -100,4 +100,6 @@ int may_split(struct vm_area_struct *vma)
+ {
+ \tint err;
++\tif (!vma)
++\t\treturn -EINVAL;
+ \terr = check(vma);
+ \treturn err;
+"""
+
+
+def test_a_file_of_another_kernel_is_refused_until_the_operator_lists_it(controller, options, builds):
+    text = builds.patch(RELEASE, SIOCATMARK) + IN_A_LATER_FILE
+    for check in (True, False):
+        refused = controller.module("localhost", "update_build", check=check, **options(text=text))
+        assert (refused["failed"], refused["code"]) == (True, "file_not_found")
+        assert refused["details"]["file"] == "mm/vma.c"
+    done = controller.module("localhost", "update_build", **options(text=text, ignore_missing=["mm/vma.c"]))
+    assert not done["failed"] and done["package"], done
+    assert [row["name"] for row in done["functions"]] == ["unix_ioctl"]
+    assert [(row["file"], row["code"]) for row in done["not_applicable"]] == [("mm/vma.c", "ignored_missing")]
+    assert [(row["code"], row["details"]) for row in done["remarks"]] == [("ignored_missing", {"file": "mm/vma.c"})]
+    assert read_package(done["package"]).manifest["remarks"] == done["remarks"]
+    other = controller.module("localhost", "update_build", **options(text=text, ignore_missing=["mm/vma.c", "mm/x.c"]))
+    assert (other["failed"], other["code"], other["details"]["files"]) == (True, "not_in_patch", ["mm/x.c"])
+
+
 def test_what_compiles_to_the_same_is_an_answer(build):
     comment = SIOCATMARK.old.replace("int answ = 0;", "/* none */\n\t\t\tint answ = 0;")
     done = build(Edit(SIOCATMARK.path, SIOCATMARK.old, comment))

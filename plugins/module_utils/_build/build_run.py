@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import AbstractSet as Set
 from typing import Any, Iterator, Sequence
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.affected import missing
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.paths import NotApplicable
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.through_includes import changed_through
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.touched import Touched
@@ -37,24 +38,32 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.judgement
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.exports import read_symvers
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.shipped import DistributionTarget
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import KernelTree
-from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import Unit
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import VMLINUX, Unit
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
 from ansible_collections.rebootless.splice.plugins.module_utils._build.outcome import Build, changed_facts
+from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement import handed_out
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.maker import make_replacement
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.parts import Replacement
+from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.descriptor import Says
+from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.proof import prove
+from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.unit import CheckedUnit
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import program_member
 
 
 @dataclasses.dataclass(frozen=True)
 class UpdateSource:
-    """What is to be built: a named, versioned set of patches with the CVEs they fix, and custom code for them."""
+    """What is to be built: a named, versioned set of patches with the CVEs they fix, and custom code for them.
+
+    ``ignore_missing`` lists patched files that the kernel's source need not have.
+    """
 
     name: str
     version: str
     cves: tuple[str, ...]
     patches: tuple[Patch, ...]
     custom: tuple[custom_code.CustomCode, ...] = ()
+    ignore_missing: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +106,9 @@ class BuildRun:
             changes = self._compile_and_compare([*touched.own, *through], source)
             with phase("look for findings"):
                 kernel = self._tree.kernel
-                decisions, idle = judge_changes(changes, kernel, touched.reason_file)
+                decisions, idle = judge_changes(
+                    changes, kernel, touched.reason_file, lambda *symbol: target.result().defines(*symbol)
+                )
             skipped = (*touched.not_applicable, *_same_objects(touched, {change.unit for change in changes}), *idle)
             if not decisions:
                 return Build(digest, None, {**changed_facts([], skipped), "asked": asked}, built=False)
@@ -105,12 +116,16 @@ class BuildRun:
                 exports = read_symvers(Path(self._tree.headers, "Module.symvers"))
                 replacement = make_replacement(decisions, kernel, exports, target.result().needs)
             files = self._make_module(replacement, helper)
+            with phase("prove module"):
+                units = [_checked(decision.change) for decision in decisions]
+                exported = {export.name for export in exports.values() if export.module == VMLINUX}
+                prove(files["update.ko"], self._says, units, exported)
             programs = {part.name: part.program for part in replacement.parts}
             with phase("offline match"):
                 for program in programs.values():
                     match_offline(helper, program, target.result(), self._tree.vmlinuz)
         with phase("package"):
-            return self._package({**self._facts(decisions, skipped), "asked": asked}, files, programs)
+            return self._package({**self._facts(decisions, skipped, replacement), "asked": asked}, files, programs)
 
     def _changed_through(self, source: PatchedSource) -> tuple[list[Unit], dict[str, int]]:
         if not self._touched.through and not self._touched.embedded:
@@ -151,11 +166,23 @@ class BuildRun:
             "libmatch.so": helper.library.read_bytes(),
         }
 
-    def _facts(self, decisions: Sequence[Decision], skipped: Sequence[NotApplicable]) -> dict[str, Any]:
+    @property
+    def _says(self) -> Says:
+        """What the finished module has to say of itself."""
+        identity = self._identity
+        return Says(identity.name, identity.version, identity.digest, identity.build_id)
+
+    def _facts(
+        self, decisions: Sequence[Decision], skipped: Sequence[NotApplicable], replacement: Replacement
+    ) -> dict[str, Any]:
         return {
             **changed_facts(decisions, skipped),
             "custom": custom_code.facts([decision.change for decision in decisions], self._update.custom),
-            "remarks": [row.as_dict() for decision in decisions for row in findings.remarks(decision)],
+            "remarks": [
+                *missing.remarks(skipped),
+                *(row.as_dict() for decision in decisions for row in findings.remarks(decision)),
+                *handed_out.remarks(replacement.parts),
+            ],
         }
 
     def _package(self, facts: dict[str, Any], files: dict[str, bytes], programs: dict[str, bytes]) -> Build:
@@ -185,6 +212,12 @@ class BuildRun:
         package.write_bytes(make_package(manifest, {**files, **members}))
         facts = {**facts, "digest": disk.sha256_of_file(package), "size": package.stat().st_size}
         return Build(digest, package, facts, built=True)
+
+
+def _checked(change: UnitChange) -> CheckedUnit:
+    """The files of a unit, by their paths: the check has a reader of its own."""
+    post = change.difference.correlation.post.object
+    return CheckedUnit(change.object_name, change.unit, change.pre.path, post.path)
 
 
 def _same_objects(touched: Touched, changed: Set[str]) -> Iterator[NotApplicable]:

@@ -58,7 +58,7 @@ class Builder:
         """The package of ``update`` for this kernel, from the cache or built now.
 
         Raises ``RebootlessError``: what ``judge``, ``apply_patches`` and ``Compiler`` raise, ``unsafe_change`` with all
-        findings, ``offline_match_failed``, ``missing_symbol``.
+        findings, ``module_not_proven``, ``offline_match_failed``, ``missing_symbol``.
         """
         touched, digest = self._begin(update)
         with self._host.cache.lock(f"builds/{digest}"):
@@ -84,7 +84,7 @@ class Builder:
             return touched, digest
 
     def _touched(self, update: UpdateSource) -> Touched:
-        touched = touched_by(self._tree, update.patches, self._host.jobs)
+        touched = touched_by(self._tree, update.patches, self._host.jobs, update.ignore_missing)
         files = custom_code.attach(touched.files, update.custom, self._host.kmod)
         return dataclasses.replace(touched, files=tuple(files))
 
@@ -95,6 +95,7 @@ class Builder:
         return sha256_of(
             *("update", update.name, update.version, *update.cves),
             *("patches", *patches),
+            *("missing", *sorted(update.ignore_missing)),
             *("custom", *(word for code in update.custom for word in (code.name, code.source, code.sha256))),
             *("tree", self._tree.identity, *sources),
             *("helper", helper_digest(self._tree, self._host.kmod)),

@@ -12,6 +12,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.
     REPLACE_AT_LOAD,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings import unit as findings
+from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.overrides import overrides
 from ansible_collections.rebootless.splice.plugins.module_utils._build.judgement import judge_changes
 from ansible_collections.rebootless.splice.plugins.module_utils._build.outcome import changed_facts
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.maker import make_replacement
@@ -19,11 +20,11 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 from ansible_collections.rebootless.splice.tests.support.objects import EXPORTS, KERNEL, decision, unit_change
 
 
-def judged(construct, *object_names):
+def judged(construct, *object_names, running=()):
     """What is decided about each of the objects that the fixture's unit is linked into, and what has no effect."""
     changes = [unit_change(construct, name) for name in object_names]
     assert len({id(change.difference) for change in changes}) == 1
-    return judge_changes(changes, KERNEL, lambda unit: unit)
+    return judge_changes(changes, KERNEL, lambda unit: unit, lambda *symbol: symbol in running)
 
 
 def test_two_modules_of_one_unit_have_a_decision_each():
@@ -73,3 +74,33 @@ def test_exit_code_is_replaced_in_the_module_that_has_it_and_left_alone_in_the_k
     decisions = {name: decision("boot_code", name) for name in order}
     fates = {name: {f.name: fate.how for f, fate in decided.functions.items()} for name, decided in decisions.items()}
     assert fates == {"vmlinux": {"start": IDLE, "stop": IDLE}, "a_module": {"start": REPLACE_AT_LOAD, "stop": REPLACE}}
+
+
+@pytest.mark.parametrize("object_name", ["vmlinux", "a_module"])
+def test_a_definition_in_place_of_a_weak_one_elsewhere_is_refused(object_name):
+    decisions, _idle = judged(
+        "taken_here", object_name, running=[("new_call", object_name), ("taken_elsewhere", "other")]
+    )
+    assert decisions  # new_call is local
+    with pytest.raises(RebootlessError) as refused:
+        judged("taken_here", object_name, running=[("taken_elsewhere", object_name), ("list_elsewhere", object_name)])
+    assert refused.value.code == "unsafe_change"
+    rows = [(row["code"], row["details"]) for row in refused.value.details["findings"]]
+    unit = "fixtures/taken_here.o"
+    assert rows == [
+        ("overrides_running", {"unit": unit, "function": "taken_elsewhere"}),
+        ("overrides_running", {"unit": unit, "data": "list_elsewhere"}),
+    ]
+
+
+def test_a_function_that_moves_to_another_unit_overrides_nothing():
+    changes = [unit_change("moves_from"), unit_change("moves_to")]
+    kinds = [{row.name: row.change for row in change.difference.functions}["moved"] for change in changes]
+    assert kinds == ["removed", "new"]
+    assert [codes(changes[number:], "moved") for number in (0, 1)] == [[], ["overrides_running"]]
+
+
+def codes(changes, name):
+    """The codes of findings that a definition of that name is in place of one that runs."""
+    found = overrides(changes, lambda other, _object_name: other == name)
+    return [row.code for rows in found.values() for row in rows]

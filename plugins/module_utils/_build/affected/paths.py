@@ -79,14 +79,9 @@ def judge(path: str, units: UnitMap, source: Path, arch: Architecture) -> list[U
     ``RebootlessError`` for what cannot be made live: ``build_file_not_supported``, ``vdso_not_supported``,
     ``embedded_code_not_supported``, ``file_not_supported``.
     """
-    for pattern, code, what in _NOT_KERNEL:
-        if re.fullmatch(pattern, path):
-            return NotApplicable(path, code, f"{path} {what}.")
-    if is_boot_only(path, arch):
-        return NotApplicable(path, "boot_only", f"{path} runs only while the kernel boots.")
-    other = re.match(r"arch/(?P<arch>[^/]+)/", path)
-    if other is not None and other["arch"] != arch.source:
-        return NotApplicable(path, "other_architecture", f"{path} belongs to another architecture ({other['arch']}).")
+    elsewhere = not_concerned(path, arch)
+    if elsewhere is not None:
+        return elsewhere
     for pattern, code, what, next_step in _refused(arch.paths):
         if re.fullmatch(pattern, path) and not (path.endswith(".c") and units.unit_of(path)):
             raise RebootlessError(code, f"The patch changes {path}, which {what}.", next_step, file=path)
@@ -101,6 +96,19 @@ def judge(path: str, units: UnitMap, source: Path, arch: Architecture) -> list[U
         )
     unit = units.unit_of(path)
     return [unit] if unit is not None else not_built(path, source)
+
+
+def not_concerned(path: str, arch: Architecture) -> NotApplicable | None:
+    """Why a file of that path, in the source or not, is no part of a kernel of the architecture; None if it may be."""
+    for pattern, code, what in _NOT_KERNEL:
+        if re.fullmatch(pattern, path):
+            return NotApplicable(path, code, f"{path} {what}.")
+    if is_boot_only(path, arch):
+        return NotApplicable(path, "boot_only", f"{path} runs only while the kernel boots.")
+    other = re.match(r"arch/(?P<arch>[^/]+)/", path)
+    if other is not None and other["arch"] != arch.source:
+        return NotApplicable(path, "other_architecture", f"{path} belongs to another architecture ({other['arch']}).")
+    return None
 
 
 def not_built(path: str, source: Path) -> NotApplicable:

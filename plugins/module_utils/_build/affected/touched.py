@@ -10,15 +10,17 @@ import posixpath
 from pathlib import Path
 from typing import Container, Sequence
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.affected import embedded, generated
+from ansible_collections.rebootless.splice.plugins.module_utils._build.affected import embedded, generated, missing
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.paths import (
     NotApplicable,
     is_boot_only,
     judge,
     not_built,
+    not_concerned,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.text.includes import IncludeGraph
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.patches import (
+    FilePatch,
     Patch,
     PatchedFile,
     apply_patches,
@@ -84,14 +86,19 @@ class Touched:
         return (own or [file.path for file in self.files])[0]
 
 
-def touched_by(tree: KernelTree, patches: Sequence[Patch], jobs: int) -> Touched:
+def touched_by(tree: KernelTree, patches: Sequence[Patch], jobs: int, ignore_missing: Sequence[str] = ()) -> Touched:
     """What ``patches`` touch in the kernel of ``tree``.
 
-    Raises ``RebootlessError``: what ``judge``, ``apply_patches`` and ``generated.check`` raise.
+    ``ignore_missing`` lists paths that may be missing in its source.  Raises ``RebootlessError``: what ``judge``,
+    ``apply_patches`` and ``generated.check`` raise, ``file_not_found``, ``not_in_patch``.
     """
     source = Path(tree.source)
+    missing.check_listed(patches, ignore_missing)
     includes = Includes(tree, jobs)
-    own, reached, skipped = _sorted_out(tree, patches, includes)
+    absent = _absent(tree, patches)
+    skipped = missing.left_out(absent, source, ignore_missing)
+    own, reached, others = _sorted_out(tree, patches, includes, {file.path for file in absent})
+    skipped += others
     files = []
     for patched in apply_patches([_without_others(patch, own) for patch in patches], source):
         if patched.already_applied:
@@ -117,15 +124,17 @@ def touched_by(tree: KernelTree, patches: Sequence[Patch], jobs: int) -> Touched
 
 
 def _sorted_out(
-    tree: KernelTree, patches: Sequence[Patch], includes: Includes
+    tree: KernelTree, patches: Sequence[Patch], includes: Includes, absent: Container[str]
 ) -> tuple[dict[str, list[Unit]], dict[str, _Reach], list[NotApplicable]]:
-    """Three answers: the own units of each patched file that counts, the reach of each of them that others include, and
-    the files that have no part in this kernel."""
+    """Three answers about the patched files that are not ``absent``: the own units of each that counts, the reach of
+    each of them that others include, and the files that have no part in this kernel."""
     source = Path(tree.source)
     own: dict[str, list[Unit]] = {}
     reached: dict[str, _Reach] = {}
     skipped: list[NotApplicable] = []
-    kinds = {file.path: file.kind for patch in patches for file in patch.files}
+    kinds: dict[str, str] = {}  # a file that one patch adds, and a later one changes, is an added one
+    for file in (file for patch in patches for file in patch.files if file.path not in absent):
+        kinds.setdefault(file.path, file.kind)
     for path, kind in kinds.items():
         verdict = judge(path, tree.units, source, tree.architecture)
         if verdict is None:
@@ -155,6 +164,24 @@ def _generates(tree: KernelTree, graph: IncludeGraph, path: str) -> bool:
 def _without_others(patch: Patch, paths: Container[str]) -> Patch:
     """The patch with those of its files alone that are among ``paths``."""
     return dataclasses.replace(patch, files=tuple(file for file in patch.files if file.path in paths))
+
+
+def _absent(tree: KernelTree, patches: Sequence[Patch]) -> list[FilePatch]:
+    """What patches change or delete, concerns this kernel by its path, and neither its source has nor an earlier patch
+    adds."""
+    source = Path(tree.source)
+    absent: list[FilePatch] = []
+    added: set[str] = set()
+    for file in (file for patch in patches for file in patch.files):
+        if file.kind == "added":
+            added.add(file.path)
+        elif (
+            file.path not in added
+            and not (source / file.path).is_file()
+            and not_concerned(file.path, tree.architecture) is None
+        ):
+            absent.append(file)
+    return absent
 
 
 def _reach(tree: KernelTree, graph: IncludeGraph, path: str) -> _Reach:

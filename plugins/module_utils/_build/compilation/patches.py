@@ -19,11 +19,14 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.compilati
     mark_moved,
     renumber,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.patch_text import check_text
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.deps import require, unidiff
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 _NULL = "/dev/null"
 _MOVED = "rebootless_moved"
+_KINDS = (" ", "-", "+")  # of lines; an empty line behind a hunk has the kind ""
+_REVERSED = {("b", "a"), ("new", "old"), ("new", "orig"), ("patched", "orig"), ("fixed", "orig")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,12 +53,17 @@ class Hunk:
 
 @dataclasses.dataclass(frozen=True)
 class FilePatch:
-    """What one patch does to one file; ``kind`` is ``modified``, ``added`` or ``deleted``."""
+    """What one patch does to one file; ``kind`` is ``modified``, ``added`` or ``deleted``.
+
+    ``component`` is what was stripped from its path; ``is_reversed`` that its header names the newer file first.
+    """
 
     patch: str
     path: str
     kind: str
     hunks: tuple[Hunk, ...]
+    component: str = ""
+    is_reversed: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,10 +138,11 @@ def parse_patch(name: str, content: bytes) -> Patch:
     """Parses a unified diff.
 
     Raises ``RebootlessError``: ``bad_patch`` (with the parser's words), ``rename_not_supported``,
-    ``binary_patch_not_supported``.
+    ``binary_patch_not_supported``.  What a parser would pass over is refused as well (patch_text.py).
     """
     require()
     text = content.decode("utf-8", "surrogateescape")
+    check_text(name, text)
     try:
         parsed = unidiff.PatchSet(io.StringIO(text, newline="\n"))
     except unidiff.UnidiffParseError as error:
@@ -149,10 +158,6 @@ def _file_patch(name: str, part: unidiff.PatchedFile) -> FilePatch:
     path = new or old
     if path is None:
         raise _bad(name, "changes /dev/null into /dev/null")
-    if part.is_binary_file:
-        raise RebootlessError(
-            "binary_patch_not_supported", f"The patch {name} changes {path}, a binary file.", file=path, patch=name
-        )
     if old and new and old != new:
         raise RebootlessError(
             "rename_not_supported",
@@ -166,11 +171,20 @@ def _file_patch(name: str, part: unidiff.PatchedFile) -> FilePatch:
         Hunk(
             number,
             hunk.source_start,
-            tuple((line.line_type, line.value.rstrip("\n")) for line in hunk if line.line_type in " -+"),
+            tuple((line.line_type, line.value.rstrip("\n")) for line in hunk if line.line_type in _KINDS),
         )
         for number, hunk in enumerate(part, 1)
     )
-    return FilePatch(name, path, kind, hunks)
+    component = PurePosixPath(part.target_file if new else part.source_file).parts[0]
+    return FilePatch(name, path, kind, hunks, component, _is_reversed(part))
+
+
+def _is_reversed(part: unidiff.PatchedFile) -> bool:
+    """Whether a header says that it leads from what is newer to what is older: ``git diff -R``, ``diff new old``."""
+    first, second = (PurePosixPath(side).parts[:1] for side in (part.source_file, part.target_file))
+    times = part.source_timestamp, part.target_timestamp
+    by_time = all(times) and times[0][-5:] == times[1][-5:] and times[0] > times[1] and part.target_file != _NULL
+    return (*first, *second) in _REVERSED or bool(by_time)
 
 
 def _stripped(name: str, path: str) -> str | None:
@@ -196,7 +210,8 @@ def apply_patches(patches: Sequence[Patch], source: Path) -> list[PatchedFile]:
     """Applies ``patches`` one after the other to copies of the files below ``source``; the files stay as they are.
 
     Returns the patched files, sorted by path.  Raises ``RebootlessError``: ``patch_does_not_apply`` (which hunk, which
-    file, expected and found line), ``new_file_not_supported``, ``deleted_file_not_supported``.
+    file, expected and found line), ``bad_patch`` for a hunk without context, ``reversed_patch``,
+    ``new_file_not_supported``, ``deleted_file_not_supported``.
     """
     by_path: dict[str, list[FilePatch]] = {}
     for patch in patches:
@@ -230,6 +245,15 @@ def _apply_file(path: str, parts: Sequence[FilePatch], source: Path) -> PatchedF
     lines = [Line(text, number) for number, text in enumerate(texts, 1)]
     placed: list[Placed] = []
     results = [_apply_hunks(part, lines, placed) for part in parts if part.hunks]
+    backwards = next((part for part in parts if part.is_reversed), None)
+    if backwards is not None and results and not any(results):
+        raise RebootlessError(
+            "reversed_patch",
+            f"The patch {backwards.patch} leads from the newer {path} to the older one, which this kernel has.",
+            "Give it in the direction of the fix: git diff OLD NEW, or diff -Nup old new.",
+            file=path,
+            patch=backwards.patch,
+        )
     return PatchedFile(path, tuple(lines), tuple(placed), already_applied=bool(results) and not any(results))
 
 
@@ -238,6 +262,7 @@ def _apply_hunks(part: FilePatch, lines: list[Line], placed: list[Placed]) -> bo
     already = [_positions(hunk.new, lines, hunk.start - 1) for hunk in part.hunks]
     shift, floor = 0, 0
     for index, hunk in enumerate(part.hunks):
+        _check_context(part, hunk, lines)
         wanted = (hunk.start - 1 if hunk.old else hunk.start) + shift
         found = _positions(hunk.old, lines, wanted, floor)
         if len(found) != 1:
@@ -260,6 +285,21 @@ def _apply_hunks(part: FilePatch, lines: list[Line], placed: list[Placed]) -> bo
         shift += at - wanted + len(new) - old
         floor = at + len(new)
     return True
+
+
+def _check_context(part: FilePatch, hunk: Hunk, lines: Sequence[Line]) -> None:
+    """A hunk has context, or changes the whole file."""
+    is_whole = len(hunk.old) == len(lines) or [line.text for line in lines] == [""]
+    if not is_whole and not any(kind == " " for kind, _text in hunk.lines):
+        raise RebootlessError(
+            "bad_patch",
+            f"Hunk {hunk.number} of {part.path} in the patch {part.patch} has no context, so nothing but a number says "
+            "where it belongs.",
+            "Make it with three lines of context: git diff -U3, or diff -Nup.",
+            file=part.path,
+            patch=part.patch,
+            hunk=hunk.number,
+        )
 
 
 def _shift(placed: list[Placed], at: int, delta: int) -> None:
@@ -301,6 +341,9 @@ def _does_not_apply(
     else:
         shown = "the end of the file" if text is None else repr(text.strip())
         sentence = f"{where} does not apply: line {at + 1} should be {expected.strip()!r} and is {shown}."
+        if text is not None and text.split() == expected.split():
+            sentence = f"{where} does not apply: line {at + 1}, {expected.strip()!r}, differs in its white space."
+            step = "Take the patch as a file: mail and terminals have changed its tabs or blanks."
     return RebootlessError(
         "patch_does_not_apply", sentence, step, line=at + 1, expected=expected, found=text, **details
     )

@@ -9,8 +9,12 @@ so one is taken for copied unless it is known not to be, or the object that has 
 
 from __future__ import annotations
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import Piece, Pieces, Reference
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.uses import reads_in_place, uses
+from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import Piece, Pieces
+from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.uses import (
+    lets_out,
+    reads_in_place,
+    uses,
+)
 
 # Structs whose users keep the address.  Each was looked for in Linux 6.1 and 6.12: no struct has one
 # of them as a member, and nothing copies those of others into memory of its own (``kmemdup``, assignment).
@@ -97,14 +101,6 @@ def why_copied(pieces: Pieces, constant: Piece, type_name: str) -> str:
     for user, r in uses(pieces, constant):
         if user.kind != "function" or user.lifetime != "text":
             return f"{user.name or user.section.name} has its address, and who got {what} from there may have copied it"
-        if not reads_in_place(user, r) and _lets_out(pieces, user, r):
+        if not reads_in_place(user, r) and lets_out(pieces, user, r):
             return f"{user.name} gives its address away, and who got {what} may have copied it"
     return ""
-
-
-def _lets_out(pieces: Pieces, code: Piece, field: Reference) -> bool:
-    """Whether the address that ``code`` computes at ``field`` may leave it, or serve to copy what is there."""
-    leaving = {r.offset: r.target for r in pieces.references(code) if r.target is not code}
-    names = {offset: target if isinstance(target, str) else "" for offset, target in leaving.items()}
-    side_entrances = {r.meaning for entry in pieces.entries(code) for r in entry.references if r.target is code}
-    return code.arch.lets_out(code.data, field.offset, names, side_entrances)

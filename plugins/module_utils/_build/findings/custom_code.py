@@ -25,7 +25,7 @@ HEADER = "rebootless_custom.h"
 # What custom code cannot take care of: it cannot make room for a jump, or for a larger variable.
 NEVER_HANDLED = (
     *("no_room_for_jump", "jump_over_rewritten_code", "entered_in_the_middle"),
-    *("entry_code_changed", "static_call_changed", "data_resized", "data_moved"),
+    *("entry_code_changed", "static_call_changed", "data_resized", "data_moved", "overrides_running"),
 )
 
 _INCLUDE = re.compile(rb'^[ \t]*#[ \t]*include[ \t]*[<"]' + HEADER.encode() + rb'[>"].*$', re.MULTILINE)

@@ -55,6 +55,12 @@ class DistributionTarget:
         everywhere = [image.addresses.get(name, []) for image in self._modules.values()]
         return [*self._kernel.lookup(name, VMLINUX), *(address for found in everywhere for address in found)]
 
+    def defines(self, name: str, object_name: str) -> bool:
+        """Whether ``vmlinux`` or a module has a global symbol of that name; all but init code and data is known."""
+        if object_name == VMLINUX:
+            return name in self._globals
+        return self.module(object_name).global_address(name) is not None
+
     def read(self, address: int, length: int) -> bytes | None:
         """``length`` bytes at ``address``, or None if they are not all there."""
         if address < self._base:

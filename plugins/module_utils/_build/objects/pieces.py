@@ -14,6 +14,7 @@ import bisect
 import dataclasses
 import functools
 import re
+from collections.abc import Iterator
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.code.architecture import Architecture
 from ansible_collections.rebootless.splice.plugins.module_utils._build.code.sections import (
@@ -147,6 +148,8 @@ class Pieces:
         for section in object_file.sections:
             if section.is_alloc and not section.is_merged and lifetime(section) not in ("special", "ignored", "export"):
                 self.by_section[section.index] = _cut_at_symbols(object_file.arch, section)
+        for piece in self._replacements():
+            self.by_section[piece.section.index].append(piece)
         self._cut_at_references()
         for index, pieces in self.by_section.items():
             pieces.sort(key=lambda p: (p.start, p.end))
@@ -158,6 +161,26 @@ class Pieces:
                 self.by_name.setdefault(name, piece)
         self._of_symbol = {p.symbol.index: p for p in self.all if p.symbol is not None}
         self._entries: dict[int, list[Entry]] | None = None
+
+    def _replacements(self) -> Iterator[Piece]:
+        """What alternatives put in place of code: each as long as its entry says, with all labels that are in it.
+
+        ``FILL_RETURN_BUFFER`` (arch/x86/include/asm/nospec-branch.h) tells objtool of calls in the midst of one.
+        """
+        table = self.object.section_of(".altinstructions")
+        if table is None or not table.relocations:
+            return
+        size = _entry_size(table)
+        ends: dict[tuple[int, int], int] = {}
+        for start in range(0, table.size, size):
+            length = table.data[start + size - 1]
+            for r in table.relocations_in(start + 4, start + 8) if length else ():
+                if r.target_section is not None and r.target_section.index in self.by_section:
+                    where = r.target_section.index, r.target_offset
+                    ends[where] = max(ends.get(where, 0), r.target_offset + length)
+        for (index, start), end in ends.items():
+            section = self.object.sections[index]
+            yield Piece(self.object.arch, section, start, end, "", "fragment", lifetime=lifetime(section))
 
     def _cut_at_references(self):
         """Makes fragments of the bytes that something refers to and no symbol covers."""

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import Piece, Pieces, Reference
 
@@ -32,6 +32,19 @@ def uses(pieces: Pieces, target: Piece) -> Iterator[tuple[Piece, Reference]]:
 def reads_in_place(code: Piece, r: Reference) -> bool:
     """Whether a field of code is the address of an operand in memory, so that the address itself goes nowhere."""
     return r.offset in code.memory_operand_fields
+
+
+def lets_out(pieces: Pieces, code: Piece, field: Reference, readers: Set[str] = frozenset()) -> bool:
+    """Whether the address that ``code`` computes at ``field`` may leave it, or serve to copy what is there.
+
+    ``readers`` are functions that read what they are given, and keep no address of it.
+    """
+    leaving = {r.offset: r.target for r in pieces.references(code) if r.target is not code}
+    names = {offset: target if isinstance(target, str) else "" for offset, target in leaving.items()}
+    # The first field of an entry says what it is about; where a branch or an exception goes on is in later ones.
+    fields = [r for entry in pieces.entries(code) for r in entry.references if r.offset and r.target is code]
+    side_entrances = {r.meaning for r in fields}
+    return code.arch.lets_out(code.data, field.offset, names, side_entrances, readers)
 
 
 def is_branch(code: Piece, r: Reference) -> bool:

@@ -46,6 +46,8 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.replaceme
     unresolvable,
 )
 
+# What every update module defines itself: templates.UPDATE_C, modpost.
+UPDATES_OWN = ("__this_module", "init_module", "cleanup_module", "rebootless_update", "rbl_false_key")
 TRAMPOLINE = "__SCT__"  # include/linux/static_call_types.h
 
 Needs = Callable[[str], Collection[str]]
@@ -245,6 +247,8 @@ class FieldResolver:
         return CarriedField(r.offset, r.type, name, r.addend)
 
     def _outside_field(self, unit: ChangedUnit, r: Reference, label: str, symbol: int) -> CarriedField:
+        if label in UPDATES_OWN:  # the linker would take it for the update module's
+            label = f"rbl_pre.{identifier(unit.name)}.{label}"
         unit.part.builder.need(symbol)
         self.weak.setdefault(label)
         return CarriedField(r.offset, r.type, label, r.addend, symbol)

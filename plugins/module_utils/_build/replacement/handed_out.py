@@ -1,26 +1,35 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""New functions and data whose address is handed out, so that objects may use them after the update is gone."""
+"""What an update carries and hands out the address of, so that objects may use it after the update is gone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.decide import Decision
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import (
     UnitChange,
     is_living,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import Piece
+from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import (
+    MergedConstant,
+    Piece,
+    Pieces,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.uses import (
     is_branch,
+    lets_out,
     reads_in_place,
     takers,
     uses,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.parts import Part
+from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.readers import READERS
 
+STAYS_LOADED = "stays_loaded"
 # New data that living objects may point to when the update has been reversed.
-_POINTED_TO = ("constant", "writable", "ro_after_init")
+_POINTED_TO = ("constant", "writable", "ro_after_init", "percpu")
 # Structs that no object points to while no code of the update runs: locks and counters.
 _IN_THEMSELVES = frozenset(
     (
@@ -52,6 +61,40 @@ def handed_out(decision: Decision, decisions: Iterable[Decision] = ()) -> list[s
         if owners or (change.post.is_global and _is_taken_elsewhere(change.post, unit, decisions)):
             found.append(change.name)
     return found
+
+
+def constants_let_out(post: Pieces, piece: Piece) -> list[str]:
+    """What to call the strings and nameless constants whose address ``piece`` may leave in an object; none if it can't.
+
+    ``fw_cfg_sysfs_probe()`` gives ``request_region()`` a name, and ``/proc/ioports`` shows it ever after.  Code of any
+    kind may take from data what they point to.  Custom code is called to undo what it did.
+    """
+    if piece.lifetime == "custom":
+        return []
+    for r in post.references(piece):
+        target = r.target
+        if isinstance(target, Piece):
+            if target is piece or target.section.is_text or not target.has_no_identity:
+                continue
+        elif not isinstance(target, MergedConstant):
+            continue
+        if not piece.section.is_text or (not reads_in_place(piece, r) and lets_out(post, piece, r, READERS)):
+            return [f"a string or constant of {piece.name or piece.section.name}"]
+    return []
+
+
+def remarks(parts: Iterable[Part]) -> list[dict[str, Any]]:
+    """What operators should know of an update that cannot be unloaded when it has been reversed."""
+    return [
+        {
+            "code": STAYS_LOADED,
+            "sentence": f"Once it was applied, the update's module stays loaded until the next boot, since objects may "
+            f"hold the address of {', '.join(part.handed_out)}.",
+            "details": {"object": part.object_name, "held": part.handed_out},
+        }
+        for part in parts
+        if part.handed_out
+    ]
 
 
 def _is_in_itself(unit: UnitChange, piece: Piece) -> bool:

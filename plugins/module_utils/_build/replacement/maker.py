@@ -31,7 +31,10 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.p
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.carrier import Carrier
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.changed_unit import ChangedUnit
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.fields import FieldResolver, Needs
-from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.handed_out import handed_out
+from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.handed_out import (
+    constants_let_out,
+    handed_out,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.parts import (
     CarriedField,
     Chunk,
@@ -105,7 +108,9 @@ class _Maker:
                 units=[unit.name for unit in self.units],
             )
         while self.carrier.todo:
-            self.fields.resolve(*self.carrier.todo.pop(0))
+            unit, piece, chunk = self.carrier.todo.pop(0)
+            self.fields.resolve(unit, piece, chunk)
+            self.parts[unit.object_name].handed_out += constants_let_out(unit.post, piece)
         chunks = self.carrier.chunks
         chunks.sort(key=lambda c: _ORDER[c.kind])
         refuse_unknown_sections(self.units, self.carrier)

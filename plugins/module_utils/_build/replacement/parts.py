@@ -116,7 +116,7 @@ class Part:
     functions: list[FunctionRow] = dataclasses.field(default_factory=list)
     data: list[DatumRow] = dataclasses.field(default_factory=list)
     hooks: list[HookRow] = dataclasses.field(default_factory=list)
-    handed_out: list[str] = dataclasses.field(default_factory=list)  # new functions whose address objects may hold
+    handed_out: list[str] = dataclasses.field(default_factory=list)  # what objects may hold the address of
     jump_entries: list[Chunk] = dataclasses.field(default_factory=list)
     fixups: list[tuple[Chunk, CarriedField | Constant]] = dataclasses.field(default_factory=list)
 

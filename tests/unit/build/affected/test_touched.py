@@ -162,3 +162,77 @@ def test_nothing_is_generated_anew_from_a_header_that_has_the_change_already(tre
     Path(tree.source, path).write_text(patched(path)[1])
     found = touched(tree, path)
     assert [(row.file, row.code) for row in found.not_applicable] == [(path, "already_applied")]
+
+
+# ---- files that the source does not have
+
+
+def parsed(*paths, prefix=("a/", "b/")):
+    text = "".join(
+        f"--- {prefix[0]}{p}\n+++ {prefix[1]}{p}\n@@ -1 +1,2 @@\n /* the beginning */\n+new\n" for p in paths
+    )
+    return (parse_patch("fix.patch", text.encode()),)
+
+
+def test_half_a_fix_is_refused_with_where_the_file_may_be(tree):
+    with pytest.raises(RebootlessError) as refused:
+        touched_by(tree, parsed("net/a.c", "mm/b.c", "mm/nowhere.c"), 2)
+    error = refused.value
+    assert (error.code, error.details["file"]) == ("file_not_found", "mm/b.c")
+    assert [(row["file"], row["now_at"]) for row in error.details["files"]] == [
+        ("mm/b.c", ["net/b.c"]),
+        ("mm/nowhere.c", []),
+    ]
+    assert "net/b.c" in error.sentence and "ignore_missing" in error.next_step
+
+
+def test_a_file_that_the_operator_lists_may_be_missing(tree):
+    found = touched_by(tree, parsed("net/a.c", "mm/b.c"), 2, ("mm/b.c", "net/a.c"))
+    assert [(row.file, row.code) for row in found.not_applicable] == [("mm/b.c", "ignored_missing")]
+    assert names(found.own) == ["net/a.o"]
+
+
+def test_what_no_patch_changes_cannot_be_listed(tree):
+    with pytest.raises(RebootlessError) as refused:
+        touched_by(tree, parsed("net/a.c"), 2, ("net/c.c",))
+    assert (refused.value.code, refused.value.details["files"]) == ("not_in_patch", ["net/c.c"])
+
+
+@pytest.mark.parametrize("path", ["Documentation/gone.rst", "arch/arm/gone.c", "tools/gone.c"])
+def test_what_no_kernel_of_this_kind_has_is_not_looked_for(tree, path):
+    found = touched_by(tree, parsed("net/a.c", path), 2)
+    assert [row.file for row in found.not_applicable] == [path]
+
+
+def test_a_diff_without_a_component_to_strip_is_called_that(tree):
+    with pytest.raises(RebootlessError) as refused:
+        touched_by(tree, parsed("net/a.c", prefix=("", "")), 2)
+    assert (refused.value.code, refused.value.details["file"]) == ("bad_patch", "net/a.c")
+
+
+def adding(path):
+    """A patch that adds a file, one that changes it, and one that deletes it."""
+    return [
+        parse_patch(f"{name}.patch", f"--- {old}\n+++ {new}\n{hunk}".encode())
+        for name, old, new, hunk in (
+            ("add", "/dev/null", f"b/{path}", "@@ -0,0 +1 @@\n+/* the beginning */\n"),
+            ("change", f"a/{path}", f"b/{path}", "@@ -1 +1,2 @@\n /* the beginning */\n+new\n"),
+            ("delete", f"a/{path}", "/dev/null", "@@ -1 +0,0 @@\n-/* the beginning */\n"),
+        )
+    ]
+
+
+@pytest.mark.parametrize("path", ["net/new.h", "net/new.c", "kernel/new.S"])
+@pytest.mark.parametrize("later", [1, 2], ids=["changed", "deleted"])
+def test_what_an_earlier_patch_of_a_series_adds_is_no_missing_file(tree, path, later):
+    series = adding(path)
+    with pytest.raises(RebootlessError) as refused:
+        touched_by(tree, [series[0], series[later]], 2)
+    assert (refused.value.code, refused.value.details["patch"]) == ("new_file_not_supported", "add.patch")
+
+
+def test_a_file_that_a_later_patch_of_a_series_adds_is_missing_before(tree):
+    add, change, _delete = adding("net/new.c")
+    with pytest.raises(RebootlessError) as refused:
+        touched_by(tree, [change, add], 2)
+    assert (refused.value.code, refused.value.details["patch"]) == ("file_not_found", "change.patch")

@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
+import bz2
 import difflib
+import gzip
+import lzma
 import shutil
 import subprocess
 
@@ -130,9 +133,12 @@ def test_a_file_that_has_all_changes_is_told_from_one_that_has_some(source):
     assert "already" in error.sentence
 
 
-def test_insertions_without_context_go_where_they_say(source):
-    [patched] = apply(source, diff(OLD, edit(OLD, 7, "new"), context=0))
-    assert plain(patched) == edit(OLD, 7, "new")
+@pytest.mark.parametrize("new", [edit(OLD, 7, "new"), edit(OLD, 7, "other", delete=1), edit(OLD, 7, delete=1)])
+def test_hunks_without_context_are_refused(source, new):
+    """A number alone does not say where they belong: the file may have changed above."""
+    error = refusal(source, diff(OLD, new, context=0))
+    assert (error.code, error.details["hunk"]) == ("bad_patch", 1)
+    assert "no context" in error.sentence
 
 
 def test_any_bytes_survive(source):
@@ -219,3 +225,83 @@ def test_same_result_as_patch(source):
     [patched] = apply(source, content)
     subprocess.run(["patch", "-s", "-p1", "-d", source], input=content, check=True)
     assert (source / PATH).read_bytes() == patched.text(numbered=False)
+
+
+# ---- what is no plain unified diff
+
+GOOD = diff(OLD, edit(OLD, 10, "new"))
+MORE = {
+    "CR and LF": GOOD.replace(b"\n", b"\r\n"),
+    "gzip": gzip.compress(GOOD),
+    "xz": lzma.compress(GOOD),
+    "bzip2": bz2.compress(GOOD),
+    "UTF-16": GOOD.decode().encode("utf-16"),
+    "combined": b"diff --cc net/a.c\nindex 1,2..3\n--- a/net/a.c\n+++ b/net/a.c\n@@@ -1,1 -1,1 +1,2 @@@\n  a\n++b\n",
+    "more lines": GOOD + b"+one more\n",
+    "more lines than": GOOD.replace(b" line 13\n", b" line 13\n line 14\n"),
+}
+
+
+@pytest.mark.parametrize("words", MORE)
+def test_what_is_no_plain_diff_is_called_what_it_is(words):
+    with pytest.raises(RebootlessError) as refused:
+        parse_patch("fix.patch", MORE[words])
+    assert refused.value.code == "bad_patch"
+    assert words in refused.value.sentence
+    assert refused.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("header", "code"),
+    [
+        ("GIT binary patch\nliteral 3\nKcmZ\n", "binary_patch_not_supported"),
+        ("rename from net/a.c\nrename to net/b.c\n", "rename_not_supported"),
+        ("copy from net/a.c\ncopy to net/b.c\n", "rename_not_supported"),
+    ],
+)
+def test_parts_without_lines_are_not_passed_over(header, code):
+    content = f"diff --git a/net/a.c b/net/b.c\nindex 1..2\n{header}\n".encode() + GOOD
+    with pytest.raises(RebootlessError) as refused:
+        parse_patch("fix.patch", content)
+    assert refused.value.code == code
+    assert refused.value.next_step
+
+
+def test_two_binary_files_that_differ():
+    with pytest.raises(RebootlessError) as refused:
+        parse_patch("fix.patch", b"Binary files a/x.png and b/x.png differ\n" + GOOD)
+    assert refused.value.code == "binary_patch_not_supported"
+
+
+@pytest.mark.parametrize("behind", ["-- \n2.39.5\n", "\n", "--\n2.39\n", "From 0123 Mon Sep 17 00:00:00 2001\n"])
+def test_mail_around_a_diff_is_no_part_of_it(source, behind):
+    before = "From: A <a@b.c>\nSubject: [PATCH] rename from here\n\nText.\n---\n af_unix.c | 1 +\n\n"
+    [patched] = apply(source, before.encode() + GOOD + behind.encode())
+    assert plain(patched) == edit(OLD, 10, "new")
+
+
+def test_modes_may_change(source):
+    [patched] = apply(
+        source, b"diff --git a/net/unix/af_unix.c b/net/unix/af_unix.c\nold mode 100644\nnew mode 100755\n" + GOOD
+    )
+    assert plain(patched) == edit(OLD, 10, "new")
+
+
+@pytest.mark.parametrize(("first", "second"), [("b", "a"), ("new", "old")])
+def test_a_reversed_diff_is_not_taken_for_a_fix_that_is_there(source, first, second):
+    content = diff(edit(OLD, 10, "new"), OLD).decode()
+    content = content.replace("--- a/", f"--- {first}/").replace("+++ b/", f"+++ {second}/")
+    assert refusal(source, content.encode()).code == "reversed_patch"
+
+
+def test_a_diff_from_the_newer_to_the_older_is_reversed(source):
+    content = diff(edit(OLD, 10, "new"), OLD).decode()
+    for side, time in (("a", "2026-08-02"), ("b", "2026-07-02")):
+        content = content.replace(f" {side}/{PATH}", f" {side}/{PATH}\t{time} 13:50:00.000000000 +0000")
+    assert refusal(source, content.encode()).code == "reversed_patch"
+
+
+def test_white_space_that_mail_has_changed_is_called_that(source):
+    (source / PATH).write_text("".join(f"\t{line}\n" for line in OLD))
+    error = refusal(source, GOOD)
+    assert (error.code, "white space" in error.sentence) == ("patch_does_not_apply", True)

@@ -187,10 +187,10 @@ def test_new_functions_whose_address_is_handed_out():
 
 def test_new_data_that_objects_may_point_to():
     here, elsewhere = decision("taken_here"), decision("taken_elsewhere")
-    assert set(handed_out(here)) == {"new_call", "new_list", "new_operations"}
+    assert set(handed_out(here)) == {"new_call", "new_list", "new_operations", "new_work"}
     assert set(handed_out(here, [here, elsewhere])) == {
         *("new_call", "taken_elsewhere"),
-        *("new_list", "new_operations", "list_elsewhere"),
+        *("new_list", "new_operations", "new_work", "list_elsewhere"),
     }
     assert handed_out(elsewhere, [here, elsewhere]) == []
 

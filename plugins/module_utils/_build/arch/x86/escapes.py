@@ -22,12 +22,14 @@ _WHOLE = {
 }
 
 
-def lets_out(code: bytes, offset: int, leaving: Mapping[int, str], side_entrances: Set[int]) -> bool:
+def lets_out(
+    code: bytes, offset: int, leaving: Mapping[int, str], side_entrances: Set[int], readers: Set[str] = frozenset()
+) -> bool:
     """Whether the address computed at the field at ``offset`` of ``code`` may leave it or serve to copy what is there.
 
     ``leaving`` are the fields that mean something outside of the function: its name if it is an undefined symbol, else
     "".  ``side_entrances`` are the offsets that static branches, exceptions and the like lead to; registers may hold
-    there what they hold anywhere.
+    there what they hold anywhere.  ``readers`` are names of functions that keep no address that they are given.
 
     The registers that hold the address, or one computed from it, are followed along the function's own jumps.  It gets
     out where one of them is stored, is an argument of a call, is returned, or is the source of a string instruction.
@@ -40,12 +42,14 @@ def lets_out(code: bytes, offset: int, leaving: Mapping[int, str], side_entrance
         return False
     if not at.operands or at.operands[0].type != capstone.x86.X86_OP_REG:
         return True
-    return _Flow(instructions, at, leaving, side_entrances).lets_out()
+    return _Flow(instructions, at, leaving, side_entrances, readers).lets_out()
 
 
 class _Flow:
-    def __init__(self, instructions: list, start, leaving: Mapping[int, str], side_entrances: Set[int]):
-        self.start, self.leaving, self.side_entrances = start, leaving, side_entrances
+    def __init__(
+        self, instructions: list, start, leaving: Mapping[int, str], side_entrances: Set[int], readers: Set[str]
+    ) -> None:
+        self.start, self.leaving, self.side_entrances, self.readers = start, leaving, side_entrances, readers
         self.by_address = {i.address: i for i in instructions}
 
     def lets_out(self) -> bool:
@@ -74,8 +78,10 @@ class _Flow:
 
     def _following(self, i) -> list[int] | None:
         """Where it goes on in the function; None if that is not known."""
-        if i.mnemonic in ("ret", "ud2", "int3") or (i.mnemonic == "jmp" and self._leaves(i)):
+        if i.mnemonic in ("ret", "int3") or (i.mnemonic == "jmp" and self._leaves(i)):
             return []
+        if i.mnemonic == "ud2":  # of WARN(), which goes on behind it, or of BUG()
+            return [following for following in (i.address + i.size,) if following in self.by_address]
         following = [] if i.mnemonic == "jmp" else [i.address + i.size]
         if i.mnemonic.startswith("j"):
             if i.operands[0].type != capstone.x86.X86_OP_IMM or self._leaves(i):
@@ -99,10 +105,12 @@ class _Flow:
         if i.mnemonic in ("call", "ret") or (i.mnemonic == "jmp" and self._leaves(i)):
             if self._target(i) == "__fentry__":
                 return tainted
-            out = _ARGUMENTS if i.mnemonic == "call" or self._target(i) != RETURN_THUNK else frozenset()
-            if tainted & (out if i.mnemonic == "call" else out | {"rax"}):
-                return None
-            return tainted - _CLOBBERED
+            if self._target(i) in self.readers:
+                return tainted - _CLOBBERED
+            returns = i.mnemonic == "ret" or self._target(i) == RETURN_THUNK
+            # A jump may lead to the function's own cold part, which finds every register as it is.
+            out = _ARGUMENTS if i.mnemonic == "call" else {"rax"} if returns else tainted
+            return None if tainted & out else tainted - _CLOBBERED
         if "movs" in i.mnemonic and not registers and "rsi" in tainted:
             return None
         if i.mnemonic == "lea":
