@@ -26,6 +26,7 @@ import typing as t
 
 import pytest
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import locks
 from ansible_collections.rebootless.splice.tests.support.builds import Builds
 from ansible_collections.rebootless.splice.tests.support.host import Host
 from ansible_collections.rebootless.splice.tests.support.places import CACHE, LAB
@@ -92,8 +93,12 @@ def snapshots(controller: Runner) -> Snapshots:
 
 @pytest.fixture(scope="session")
 def directory() -> t.Iterator[pathlib.Path]:
-    """The directory below which all labs of this worker are; their machines end with it."""
-    with contextlib.closing(t.cast(t.IO[bytes], watch(str(LAB)).stdin)):
+    """The directory below which all labs of this worker are; their machines end with it.
+
+    Another run of the same cache would remove this one's machines, so that one fails: REBOOTLESS_LAB names another lab.
+    """
+    LAB.parent.mkdir(parents=True, exist_ok=True)
+    with locks.locked(f"{LAB}.lock", timeout=0), contextlib.closing(t.cast(t.IO[bytes], watch(str(LAB)).stdin)):
         yield LAB
 
 
