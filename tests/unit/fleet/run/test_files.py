@@ -202,6 +202,18 @@ def test_a_run_whose_file_holds_something_else_is_refused(files):
     assert "concurrency" in refused.value.sentence
 
 
+@pytest.mark.parametrize("said", [{}, [], 1, True, None, 0.5])
+def test_an_answer_of_any_type_leaves_a_record_that_can_be_read(files, said):
+    files.write_host(host(boot_id="before"))
+    begun = step.begin(files, files.host("web/1"), "apply")
+    answer = dict.fromkeys(("kernel_state", "boot_id", "code", "sentence", "next_step", "details"), said)
+    assert step.record(files, begun, step.settle(begun, "apply", {**answer, "state": "applied"}))
+    read = RunFiles(files.path).host("web/1")
+    assert read is not None and read.slice == SLICE
+    assert (read.state, read.kernel_state, read.boot_id) == ("applied", None, "before")
+    assert gate.to_reverse({"web/1": read}) == ["web/1"]
+
+
 def test_who_outlived_a_killed_run_does_not_overwrite_what_the_next_one_began(files):
     files.write_host(host())
     orphan = step.begin(files, files.host("web/1"), "apply")
