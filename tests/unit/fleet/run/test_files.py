@@ -107,6 +107,14 @@ def test_evidence_shows_what_was_changed_later(tmp_path):
     assert evidence.verify(path) == (4, 3)
 
 
+def test_evidence_keeps_names_of_files_that_are_no_utf8(tmp_path):
+    path = str(tmp_path / "evidence.jsonl")
+    sentence = f"{os.fsdecode(bytes([0x2F, 0xFF]))} é cannot be read."
+    evidence.append(path, [{"event": "host", "sentence": sentence}, {"event": "gate"}])
+    assert [line.get("sentence") for line in evidence.read(path)] == [sentence, None]
+    assert evidence.verify(path) == (2, None)
+
+
 def test_a_torn_line_stays_and_is_followed(tmp_path):
     path = str(tmp_path / "evidence.jsonl")
     evidence.append(path, [{"event": "gate"}])
