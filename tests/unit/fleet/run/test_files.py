@@ -176,6 +176,20 @@ def test_a_record_is_read_as_it_was_written(files, planned):
     assert "retry" in read.to_json()["slice"] or not getattr(planned, "retry", False)
 
 
+def written(kind):
+    return {Run: run_of_plan(PLAN, "me"), Status: Status(), HostRecord: host(), PlanSlice: SLICE}[kind].to_json()
+
+
+@pytest.mark.parametrize("kind", [Run, Status, HostRecord, PlanSlice])
+def test_a_record_from_which_a_field_is_lost_is_refused(kind):
+    """A run without its freezes would be one that has none."""
+    good = written(kind)
+    for name in good:
+        with pytest.raises(RebootlessError) as refused:
+            kind.from_json({key: value for key, value in good.items() if key != name}, "It", "bad")
+        assert repr(name) in refused.value.sentence
+
+
 @pytest.mark.parametrize(
     ("kind", "changes", "named"),
     [
@@ -191,12 +205,23 @@ def test_a_record_is_read_as_it_was_written(files, planned):
     ],
 )
 def test_a_record_refuses_what_it_cannot_hold_and_names_the_field(kind, changes, named):
-    good = {Run: run_of_plan(PLAN, "me"), Status: Status(), HostRecord: host(), PlanSlice: SLICE}[kind].to_json()
+    good = written(kind)
     kind.from_json(good, "It", "bad")
     with pytest.raises(RebootlessError) as refused:
         kind.from_json({**good, **changes}, "It", "bad")
     assert refused.value.code == "bad"
     assert named in refused.value.sentence
+
+
+@pytest.mark.parametrize("content", ['{"status": "stop', "{}", "[]", '{"status": "running"}'])
+def test_a_status_that_is_damaged_is_not_one_of_a_run_that_goes_forward(files, content):
+    files.write_status(Status(goal="revert"))
+    assert RunFiles(files.path).status().goal == "revert"
+    pathlib.Path(files.path, "status.json").write_text(content)
+    with pytest.raises(RebootlessError) as refused:
+        RunFiles(files.path).status()
+    assert refused.value.code == "no_run"
+    assert "status.json" in refused.value.sentence
 
 
 def test_a_run_whose_file_holds_something_else_is_refused(files):
