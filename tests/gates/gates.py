@@ -79,6 +79,7 @@ GATES = {
     "names": reads("names"),
     "imports": reads("imports"),
     "words": reads("words"),
+    "functions": reads("functions"),
     "roles": Gate(own("roles.py")),
     "kmod": reads("kmod"),
     "seams": reads("seams"),

@@ -5,8 +5,11 @@
 An import inside a function hides a circle from the reader and from Python alike, until the function is called.  Its
 only good reason is what it costs at the top, which a comment ``# cost: ...`` on its line has to say.
 
-What cannot be followed is refused: modules that are imported by a text (``importlib.import_module``), ``plugins`` as a
-whole, and other parts of the collection, which an installed one may lack.  Each wing has its libraries (``LIBRARIES``).
+What cannot be followed is refused: what imports a module by a text (``importlib.import_module``), under any name;
+``plugins`` as a whole, and other parts of the collection, which an installed one may lack; and an import of the
+collection's own that is not written as ``from ansible_collections... import ...``, which
+``_common/imports.py`` passes over: the archive for the boot and the digest of the build's code would lack the module.
+Each wing has its libraries (``LIBRARIES``).
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from ansible_collections.rebootless.splice.tests.gates import drawing, texts
 
 COLLECTION = "ansible_collections.rebootless.splice"
 PREFIX = f"{COLLECTION}.plugins"
-BY_TEXT = {"import_module", "__import__"}
+BY_TEXT = {"import_module", "__import__", "exec_module", "resolve_name", "run_module", "run_path", "exec", "eval"}
 # What the rooms of each wing may import beside the standard library; of a build host that is for `requirements.in`.
 LIBRARIES: dict[str, tuple[str, ...]] = {
     "common": (),
@@ -42,6 +45,7 @@ class Import(t.NamedTuple):
     # In full; of the last part only the importer's file system knows whether it is a module.
     all_names: list[str]
     inside_function: bool
+    is_absolute_from: bool
 
     @property
     def names(self) -> list[str]:
@@ -50,9 +54,9 @@ class Import(t.NamedTuple):
 
     @property
     def elsewhere(self) -> list[str]:
-        """Those of the collection that are not below ``plugins/``, or all of it."""
-        inside = (name for name in self.all_names if f"{name}.".startswith(f"{COLLECTION}."))
-        return [name for name in inside if not name.startswith(f"{PREFIX}.")]
+        """Those of the collection that are not below ``plugins/``, all of it, or what all of it is an attribute of."""
+        other = (name for name in self.all_names if not name.startswith(f"{PREFIX}."))
+        return [name for name in other if f"{name}.".startswith(f"{COLLECTION}.") or _is_within(COLLECTION, name)]
 
     @property
     def libraries(self) -> list[str]:
@@ -66,24 +70,35 @@ def imports_of(tree: ast.AST, package: str, inside_function: bool = False) -> t.
     """Every import statement of a file in ``package``."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Import):
-            yield Import(node.lineno, [alias.name for alias in node.names], inside_function)
+            yield Import(node.lineno, [alias.name for alias in node.names], inside_function, False)
         elif isinstance(node, ast.ImportFrom):
             parts = package.split(".")
             start = [*parts[: len(parts) - node.level + 1]] if node.level else []
             source = ".".join([*start, *([node.module] if node.module else [])])
-            yield Import(node.lineno, [f"{source}.{alias.name}" for alias in node.names], inside_function)
+            names = [f"{source}.{alias.name}" for alias in node.names]
+            yield Import(node.lineno, names, inside_function, not node.level)
         else:
             inside = inside_function or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
             yield from imports_of(node, package, inside)
 
 
-def imports_by_text(tree: ast.AST) -> t.Iterator[int]:
-    """The lines that call what imports a module by a text."""
+def _is_within(name: str, package: str) -> bool:
+    return name.startswith(f"{package}.")
+
+
+def imports_by_text(tree: ast.AST) -> list[int]:
+    """The lines that name what imports a module by a text, also to call it later or by another name."""
+    lines = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            if name in BY_TEXT:
-                yield node.lineno
+        if isinstance(node, ast.ImportFrom):
+            named = {alias.name for alias in node.names}
+        elif isinstance(node, ast.Attribute):
+            named = {f"{getattr(node.value, 'id', '')}.{node.attr}", node.attr} - {"exec", "eval"}
+        else:
+            named = {getattr(node, "id", "")}
+        if named & {*BY_TEXT, "sys.modules"}:
+            lines.add(t.cast(ast.expr, node).lineno)
+    return sorted(lines)
 
 
 def has_code(tree: ast.Module) -> bool:
@@ -122,7 +137,7 @@ class Tree:
         yield from self._libraries()
         yield from self._arrows(rooms)
         yield from self._unused_arrows(rooms)
-        files = {name: {used for _line, used in self._used(name)} - {name} for name in self._modules}
+        files = {name: self._needed(name) - {name} for name in self._modules}
         yield from circles("files", files)
         folders: dict[str, set[str]] = collections.defaultdict(set)
         for name, used in files.items():
@@ -139,6 +154,12 @@ class Tree:
         for found in self._imports[name]:
             for used in found.names:
                 yield found.line, used if used in self._modules else used.rpartition(".")[0]
+
+    def _needed(self, name: str) -> set[str]:
+        """What Python runs before ``name``: also the code of the packages that its imports, and itself, are in."""
+        used = {used for _line, used in self._used(name)}
+        within = {other for other in self._modules if any(_is_within(one, other) for one in {name, *used})}
+        return used | {package for package in within if has_code(self._trees[package])}
 
     def _room(self, name: str) -> str:
         path = self._modules.get(name)
@@ -168,6 +189,8 @@ class Tree:
             for line in imports_by_text(self._trees[name]):
                 yield f"{self._at(name, line)}: an import by a text, which names no room"
             for one in found:
+                if one.names and not one.is_absolute_from:
+                    yield f"{self._at(name, one.line)}: an import that is not `from {COLLECTION.split('.')[0]}...`"
                 for other in one.elsewhere:
                     yield f"{self._at(name, one.line)}: imports {other}, which is no module of plugins/"
 

@@ -73,10 +73,11 @@ _servers = threading.local()
 def run(program: str, arguments: list[str], environment: dict[str, str], own: dict[str, str]) -> tuple[int, str]:
     """Exit status and output of one of ``ENTRIES``; ``own`` are variables of this run that Ansible reads while it runs.
 
-    Ansible reads its own settings when it is imported, so there is a process for each ``environment``.
+    Ansible reads its own settings when it is imported, so there is a process for each ``environment``, and for each
+    working directory with a configuration file.
     """
     by_environment: dict[str, Server] = _servers.__dict__.setdefault("by_environment", {})
-    key = json.dumps(environment, sort_keys=True)
+    key = json.dumps([environment, os.getcwd() if os.path.exists("ansible.cfg") else ""], sort_keys=True)
     status = by_environment[key].process.poll() if key in by_environment else None
     if status is not None:
         warnings.warn(f"the process that runs Ansible had ended with status {status}; another is started", stacklevel=2)

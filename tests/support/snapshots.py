@@ -37,6 +37,7 @@ import warnings
 import yaml
 from qemu.qmp import QMPError
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.code_digest import source_digest
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab import machine as lab_machine
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.machine import (
     Machine,
@@ -229,7 +230,7 @@ def digest(spec: MachineSpec) -> str:
         [(os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in files],
         Machine("/lab/machine").command(spec, "uuid", 0),
         version.decode(),
-        [path.read_text(encoding="utf-8") for path in sorted(pathlib.Path(lab_machine.__file__).parent.glob("*.py"))],
+        source_digest(lab_machine.__name__),
         pathlib.Path(__file__).read_text(encoding="utf-8"),
         *preloaded.version(),
         _processor() if spec.accelerator == "kvm" else "",

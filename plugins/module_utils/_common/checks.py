@@ -179,10 +179,9 @@ def normalise_times(times: t.Any, deadline: int, checks: t.Any) -> list[int]:
 
 
 def _normal(check: t.Any) -> dict[str, t.Any]:
-    if not isinstance(check, dict) or check.get("kind") not in KINDS:
-        word = check.get("kind") if isinstance(check, dict) else None
+    word = check.get("kind") if isinstance(check, dict) else None
+    if not _is_text(word) or word not in KINDS:
         raise _bad(f"{word!r} is no kind of health check; there are {', '.join(KINDS)}.", check)
-    word = check["kind"]
     kind = KINDS[word]
     name = check.get("name", word)
     if not _is_text(name):

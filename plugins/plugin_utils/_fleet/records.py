@@ -96,9 +96,14 @@ def holds(kind: FieldKind, omit: bool = False, **more: t.Any) -> Row:
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """Base of the records.  A field that has a default may be missing in JSON; ``HEAD`` is constant in all files."""
+    """Base of the records.  ``HEAD`` is constant in all files.
+
+    A field may be missing in JSON if its default is not written, and in what an operator writes (``BY_OPERATOR``) if it
+    has a default: a file of the collection's own from which ``freezes`` is lost must not be read as one without any.
+    """
 
     HEAD: t.ClassVar[Row] = {}
+    BY_OPERATOR: t.ClassVar[bool] = False
 
     @classmethod
     def from_json(cls: type[R], row: t.Any, where: str, code: str) -> R:
@@ -110,7 +115,7 @@ class Record:
             raise wrong(code, where, "is no table")
         own = {field.name: field for field in dataclasses.fields(cls)}
         unknown = sorted(set(row) - set(own) - set(cls.HEAD), key=str)
-        needed = {name for name, field in own.items() if _is_needed(field)} | set(cls.HEAD)
+        needed = {name for name, field in own.items() if cls._is_needed(field)} | set(cls.HEAD)
         missing = sorted(needed - set(row))
         if unknown or missing:
             raise wrong(code, where, f"has the unknown field {unknown[0]!r}" if unknown else f"lacks {missing[0]!r}")
@@ -125,6 +130,11 @@ class Record:
         )
         record.check(where, code)
         return record
+
+    @classmethod
+    def _is_needed(cls, field: dataclasses.Field[t.Any]) -> bool:
+        has_default = (field.default, field.default_factory) != (dataclasses.MISSING, dataclasses.MISSING)
+        return not has_default or not (cls.BY_OPERATOR or field.metadata["omit"])
 
     def check(self, where: str, code: str) -> None:
         """What no field can check by itself.  Raises ``RebootlessError`` with ``code``; ``where`` begins its sentence.
@@ -155,10 +165,6 @@ class FileRecord(Record):
     def digest(self) -> str:
         """SHA-256 of the file's bytes, in hex."""
         return canonical.sha256(self.content)
-
-
-def _is_needed(field: dataclasses.Field[t.Any]) -> bool:
-    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def _default(field: dataclasses.Field[t.Any]) -> t.Any:

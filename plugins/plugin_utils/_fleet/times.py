@@ -20,7 +20,10 @@ def parse_time(value: str, where: str, code: str) -> datetime.datetime:
         raise fields.wrong(code, where, f"is {value!r}, which is no time such as 2026-12-24T18:00:00+01:00") from error
     if moment.tzinfo is None:
         raise fields.wrong(code, where, f"is {value!r}, which lacks its offset, such as +01:00")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:  # 9999-12-31T23:59:59-01:00
+        raise fields.wrong(code, where, f"is {value!r}, which is in UTC not in a year from 1 to 9999") from error
 
 
 def now() -> datetime.datetime:

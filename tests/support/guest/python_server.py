@@ -37,6 +37,7 @@ from importlib.util import _RAW_MAGIC_NUMBER  # type: ignore[attr-defined]
 SOCKET = "/run/python_server"
 COMPILED = "/run/python_compiled"
 OWN = "ansible_collections"
+BROUGHT = ("ansible", OWN)  # the packages of which a module brings what it imports
 LOADER = "ansible.module_utils._internal._ansiballz._loader"
 IMPORTS = (
     LOADER,
@@ -70,14 +71,13 @@ IMPORTS = (
 
 
 class _Path(list[str]):
-    """The ``__path__`` of a package of which archives in ``sys.path`` may hold more, as each of Ansible's modules."""
+    """The ``__path__`` of a package of which a module has what its archive in ``sys.path`` brings, and nothing else."""
 
-    def __init__(self, package: str, own: t.Iterable[str]) -> None:
-        super().__init__(own)
+    def __init__(self, package: str) -> None:
+        super().__init__()
         self._package = package.replace(".", "/")
 
     def __iter__(self) -> t.Iterator[str]:
-        yield from super().__iter__()
         yield from (f"{entry}/{self._package}" for entry in sys.path if entry.endswith(".zip"))
 
 
@@ -94,9 +94,8 @@ def prepare(directory: str) -> None:
         importlib.import_module(path.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
     sys.path.remove(directory)
     for name, module in sys.modules.items():
-        if name.split(".")[0] in ("ansible", OWN) and hasattr(module, "__path__"):
-            # of the collection a module has what it brings, and nothing else
-            module.__path__ = _Path(name, () if name.split(".")[0] == OWN else module.__path__)
+        if name.split(".")[0] in BROUGHT and hasattr(module, "__path__"):
+            module.__path__ = _Path(name)
     _forget_others({path: (len(source), zlib.crc32(source)) for path, source in own.items()})
     os.makedirs(COMPILED, exist_ok=True)
     # importlib asks for a file's code twice: for its path, and to run it
@@ -106,7 +105,7 @@ def prepare(directory: str) -> None:
 
 
 def _forget_others(own: dict[str, tuple[int, int]]) -> None:
-    """Has a module that does not bring these very files of the collection (size and CRC) import what it brings."""
+    """Has a module import what it brings: not other files of the collection (size and CRC), nor what it lacks."""
     loader = importlib.import_module(LOADER)
     run_module = loader.run_module
 
@@ -116,8 +115,10 @@ def _forget_others(own: dict[str, tuple[int, int]]) -> None:
         if any(own[path] != brought[path] for path in brought):
             for name in [name for name in sys.modules if name.split(".")[0] == OWN]:
                 del sys.modules[name]
-        for path in own.keys() - brought.keys():
-            _forget(path.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
+        for name in [name for name in sys.modules if name.split(".")[0] in BROUGHT]:
+            path = name.replace(".", "/")
+            if not {f"{path}.py", f"{path}/__init__.py"} & files.keys():
+                _forget(name)
         run_module(**options)
 
     loader.run_module = run  # type: ignore[attr-defined]
@@ -201,7 +202,7 @@ def run() -> int:
     main = sys.modules["__main__"] = types.ModuleType("__main__")
     main.__dict__.update(__builtins__=__builtins__, __file__=name)
     try:
-        exec(compile(source, name, "exec"), main.__dict__)
+        exec(compile(source, name, "exec", dont_inherit=True), main.__dict__)
     except SystemExit as end:
         if end.code is not None and not isinstance(end.code, int):
             print(end.code, file=sys.stderr)

@@ -65,7 +65,7 @@ def test_an_import_inside_a_function_for_its_cost(tmp_path: pathlib.Path) -> Non
 def test_a_hidden_circle_is_a_circle(tmp_path: pathlib.Path) -> None:
     """Inside a function an import makes a circle too, whether its line names a cost or not."""
     circle = {
-        "plugins/module_utils/_common/errors.py": f"def late():\n    import {PREFIX}._common.names  # cost: none\n",
+        "plugins/module_utils/_common/errors.py": f"def late():\n    from {PREFIX}._common import names  # cost: 0\n",
         "plugins/module_utils/_common/names.py": f"from {PREFIX}._common import errors\n",
     }
     (line,) = list(imports.problems(write(tmp_path, {**GOOD, **circle})))
@@ -100,6 +100,7 @@ def test_an_arrow_that_no_file_follows(tmp_path: pathlib.Path) -> None:
 
 
 NAMES = "plugins/module_utils/_common/names.py"
+BY_TEXT = "an import by a text, which names no room"
 NOT_DRAWN = f"{NAMES}:1: common imports from build/host, which is not drawn"
 
 
@@ -114,6 +115,16 @@ NOT_DRAWN = f"{NAMES}:1: common imports from build/host, which is not drawn"
             f"{NAMES}:3: an import by a text, which names no room",
         ),
         ("errors = __import__('errors')\n", f"{NAMES}:1: an import by a text, which names no room"),
+        ("import importlib as names\n\nfind = names.import_module\n", f"{NAMES}:3: {BY_TEXT}"),
+        ("from importlib import import_module as find\n", f"{NAMES}:1: {BY_TEXT}"),
+        ("found = list(map(__import__, ['errors']))\n", f"{NAMES}:1: {BY_TEXT}"),
+        ("import sys\n\nerrors = sys.modules['errors']\n", f"{NAMES}:3: {BY_TEXT}"),
+        ("exec('import errors')\n", f"{NAMES}:1: {BY_TEXT}"),
+        ("import runpy\n\nerrors = runpy.run_module('errors')\n", f"{NAMES}:3: {BY_TEXT}"),
+        (
+            "import ansible_collections.rebootless as all_of_it\n",
+            f"{NAMES}:1: imports ansible_collections.rebootless, which is no module of plugins/",
+        ),
         (
             "from ansible_collections.rebootless.splice import plugins\n",
             f"{NAMES}:1: imports ansible_collections.rebootless.splice.plugins, which is no module of plugins/",
@@ -133,12 +144,21 @@ def test_other_ways_to_import(tmp_path: pathlib.Path, source: str, problem: str)
     assert problem in list(imports.problems(write(tmp_path, {**GOOD, NAMES: source})))
 
 
-def test_relative_imports_that_are_drawn(tmp_path: pathlib.Path) -> None:
-    relative = {
-        "plugins/module_utils/_build/host/cache.py": "from ..._common import errors\nfrom . import locks\n",
-        "plugins/module_utils/_build/host/locks.py": "",
-    }
-    assert list(imports.problems(write(tmp_path, {**GOOD, **relative}))) == []
+@pytest.mark.parametrize(
+    "source",
+    ["from ..._common import errors\n", f"from {PREFIX}._common import errors\nimport {PREFIX}._common.errors\n"],
+)
+def test_an_import_that_the_archive_for_the_boot_would_lack(tmp_path: pathlib.Path, source: str) -> None:
+    """``_common/imports.py`` follows only one way to write an import."""
+    (line,) = list(imports.problems(write(tmp_path, {**GOOD, "plugins/module_utils/_build/host/cache.py": source})))
+    assert line.endswith(": an import that is not `from ansible_collections...`")
+
+
+def test_a_circle_through_the_code_of_a_package(tmp_path: pathlib.Path) -> None:
+    """Python runs it before any module of the package."""
+    code = {"plugins/module_utils/_common/__init__.py": f"from {PREFIX}._common import errors\n"}
+    (line,) = list(imports.problems(write(tmp_path, {**GOOD, **code})))
+    assert line.startswith("a circle of files: ")
 
 
 def test_code_of_a_folder_itself(tmp_path: pathlib.Path) -> None:

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""In a copy of the preloaded interpreter a module has the files of the collection that it brings, and no others."""
+"""In a copy of the preloaded interpreter a module has the files that it brings, and no others."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ python_server.prepare(directory)
 loader.run_module(modlib_path=archive)
 """
 TOP = "ansible_collections/rebootless/splice/plugins/module_utils"
+PREFIX = TOP.replace("/", ".")
 NAMES = ("_common.errors", "_common.names", "_target.kernel.log")
 
 
@@ -73,9 +74,14 @@ def brought(path: pathlib.Path, directory: pathlib.Path, names: tuple[str, ...],
     return path
 
 
-def imported(directory: pathlib.Path, archive: pathlib.Path, scratch: pathlib.Path) -> dict[str, str | None]:
-    prefix = TOP.replace("/", ".")
-    names = json.dumps([f"{prefix}.{name}" for name in NAMES])
+def imported(
+    directory: pathlib.Path,
+    archive: pathlib.Path,
+    scratch: pathlib.Path,
+    prefix: str = PREFIX,
+    of: tuple[str, ...] = NAMES,
+) -> dict[str, str | None]:
+    names = json.dumps([f"{prefix}.{name}" for name in of])
     command = [sys.executable, "-c", PROBE, str(directory / "python_server.py"), str(directory), str(archive)]
     done = subprocess.run([*command, str(scratch / "compiled"), names], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -99,3 +105,13 @@ def test_a_file_that_the_module_does_not_bring(tmp_path: pathlib.Path, directory
     archive = brought(tmp_path / "module.zip", directory, NAMES[:1], more)
     mark = "its own" if more else ""
     assert imported(directory, archive, tmp_path) == {NAMES[0]: mark, NAMES[1]: None, NAMES[2]: None}
+
+
+def test_a_file_of_ansible_that_the_module_does_not_bring(tmp_path: pathlib.Path, directory: pathlib.Path) -> None:
+    """One that was imported for all modules, and one that was not."""
+    of = ("basic", "urls")
+    with zipfile.ZipFile(tmp_path / "module.zip", "w") as archive:
+        for package in ("ansible", "ansible/module_utils"):
+            archive.writestr(f"{package}/__init__.py", "")
+    found = imported(directory, tmp_path / "module.zip", tmp_path, "ansible.module_utils", of)
+    assert found == dict.fromkeys(of)

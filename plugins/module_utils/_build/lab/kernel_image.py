@@ -18,10 +18,10 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.distribut
 from ansible_collections.rebootless.splice.plugins.module_utils._build.distribution.debian.apt import Apt
 from ansible_collections.rebootless.splice.plugins.module_utils._build.distribution.debian.archive import unpack_package
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.administration import run
-from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache, sha256_of
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.code_digest import source_digest
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab import initramfs
 
-FORMAT = 1  # of the directory; counted up when this file makes other ones from the same package
 FILES = ("vmlinuz", "initramfs.cpio", "modules.ext4")
 MODULES_SLACK_MIB = 64  # room for modules that an operator adds
 
@@ -39,7 +39,7 @@ class KernelImage:
 
 def kernel_directory(kernel: str) -> str:
     """The name, below the cache's images, of a kernel (``RELEASE`` or ``RELEASE=PACKAGE-VERSION``)."""
-    return f"kernel-{kernel}-{sha256_of(FORMAT, initramfs.INIT, *initramfs.DRIVERS)[:8]}"
+    return f"kernel-{kernel}-{source_digest(__name__)[:8]}"
 
 
 def read_kernel_image(cache: Cache, kernel: str) -> KernelImage | None:

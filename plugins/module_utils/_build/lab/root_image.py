@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from ansible_collections.rebootless.splice.plugins.module_utils._build.distribution.debian import root_system
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.administration import run
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache, sha256_of
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.code_digest import source_digest
 
-FORMAT = 1  # of the image; counted up when this file makes other images from the same recipe
 JOURNAL_MIB = 8
 
 
@@ -35,8 +35,8 @@ class RootRecipe:
     size_mib: int
 
     def digest(self, sources: list[str]) -> str:
-        """Names the image: equal digests mean the same recipe from the same package sources."""
-        facts = json.dumps([FORMAT, self.packages, self.masked_units, self.size_mib, sources])
+        """Names the image: equal digests mean the same recipe from the same package sources, made by the same code."""
+        facts = json.dumps([source_digest(__name__), self.packages, self.masked_units, self.size_mib, sources])
         return sha256_of(facts, overlay_archive(self.overlay))
 
 

@@ -29,6 +29,8 @@ Size = t.Union[int, str]
 class Ring(Record):
     """Hosts that are worked through before the next ring begins; ``batches`` as its sizes were given."""
 
+    BY_OPERATOR = True
+
     group: str = field(metadata=holds(fields.A_WORD))
     batches: Size | t.Sequence[Size] = field(default="100%", metadata=holds(fields.ANYTHING))
 

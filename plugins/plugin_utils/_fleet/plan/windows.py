@@ -177,7 +177,7 @@ def _opening(
         end = now + horizon
         for start, until in _without(freezes, _merged(windows, now, end)):
             begin = max(start, now)
-            if begin + needed <= until and (not windows or begin <= end):
+            if until - begin >= needed and (not windows or begin <= end):
                 limit = None if until == FOREVER else until
                 return Opening(begin, limit, "" if begin == now else _why(windows, freezes, now))
         if not windows:

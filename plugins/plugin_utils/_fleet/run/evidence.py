@@ -95,7 +95,9 @@ def _append(path: str, lines: t.Iterable[dict[str, t.Any]], sync: bool) -> str:
         text = b"" if ended else b"\n"
         for line in lines:
             full = {"time": now(), **line, "previous": previous}
-            encoded = json.dumps(full, sort_keys=True, ensure_ascii=False, default=str).encode()
+            said = json.dumps(full, sort_keys=True, ensure_ascii=False, default=str)
+            # A byte of a file's name that is no UTF-8 comes as half a surrogate pair, which JSON writes as \udcff.
+            encoded = said.encode(errors="backslashreplace")
             previous = canonical.sha256(encoded)
             text += encoded + b"\n"
         while text:

@@ -99,11 +99,15 @@ class RunFiles:
         self._status = status
 
     def status(self) -> Status:
-        """How far the run came; ``running`` if no file says so.  Raises ``RebootlessError`` code ``no_run``."""
+        """How far the run came; ``running`` if there is no file yet.
+
+        Raises ``RebootlessError`` code ``no_run`` for one that cannot be read: the run may have been going back.
+        """
         if self._status is None:
             found = _read(self._status_path)
             where = f"The status {self._status_path}"
-            self._status = Status() if found is None else Status.from_json(found, where, "no_run")
+            is_new = found is None and not os.path.lexists(self._status_path)
+            self._status = Status() if is_new else Status.from_json(found, where, "no_run")
         return self._status
 
     # ---- one host

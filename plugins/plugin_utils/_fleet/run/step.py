@@ -203,10 +203,17 @@ def settle(begun: HostRecord, step: str, answer: Row) -> HostRecord:
         state=state,
         attempt=None,
         before=None,
-        kernel_state=answer.get("kernel_state"),
-        boot_id=answer.get("boot_id") or begun.boot_id,
+        kernel_state=_text(answer, "kernel_state"),
+        boot_id=_text(answer, "boot_id") or begun.boot_id,
         applied_at=time.time() if applied else begun.applied_at,
     )
+
+
+def _text(answer: Row, name: str) -> str | None:
+    """What a broken host says otherwise, as in ``{"kernel_state": {}}``, would make a record that cannot be read: its
+    slice would be lost, and the host not be taken back."""
+    value = answer.get(name)
+    return value if isinstance(value, str) else None
 
 
 def record(files: RunFiles, begun: HostRecord, settled: HostRecord) -> bool:

@@ -126,6 +126,15 @@ def test_bad_hosts(field, value):
 def test_health_checks_are_checked():
     assert refusal(samples.plan(deadline=900)).code == "bad_check_times"
     assert refusal(samples.plan(checks=[{"kind": "port", "port": 0}])).code == "bad_check"
+    for kind in ([], {}, None, 1, "ports"):
+        assert refusal(samples.plan(checks=[{"kind": kind}])).code == "bad_check"
+
+
+def test_times_that_utc_has_no_year_for():
+    for value in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"):
+        assert value in refusal(samples.plan(created=value)).sentence
+        assert refusal(samples.plan(expires=value)).code == "bad_plan"
+        assert refusal(samples.plan(freezes=[{"start": value, "end": value, "reason": ""}])).code == "bad_freeze"
 
 
 def test_windows_and_freezes_are_checked():

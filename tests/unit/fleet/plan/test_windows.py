@@ -206,6 +206,13 @@ def test_bad_freezes(times):
     assert "A freeze of the test" in caught.value.sentence
 
 
+@pytest.mark.parametrize("end", ["9999-12-31T23:59:59Z", "9999-12-31T23:50:00Z"])
+def test_a_freeze_for_ever(end):
+    now = datetime.datetime(2026, 11, 30, tzinfo=UTC)
+    found = windows.opening([], [freeze("2026-01-01T00:00:00Z", end)], now, 900)
+    assert found.at is None and found.why.startswith("Changes are frozen until 9999-12-31")
+
+
 @pytest.mark.parametrize("rows", ["2026-01-01", 1, None, {"start": "2026-01-01T00:00:00Z"}])
 def test_freezes_are_a_list(rows):
     with pytest.raises(RebootlessError) as caught:

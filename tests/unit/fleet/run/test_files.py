@@ -107,6 +107,14 @@ def test_evidence_shows_what_was_changed_later(tmp_path):
     assert evidence.verify(path) == (4, 3)
 
 
+def test_evidence_keeps_names_of_files_that_are_no_utf8(tmp_path):
+    path = str(tmp_path / "evidence.jsonl")
+    sentence = f"{os.fsdecode(bytes([0x2F, 0xFF]))} é cannot be read."
+    evidence.append(path, [{"event": "host", "sentence": sentence}, {"event": "gate"}])
+    assert [line.get("sentence") for line in evidence.read(path)] == [sentence, None]
+    assert evidence.verify(path) == (2, None)
+
+
 def test_a_torn_line_stays_and_is_followed(tmp_path):
     path = str(tmp_path / "evidence.jsonl")
     evidence.append(path, [{"event": "gate"}])
@@ -168,6 +176,20 @@ def test_a_record_is_read_as_it_was_written(files, planned):
     assert "retry" in read.to_json()["slice"] or not getattr(planned, "retry", False)
 
 
+def written(kind):
+    return {Run: run_of_plan(PLAN, "me"), Status: Status(), HostRecord: host(), PlanSlice: SLICE}[kind].to_json()
+
+
+@pytest.mark.parametrize("kind", [Run, Status, HostRecord, PlanSlice])
+def test_a_record_from_which_a_field_is_lost_is_refused(kind):
+    """A run without its freezes would be one that has none."""
+    good = written(kind)
+    for name in good:
+        with pytest.raises(RebootlessError) as refused:
+            kind.from_json({key: value for key, value in good.items() if key != name}, "It", "bad")
+        assert repr(name) in refused.value.sentence
+
+
 @pytest.mark.parametrize(
     ("kind", "changes", "named"),
     [
@@ -183,12 +205,23 @@ def test_a_record_is_read_as_it_was_written(files, planned):
     ],
 )
 def test_a_record_refuses_what_it_cannot_hold_and_names_the_field(kind, changes, named):
-    good = {Run: run_of_plan(PLAN, "me"), Status: Status(), HostRecord: host(), PlanSlice: SLICE}[kind].to_json()
+    good = written(kind)
     kind.from_json(good, "It", "bad")
     with pytest.raises(RebootlessError) as refused:
         kind.from_json({**good, **changes}, "It", "bad")
     assert refused.value.code == "bad"
     assert named in refused.value.sentence
+
+
+@pytest.mark.parametrize("content", ['{"status": "stop', "{}", "[]", '{"status": "running"}'])
+def test_a_status_that_is_damaged_is_not_one_of_a_run_that_goes_forward(files, content):
+    files.write_status(Status(goal="revert"))
+    assert RunFiles(files.path).status().goal == "revert"
+    pathlib.Path(files.path, "status.json").write_text(content)
+    with pytest.raises(RebootlessError) as refused:
+        RunFiles(files.path).status()
+    assert refused.value.code == "no_run"
+    assert "status.json" in refused.value.sentence
 
 
 def test_a_run_whose_file_holds_something_else_is_refused(files):
@@ -200,6 +233,18 @@ def test_a_run_whose_file_holds_something_else_is_refused(files):
         RunFiles(files.path).run()
     assert refused.value.code == "no_run"
     assert "concurrency" in refused.value.sentence
+
+
+@pytest.mark.parametrize("said", [{}, [], 1, True, None, 0.5])
+def test_an_answer_of_any_type_leaves_a_record_that_can_be_read(files, said):
+    files.write_host(host(boot_id="before"))
+    begun = step.begin(files, files.host("web/1"), "apply")
+    answer = dict.fromkeys(("kernel_state", "boot_id", "code", "sentence", "next_step", "details"), said)
+    assert step.record(files, begun, step.settle(begun, "apply", {**answer, "state": "applied"}))
+    read = RunFiles(files.path).host("web/1")
+    assert read is not None and read.slice == SLICE
+    assert (read.state, read.kernel_state, read.boot_id) == ("applied", None, "before")
+    assert gate.to_reverse({"web/1": read}) == ["web/1"]
 
 
 def test_who_outlived_a_killed_run_does_not_overwrite_what_the_next_one_began(files):
