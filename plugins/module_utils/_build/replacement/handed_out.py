@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.decide import Decision
+from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.correlation import Correlation
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import (
     UnitChange,
     is_living,
@@ -63,13 +64,14 @@ def handed_out(decision: Decision, decisions: Iterable[Decision] = ()) -> list[s
     return found
 
 
-def constants_let_out(post: Pieces, piece: Piece) -> list[str]:
+def constants_let_out(correlation: Correlation, piece: Piece) -> list[str]:
     """What to call the strings and nameless constants whose address ``piece`` may leave in an object; none if it can't.
 
     ``fw_cfg_sysfs_probe()`` gives ``request_region()`` a name, and ``/proc/ioports`` shows it ever after.  Code of any
     kind may take from data what they point to.  Custom code is called to undo what it did.
     """
-    if piece.lifetime == "custom":
+    post = correlation.post
+    if piece.lifetime == "custom" or (correlation.pre_of(piece) is None and _is_of_hooks(post, piece)):
         return []
     for r in post.references(piece):
         target = r.target
@@ -81,6 +83,17 @@ def constants_let_out(post: Pieces, piece: Piece) -> list[str]:
         if not piece.section.is_text or (not reads_in_place(piece, r) and lets_out(post, piece, r, READERS)):
             return [f"a string or constant of {piece.name or piece.section.name}"]
     return []
+
+
+def _is_of_hooks(post: Pieces, piece: Piece, seen: frozenset[int] = frozenset()) -> bool:
+    """Whether a function is called by custom code alone, directly or through others of the kind."""
+    if piece.kind != "function" or piece.is_global:
+        return False
+    owners = {id(owner): owner for owner, _reference in uses(post, piece)}
+    seen |= {id(piece)}
+    return bool(owners) and all(
+        owner.lifetime == "custom" or key in seen or _is_of_hooks(post, owner, seen) for key, owner in owners.items()
+    )
 
 
 def remarks(parts: Iterable[Part]) -> list[dict[str, Any]]:

@@ -110,7 +110,7 @@ class _Maker:
         while self.carrier.todo:
             unit, piece, chunk = self.carrier.todo.pop(0)
             self.fields.resolve(unit, piece, chunk)
-            self.parts[unit.object_name].handed_out += constants_let_out(unit.post, piece)
+            self.parts[unit.object_name].handed_out += constants_let_out(unit.correlation, piece)
         chunks = self.carrier.chunks
         chunks.sort(key=lambda c: _ORDER[c.kind])
         refuse_unknown_sections(self.units, self.carrier)

@@ -35,3 +35,8 @@ def test_the_build_says_what_keeps_a_module():
 
 def test_strings_that_are_only_read_keep_no_module():
     assert kept("strings") == []
+
+
+def test_strings_that_custom_code_gives_away_keep_no_module():
+    """It is called to undo that; but not what a changed function did, in new code that both call."""
+    assert kept("hooks_hand_out") == ["a string or constant of by_both"]
