@@ -25,6 +25,7 @@ ARGUMENTS = {
         },
     },
     "fixed_in": {"type": "list", "elements": "str", "default": []},
+    "ignore_missing": {"type": "list", "elements": "str", "default": []},
     "builds": {
         "type": "list",
         "elements": "dict",

@@ -63,6 +63,18 @@ attributes:
     support: none
 """
 
+    # Modules to which the controller sends what they need of the collection.
+    SENDING = r"""
+options: {}
+attributes:
+  action:
+    description: Has a corresponding action plugin, so some parts of it run on the controller.
+    support: full
+  async:
+    description: Supports being used with the C(async) keyword.
+    support: full
+"""
+
     # Modules that only look.
     INFO = r"""
 options: {}

@@ -24,9 +24,21 @@ options:
     type: path
     required: true
   kmod:
-    description: Path on the build host of the collection's directory C(kmod), with the sources of the helper module.
+    description:
+      - Path on the build host of a directory with the sources of the helper module, or of a zip archive of one.
+      - Without it, the controller sends those of the collection, as it is installed there.
     type: path
-    required: true
+"""
+
+    # Who goes first.
+    URGENT = r"""
+options:
+  urgent:
+    description:
+      - Whether this task gets a lock of O(cache), or of a kernel tree in it, before all tasks that are not urgent.
+      - What others have begun is not interrupted. A task that holds what an urgent one waits for becomes urgent, too.
+    type: bool
+    default: false
 """
 
     # How much of the build host is used.

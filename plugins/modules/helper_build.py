@@ -23,6 +23,8 @@ extends_documentation_fragment:
   - rebootless.splice.attributes.build_host
   - rebootless.splice.build
   - rebootless.splice.build.inputs
+  - rebootless.splice.build.urgent
+  - rebootless.splice.attributes.sending
 attributes:
   check_mode:
     support: full
@@ -44,7 +46,6 @@ EXAMPLES = r"""
 - name: Build the helper module
   rebootless.splice.helper_build:
     tree: "{{ tree.path }}"
-    kmod: "{{ collection_directory }}/kmod"
   register: helper
 """
 
@@ -104,6 +105,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts import helper
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.progress import teller
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.waiting import working
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import read_tree
 from ansible_collections.rebootless.splice.plugins.module_utils._common.module_result import finish
 
@@ -112,16 +115,19 @@ def build(module: AnsibleModule) -> dict:
     cache = Cache(module.params["cache"])
     tree = read_tree(module.params["tree"])
     tree.check_compiler()
-    if module.check_mode:
-        found = helper.find_helper(tree, module.params["kmod"], cache)
-        built = found is None
-    else:
-        found, built = helper.build_helper(tree, module.params["kmod"], cache)
+    subject = f"helper_build {tree.release}"
+    with working(subject, teller(cache, subject, module.log), module.params["urgent"]):
+        kmod = helper.keep_sources(module.params["kmod"], cache)
+        if module.check_mode:
+            found = helper.find_helper(tree, kmod, cache)
+            built = found is None
+        else:
+            found, built = helper.build_helper(tree, kmod, cache)
     result = {
         "changed": built,
         "release": tree.release,
         "build_id": tree.build_id,
-        "build_digest": helper.helper_digest(tree, module.params["kmod"]),
+        "build_digest": helper.helper_digest(tree, kmod),
     }
     if found is not None:
         result.update(path=str(found.module), symvers=str(found.symvers), library=str(found.library))
@@ -132,7 +138,8 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "tree": {"type": "path", "required": True},
-            "kmod": {"type": "path", "required": True},
+            "kmod": {"type": "path"},
+            "urgent": {"type": "bool", "default": False},
             "cache": {"type": "path", "default": "~/.cache/rebootless"},
         },
         supports_check_mode=True,

@@ -24,6 +24,7 @@ extends_documentation_fragment:
   - rebootless.splice.attributes.build_host
   - rebootless.splice.build
   - rebootless.splice.build.jobs
+  - rebootless.splice.build.urgent
 attributes:
   check_mode:
     support: full
@@ -255,6 +256,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.rebootless.splice.plugins.module_utils._build.distribution.sources import SOURCES, get_tree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.progress import teller
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.waiting import working
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.material import TreeRequest
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import summary
 from ansible_collections.rebootless.splice.plugins.module_utils._common.module_result import finish
@@ -271,10 +273,12 @@ def prepare(module: AnsibleModule) -> dict:
         if tree is None:
             return {"changed": True, "would_prepare": source.check(request), "timings": {}}
         return {"changed": False, "tree": summary(tree), "path": tree.path, "timings": {}}
-    say = teller(cache, f"kernel_tree {request.release or request.build_id or ''}", module.log)
-    tree, prepared, phases = get_tree(
-        cache, request, source, options["compiler"], options["jobs"] or os.cpu_count() or 1, say
-    )
+    subject = f"kernel_tree {request.release or request.build_id or ''}"
+    say = teller(cache, subject, module.log)
+    with working(subject, say, options["urgent"]):
+        tree, prepared, phases = get_tree(
+            cache, request, source, options["compiler"], options["jobs"] or os.cpu_count() or 1, say
+        )
     return {"changed": prepared, "tree": summary(tree), "path": tree.path, "timings": phases.timings}
 
 
@@ -291,6 +295,7 @@ def main() -> None:
             "extra_sources": {"type": "list", "elements": "str", "default": []},
             "search_limit": {"type": "int", "default": 8},
             "jobs": {"type": "int"},
+            "urgent": {"type": "bool", "default": False},
             "cache": {"type": "path", "default": "~/.cache/rebootless"},
         },
         required_if=[

@@ -25,6 +25,8 @@ extends_documentation_fragment:
   - rebootless.splice.build
   - rebootless.splice.build.jobs
   - rebootless.splice.build.inputs
+  - rebootless.splice.build.urgent
+  - rebootless.splice.attributes.sending
 attributes:
   check_mode:
     support: full
@@ -120,7 +122,6 @@ EXAMPLES = r"""
     cves: [CVE-2026-52928]
     patches: [/srv/patches/af_unix-reject-siocatmark.patch]
     tree: "{{ tree.path }}"
-    kmod: "{{ collection_directory }}/kmod"
   register: build
 
 - name: Show what changes
@@ -133,14 +134,19 @@ EXAMPLES = r"""
     patches: [/srv/patches/af_unix-reject-siocatmark-and-vma.patch]
     ignore_missing: [mm/vma.c]
     tree: "{{ tree.path }}"
-    kmod: "{{ collection_directory }}/kmod"
+
+- name: Build a fix that cannot wait for the builds that are on their way
+  rebootless.splice.update_build:
+    name: cve-2026-52928
+    patches: [/srv/patches/af_unix-reject-siocatmark.patch]
+    tree: "{{ tree.path }}"
+    urgent: true
 
 - name: See which units a patch touches, without building anything
   rebootless.splice.update_build:
     name: cve-2026-52928
     patches: [/srv/patches/af_unix-reject-siocatmark.patch]
     tree: "{{ tree.path }}"
-    kmod: "{{ collection_directory }}/kmod"
   check_mode: true
 """
 
@@ -401,11 +407,13 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts.helper import keep_sources
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.patches import read_patch
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.custom_code import read_custom
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import Phases
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.progress import teller
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.waiting import working
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import read_tree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.outcome import describe
 from ansible_collections.rebootless.splice.plugins.module_utils._build.update import Builder, UpdateSource
@@ -423,9 +431,12 @@ def build(module: AnsibleModule) -> dict:
     update = UpdateSource(
         options["name"], options["version"], tuple(options["cves"]), patches, custom, tuple(options["ignore_missing"])
     )
-    phases = Phases(teller(cache, f"update_build {update.name} {tree.release}", module.log))
-    builder = Builder(tree, options["kmod"], cache, options["jobs"] or os.cpu_count() or 1, phases)
-    done = builder.foresee(update) if module.check_mode else builder.build(update)
+    subject = f"update_build {update.name} {update.version} {tree.release}"
+    phases = Phases(teller(cache, subject, module.log))
+    with working(subject, phases.say, options["urgent"]):
+        kmod = keep_sources(options["kmod"], cache)
+        builder = Builder(tree, kmod, cache, options["jobs"] or os.cpu_count() or 1, phases)
+        done = builder.foresee(update) if module.check_mode else builder.build(update)
     if not done.applicable and options["not_applicable"] == "fail":
         raise RebootlessError(
             "not_applicable",
@@ -485,10 +496,11 @@ def main() -> None:
                 },
             },
             "tree": {"type": "path", "required": True},
-            "kmod": {"type": "path", "required": True},
+            "kmod": {"type": "path"},
             "dest": {"type": "path"},
             "not_applicable": {"type": "str", "default": "report", "choices": ["report", "fail"]},
             "jobs": {"type": "int"},
+            "urgent": {"type": "bool", "default": False},
             "cache": {"type": "path", "default": "~/.cache/rebootless"},
         },
         supports_check_mode=True,

@@ -82,6 +82,15 @@ options:
     type: list
     elements: str
     default: []
+  ignore_missing:
+    description:
+      - Patched files that a kernel's source need not have, as O(rebootless.splice.update_build#module:ignore_missing).
+        A package that was built with others is refused.
+      - Files may be added to those that the store has. To leave one out again after there was a package is another
+        version.
+    type: list
+    elements: str
+    default: []
   builds:
     description: Outcomes of builds, each for one kernel.
     type: list
@@ -187,6 +196,11 @@ manifest:
       returned: always
       type: list
       elements: dict
+    ignore_missing:
+      description: Patched files that a kernel's source need not have.
+      returned: if there are any
+      type: list
+      elements: str
     kernels:
       description: What became of the update for each kernel.
       returned: always

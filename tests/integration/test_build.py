@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import multiprocessing
 import os
 import pathlib
+import re
 import signal
 import subprocess
+import time
 import typing as t
 from multiprocessing.connection import Connection
 
@@ -22,6 +25,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.distribut
     DirectorySource,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.distribution.sources import get_tree
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host import waiting
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import Phases
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.material import TreeRequest
@@ -213,6 +217,44 @@ def test_a_helper_that_does_not_build(controller, tree50, tmp_path):
     assert (result["failed"], result["code"]) == (True, "no_helper_source")
 
 
+def test_the_collections_own_sources_are_sent_to_the_build_host(controller, tree50, tmp_path):
+    options = {"tree": tree50.path, "cache": str(tmp_path / "cache")}
+    given = controller.module("localhost", "helper_build", check=True, kmod=str(KMOD), **options)
+    sent = controller.module("localhost", "helper_build", check=True, **options)
+    assert not sent["failed"] and sent["build_digest"] == given["build_digest"], sent
+    (kept,) = (tmp_path / "cache" / "kmod").iterdir()
+    assert (kept / "matcher" / "match.c").read_bytes() == (KMOD / "matcher" / "match.c").read_bytes()
+
+
+def hold(cache: Cache, name: str, says: Connection) -> None:
+    with waiting.working("a test", lambda text: None), cache.lock(name):
+        says.send("holds it")
+        signal.pause()
+
+
+def test_a_module_tells_which_lock_it_waits_for_until_the_holder_is_killed(controller, tree50, tmp_path):
+    cache = Cache(tmp_path)
+    options = {"tree": tree50.path, "cache": str(tmp_path)}
+    assert not controller.module("localhost", "helper_build", check=True, **options)["failed"]
+    name = f"kmod/{next((tmp_path / 'kmod').iterdir()).name}"
+    hears, says = multiprocessing.Pipe(duplex=False)
+    holder = multiprocessing.get_context("fork").Process(target=hold, args=(cache, name, says))
+    holder.start()
+    assert hears.recv() == "holds it"
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        building = pool.submit(controller.module, "localhost", "helper_build", check=True, urgent=True, **options)
+        log = tmp_path / "progress.log"
+        while not building.done() and not (log.exists() and "waits for the lock" in log.read_text()):
+            time.sleep(0.1)
+        assert not building.done()
+        holder.kill()
+        assert not building.result()["failed"]
+    waits, has = (line.partition(f"helper_build {RELEASE}: ")[2] for line in log.read_text().splitlines())
+    who = rf"which process {holder.pid} \(a test\) has had since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d"
+    assert re.fullmatch(rf"waits for the lock {name} in {re.escape(str(tmp_path))}, {who}", waits)
+    assert re.match(rf"has the lock {name} in ", has)
+
+
 # ---- update_build
 
 
@@ -318,9 +360,20 @@ def test_a_file_of_another_kernel_is_refused_until_the_operator_lists_it(control
     assert [row["name"] for row in done["functions"]] == ["unix_ioctl"]
     assert [(row["file"], row["code"]) for row in done["not_applicable"]] == [("mm/vma.c", "ignored_missing")]
     assert [(row["code"], row["details"]) for row in done["remarks"]] == [("ignored_missing", {"file": "mm/vma.c"})]
-    assert read_package(done["package"]).manifest["remarks"] == done["remarks"]
+    manifest = read_package(done["package"]).manifest
+    assert (manifest["remarks"], manifest["ignore_missing"]) == (done["remarks"], ["mm/vma.c"])
     other = controller.module("localhost", "update_build", **options(text=text, ignore_missing=["mm/vma.c", "mm/x.c"]))
     assert (other["failed"], other["code"], other["details"]["files"]) == (True, "not_in_patch", ["mm/x.c"])
+
+
+def test_what_may_be_missing_names_the_build(controller, options):
+    """Also where nothing is missing: an operator who approves the one has not approved the other."""
+    lists: tuple[list[str], ...] = ([], [SIOCATMARK.path], [SIOCATMARK.path, SIOCATMARK.path])
+    wanted = options(SIOCATMARK)
+    found = [controller.module("localhost", "update_build", check=True, ignore_missing=x, **wanted) for x in lists]
+    assert [row["units"] for row in found] == [["net/unix/af_unix.o"]] * 3, found
+    without, listed, twice = (row["build_digest"] for row in found)
+    assert without != listed == twice
 
 
 def test_what_compiles_to_the_same_is_an_answer(build):

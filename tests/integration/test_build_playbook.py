@@ -74,3 +74,4 @@ def test_what_the_updates_description_lists_may_be_missing(controller, builds, t
     (row,) = manifest.kernels
     assert (row.status, row.code) == (status, code)
     assert [remark["code"] for remark in row.remarks] == (["ignored_missing"] if listed else [])
+    assert manifest.ignore_missing == row.ignore_missing == listed.get("ignore_missing", [])

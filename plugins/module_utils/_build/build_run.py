@@ -202,6 +202,7 @@ class BuildRun:
             "functions": facts["functions"],
             "data": facts["data"],
             "patches": [{"name": patch.name, "sha256": patch.sha256} for patch in update.patches],
+            "ignore_missing": sorted(set(update.ignore_missing)),
             "compiler": tree.compiler_version,
             "findings": [],
             "remarks": facts["remarks"],

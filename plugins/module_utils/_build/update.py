@@ -95,7 +95,7 @@ class Builder:
         return sha256_of(
             *("update", update.name, update.version, *update.cves),
             *("patches", *patches),
-            *("missing", *sorted(update.ignore_missing)),
+            *("missing", *sorted(set(update.ignore_missing))),
             *("custom", *(word for code in update.custom for word in (code.name, code.source, code.sha256))),
             *("tree", self._tree.identity, *sources),
             *("helper", helper_digest(self._tree, self._host.kmod)),

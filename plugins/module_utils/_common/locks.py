@@ -55,11 +55,11 @@ def _wait(descriptor: int, path: str, timeout: float) -> None:
             return
         except BlockingIOError:
             if time.monotonic() >= end:
-                raise LockHeld(path, _holder(descriptor)) from None
+                raise LockHeld(path, holder(descriptor)) from None
         time.sleep(POLL)
 
 
-def _holder(descriptor: int) -> int | None:
+def holder(descriptor: int) -> int | None:
     """The process that took the lock, from ``/proc/locks`` (proc(5)).
 
     Its lines read ``1: FLOCK  ADVISORY  WRITE 714 00:1a:1063 0 EOF``: the fifth word is the process (0 or -1 if it is

@@ -11,10 +11,11 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts
 from ansible_collections.rebootless.splice.tests.support.package import FILES, MANIFEST
 
 
-def package(directory, release: str, build_id: str, name="cve-2026-52928", version="1.0", code=b"") -> str:
-    """The path of a package that was made in a directory; ``code`` makes another build of it."""
+def package(directory, release: str, build_id: str, name="cve-2026-52928", version="1.0", code=b"", **more) -> str:
+    """The path of a package that was made in a directory; ``code`` makes another build of it, and ``more`` stands in
+    its manifest."""
     kernel = {**MANIFEST["kernel"], "release": release, "build_id": build_id}
-    manifest = {**MANIFEST, "name": name, "version": version, "kernel": kernel}
+    manifest = {**MANIFEST, "name": name, "version": version, "kernel": kernel, **more}
     path = directory / package_name(name, version, build_id)
     path.write_bytes(make_package(manifest, {**FILES, "update.ko": FILES["update.ko"] + code}))
     return str(path)

@@ -7,16 +7,16 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from pathlib import Path
+from typing import Mapping
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts.matcher_library import build_library
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache, sha256_of
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import NO_BTF, run
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import KernelTree
+from ansible_collections.rebootless.splice.plugins.module_utils._common import helper_source
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 MODULE, SYMVERS, LIBRARY = "rebootless.ko", "Module.symvers", "libmatch.so"
-_SUFFIXES = (".c", ".h", ".S")
-_MAKEFILES = ("Kbuild", "Makefile")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,30 +29,50 @@ class Helper:
     library: Path
 
 
-def helper_sources(kmod: str | Path) -> dict[str, bytes]:
-    """The source files below ``kmod``, by path; what a build leaves there is not among them.
+def keep_sources(kmod: str | None, cache: Cache) -> Path:
+    """The directory of the cache with the helper module's sources, as they are now in ``kmod``: a directory, or an
+    archive of one (``helper_source.py``).
+
+    A build takes minutes; what becomes of ``kmod`` in the meantime is nothing to it.  The content names the directory,
+    so custom code, whose source names a header in it, compiles to the same wherever the sources came from.
 
     Raises ``RebootlessError`` (``no_helper_source``).
     """
-    root = Path(kmod)
-    found = {
-        str(path.relative_to(root)): path.read_bytes()
-        for path in sorted(root.rglob("*"))
-        if path.is_file() and (path.suffix in _SUFFIXES or path.name in _MAKEFILES) and ".mod." not in path.name
-    }
-    if "Kbuild" not in found or "rebootless.h" not in found:
+    if not kmod:
         raise RebootlessError(
             "no_helper_source",
-            f"{kmod} does not hold the sources of the helper module.",
-            "Give the path of the collection's directory kmod on the build host.",
-            path=str(kmod),
+            "The controller has not sent the sources of the helper module.",
+            "Run the module by its full name as a task of Ansible, or give the path of the directory in kmod.",
         )
-    return found
+    sources = helper_source.read_sources(kmod)
+    parts = ("kmod", sha256_of(*(part for item in sources.items() for part in item)))
+    directory = cache.path(*parts)
+    with cache.lock("/".join(parts)):
+        if not _holds(directory, sources):
+            with cache.making(*parts) as unfinished:
+                _write_sources(sources, unfinished)
+    return directory
+
+
+def _holds(directory: Path, sources: Mapping[str, bytes]) -> bool:
+    """Whether what was kept is whole; others than this collection may have been in the cache."""
+    try:
+        return helper_source.read_sources(str(directory)) == sources
+    except RebootlessError:
+        return False
+
+
+def _write_sources(sources: Mapping[str, bytes], directory: Path) -> None:
+    for name, content in sources.items():
+        target = directory / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
 
 
 def helper_digest(tree: KernelTree, kmod: str | Path) -> str:
     """Names a build of the helper: the kernel, the compiler and all sources, by content."""
-    return sha256_of("helper", tree.identity, *(part for item in helper_sources(kmod).items() for part in item))
+    sources = helper_source.read_sources(str(kmod))
+    return sha256_of("helper", tree.identity, *(part for item in sources.items() for part in item))
 
 
 def find_helper(tree: KernelTree, kmod: str | Path, cache: Cache) -> Helper | None:
@@ -75,10 +95,7 @@ def build_helper(tree: KernelTree, kmod: str | Path, cache: Cache) -> tuple[Help
 
 def _build(tree: KernelTree, kmod: str | Path, directory: Path) -> None:
     work = directory / "source"
-    for name, content in helper_sources(kmod).items():
-        target = work / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
+    _write_sources(helper_source.read_sources(str(kmod)), work)
     run(
         [
             *("make", "-C", tree.headers, f"M={work}", f"CC={tree.compiler}"),

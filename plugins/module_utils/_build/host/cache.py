@@ -7,7 +7,8 @@
     trees/<release>-<build ID>/      kernel trees (kernel/tree.py)
     helpers/<digest>/                built helper modules (artifacts/helper.py)
     builds/<digest>/                 packages (update.py)
-    locks/                           one file for each directory that is being made
+    kmod/<digest>/                   sources of helper modules (artifacts/helper.py)
+    locks/                           one file for each directory that is being made (waiting.py)
 
 A directory of the cache is there whole or not at all: it is made under another name beside its place and renamed when
 it is finished.  Two makers of the same directory wait for each other (flock(2)), so an unfinished directory
@@ -21,12 +22,14 @@ import hashlib
 import os
 import shutil
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, ContextManager, Iterator, TypeVar
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import locks
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host import waiting
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 DEFAULT_ROOT = "~/.cache/rebootless"
+
+T = TypeVar("T")
 
 
 class Cache:
@@ -48,28 +51,33 @@ class Cache:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RebootlessError(
-                "cache_not_usable",
-                f"The cache directory {path} cannot be made: {error.strerror}.",
-                "Give a cache directory that this user can write to.",
-                path=str(path),
-            ) from error
+            raise _not_usable(f"The cache directory {path} cannot be made", path, error) from error
         return path
 
     @contextlib.contextmanager
-    def lock(self, name: str) -> Iterator[None]:
-        """Holds the lock ``name``, waiting until it is free.  Not reentrant."""
-        path = self.directory("locks") / name.replace("/", "@")
-        with locks.locked(path):
+    def lock(self, name: str, urgent: bool = False) -> Iterator[None]:
+        """Holds the lock ``name``, waiting until it is free, ``urgent`` as `waiting.held` says.  Not reentrant."""
+        path = self._lock_file(name)
+        with contextlib.ExitStack() as held:
+            _enter(held, waiting.held(path, f"{name} in {self.root}", urgent), path)
             yield
 
     @contextlib.contextmanager
     def turn(self, name: str) -> Iterator[None]:
-        """Like ``lock``, for work in portions: who waits comes before who has had it and takes it again."""
+        """Like ``lock``, for work in portions: who waits comes before who has had it and takes it again.
+
+        Urgent ones wait in a row of their own, and come before all others.
+        """
+        path = self._lock_file(name)
         with contextlib.ExitStack() as held:
-            with self.lock(f"{name}-next"):
-                held.enter_context(self.lock(name))
+            with contextlib.ExitStack() as row:
+                urgent = _enter(row, waiting.ahead(path), path)
+                row.enter_context(self.lock(f"{name}-next-urgent" if urgent else f"{name}-next", urgent))
+                held.enter_context(self.lock(name, urgent))
             yield
+
+    def _lock_file(self, name: str) -> Path:
+        return self.directory("locks") / name.replace("/", "@")
 
     @contextlib.contextmanager
     def unfinished(self, *parts: str) -> Iterator[Path]:
@@ -107,6 +115,22 @@ class Cache:
             else:
                 with self.making(*parts) as unfinished:
                     yield unfinished
+
+
+def _enter(stack: contextlib.ExitStack, lock: ContextManager[T], path: Path) -> T:
+    try:
+        return stack.enter_context(lock)
+    except OSError as error:
+        raise _not_usable(f"The lock {path} of the cache cannot be taken", path, error) from error
+
+
+def _not_usable(sentence: str, path: Path, error: OSError) -> RebootlessError:
+    return RebootlessError(
+        "cache_not_usable",
+        f"{sentence}: {error.strerror}.",
+        "Give a cache directory that this user can write to.",
+        path=str(path),
+    )
 
 
 def _remove(path: Path) -> None:

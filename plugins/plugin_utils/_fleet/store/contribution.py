@@ -52,8 +52,9 @@ class ListedBuild:
 def describe(options: Row) -> tuple[Manifest, Files]:
     """The manifest of an update without kernels, and its files, from what an operator gives.
 
-    ``options`` has ``name``, ``version``, ``cves``, ``patches`` (paths), ``custom`` (``path``, ``source``) and
-    ``fixed_in`` (a list of versions of ``SOURCE_PACKAGE``, or a table of them by source package).
+    ``options`` has ``name``, ``version``, ``cves``, ``patches`` (paths), ``custom`` (``path``, ``source``),
+    ``fixed_in`` (a list of versions of ``SOURCE_PACKAGE``, or a table of them by source package), and
+    ``ignore_missing`` (patched files that a kernel need not have).
 
     Raises ``RebootlessError``: ``bad_update``, ``patch_missing``.
     """
@@ -71,6 +72,7 @@ def describe(options: Row) -> tuple[Manifest, Files]:
         patches=[file for file, _content in patches],
         custom=[code for code, _content in custom],
         kernels=[],
+        ignore_missing=sorted(set(options["ignore_missing"])),
     )
     files = {
         **{f"patches/{file.name}": content for file, content in patches},
@@ -98,6 +100,7 @@ def entry(
         return dataclasses.replace(kernel, **_reason(build.result)), {}
     package = read_package(build.package)
     _check_package(update, build, package)
+    _check_listed(update, package)
     manifest = package.manifest
     name = os.path.basename(build.package)
     built = dataclasses.replace(
@@ -114,6 +117,7 @@ def entry(
         objects=list(manifest["objects"]),
         compiler=str(manifest.get("compiler", "")),
         remarks=_tables(build.result.get("remarks")),
+        ignore_missing=update.ignore_missing,
     )
     return built, {name: package.content}
 
@@ -163,6 +167,24 @@ def _check_package(update: Manifest, build: ListedBuild, package: Package) -> No
             found=list(found),
             wanted=list(wanted),
         )
+
+
+def _check_listed(update: Manifest, package: Package) -> None:
+    """A package that was built without need of other files is another build, though its name and version are these."""
+    found = package.manifest.get("ignore_missing", [])
+    if found != update.ignore_missing:
+        raise RebootlessError(
+            "package_differs",
+            f"The package {package.path} was built with ignore_missing {_listed(found)}, and the update has "
+            f"{_listed(update.ignore_missing)}.",
+            "Build it again with the ignore_missing of the update's description.",
+            found=found,
+            wanted=update.ignore_missing,
+        )
+
+
+def _listed(paths: t.Any) -> str:
+    return ", ".join(map(str, paths)) if isinstance(paths, list) and paths else "empty"
 
 
 def _source_file(number: int, path: str) -> tuple[SourceFile, bytes]:

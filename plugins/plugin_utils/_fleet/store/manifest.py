@@ -51,6 +51,10 @@ NAME_OF_FILE = fields.Value(
 )
 STATUS = fields.Value(fields.one_of(*STATUSES), f"one of {', '.join(STATUSES)}")
 REMARKS = fields.Value(lambda value: fields.list_of(fields.table)(value) and value != [], "a list of tables")
+PATHS = fields.Value(
+    lambda value: fields.list_of(fields.filled)(value) and value == sorted(set(value)) != [],
+    "a sorted list of paths, each once",
+)
 FIXED_IN = fields.Value(
     lambda value: isinstance(value, dict) and all(map(fields.list_of(debian_version.is_version), value.values())),
     "a table of source packages with their versions",
@@ -90,7 +94,8 @@ class KernelEntry(Record):
     With the status ``built`` there is a package, of ``size`` bytes and with ``sha256``, which replaces ``functions`` in
     ``objects`` (vmlinux, modules); with any other, ``code``, ``sentence`` and ``next_step`` say why there is none, and
     ``findings`` what of the patch.  ``remarks`` (``code``, ``sentence``, ``details``) are what operators should know of
-    a fix that is made live.  ``built`` is the time, ISO 8601, at which ``build_host`` came to its end with it.
+    a fix that is made live.  ``ignore_missing`` are the files that the package was built without need of, whether the
+    kernel has them or not.  ``built`` is the time, ISO 8601, at which ``build_host`` came to its end with it.
     """
 
     release: str = field(metadata=TEXT)
@@ -112,6 +117,7 @@ class KernelEntry(Record):
     built: str = field(metadata=holds(fields.A_WORD))
     build_host: str = field(metadata=TEXT)
     remarks: list[Row] = field(default_factory=list, metadata=holds(REMARKS, omit=True))
+    ignore_missing: list[str] = field(default_factory=list, metadata=holds(PATHS, omit=True))
 
     def check(self, where: str, code: str) -> None:
         for name, value in OF_PACKAGE.items() if self.status == BUILT else ():
@@ -152,7 +158,8 @@ def empty_kernel(release: str, version: str, build_id: str, arch: str) -> Kernel
 class Manifest(FileRecord):
     """What is known of one version of an update; its kernels are in the order of their releases.
 
-    ``fixed_in`` has source packages with the versions from which on the fix is in.
+    ``fixed_in`` has source packages with the versions from which on the fix is in; ``ignore_missing`` are patched files
+    that a kernel's source need not have.
     """
 
     HEAD = {"format": FORMAT}
@@ -164,6 +171,7 @@ class Manifest(FileRecord):
     patches: list[SourceFile] = field(metadata=holds(ListOf(SourceFile, "a patch")))
     custom: list[ListedCustomCode] = field(metadata=holds(ListOf(ListedCustomCode, "a custom code")))
     kernels: list[KernelEntry] = field(metadata=holds(ListOf(KernelEntry, "kernel {}", by="release")))
+    ignore_missing: list[str] = field(default_factory=list, metadata=holds(PATHS, omit=True))
 
     def check(self, where: str, code: str) -> None:
         seen = set()
@@ -207,6 +215,10 @@ class Manifest(FileRecord):
             build_host=old.build_host,
         )
         return dataclasses.replace(self, kernels=[entry if kernel is old else kernel for kernel in self.kernels])
+
+    def described_as(self, other: Manifest) -> Manifest:
+        """The same with what may change in a description without its being another content."""
+        return dataclasses.replace(self, cves=other.cves, fixed_in=other.fixed_in, ignore_missing=other.ignore_missing)
 
     def with_kernels(self, entries: t.Iterable[KernelEntry]) -> Manifest:
         """The same with entries added.

@@ -128,7 +128,9 @@ class Store:
         """Brings a version of an update into the store, or further kernels of one that is there.
 
         ``manifest`` has the update's sources and what is to be added; ``files`` the content of all its files that
-        are new.  ``dry`` only says what would change.
+        are new.  ``dry`` only says what would change.  Files may be added to ``ignore_missing``, since that changes
+        nothing in packages that there are; to demand one again that a package may have been built without is another
+        content.
 
         A package that is found damaged, and is not among ``files``, becomes an entry that says so.
 
@@ -142,8 +144,7 @@ class Store:
                 raise _update_differs(before, manifest, other)
             after = manifest
             if before and not other:
-                after = dataclasses.replace(before, cves=manifest.cves, fixed_in=manifest.fixed_in)
-                after = after.with_kernels(manifest.kernels)
+                after = before.described_as(manifest).with_kernels(manifest.kernels)
             # What was read from elsewhere is checked like what is read back.
             parse_manifest(after.to_json(), f"{manifest.name} {manifest.version}")
             damaged = self.damaged(after)
@@ -227,7 +228,9 @@ def _other_sources(before: Manifest, after: Manifest) -> str | None:
     if [patch.sha256 for patch in before.patches] != [patch.sha256 for patch in after.patches]:
         return "patches"
     one, other = ([(code.sha256, code.source) for code in manifest.custom] for manifest in (before, after))
-    return "custom" if one != other else None
+    if one != other:
+        return "custom"
+    return "ignore_missing" if set(before.ignore_missing) - set(after.ignore_missing) else None
 
 
 def _update_differs(before: Manifest, after: Manifest, what: str) -> RebootlessError:
@@ -235,8 +238,8 @@ def _update_differs(before: Manifest, after: Manifest, what: str) -> RebootlessE
         "update_differs",
         f"The store has {before.name} {before.version} with other {what}.",
         "Give the update another version; hosts may run the one that is there.",
-        stored=before.to_json()[what],
-        given=after.to_json()[what],
+        stored=before.to_json().get(what, []),
+        given=after.to_json().get(what, []),
     )
 
 

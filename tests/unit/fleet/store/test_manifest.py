@@ -75,6 +75,15 @@ def changed(*path: str | int, **fields: t.Any) -> dict[str, t.Any]:
     return data
 
 
+def test_the_files_that_may_be_missing_are_a_set():
+    for place in ((), ("kernels", 1)):
+        listed = changed(*place, ignore_missing=["mm/a.c", "mm/b.c"])
+        assert parse_manifest(listed, "The manifest").to_json() == listed
+        for odd in ([], ["mm/b.c", "mm/a.c"], ["mm/a.c", "mm/a.c"], [""], "mm/a.c", [1]):
+            with pytest.raises(RebootlessError, match="a sorted list of paths, each once"):
+                parse_manifest(changed(*place, ignore_missing=odd), "The manifest")
+
+
 def test_what_is_read_is_written_again():
     manifest = parse_manifest(MANIFEST, "The manifest")
     assert manifest.to_json() == MANIFEST

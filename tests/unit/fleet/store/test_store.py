@@ -48,6 +48,7 @@ def options(tmp_path) -> dict:
         "patches": [str(tmp_path / "my fix.patch")],
         "custom": [],
         "fixed_in": ["6.1.187-1"],
+        "ignore_missing": [],
     }
 
 
@@ -297,3 +298,59 @@ def test_what_a_build_has_to_say_is_kept(store, options, tmp_path):
     assert "remarks" not in silent.after.kernel(BUILD_ID["50"]).to_json()
     add(store, options, build("50", package=path, result={"remarks": [remark]}))
     assert store.manifest(NAME, VERSION).kernel(BUILD_ID["50"]).remarks == [remark]
+
+
+def listed(tmp_path, kernel: str, *paths: str) -> ListedBuild:
+    """A build of a package that was made without need of these files."""
+    path = package(tmp_path, RELEASE[kernel], BUILD_ID[kernel], ignore_missing=list(paths))
+    return build(kernel, package=path)
+
+
+def test_the_files_that_may_be_missing_are_kept(store, options, tmp_path):
+    add(store, options, listed(tmp_path, "50"))
+    assert "ignore_missing" not in store.manifest(NAME, VERSION).to_json()
+    wanted = {**options, "ignore_missing": ["mm/vma.c", "mm/a.c", "mm/vma.c"]}
+    assert add(store, wanted, listed(tmp_path, "47", "mm/a.c", "mm/vma.c")).changed
+    manifest = store.manifest(NAME, VERSION)
+    assert manifest.ignore_missing == ["mm/a.c", "mm/vma.c"]
+    # Each entry says what its own package was built with.
+    assert manifest.kernel(BUILD_ID["50"]).ignore_missing == []
+    assert manifest.kernel(BUILD_ID["47"]).ignore_missing == ["mm/a.c", "mm/vma.c"]
+    assert not add(store, wanted).changed
+    more = add(store, {**wanted, "ignore_missing": ["mm/a.c", "mm/b.c", "mm/vma.c"]})
+    assert more.written == ["manifest.json"]
+
+
+def test_a_file_that_a_package_did_without_is_not_needed_again(store, options, tmp_path):
+    wanted = {**options, "ignore_missing": ["mm/vma.c"]}
+    add(store, wanted, listed(tmp_path, "50", "mm/vma.c"))
+    for other in ([], ["mm/a.c"]):
+        with pytest.raises(RebootlessError, match="with other ignore_missing") as caught:
+            add(store, {**options, "ignore_missing": other})
+        assert caught.value.code == "update_differs"
+        assert (caught.value.details["stored"], caught.value.details["given"]) == (["mm/vma.c"], other)
+    assert add(store, {**options, "version": "1.1"}).changed
+
+
+def test_a_file_is_needed_again_before_there_is_a_package(store, options):
+    """What was not applicable without it may be so with it: it is tried again for every kernel."""
+    add(store, {**options, "ignore_missing": ["mm/vma.c"]}, build("50", result=NOT_HERE))
+    add(store, options)
+    manifest = store.manifest(NAME, VERSION)
+    assert (manifest.kernels, manifest.ignore_missing) == ([], [])
+
+
+@pytest.mark.parametrize(("built", "wanted"), [([], ["mm/vma.c"]), (["mm/vma.c"], []), (["mm/vma.c"], ["mm/a.c"])])
+def test_a_package_that_did_without_other_files_is_another_build(store, options, tmp_path, built, wanted):
+    with pytest.raises(RebootlessError, match="ignore_missing") as caught:
+        add(store, {**options, "ignore_missing": wanted}, listed(tmp_path, "50", *built))
+    assert (caught.value.code, caught.value.details["found"]) == ("package_differs", built)
+    assert store.manifest(NAME, VERSION) is None
+
+
+@pytest.mark.parametrize("odd", ["mm/vma.c", None, [1], {"mm/vma.c": 1}])
+def test_a_package_whose_list_is_none(store, options, tmp_path, odd):
+    path = package(tmp_path, RELEASE["50"], BUILD_ID["50"], ignore_missing=odd)
+    with pytest.raises(RebootlessError) as caught:
+        add(store, options, build("50", package=path))
+    assert caught.value.code == "package_differs"
