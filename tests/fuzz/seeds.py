@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the fuzzers of the helper module begin with: inputs that are sound, in the layout of ``tests/fuzz/kernel``."""
+"""What fuzzers begin with: sound inputs, those of the helper module in the layout of ``tests/fuzz/kernel``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,13 @@ from ansible_collections.rebootless.splice.tests.support.matching.world import W
 
 MODULE = 0xFFFF  # in a table of pointers: struct module itself
 TEXT, KERNEL = 0x40001000, 0x41000000  # of update.c
+ELF_HEADER, ELF_IDENT = struct.Struct("<16sHHIQQQIHHHHHH"), b"\x7fELF\x02\x01\x01" + bytes(9)
 BUILD_ID = bytes(range(1, 21))
+
+
+def program_of(number: int) -> bytes:
+    """The match program of a random kernel."""
+    return World(number).program
 
 
 def program_seed(number: int) -> bytes:
@@ -162,6 +168,30 @@ def note_seed(build_id: bytes = BUILD_ID) -> bytes:
     """A kernel's notes: one of Linux, then its build ID."""
     first = struct.pack("<III", 6, 4, 0x100) + b"Linux\0\0\0" + bytes(4)
     return first + struct.pack("<III", 4, len(build_id), 3) + b"GNU\0" + build_id + bytes(-len(build_id) % 4)
+
+
+def core_seed() -> bytes:
+    """What /proc/kcore begins with, and eight bytes of a kernel."""
+    header = ELF_HEADER.pack(ELF_IDENT, 4, 62, 1, 0, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+    segment = struct.pack("<IIQQQQQQ", 1, 7, 64 + 56, 0xFFFFFFFF81000000, 0, 8, 8, 4096)
+    return header + segment + FUNCTION[:8]
+
+
+def elf_seed() -> bytes:
+    """A module file with nothing but what it says of itself."""
+    contents = [
+        (b"", b""),
+        (b".modinfo", b"name=rbl_u\0vermagic=6.1.0-50-cloud-amd64 SMP\0"),
+        (b".note.gnu.build-id", note_seed()[-36:]),
+    ]
+    names = b"\0".join(name for name, _content in contents) + b"\0.shstrtab\0"
+    contents.append((b".shstrtab", names))
+    rows, body = b"", b""
+    for name, content in contents:
+        rows += struct.pack("<IIQQQQIIQQ", names.index(name + b"\0"), 1, 0, 0, 64 + len(body), len(content), 0, 0, 1, 0)
+        body += content
+    header = ELF_HEADER.pack(ELF_IDENT, 1, 62, 1, 0, 0, 64 + len(body), 0, 64, 0, 0, 64, len(contents), 3)
+    return header + body + rows
 
 
 def seeds(parser: str) -> Iterator[tuple[str, bytes]]:
