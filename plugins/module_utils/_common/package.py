@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import re
 import tarfile
 import typing as t
 import zlib
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.names import NAME
 
@@ -207,7 +207,7 @@ MANIFEST_FIELDS: tuple[tuple[tuple[str, ...], Check, str], ...] = (
 
 def _manifest(path: str, content: bytes) -> dict:
     try:
-        manifest = json.loads(content.decode("utf-8"))
+        manifest = strict_json.parse(content)
     except ValueError as error:
         raise _damaged(path, f"{MANIFEST} is no JSON ({error})") from error
     if not isinstance(manifest, dict) or "format" not in manifest:

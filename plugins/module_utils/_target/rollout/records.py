@@ -13,7 +13,7 @@ import os
 import time
 import typing as t
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, strict_json
 
 FORMAT = 1
 DIRECTORY = "rollout"  # in the state directory
@@ -43,8 +43,8 @@ class Records:
     def read(self, name: str) -> dict[str, t.Any] | None:
         """None if there is none, or none that can be read."""
         try:
-            with open(self.path(name), encoding="utf-8") as stream:
-                record = json.load(stream)
+            with open(self.path(name), "rb") as stream:
+                record = strict_json.parse(stream.read())
         except (OSError, ValueError):
             return None
         known = isinstance(record, dict) and record.get("format") == FORMAT

@@ -15,7 +15,7 @@ import json
 import os
 import typing as t
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import HEX, NAME, SUFFIX
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts
@@ -210,7 +210,7 @@ def _checksum(fields: dict) -> str:
 
 def _parse(path: str, name: str, content: bytes) -> ArmedRecord:
     try:
-        fields = json.loads(content.decode("utf-8"))
+        fields = strict_json.parse(content)
         checksum = fields.pop("checksum")
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise _damaged(path, "it is no record") from error

@@ -16,7 +16,7 @@ import pathlib
 import typing as t
 import urllib.parse
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, strict_json
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report import chain
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.values import mapping, text
@@ -101,7 +101,7 @@ def write_answer(directory: str, host: str, answer: dict[str, t.Any]) -> None:
 def _json(path: pathlib.Path, notes: list[str]) -> dict[str, t.Any]:
     """The dictionary in a file; empty, with a note if it is there and cannot be read."""
     try:
-        return mapping(json.loads(path.read_bytes()))
+        return mapping(strict_json.parse(path.read_bytes()))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

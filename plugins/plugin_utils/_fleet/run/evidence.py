@@ -13,7 +13,7 @@ import os
 import time
 import typing as t
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import locks
+from ansible_collections.rebootless.splice.plugins.module_utils._common import locks, strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
@@ -131,7 +131,7 @@ def walk(lines: t.Iterable[bytes]) -> t.Iterator[EvidenceLine]:
 
 def _entry(line: bytes) -> dict[str, t.Any] | None:
     try:
-        entry = json.loads(line)
+        entry = strict_json.parse(line)
     except ValueError:
         return None
     return entry if isinstance(entry, dict) else None

@@ -20,7 +20,7 @@ import time
 import typing as t
 import urllib.parse
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, outcomes
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, outcomes, strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import evidence
@@ -151,8 +151,8 @@ def _replace(path: str, content: Row) -> None:
 
 def _read(path: str) -> Row | None:
     try:
-        with open(path, encoding="utf-8") as file:
-            found = json.load(file)
+        with open(path, "rb") as file:
+            found = strict_json.parse(file.read())
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None

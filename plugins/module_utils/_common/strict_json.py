@@ -1,0 +1,57 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""JSON that comes from elsewhere: packages, records on a disk, answers of hosts.
+
+Python's own reader takes more than RFC 8259 has, and fails in more ways than by ``ValueError``: at 1,000 brackets in one
+another it raises ``RecursionError``, ``NaN`` and ``1e999`` become numbers that no other reader takes, and half of a
+surrogate pair becomes a string that cannot be written to a file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import typing as t
+
+DEEPEST = 64  # tables and lists in one another; a plan has 6
+HALF = re.compile(r"\\u[dD][89a-fA-F]")  # an escape of a surrogate, which stands for something only in a pair
+
+
+def parse(content: bytes) -> t.Any:
+    """What the JSON in UTF-8 says.  Raises ``ValueError`` for all that is none, or is nested deeper than ``DEEPEST``."""
+    text = content.decode("utf-8")
+    try:
+        value = json.loads(text, parse_constant=_no_number, parse_float=_finite)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if _is_deep(value):
+        raise ValueError("it is nested too deeply")
+    if HALF.search(text):
+        json.dumps(value, ensure_ascii=False).encode("utf-8")  # UnicodeEncodeError is a ValueError
+    return value
+
+
+def _no_number(word: str) -> t.NoReturn:
+    raise ValueError(f"{word} is no number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is too large")
+    return number
+
+
+def _is_deep(value: t.Any) -> bool:
+    level = [value]
+    for _depth in range(DEEPEST):
+        level = [
+            child
+            for node in level
+            for child in (node.values() if isinstance(node, dict) else node if isinstance(node, list) else ())
+            if isinstance(child, (dict, list))
+        ]
+        if not level:
+            return False
+    return True
