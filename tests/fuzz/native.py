@@ -65,7 +65,18 @@ def build(name: str, directory: pathlib.Path, compiler: str, driver: pathlib.Pat
     With clang it is libFuzzer's; with ``driver``, a file that has ``main``, any compiler's.  Raises
     ``subprocess.CalledProcessError`` if a file of ``kmod`` is no longer what the fuzzer knows.
     """
-    parser = PARSERS[name]
+    return compile_parser(name, PARSERS[name], directory, compiler, driver)
+
+
+def compile_parser(
+    name: str,
+    parser: Parser,
+    directory: pathlib.Path,
+    compiler: str,
+    driver: pathlib.Path | None = None,
+    quiet: bool = False,
+) -> pathlib.Path:
+    """The same for a parser of other files; ``quiet`` without the compiler's words."""
     sources = [*(KMOD / source for source in parser.sources), SHIM / f"{name}.c"]
     flags = [*COMMON, f"-fsanitize={SANITIZERS}" + ("" if driver else ",fuzzer"), f"-I{SHIM}", f"-I{KMOD / 'matcher'}"]
     if parser.in_kernel:
@@ -73,7 +84,8 @@ def build(name: str, directory: pathlib.Path, compiler: str, driver: pathlib.Pat
         sources.append(SHIM / "fuzz_kernel.c")
         flags += [*KERNEL, f"-I{headers}", f"-I{KMOD}", "-include", str(SHIM / "fuzz_kernel.h")]
     binary = directory / name
-    subprocess.run([compiler, *flags, *sources, *([driver] if driver else []), "-o", binary], check=True)
+    stderr = subprocess.DEVNULL if quiet else None
+    subprocess.run([compiler, *flags, *sources, *([driver] if driver else []), "-o", binary], check=True, stderr=stderr)
     return binary
 
 

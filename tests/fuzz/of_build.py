@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import types as types_module
+import typing as t
+
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.text import (
     declarations,
     item_names,
@@ -143,7 +146,12 @@ def read_debug(data: bytes) -> None:
     types = DebugTypes(path)
     for name in ["f", *types.layouts]:
         types.prototype(name)
-    DebugVariables(str(path))
+    variables = DebugVariables(str(path))
+    for section, start in list(variables._by_place)[:20]:
+        piece: t.Any = types_module.SimpleNamespace(section=types_module.SimpleNamespace(index=section), start=start)
+        assert len(list(variables.leaves(piece, range(64)))) <= 512
+        variables.owner(piece)
+        variables.type_name(piece)
 
 
 # ---- kernels ----

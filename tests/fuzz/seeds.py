@@ -194,6 +194,13 @@ def elf_seed() -> bytes:
     return header + body + rows
 
 
+def shared_name_seed(length: int = 1 << 22, count: int = 65000) -> bytes:
+    """An ELF file with ``count`` sections, all of which have the same name of ``length`` bytes; none is that long."""
+    names = b"\0" + b"a" * length + b"\0"
+    header = ELF_HEADER.pack(ELF_IDENT, 1, 62, 1, 0, 0, 64 + len(names), 0, 64, 0, 0, 64, count, 0)
+    return header + names + struct.pack("<IIQQQQIIQQ", 1, 3, 0, 0, 64, len(names), 0, 0, 1, 0) * count
+
+
 def seeds(parser: str) -> Iterator[tuple[str, bytes]]:
     """Name and content of each input that a fuzzer of ``native.PARSERS`` begins with."""
     if parser == "program":

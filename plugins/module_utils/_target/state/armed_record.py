@@ -79,6 +79,28 @@ class ArmedRecord(t.NamedTuple):
         return self._replace(state=QUARANTINED, boots=tuple(boots))
 
 
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_boot(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and all(isinstance(text, str) for text in value.values())
+        and {"boot_id", "time"} <= set(value)
+        and value.get("outcome") in OUTCOMES
+    )
+
+
+# What each field of a record holds, in JSON.
+FIELDS: dict[str, t.Callable[[t.Any], bool]] = {
+    **dict.fromkeys(ArmedRecord._fields, _is_text),
+    "fixed_in": lambda value: isinstance(value, list) and all(map(_is_text, value)),
+    "boots": lambda value: isinstance(value, list) and all(map(_is_boot, value)),
+    "state": lambda value: value in (ARMED, QUARANTINED),
+}
+
+
 def directory(store: Store) -> str:
     return os.path.join(store.directory, DIRECTORY)
 
@@ -216,13 +238,16 @@ def _parse(path: str, name: str, content: bytes) -> ArmedRecord:
         raise _damaged(path, "it is no record") from error
     if checksum != _checksum(fields):
         raise _damaged(path, "its checksum is another one")
-    if fields.pop("format") != FORMAT:
+    if fields.pop("format", None) != FORMAT:
         raise RebootlessError(
             "armed_record_format",
             f"The record {path} was written by another release of the collection.",
             f"{ARM_AGAIN} The collection's release on the controller has to be the newer one.",
             path=path,
         )
+    wrong = [key for key, check in FIELDS.items() if not check(fields.get(key))]
+    if wrong or set(fields) != set(FIELDS):
+        raise _damaged(path, f"its field {min(wrong or set(fields) ^ set(FIELDS))} is not as it is written")
     record = ArmedRecord(**{**fields, "boots": tuple(fields["boots"])})
     # The checksum holds for the content; this refuses a file that was copied to another update's name.
     if record.name != name:
