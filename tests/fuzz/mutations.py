@@ -11,9 +11,39 @@ from collections.abc import Iterator, Sequence
 # Numbers at the edge of what fields hold; as text, what Python's own readers stumble over.
 EDGES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 62, 1 << 63, (1 << 64) - 1)
 WORDS = (
-    *(b"", b"\0", b"\n", b" ", b"\r\n", b"\xff", b"\xf0\x9f", b"0x", b"-1", b"1e999", b"NaN", b"Infinity", b"null", b"true"),
+    *(
+        b"",
+        b"\0",
+        b"\n",
+        b" ",
+        b"\r\n",
+        b"\xff",
+        b"\xf0\x9f",
+        b"0x",
+        b"-1",
+        b"1e999",
+        b"NaN",
+        b"Infinity",
+        b"null",
+        b"true",
+    ),
     *(b"{}", b"[]", b'""', b'"\\ud800"', b"9" * 5000, b"[" * 2000, b'{"a":' * 2000, b"\xd9\xa3", b"1.5", b'"\\u0000"'),
-    *(b"../", b"/dev/null", b"\\", b'"', b"'", b"(", b")", b"{", b"}", b"#", b"*/", b"@@ -1 +1 @@\n", b"--- a/\0\n", b"{0}"),
+    *(
+        b"../",
+        b"/dev/null",
+        b"\\",
+        b'"',
+        b"'",
+        b"(",
+        b")",
+        b"{",
+        b"}",
+        b"#",
+        b"*/",
+        b"@@ -1 +1 @@\n",
+        b"--- a/\0\n",
+        b"{0}",
+    ),
 )
 SEPARATORS = b' ,:\n\t"'
 

@@ -17,9 +17,9 @@ from ansible_collections.rebootless.splice.tests.support.places import KMOD
 HERE = pathlib.Path(__file__).resolve().parent
 SHIM = HERE / "kernel"
 
-# The kernel's headers that kmod/ includes, as far as the files below do; fuzz_kernel.h stands for all of them.  <linux/errno.h> is
-# that of the C library.
-HEADERS = """
+# The kernel's headers that kmod/ includes, as far as the files below do; fuzz_kernel.h stands for all of them.
+# <linux/errno.h> is the C library's.
+_HEADERS = """
     asm/sync_core.h asm/text-patching.h linux/async.h linux/bitmap.h linux/capability.h linux/cpu.h linux/ctype.h
     linux/elf.h linux/ftrace.h linux/hashtable.h linux/jump_label.h linux/kallsyms.h linux/kdebug.h
     linux/kernel.h linux/kobject.h linux/kprobes.h linux/ktime.h linux/linkage.h linux/list.h linux/lockdep.h
@@ -27,7 +27,7 @@ HEADERS = """
     linux/ptrace.h linux/rethook.h linux/sched.h linux/sched/task_stack.h linux/sort.h linux/spinlock.h
     linux/stacktrace.h linux/static_call.h linux/stop_machine.h linux/string.h linux/stringhash.h linux/sysfs.h
     linux/types.h linux/uaccess.h linux/version.h linux/wait.h linux/workqueue.h
-""".split()
+"""
 
 
 class Parser(t.NamedTuple):
@@ -56,7 +56,12 @@ PARSERS = {
 SANITIZERS = "address,undefined"
 COMMON = ("-std=gnu11", "-g", "-O1", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-Wall", "-Werror")
 # Rows of a hostile table may lie at any address, which x86-64 reads all the same.
-KERNEL = ("-D__KERNEL__", "-fno-sanitize=alignment,pointer-overflow,nonnull-attribute", "-Wno-unused-function", "-Wno-pointer-sign")
+KERNEL = (
+    "-D__KERNEL__",
+    "-fno-sanitize=alignment,pointer-overflow,nonnull-attribute",
+    "-Wno-unused-function",
+    "-Wno-pointer-sign",
+)
 
 
 def build(name: str, directory: pathlib.Path, compiler: str, driver: pathlib.Path | None = None) -> pathlib.Path:
@@ -90,7 +95,7 @@ def compile_parser(
 
 
 def _headers(directory: pathlib.Path) -> pathlib.Path:
-    for name in HEADERS:
+    for name in _HEADERS.split():
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text('#include "fuzz_kernel.h"\n')

@@ -209,10 +209,10 @@ BUILD = PART.join(
 READERS = {
     "patch": Reader(read_patch, lambda: [("git", PATCH), ("old_style", OLD_STYLE)]),
     "source": Reader(read_source, lambda: [("sources", SOURCES)]),
-    "object": Reader(read_object, lambda: [], 16384),
-    "second_reader": Reader(read_second, lambda: [], 16384),
-    "finished_module": Reader(read_finished, lambda: [], 32768),
-    "debug": Reader(read_debug, lambda: [], 16384),
+    "object": Reader(read_object, list, 16384),
+    "second_reader": Reader(read_second, list, 16384),
+    "finished_module": Reader(read_finished, list, 32768),
+    "debug": Reader(read_debug, list, 16384),
     "image": Reader(read_image, lambda: [("early", image_seed(False)), ("late", image_seed(True))], 16384),
     "symbol_table": Reader(
         read_symbol_table,

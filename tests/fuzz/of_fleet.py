@@ -110,8 +110,14 @@ def manifest_seed() -> bytes:
 
 def run_seed() -> bytes:
     run = {
-        **{"format": 1, "goal": "rollout", "plan": "ab" * 32, "update": {"name": "u", "version": "1.0"}, "by": "o"},
-        **{"batches": [{"name": "canary", "hosts": ["web1"], "budget": 0}], "task_timeout": 300, "concurrency": 0},
+        "format": 1,
+        "goal": "rollout",
+        "plan": "ab" * 32,
+        "update": {"name": "u", "version": "1.0"},
+        "by": "operator",
+        "batches": [{"name": "canary", "hosts": ["web1"], "budget": 0}],
+        "task_timeout": 300,
+        "concurrency": 0,
         "seconds_needed": 900,
     }
     status = {"status": "stopped", "reverting": ["web1"], "judged": [0], "updated": 1.5}

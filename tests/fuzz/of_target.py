@@ -131,7 +131,10 @@ def read_words(data: bytes) -> None:
     installed.package_version(text)
     installed.package_version(installed.image_banner(data))
     if debian_version.is_version(text):
-        assert debian_version.compare(text, text) == 0 and debian_version.fixed(text, [text, "6.1.1-1"]) in (True, False)
+        assert debian_version.compare(text, text) == 0 and debian_version.fixed(text, [text, "6.1.1-1"]) in (
+            True,
+            False,
+        )
         assert debian_version.compare(text, "6.1.1-1") == -debian_version.compare("6.1.1-1", text)
 
 

@@ -87,7 +87,7 @@ class Image:
 
 
 class Code(t.NamedTuple):
-    """Where an object has the function that is replaced, and the constants that are exchanged; offsets in the kernel."""
+    """Where in the kernel an object has the function that is replaced, and the constants that are exchanged."""
 
     function: int
     constants: int

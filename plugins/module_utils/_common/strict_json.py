@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """JSON that comes from elsewhere: packages, records on a disk, answers of hosts.
 
-Python's own reader takes more than RFC 8259 has, and fails in more ways than by ``ValueError``: at 1,000 brackets in one
-another it raises ``RecursionError``, ``NaN`` and ``1e999`` become numbers that no other reader takes, and half of a
+Python's own reader takes more than RFC 8259 has, and fails in more ways than by ``ValueError``: at 1,000 brackets in
+one another it raises ``RecursionError``, ``NaN`` and ``1e999`` become numbers that no other reader takes, and half of a
 surrogate pair becomes a string that cannot be written to a file.
 """
 
@@ -19,7 +19,10 @@ HALF = re.compile(r"\\u[dD][89a-fA-F]")  # an escape of a surrogate, which stand
 
 
 def parse(content: bytes) -> t.Any:
-    """What the JSON in UTF-8 says.  Raises ``ValueError`` for all that is none, or is nested deeper than ``DEEPEST``."""
+    """What the JSON in UTF-8 says.
+
+    Raises ``ValueError`` for all that is none, and for what is nested deeper than ``DEEPEST``.
+    """
     text = content.decode("utf-8")
     try:
         value = json.loads(text, parse_constant=_no_number, parse_float=_finite)

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The short part of fuzzing: kept inputs, and the same few changes of sound ones in each run (``make fuzz`` goes on)."""
+"""The short part of fuzzing: kept inputs, and the same few changes of sound ones in each run."""
 
 from __future__ import annotations
 

@@ -311,5 +311,7 @@ def parse_conflicts(text: str) -> list[dict]:
     for line in text.splitlines():
         row = line.split()
         if len(row) >= len(CONFLICT_FIELDS) and row[0].isdecimal():
-            conflicts.append({"pid": parse_number(row[0]), "comm": " ".join(row[1:-2]), "function": row[-2], "address": row[-1]})
+            conflicts.append(
+                {"pid": parse_number(row[0]), "comm": " ".join(row[1:-2]), "function": row[-2], "address": row[-1]}
+            )
     return conflicts
