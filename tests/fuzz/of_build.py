@@ -56,7 +56,7 @@ diff --git a/net/unix/af_unix.c b/net/unix/af_unix.c
  line 26
 """
 OLD_STYLE = b"""\
-From: someone
+From: A developer
 ---
  net/unix/af_unix.c | 2 +-
 Index: old/net/unix/af_unix.c

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a fuzzed reader of this collection is, and what has to hold of it whatever bytes it is given."""
+"""What a fuzzed reader of this collection is, and what has to hold of it for every input."""
 
 from __future__ import annotations
 
