@@ -54,7 +54,7 @@ PARSERS = {
 }
 
 SANITIZERS = "address,undefined"
-COMMON = ("-std=gnu11", "-g", "-O1", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-Wall", "-Werror")
+COMMON = ("-std=gnu11", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-Wall", "-Werror")
 # Rows of a hostile table may lie at any address, which x86-64 reads all the same.
 KERNEL = (
     "-D__KERNEL__",
@@ -83,7 +83,14 @@ def compile_parser(
 ) -> pathlib.Path:
     """The same for a parser of other files; ``quiet`` without the compiler's words."""
     sources = [*(KMOD / source for source in parser.sources), SHIM / f"{name}.c"]
-    flags = [*COMMON, f"-fsanitize={SANITIZERS}" + ("" if driver else ",fuzzer"), f"-I{SHIM}", f"-I{KMOD / 'matcher'}"]
+    # What replays a few inputs is sooner done without the optimizer.
+    flags = [
+        *COMMON,
+        *(("-O0",) if driver else ("-g", "-O1")),
+        f"-fsanitize={SANITIZERS}" + ("" if driver else ",fuzzer"),
+        f"-I{SHIM}",
+        f"-I{KMOD / 'matcher'}",
+    ]
     if parser.in_kernel:
         headers = _headers(directory / "include")
         sources.append(SHIM / "fuzz_kernel.c")
