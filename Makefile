@@ -165,6 +165,25 @@ test-fleet: $(VENV)/dev.stamp | $(TREE)  ## a rollout over six stock hosts (Mole
 	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) \
 	    pytest -v -n 3 --dist worksteal --junitxml=$(DURATIONS)/fleet.xml tests/fleet $(FAULTS) $(ARGS)
 
+# Seconds for each fuzzer, and which of them; all without it.  Their tools are large, and needed for nothing else.
+FUZZ_SECONDS ?= 600
+FUZZ ?=
+FUZZ_DEBS := clang libclang-rt-14-dev
+FUZZ_SITE := build/fuzz/site
+
+.PHONY: fuzz-deps
+fuzz-deps: $(FUZZ_SITE)/stamp  ## install what fuzzing needs: clang with libFuzzer, and atheris in build/fuzz
+	@$(MAKE) --no-print-directory deps DEBS="$(FUZZ_DEBS)"
+
+$(FUZZ_SITE)/stamp: tests/fuzz/requirements.txt | $(VENV)/dev.stamp
+	$(VENV)/bin/pip install -q --upgrade --target $(FUZZ_SITE) -r $<
+	touch $@
+
+.PHONY: fuzz
+fuzz: $(VENV)/dev.stamp fuzz-deps | $(TREE)  ## fuzz every parser, long: hours (FUZZ_SECONDS=600 FUZZ="update patch")
+	PYTHONPATH=$(FUZZ_SITE):$(TREE) $(VENV)/bin/python -m ansible_collections.rebootless.splice.tests.fuzz.run \
+	    --seconds $(FUZZ_SECONDS) $(FUZZ) $(ARGS)
+
 # A manifest of fixes (tests/corpus/manifests); CVEs to try, all if empty; builders; machines; 1 takes results that still hold.
 CORPUS ?= tests/corpus/manifests/manifest-6.1.176.json
 ONLY ?=

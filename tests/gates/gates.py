@@ -27,7 +27,7 @@ COLLECTION = "ansible_collections.rebootless.splice"
 
 # What mypy checks.
 # What no other gate runs, the tools of tests/corpus and tests/bench above all, would else call what is not there.
-TESTS = ("support", "corpus", "bench", "integration", "fleet")
+TESTS = ("support", "corpus", "bench", "fuzz", "integration", "fleet")
 CHECKED = ["-p", f"{COLLECTION}.plugins", *(word for name in TESTS for word in ("-p", f"{COLLECTION}.tests.{name}"))]
 
 

@@ -142,13 +142,20 @@ void rbl_arch_sync(void)
 	sync_core();
 }
 
-/* The field of call rel32, jmp rel32 or jcc rel32. */
+/*
+ * The field of call rel32, jmp rel32 or jcc rel32.  A field may be the first of
+ * its module's memory, as a table of pointers in .data is, and nothing need be
+ * mapped before it.
+ */
 bool rbl_arch_is_branch(const void *field)
 {
-	const u8 *end = field;
+	u8 escape, opcode;
 
-	return end[-1] == CALL_INSN_OPCODE || end[-1] == JMP32_INSN_OPCODE ||
-	       (end[-2] == 0x0f && (end[-1] & 0xf0) == 0x80);
+	if (copy_from_kernel_nofault(&opcode, field - 1, 1))
+		return false;
+	if (opcode == CALL_INSN_OPCODE || opcode == JMP32_INSN_OPCODE)
+		return true;
+	return (opcode & 0xf0) == 0x80 && !copy_from_kernel_nofault(&escape, field - 2, 1) && escape == 0x0f;
 }
 
 /* call rel32, or call through a register or memory (FF /2) */

@@ -8,7 +8,6 @@ each kind does.
 
 from __future__ import annotations
 
-import math
 import re
 import typing as t
 
@@ -17,6 +16,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 TARGET, CONTROLLER = "target", "controller"  # where a check runs
 PAUSE_S = 5  # between tries, unless the check says otherwise
 MAX_S = 3600  # of a timeout or a delay
+MAX_NUMBER = 10**9  # of every other number; far from what floats cannot hold
 
 
 class CheckOption(t.NamedTuple):
@@ -84,17 +84,17 @@ def _is_text(value: t.Any) -> bool:
 
 
 def _is_number(value: t.Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= MAX_NUMBER  # no NaN, too
 
 
 def _is_int(value: t.Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_NUMBER
 
 
 def _is_pattern(value: t.Any) -> bool:
     try:
         return _is_text(value) and re.compile(value) is not None
-    except re.error:
+    except (re.error, OverflowError, RecursionError):  # a{99999999999}; a thousand parentheses in one another
         return False
 
 
@@ -110,8 +110,8 @@ TYPES: dict[str, tuple[str, t.Callable[[t.Any], bool]]] = {
         lambda value: isinstance(value, list) and all(map(_is_pattern, value)),
     ),
     "bool": ("true or false", lambda value: isinstance(value, bool)),
-    "int": ("a whole number", _is_int),
-    "number": ("a number", _is_number),
+    "int": (f"a whole number up to {MAX_NUMBER:,}", _is_int),
+    "number": (f"a number up to {MAX_NUMBER:,}", _is_number),
     "seconds": (f"a number of seconds up to {MAX_S}", lambda value: _is_number(value) and value <= MAX_S),
     "port": ("a number from 1 to 65535", lambda value: _is_int(value) and 1 <= value <= 65535),
     "url": (
@@ -180,7 +180,7 @@ def normalise_times(times: t.Any, deadline: int, checks: t.Any) -> list[int]:
 
 def _normal(check: t.Any) -> dict[str, t.Any]:
     word = check.get("kind") if isinstance(check, dict) else None
-    if not _is_text(word) or word not in KINDS:
+    if not isinstance(word, str) or word not in KINDS:
         raise _bad(f"{word!r} is no kind of health check; there are {', '.join(KINDS)}.", check)
     kind = KINDS[word]
     name = check.get("name", word)

@@ -12,6 +12,7 @@ import typing as t
 
 # epoch, upstream version, revision; the last dash begins the revision.
 VERSION = re.compile(r"(?:(\d+):)?(\d[A-Za-z0-9.+~]*(?:-[A-Za-z0-9.+~]+)*?)(?:-([A-Za-z0-9.+~]+))?")
+LONGEST = 255  # characters; a package's file name, which holds the version, has no more
 SERIES = re.compile(r"(\d+\.\d+)(?![0-9])")  # of kernels: what 6.1.187-1 and 6.1.190-1 have in common
 PARTS = re.compile(r"(\D*)(\d*)")
 
@@ -19,7 +20,7 @@ Key = t.Tuple[int, t.List[int], t.List[int]]
 
 
 def is_version(text: str) -> bool:
-    return isinstance(text, str) and VERSION.fullmatch(text) is not None
+    return isinstance(text, str) and _parts(text) is not None
 
 
 def compare(one: str, other: str) -> int:
@@ -41,15 +42,19 @@ def fixed(version: str, fixed_in: t.Iterable[str]) -> bool:
     return any(compare(version, row) >= 0 for row in told)
 
 
+def _parts(version: str) -> re.Match[str] | None:
+    return VERSION.fullmatch(version) if len(version) <= LONGEST else None
+
+
 def _series(version: str) -> str:
     found = SERIES.match(version)
     return found.group(1) if found else ""
 
 
 def _key(version: str) -> Key:
-    found = VERSION.fullmatch(version)
+    found = _parts(version)
     if found is None:
-        raise ValueError(f"{version!r} is no version of a Debian package")
+        raise ValueError(f"{version[:LONGEST]!r} is no version of a Debian package")
     epoch, upstream, revision = found.groups()
     # No revision is the same as the revision 0.
     return int(epoch or 0), _sortable(upstream), _sortable(revision or "0")

@@ -127,6 +127,8 @@ class Program:
                 ProgramSection(text(a), text(b), text(c), *rest) for a, b, c, *rest in self._rows("sections")
             ]
             self.symbols = [ProgramSymbol(text(a), text(b), *rest[:5]) for a, b, *rest in self._rows("symbols")]
+            if not all(map(self._can_be_described, self.symbols)):
+                raise ValueError("a symbol of it is nowhere")
         except (struct.error, ValueError) as error:
             raise RebootlessError(
                 "bad_program",
@@ -144,6 +146,11 @@ class Program:
 
     def _string(self, offset: int) -> str:
         return self._strings[offset : self._strings.index(b"\0", offset)].decode("utf-8", "replace")
+
+    def _can_be_described(self, symbol: ProgramSymbol) -> bool:
+        if symbol.kind == SYMBOL_LOCAL:
+            return symbol.section < len(self.sections)
+        return symbol.kind == SYMBOL_LITERAL or symbol.name != ""
 
     @functools.cached_property
     def places(self) -> list[ProgramPlace]:

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import re
 import tarfile
 import typing as t
 import zlib
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.names import NAME
 
@@ -32,6 +32,8 @@ MAX_FILE = 64 << 20  # bytes of a package; the largest real ones have a few hund
 MAX_UNPACKED = 256 << 20  # bytes of all members together: a bound on what a crafted gzip stream can occupy
 # RFC 1952: magic, deflate, no flags, no time, slowest, unknown system.  gzip's CRC does not cover these bytes.
 GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
+BLOCK = 512  # bytes, of a tar file
+OCTAL = re.compile(rb"[0-7]{11}[\0 ]")  # a size in a header of POSIX.1-1988 (ustar)
 HEX = re.compile(r"[0-9a-f]+")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -151,6 +153,7 @@ def _inflate(path: str, content: bytes) -> bytes:
 def _members(path: str, data: bytes) -> list[tuple[str, bytes]]:
     """Name and content of each member, in order.  Only plain regular files with expected names, each once."""
     members: list[tuple[str, bytes]] = []
+    _check_headers(path, data)
     try:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
             for member in archive:
@@ -168,6 +171,22 @@ def _members(path: str, data: bytes) -> list[tuple[str, bytes]]:
     except (tarfile.TarError, ValueError, OverflowError, EOFError) as error:
         raise _damaged(path, f"its archive is corrupt ({error})") from error
     return members
+
+
+def _check_headers(path: str, data: bytes) -> None:
+    """Refuses every header that update_build does not write, before ``tarfile`` follows it.
+
+    That reads a thousand extended headers in a row by a thousand calls of itself, and in some releases of Python a
+    negative size leads it back to where it was.
+    """
+    at = 0
+    while data[at : at + BLOCK].strip(b"\0"):
+        size, kind = data[at + 124 : at + 136], data[at + 156 : at + 157]
+        if kind not in (tarfile.REGTYPE, tarfile.AREGTYPE):
+            raise _unsafe(path, "a member of it is no regular file")
+        if not OCTAL.fullmatch(size):
+            raise _damaged(path, "its archive is corrupt (the size of a member is no number)")
+        at += BLOCK + (int(size[:11], 8) + BLOCK - 1) // BLOCK * BLOCK
 
 
 def _text(value: object) -> bool:
@@ -207,7 +226,7 @@ MANIFEST_FIELDS: tuple[tuple[tuple[str, ...], Check, str], ...] = (
 
 def _manifest(path: str, content: bytes) -> dict:
     try:
-        manifest = json.loads(content.decode("utf-8"))
+        manifest = strict_json.parse(content)
     except ValueError as error:
         raise _damaged(path, f"{MANIFEST} is no JSON ({error})") from error
     if not isinstance(manifest, dict) or "format" not in manifest:

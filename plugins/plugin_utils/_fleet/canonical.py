@@ -13,7 +13,7 @@ import json
 import os
 import typing as t
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 
@@ -65,7 +65,7 @@ def parse(content: bytes, what: str, name: str) -> dict[str, t.Any]:
     """The content of canonical JSON bytes; errors as for :func:`read`."""
     why = "it is no JSON table"
     try:
-        data = json.loads(content.decode("utf-8"))
+        data = strict_json.parse(content)
         if isinstance(data, dict):
             if canonical(data) == content:
                 return data

@@ -16,14 +16,12 @@ def parse_time(value: str, where: str, code: str) -> datetime.datetime:
     """A time of ISO 8601 with its offset, in UTC.  Raises ``RebootlessError`` with ``code``."""
     try:
         moment = datetime.datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", value))
-    except ValueError as error:
+        in_utc = moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:  # the latter: in UTC it is before the year 1, or after 9999
         raise fields.wrong(code, where, f"is {value!r}, which is no time such as 2026-12-24T18:00:00+01:00") from error
     if moment.tzinfo is None:
         raise fields.wrong(code, where, f"is {value!r}, which lacks its offset, such as +01:00")
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError as error:  # 9999-12-31T23:59:59-01:00
-        raise fields.wrong(code, where, f"is {value!r}, which is in UTC not in a year from 1 to 9999") from error
+    return in_utc
 
 
 def now() -> datetime.datetime:

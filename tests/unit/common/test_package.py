@@ -188,3 +188,10 @@ def test_never_stumbles_over_a_manifest(keys, value):
     else:  # a string where any string will do
         assert value == "../x"
         assert package.NAME.fullmatch(read.name)
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.DIRTYPE, tarfile.GNUTYPE_SPARSE])
+def test_refuses_headers_of_other_kinds_before_they_are_followed(kind):
+    """``tarfile`` calls itself for each extended header that follows another: a thousand of them end its stack."""
+    header = member("x", kind=kind).tobuf(tarfile.USTAR_FORMAT)
+    assert refusal(compress(header * 1000 + bytes(1024))).code == "package_unsafe"

@@ -24,6 +24,7 @@ _BINARY = re.compile(r"GIT binary patch$|Binary files (?P<file>\S+) and \S+ diff
 _HEADER = re.compile(r"(--- |\+\+\+ |diff --git |@@ -).*\r$")
 _RENAME = re.compile(r"(?P<verb>rename|copy) from (?P<file>.+)$")
 _GIT = "diff --git "
+_DIGITS = 9  # of a line number
 # What may follow a hunk and begins like one of its lines: the signature of a mail, what separates mails.
 _SEPARATORS = ("-- ", "--", "---")
 
@@ -89,6 +90,8 @@ def _outside_hunks(name: str, lines: list[str]) -> Iterator[tuple[int, str]]:
         yield index, line
         hunk = _HUNK.match(line)
         if hunk:
+            if any(len(number) > _DIGITS for number in re.findall(r"\d+", hunk.group())):
+                raise _bad(name, "has a hunk with a line number that no file has", "Make it anew.", line=index)
             index = _end_of_hunk(lines, index, int(hunk["old"] or 1), int(hunk["new"] or 1))
             _check_behind(name, lines, index)
 

@@ -145,7 +145,7 @@ def parse_patch(name: str, content: bytes) -> Patch:
     check_text(name, text)
     try:
         parsed = unidiff.PatchSet(io.StringIO(text, newline="\n"))
-    except unidiff.UnidiffParseError as error:
+    except (unidiff.UnidiffParseError, ValueError) as error:
         raise _bad(name, f"is not a well-formed unified diff: {error}") from error
     files = tuple(_file_patch(name, part) for part in parsed)
     if not any(file.hunks for file in files):
@@ -192,8 +192,8 @@ def _stripped(name: str, path: str) -> str | None:
     if path == _NULL:
         return None
     parts = PurePosixPath(path).parts
-    if len(parts) < 2 or parts[0] == "/" or ".." in parts:
-        raise _bad(name, f"names the file {path}; it has to be a path below the kernel source after one component")
+    if len(parts) < 2 or parts[0] == "/" or ".." in parts or "\0" in path:
+        raise _bad(name, f"names the file {path!r}; it has to be a path below the kernel source after one component")
     return str(PurePosixPath(*parts[1:]))
 
 

@@ -19,6 +19,7 @@ import struct
 TOKENS = 256  # strings in the token table
 BLOCK = 256  # symbols from one marker to the next
 MAX_SYMBOLS = 1 << 21
+MAX_TRIES = 64  # places that begin like a table; a kernel has one or two
 MAX_TOKEN_TABLE = 8192  # bytes; offsets into it are 16-bit, real ones have about 1 KiB
 DIGITS = b"".join(b"%d\0" % digit for digit in range(10))  # characters in use are tokens of their own
 KERNEL_HALF = 1 << 63
@@ -53,7 +54,9 @@ def _align(position: int) -> int:
 def _find_tokens(data: bytes) -> tuple[int, int, list[bytes]]:
     """Where the token table and the token index are, and the tokens.  The index proves the table."""
     digits = data.find(DIGITS)
-    while digits >= 0:
+    for _unused in range(MAX_TRIES):
+        if digits < 0:
+            break
         for start in range(digits & ~7, max(digits - MAX_TOKEN_TABLE, -1), -8):
             tokens = data[start : start + MAX_TOKEN_TABLE].split(b"\0", TOKENS)[:TOKENS]
             offsets = [0]

@@ -8,6 +8,7 @@ information, are skipped by their ``DW_AT_sibling``.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import pathlib
@@ -56,21 +57,17 @@ class DebugTypes:
     """
 
     def __init__(self, path: str | pathlib.Path):
+        self._path = path
         self.layouts: dict[str, Layout] = {}
         self.never_return: set[str] = set()
         self.variables: dict[str, str] = {}
         self.constants: list[dict[str, int]] = []
         self._described: dict[int, str] = {}
         self._functions: dict[str, Any] = {}
-        with open(path, "rb") as stream:
-            try:
-                elf = elffile.ELFFile(stream)
-                if elf.get_section_by_name(".debug_info") is not None:
-                    self._read(elf)
-            except Exception as error:
-                raise RebootlessError(
-                    "bad_object", f"The debug information of {path} cannot be read: {error!r}.", path=str(path)
-                ) from error
+        with open(path, "rb") as stream, reading_debug_information(path):
+            elf = elffile.ELFFile(stream)
+            if elf.get_section_by_name(".debug_info") is not None:
+                self._read(elf)
 
     def _read(self, elf) -> None:
         for unit in compilation_units(elf):
@@ -107,8 +104,9 @@ class DebugTypes:
         if entry is None:
             return ""
         kinds = ("DW_TAG_formal_parameter", "DW_TAG_unspecified_parameters")
-        parameters = [self._type_of(p) for p in entry.iter_children() if p.tag in kinds]
-        return f"{self._type_of(entry)} ({', '.join(parameters) or 'void'})"
+        with reading_debug_information(self._path):
+            parameters = [self._type_of(p) for p in entry.iter_children() if p.tag in kinds]
+            return f"{self._type_of(entry)} ({', '.join(parameters) or 'void'})"
 
     def _members(self, entry) -> tuple[Member, ...]:
         if entry.tag not in _AGGREGATES:
@@ -155,6 +153,20 @@ class DebugTypes:
         if tag == "DW_TAG_subroutine_type":
             return "function"
         return name or tag
+
+
+@contextlib.contextmanager
+def reading_debug_information(path: str | pathlib.Path) -> Iterator[None]:
+    """Turns what pyelftools raises over debug information that is damaged into the refusal of the object."""
+    try:
+        yield
+    except Exception as error:
+        raise RebootlessError(
+            "bad_object",
+            f"The debug information of {path} cannot be read: {error!r}.",
+            "Remove the file, so that it is compiled again.",
+            path=str(path),
+        ) from error
 
 
 def compilation_units(elf) -> Iterator[Any]:

@@ -21,11 +21,13 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.d
     _name,
     _number,
     compilation_units,
+    reading_debug_information,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import Piece
 
 _RELA = struct.Struct("<QQq")
 _DW_OP_ADDR = 3
+_LONGEST = 1000  # names and qualifiers of a type, one of the other
 _TRANSPARENT = ("DW_TAG_typedef", "DW_TAG_const_type", "DW_TAG_volatile_type", "DW_TAG_atomic_type")
 _AGGREGATES = ("DW_TAG_structure_type", "DW_TAG_union_type")
 _SIGNED = (5, 6, 0xD)  # DW_ATE_signed, DW_ATE_signed_char, DW_ATE_signed_fixed
@@ -48,11 +50,15 @@ class Leaf:
 
 
 class DebugVariables:
-    """The variables of the object at ``path``; empty without DWARF."""
+    """The variables of the object at ``path``; empty without DWARF.
+
+    Raises ``RebootlessError`` (``bad_object``) if the debug information cannot be read.
+    """
 
     def __init__(self, path: str):
+        self._path = path
         self._by_place: dict[tuple[int, int], Any] = {}
-        with open(path, "rb") as stream:
+        with open(path, "rb") as stream, reading_debug_information(path):
             elf = elffile.ELFFile(stream)
             if elf.get_section_by_name(".debug_info") is not None:
                 self._read(elf)
@@ -74,26 +80,30 @@ class DebugVariables:
         entry = self._by_place.get((piece.section.index, piece.start))
         if entry is not None:
             bits = range(8 * wanted.start, 8 * wanted.stop)
-            yield from _leaves(_type_of(_origin(entry)), "", "", 0, 0, bits)
+            with reading_debug_information(self._path):
+                found = list(_leaves(_type_of(_origin(entry)), "", "", 0, 0, bits))
+            yield from found
 
     def owner(self, piece: Piece) -> str:
         """The function that the static local at ``piece`` is declared in; "" if it is none."""
         entry = self._by_place.get((piece.section.index, piece.start))
-        entry = _origin(entry) if entry is not None else None
-        while entry is not None and entry.tag != "DW_TAG_subprogram":
-            entry = entry.get_parent()
-        if entry is None:
-            return ""
-        if "DW_AT_abstract_origin" in entry.attributes:
-            entry = entry.get_DIE_from_attribute("DW_AT_abstract_origin")
-        return _name(entry)
+        with reading_debug_information(self._path):
+            entry = _origin(entry) if entry is not None else None
+            while entry is not None and entry.tag != "DW_TAG_subprogram":
+                entry = entry.get_parent()
+            if entry is None:
+                return ""
+            if "DW_AT_abstract_origin" in entry.attributes:
+                entry = entry.get_DIE_from_attribute("DW_AT_abstract_origin")
+            return _name(entry)
 
     def type_name(self, piece: Piece) -> str:
         """The name of the struct that the variable is, or is an array of; "" if it is none."""
         entry = self._by_place.get((piece.section.index, piece.start))
-        type_ = _type_of(_origin(entry)) if entry is not None else None
-        while type_ is not None and type_.tag == "DW_TAG_array_type":
-            type_ = _type_of(type_)
+        with reading_debug_information(self._path):
+            type_ = _type_of(_origin(entry)) if entry is not None else None
+            while type_ is not None and type_.tag == "DW_TAG_array_type":
+                type_ = _type_of(type_)
         return _name(type_) if type_ is not None and type_.tag in _AGGREGATES else ""
 
 
@@ -123,11 +133,13 @@ def _origin(entry):
 
 def _type_of(entry):
     """The entry of its type, without names and qualifiers; None for void."""
-    while "DW_AT_type" in entry.attributes:
+    for _unused in range(_LONGEST):
+        if "DW_AT_type" not in entry.attributes:
+            return None
         entry = entry.get_DIE_from_attribute("DW_AT_type")
         if entry.tag not in _TRANSPARENT:
             return entry
-    return None
+    raise ValueError("a type is named by itself")
 
 
 def _leaves(type_, path: str, owner: str, at: int, width: int, wanted: range) -> Iterator[Leaf]:

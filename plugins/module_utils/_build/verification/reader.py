@@ -18,6 +18,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.deps import elffile
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
+MAX_SIZE = 1 << 28  # bytes of a section: one without bytes in the file can say any number
 WRITE, ALLOC, EXEC, MERGE, STRINGS = 0x1, 0x2, 0x4, 0x10, 0x20
 _SYMBOL = struct.Struct("<IBBHQQ")
 _RELA = struct.Struct("<QQq")
@@ -103,7 +104,7 @@ class Object:
         try:
             with open(self.path, "rb") if content is None else io.BytesIO(content) as stream:
                 self._read(elffile.ELFFile(stream))
-        except (OSError, ValueError, KeyError, IndexError, struct.error, elffile.ELFError) as error:
+        except Exception as error:  # pyelftools raises what the damage leads it to: zlib.error, OverflowError, ...
             raise RebootlessError("bad_object", f"{self.path} cannot be read as an ELF object: {error}.") from error
 
     def _read(self, elf) -> None:
@@ -127,6 +128,8 @@ class Object:
     def _area(number: int, section) -> Area:
         nobits, size = section["sh_type"] == "SHT_NOBITS", section["sh_size"]
         loaded = section["sh_flags"] & ALLOC
+        if size > MAX_SIZE:
+            raise ValueError(f"section {number} is larger than {MAX_SIZE} bytes")
         data = bytes(size) if nobits else section.data() if loaded else b""
         row = section["sh_flags"], section["sh_addralign"], section["sh_entsize"], size, data, nobits
         return Area(number, section.name, *row)

@@ -7,10 +7,13 @@ Source: kernel/kallsyms.c (``s_show``): ``address type name``, and ``[module]`` 
 
 from __future__ import annotations
 
+import re
+
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 PATH = "/proc/kallsyms"
 KERNEL = "vmlinux"  # the object name of what is in no loadable module
+ADDRESS = re.compile(rb"[0-9a-f]{1,16}")
 UPDATE_MODULE = "rbl_"  # RBL_MODULE_PREFIX of kmod/rebootless.h
 
 
@@ -31,10 +34,12 @@ class Kallsyms:
         visible = False
         for line in self._read().splitlines():
             fields = line.split()
+            if len(fields) < 3:
+                continue
             if not visible and fields[0].strip(b"0"):
                 visible = True
-            if len(fields) >= 3 and fields[2] in wanted:
-                module = fields[3].strip(b"[]").decode() if len(fields) > 3 else KERNEL
+            if fields[2] in wanted and ADDRESS.fullmatch(fields[0]):
+                module = fields[3].strip(b"[]").decode("utf-8", "replace") if len(fields) > 3 else KERNEL
                 # What is carried in an update has the names of what it replaces.
                 if not module.startswith(UPDATE_MODULE):
                     found[fields[2].decode()].append((module, int(fields[0], 16)))

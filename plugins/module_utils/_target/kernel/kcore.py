@@ -36,7 +36,7 @@ class Kcore:
             raise _refusal(path, error) from error
         try:
             self._segments = self._read_headers()
-        except (OSError, struct.error, ValueError) as error:
+        except (OSError, struct.error, ValueError, OverflowError) as error:
             os.close(self._descriptor)
             raise RebootlessError(
                 "kcore_unusable",
@@ -58,7 +58,7 @@ class Kcore:
             if start <= address and address + length <= start + size:
                 try:
                     data = os.pread(self._descriptor, length, offset + address - start)
-                except OSError:
+                except (OSError, OverflowError):  # the latter: no file has an offset beyond 63 bits
                     return None
                 return data if len(data) == length else None
         return None

@@ -18,6 +18,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 SIGNATURE_MAGIC = b"~Module signature appended~\n"
 ELF64_LITTLE = b"\x7fELF\x02\x01"
 ELF_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
+LONGEST_NAME = 1024  # bytes of a section's name; thousands of sections can share one
 SECTION_HEADER = struct.Struct("<IIQQQQIIQQ")
 
 
@@ -72,7 +73,7 @@ def sections(image: bytes) -> t.Iterator[tuple[bytes, tuple]]:
     rows = [SECTION_HEADER.unpack_from(image, table + index * entry_size) for index in range(count)]
     names = _content(image, rows[names_index])
     for row in rows:
-        yield names[row[0] : names.index(b"\0", row[0])], row
+        yield names[row[0] : names.index(b"\0", row[0], row[0] + LONGEST_NAME)], row
 
 
 def _content(image: bytes, row: tuple) -> bytes:

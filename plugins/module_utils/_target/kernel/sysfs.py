@@ -117,7 +117,7 @@ def state(name: str) -> str:
 def held_by(name: str) -> int:
     """How many tasks are in the code of an update that was reversed, which keep its module: they finish there."""
     said = re.fullmatch(r"\w+, held by (\d+) tasks?", _read(name, "state"))
-    return int(said.group(1)) if said else 0
+    return parse_number(said.group(1)) if said else 0
 
 
 def holders(name: str) -> list[dict]:
@@ -311,5 +311,7 @@ def parse_conflicts(text: str) -> list[dict]:
     for line in text.splitlines():
         row = line.split()
         if len(row) >= len(CONFLICT_FIELDS) and row[0].isdecimal():
-            conflicts.append({"pid": int(row[0]), "comm": " ".join(row[1:-2]), "function": row[-2], "address": row[-1]})
+            conflicts.append(
+                {"pid": parse_number(row[0]), "comm": " ".join(row[1:-2]), "function": row[-2], "address": row[-1]}
+            )
     return conflicts

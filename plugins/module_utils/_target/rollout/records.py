@@ -8,12 +8,11 @@ record of another boot is history.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 import typing as t
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, strict_json
 
 FORMAT = 1
 DIRECTORY = "rollout"  # in the state directory
@@ -43,8 +42,8 @@ class Records:
     def read(self, name: str) -> dict[str, t.Any] | None:
         """None if there is none, or none that can be read."""
         try:
-            with open(self.path(name), encoding="utf-8") as stream:
-                record = json.load(stream)
+            with open(self.path(name), "rb") as stream:
+                record = strict_json.parse(stream.read())
         except (OSError, ValueError):
             return None
         known = isinstance(record, dict) and record.get("format") == FORMAT
@@ -55,8 +54,8 @@ class Records:
 
         Raises ``RebootlessError`` code ``record_failed``.
         """
-        content = json.dumps({"format": FORMAT, **record}, indent=1, sort_keys=True) + "\n"
-        self._replace(self.path(record["name"]), content.encode())
+        content = strict_json.write({"format": FORMAT, **record}, indent=1, sort_keys=True) + b"\n"
+        self._replace(self.path(record["name"]), content)
 
     def _replace(self, path: str, content: bytes) -> None:
         try:

@@ -15,7 +15,7 @@ import json
 import os
 import typing as t
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import HEX, NAME, SUFFIX
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts
@@ -77,6 +77,28 @@ class ArmedRecord(t.NamedTuple):
         """The record after a boot that ended too early."""
         boots = [*self.boots[:-1], {**self.boots[-1], "outcome": CRASHED}] if self.boots else []
         return self._replace(state=QUARANTINED, boots=tuple(boots))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_boot(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and all(isinstance(text, str) for text in value.values())
+        and {"boot_id", "time"} <= set(value)
+        and value.get("outcome") in OUTCOMES
+    )
+
+
+# What each field of a record holds, in JSON.
+FIELDS: dict[str, t.Callable[[t.Any], bool]] = {
+    **dict.fromkeys(ArmedRecord._fields, _is_text),
+    "fixed_in": lambda value: isinstance(value, list) and all(map(_is_text, value)),
+    "boots": lambda value: isinstance(value, list) and all(map(_is_boot, value)),
+    "state": lambda value: value in (ARMED, QUARANTINED),
+}
 
 
 def directory(store: Store) -> str:
@@ -210,19 +232,22 @@ def _checksum(fields: dict) -> str:
 
 def _parse(path: str, name: str, content: bytes) -> ArmedRecord:
     try:
-        fields = json.loads(content.decode("utf-8"))
+        fields = strict_json.parse(content)
         checksum = fields.pop("checksum")
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise _damaged(path, "it is no record") from error
     if checksum != _checksum(fields):
         raise _damaged(path, "its checksum is another one")
-    if fields.pop("format") != FORMAT:
+    if fields.pop("format", None) != FORMAT:
         raise RebootlessError(
             "armed_record_format",
             f"The record {path} was written by another release of the collection.",
             f"{ARM_AGAIN} The collection's release on the controller has to be the newer one.",
             path=path,
         )
+    wrong = [key for key, check in FIELDS.items() if not check(fields.get(key))]
+    if wrong or set(fields) != set(FIELDS):
+        raise _damaged(path, f"its field {min(wrong or set(fields) ^ set(FIELDS))} is not as it is written")
     record = ArmedRecord(**{**fields, "boots": tuple(fields["boots"])})
     # The checksum holds for the content; this refuses a file that was copied to another update's name.
     if record.name != name:

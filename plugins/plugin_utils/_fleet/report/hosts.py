@@ -120,7 +120,7 @@ def _unheard(known: Known, answer: dict[str, t.Any] | None) -> Standing:
         return recorded
     last = mapping((answer or {}).get("last"))
     if last:
-        before = stand(known, last)
+        before = stand(known, {**last, "last": None})
         return before._replace(live=None, sentence=before.sentence or "This is what it said last.")
     return Standing(states.UNKNOWN, "", "no_word", "The host did not answer, and nothing is recorded about it.")
 

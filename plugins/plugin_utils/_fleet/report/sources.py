@@ -11,12 +11,11 @@ Nothing that is missing or damaged stops a report: it is named in the ``notes``.
 
 from __future__ import annotations
 
-import json
 import pathlib
 import typing as t
 import urllib.parse
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, strict_json
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report import chain
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.values import mapping, text
@@ -95,13 +94,13 @@ def write_answer(directory: str, host: str, answer: dict[str, t.Any]) -> None:
     if not answer["reachable"]:
         before = _json(path, [])
         answer = {**answer, "last": before if before.get("reachable") else before.get("last")}
-    disk.replace(path, json.dumps(answer, sort_keys=True).encode())
+    disk.replace(path, strict_json.write(answer, sort_keys=True))
 
 
 def _json(path: pathlib.Path, notes: list[str]) -> dict[str, t.Any]:
     """The dictionary in a file; empty, with a note if it is there and cannot be read."""
     try:
-        return mapping(json.loads(path.read_bytes()))
+        return mapping(strict_json.parse(path.read_bytes()))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

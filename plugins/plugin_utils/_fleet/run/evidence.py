@@ -8,12 +8,11 @@ later shows, unless all lines after it were written anew; the digest of the last
 
 from __future__ import annotations
 
-import json
 import os
 import time
 import typing as t
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import locks
+from ansible_collections.rebootless.splice.plugins.module_utils._common import locks, strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
@@ -95,9 +94,7 @@ def _append(path: str, lines: t.Iterable[dict[str, t.Any]], sync: bool) -> str:
         text = b"" if ended else b"\n"
         for line in lines:
             full = {"time": now(), **line, "previous": previous}
-            said = json.dumps(full, sort_keys=True, ensure_ascii=False, default=str)
-            # A byte of a file's name that is no UTF-8 comes as half a surrogate pair, which JSON writes as \udcff.
-            encoded = said.encode(errors="backslashreplace")
+            encoded = strict_json.write(full, sort_keys=True)
             previous = canonical.sha256(encoded)
             text += encoded + b"\n"
         while text:
@@ -133,7 +130,7 @@ def walk(lines: t.Iterable[bytes]) -> t.Iterator[EvidenceLine]:
 
 def _entry(line: bytes) -> dict[str, t.Any] | None:
     try:
-        entry = json.loads(line)
+        entry = strict_json.parse(line)
     except ValueError:
         return None
     return entry if isinstance(entry, dict) else None

@@ -14,13 +14,12 @@ Every file is replaced as a whole, so that a reader finds the old one or the new
 
 from __future__ import annotations
 
-import json
 import os
 import time
 import typing as t
 import urllib.parse
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, outcomes
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, outcomes, strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import evidence
@@ -143,7 +142,7 @@ def _damaged(host: str) -> HostRecord:
 
 def _replace(path: str, content: Row) -> None:
     try:
-        disk.replace(path, json.dumps(content, sort_keys=True, separators=(",", ":"), default=str).encode())
+        disk.replace(path, strict_json.write(content, sort_keys=True, separators=(",", ":")))
     except OSError as error:
         raise RebootlessError(
             "not_writable",
@@ -155,8 +154,8 @@ def _replace(path: str, content: Row) -> None:
 
 def _read(path: str) -> Row | None:
     try:
-        with open(path, encoding="utf-8") as file:
-            found = json.load(file)
+        with open(path, "rb") as file:
+            found = strict_json.parse(file.read())
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None

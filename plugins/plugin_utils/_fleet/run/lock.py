@@ -15,7 +15,7 @@ import json
 import os
 import typing as t
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import locks, processes
+from ansible_collections.rebootless.splice.plugins.module_utils._common import locks, processes, strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 PROC = "/proc"
@@ -139,7 +139,7 @@ def _opened(path: str) -> t.Iterator[t.IO[str]]:
 def _read(file: t.IO[str]) -> Holder | None:
     """The process that the file names; ``None`` where it is empty or was not written to its end."""
     try:
-        return Holder(**json.loads(file.read()))
+        return Holder(**strict_json.parse(file.read().encode()))
     except (ValueError, TypeError):
         return None
 

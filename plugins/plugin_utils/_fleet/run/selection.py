@@ -4,10 +4,9 @@
 
 from __future__ import annotations
 
-import json
 import typing as t
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
+from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes, strict_json
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import guards
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.host_slice import REVERSE
@@ -69,8 +68,9 @@ def task_files_of(path: str | None) -> list[str]:
     elsewhere.
     """
     try:
-        with open(path or "", encoding="utf-8") as file:
-            return [row["file"] for row in json.load(file)["checks"] if row["kind"] == "tasks"]
+        with open(path or "", "rb") as file:
+            plan = strict_json.parse(file.read())
+        return [row["file"] for row in plan["checks"] if row["kind"] == "tasks"]
     except (OSError, ValueError, KeyError, TypeError):
         return []
 

@@ -234,6 +234,8 @@ def _inline_function(head: bytes) -> tuple[bytes, ...] | None:
 def _type(text: bytes) -> tuple[bytes, ...] | None:
     """A definition of a struct, union or enum, without a variable; also as a typedef."""
     plain = without_attributes(text)
+    if b"}" not in plain:
+        return None  # the braces are an attribute's
     tail = plain[plain.rindex(b"}") + 1 : -1].strip()
     names = set(_TAG.findall(plain))
     for enumerators in _ENUMERATORS.findall(plain):

@@ -1,0 +1,39 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""JSON from elsewhere: what is written can be read, whatever it was made of."""
+
+from __future__ import annotations
+
+import math
+
+import hypothesis
+import hypothesis.strategies as st
+import pytest
+
+from ansible_collections.rebootless.splice.plugins.module_utils._common import strict_json
+
+HALVES = st.text(st.characters(min_codepoint=0xD7F0, max_codepoint=0xE00F) | st.characters())
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | HALVES,
+    lambda children: st.lists(children) | st.dictionaries(HALVES | st.integers(), children),
+)
+
+
+@hypothesis.given(VALUES)
+def test_what_is_written_can_be_read(value):
+    written = strict_json.write(value)
+    assert strict_json.write(strict_json.parse(written)) == written
+
+
+@pytest.mark.parametrize("value", [10**5000, -(2**70), math.nan, math.inf, "a\udcffb", {"\udcff": 1}, {1: 2}, object()])
+def test_what_json_has_no_words_for_is_text(value):
+    assert strict_json.parse(strict_json.write({"of a host": value}))["of a host"] is not None
+
+
+def test_what_is_nested_too_deeply_is_cut():
+    value: list = []
+    for _level in range(900):
+        value = [value]
+    assert b'"..."' in strict_json.write(value)
+    strict_json.parse(strict_json.write(value))
+    assert strict_json.parse(strict_json.write({"name": "web\udcff", "ok": True})) == {"name": "web\\udcff", "ok": True}
