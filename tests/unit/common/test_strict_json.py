@@ -25,7 +25,10 @@ def test_what_is_written_can_be_read(value):
     assert strict_json.write(strict_json.parse(written)) == written
 
 
-@pytest.mark.parametrize("value", [10**5000, -(2**70), math.nan, math.inf, "a\udcffb", {"\udcff": 1}, {1: 2}, object()])
+WORDLESS = (10**5000, -(2**70), math.nan, math.inf, "a\udcffb", {"\udcff": 1}, {1: 2}, object())
+
+
+@pytest.mark.parametrize("value", WORDLESS, ids=map(str, range(len(WORDLESS))))
 def test_what_json_has_no_words_for_is_text(value):
     assert strict_json.parse(strict_json.write({"of a host": value}))["of a host"] is not None
 
