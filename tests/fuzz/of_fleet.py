@@ -14,6 +14,14 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.wind
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report import chain, model, render, sources
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import evidence
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import (
+    HostRecord,
+    Run,
+    RunBatch,
+    Status,
+    UpdateName,
+)
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.slices import slices_of_plan
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.manifest import (
     Manifest,
     empty_kernel,
@@ -109,20 +117,12 @@ def manifest_seed() -> bytes:
 
 
 def run_seed() -> bytes:
-    run = {
-        "format": 1,
-        "goal": "rollout",
-        "plan": "ab" * 32,
-        "update": {"name": "u", "version": "1.0"},
-        "by": "operator",
-        "batches": [{"name": "canary", "hosts": ["web1"], "budget": 0}],
-        "task_timeout": 300,
-        "concurrency": 0,
-        "seconds_needed": 900,
-    }
-    status = {"status": "stopped", "reverting": ["web1"], "judged": [0], "updated": 1.5}
-    host = {"host": "web1", "slice": None, "batch": 0, "state": "applied", "kernel_state": "applied"}
-    return PART.join([*(json.dumps(row).encode() for row in (run, status, host)), evidence_seed()])
+    update = UpdateName("u", "1.0")
+    run = Run("rollout", "ab" * 32, update, "operator", [RunBatch("canary", ["web1"], 0)], 300, 0, 900)
+    status = Status("stopped", reverting=["web1"], judged=[0], updated=1.5)
+    planned = slices_of_plan(parse_plan(samples.plan()))["web1"]
+    host = HostRecord("web1", planned, batch=0, state="applied", kernel_state="applied")
+    return PART.join([*(json.dumps(row.to_json()).encode() for row in (run, status, host)), evidence_seed()])
 
 
 def evidence_seed() -> bytes:
