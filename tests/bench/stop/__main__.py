@@ -91,20 +91,21 @@ def updates(host: Host) -> list[Stop]:
 
 def threads(host: Host, count: int) -> t.Callable[[], object]:
     """Makes threads; what this returns ends them."""
-    task = host.start(f"ulimit -u unlimited; exec setsid /root/threads {count - BUSY} {BUSY}")
+    outside = "ulimit -u unlimited; echo $$ > /sys/fs/cgroup/cgroup.procs"  # of what limits a session's tasks
+    task = host.start(f"{outside}; exec /root/threads {count - BUSY} {BUSY}")
     assert task.stdout is not None and task.stderr is not None
     said = task.stdout.readline()
     assert said == b"ready\n", task.stderr.read().decode()
-    # in its own session's group, so that all its processes go at once
-    return functools.partial(host.run, "pkill -KILL -x threads; while pgrep -x threads; do sleep 1; done", timeout=SLOW_S)
+    end = "pkill -KILL -x threads; while pgrep -x threads; do sleep 1; done"
+    return functools.partial(host.run, end, timeout=SLOW_S)
 
 
 def prepared(host: Host, builds: Builds, work: pathlib.Path) -> None:
     host.write("/root/stop.rbl.tar.gz", builds.update(RELEASE, NAME, SIOCATMARK).content)
     host.put(module(builds, work), "/root/bare_stop.ko")
     host.put(program(work), "/root/threads")
-    host.run("chmod +x /root/threads; sysctl -q kernel.pid_max=200000 kernel.threads-max=200000 vm.max_map_count=200000")
-    host.run("echo max > /sys/fs/cgroup/user.slice/user-0.slice/pids.max || true")
+    limits = " ".join(f"{name}=200000" for name in ("kernel.pid_max", "kernel.threads-max", "vm.max_map_count"))
+    host.run(f"chmod +x /root/threads; sysctl -q {limits}")
     result = host.module("update", package="/root/stop.rbl.tar.gz", confirm=True)
     assert not result["failed"], result
 
@@ -142,7 +143,7 @@ def main() -> None:
     parser.add_argument("--cpus", type=int, nargs="+", default=[2, 8])
     asked = parser.parse_args()
     controller = Runner()
-    print(f"{RELEASE}; {os.cpu_count()} processors here. Times in µs: as the processors see it, and as the caller does.")
+    print(f"{RELEASE}, with {os.cpu_count()} processors here. In µs: as the processors see it, and as the caller does.")
     print("cpus threads    update     whole      bare     whole  ratio walked", flush=True)
     with tempfile.TemporaryDirectory(prefix="rebootless-bench-") as run:
         builds = Builds(controller, CACHE, pathlib.Path(run))
