@@ -111,7 +111,7 @@ static void collect(struct rbl_looks *looks)
 	struct task_struct *process, *task;
 	bool whole = true;
 
-	/* With the lock: whoever is counted is listed. */
+	/* With the lock held, each task that is counted is listed. */
 	read_lock(rbl_kernel_data.tasklist_lock);
 	looks->forks = *rbl_kernel_data.total_forks;
 	read_unlock(rbl_kernel_data.tasklist_lock);

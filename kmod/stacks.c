@@ -104,11 +104,12 @@ static void scan_stack(struct walk *walk, struct task_struct *task)
  * sleeps below a BPF trampoline is: the whole stack, and the return addresses
  * that are kept elsewhere.  If none of them leads into a range, the task is in
  * none.  A task that was preempted may be about to run a function's very first
- * instruction; of one that sleeps, no frame is there.
+ * instruction, also while it prepares to sleep; then it is still on a run queue.
+ * Of one that sleeps, no frame is there.
  */
 static void scan_all(struct walk *walk, struct task_struct *task)
 {
-	walk->starts_count = task_is_running(task);
+	walk->starts_count = task_is_running(task) || READ_ONCE(task->on_rq);
 	scan_stack(walk, task);
 	rbl_each_hooked_return(task, see_word, walk);
 	rbl_each_graph_return(task, see_word, walk);
