@@ -22,6 +22,7 @@
 #include <linux/stop_machine.h>
 #include <linux/version.h>
 #include <linux/wait.h>
+#include <trace/events/sched.h>
 
 #include "arch/arch.h"
 
@@ -71,6 +72,7 @@ extern const char __start_notes, __stop_notes;	/* the linker's: what /sys/kernel
 	RBL_ARCH_KERNEL_FUNCTIONS(X)
 
 #define RBL_KERNEL_DATA(X)			\
+	X(__tracepoint_sched_switch)		\
 	X(__start___jump_table)			\
 	X(__start_notes)			\
 	X(__stop___jump_table)			\

@@ -329,6 +329,7 @@ struct rbl_looks {
 	u32 count, room;
 	u32 *index;			/* of rows + 1, by task; 0: none */
 	u32 bits;			/* of its length */
+	u32 *again, n_again;		/* rows of tasks that were running, or in the way, in the last pass before the stop */
 	bool whole;			/* when `forks` was read each task had a row, or got one */
 	unsigned long forks;		/* tasks that had been made since the boot */
 };

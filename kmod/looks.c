@@ -3,8 +3,9 @@
  * Which tasks' stacks are looked at, and when.
  *
  * With 10,000 threads, of which 9,990 sleep, walking each stack while all CPUs
- * are stopped would take all of the pause.  So stacks are walked before, and
- * in the stop only those of tasks that have run since.
+ * are stopped would take all of the pause, and merely to compare what is known of
+ * 10,000 tasks would take half of it.  So stacks are walked before; in the stop
+ * only those of tasks that have run since are, and these alone are touched.
  *
  * Why that is right.  __schedule() adds one to nvcsw or nivcsw of the task that
  * it is about to switch away from, every time, and nothing else writes them
@@ -17,6 +18,16 @@
  * means that it has not run one instruction: the stack is the very one that was
  * walked, and only the task itself calls, returns, or pushes to it (a tracer
  * may write the registers of user space, which lie behind its end).
+ *
+ * Why not all sums have to be looked at in the stop.  From before the last pass
+ * over all rows, each CPU notes the tasks that it switches away from, in a probe
+ * on sched_switch, which __schedule() calls right after it has counted.  Either
+ * the pass sees the count, and looks at the task once more; or the probe sees
+ * that it is to note the task (the barriers on both sides are a pair).  So a
+ * task that runs after the pass has come to its row is noted.  CPU hotplug is
+ * locked all the while: sched_switch is not traced on a CPU that is offline.  If
+ * there is no probe, or a CPU had to note more than it has room for, the stop
+ * looks at all sums.
  *
  * By kind of task:
  * - asleep, or waiting on the queue of any CPU: as above.  Being woken, or moved
@@ -36,31 +47,34 @@
  *   never runs.  Its row holds a reference, so that no new task gets its
  *   address; one that has left the list of tasks and still runs is thereby seen,
  *   if it was looked at before;
- * - new: copy_process() adds one to total_forks for each task that it lists, both
- *   under tasklist_lock, which nothing holds in the stop.  If total_forks is what
- *   it was when the rows were collected, there is no new task.  Else they are
- *   searched for, and each is looked at.  (A fork copies the parent's registers of
- *   user space and none of its kernel stack: a child that has not run yet is
- *   about to return from ret_from_fork.  So nothing is inherited; but it may have
- *   run since.)
+ * - new: one that came after the last pass has begun is noted when it has run.  One
+ *   that has not run is about to return from ret_from_fork: a fork copies the
+ *   parent's registers of user space, and none of its kernel stack.  Each pass
+ *   begins with giving rows to those that came since the one before: copy_process()
+ *   adds one to total_forks for each task that it lists, both under tasklist_lock,
+ *   which nothing holds in the stop.  Without the notes, new ones are searched for
+ *   in the stop if total_forks has grown since the rows were collected.
  */
 #include <linux/hash.h>
 #include <linux/mm.h>
 #include <linux/prefetch.h>
 #include <linux/rculist.h>
 #include <linux/sched/signal.h>
+#include <linux/tracepoint.h>
 
 #include "internal.h"
 
-#define REFRESHES 3		/* at most, right before the stop */
+#define REFRESHES 3		/* passes at most, right before the stop */
 #define FEW 8			/* tasks that ran since the last look, and are left to the stop */
 #define AHEAD 8			/* rows, whose tasks are fetched into the cache meanwhile */
+#define NOTES 2048		/* tasks that a CPU can note */
 
 /* What is known of one task. */
 struct rbl_look {
 	struct task_struct *task;	/* referenced */
 	unsigned long switches;		/* away from it, before it was looked at */
 	enum rbl_finding finding;	/* as long as it is not switched away from again */
+	u32 checked;			/* in the stop, after it had run: it may have been noted on several CPUs */
 };
 
 static unsigned long switches_of(const struct task_struct *task)
@@ -122,6 +136,76 @@ static void collect(struct rbl_looks *looks)
 	looks->whole = whole;
 }
 
+/* ---- which have run ---- */
+
+/* What a CPU has switched away from; written there, with interrupts off. */
+struct notes {
+	struct task_struct **tasks;	/* referenced; NULL: the CPU was not online when the probe was made */
+	u32 count;
+};
+
+static DEFINE_PER_CPU(struct notes, notes);
+static bool probed;			/* the probe is there */
+static bool noting;			/* and is to note */
+static bool missed;			/* something that there was no room for */
+
+static void on_switch(void *unused, bool preempt, struct task_struct *prev, struct task_struct *next,
+		      unsigned int prev_state)
+{
+	struct notes *own = this_cpu_ptr(&notes);
+
+	smp_mb();	/* between the count of the switch and `noting`; begin_noting() has the other one */
+	if (!READ_ONCE(noting) || is_idle_task(prev))
+		return;
+	if (own->tasks && own->count < NOTES)
+		own->tasks[own->count++] = get_task_struct(prev);
+	else
+		WRITE_ONCE(missed, true);
+}
+
+static void free_notes(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		struct notes *own = per_cpu_ptr(&notes, cpu);
+
+		while (own->count)
+			put_task_struct(own->tasks[--own->count]);
+		kvfree(own->tasks);
+		own->tasks = NULL;
+	}
+}
+
+/* Without memory for a CPU's notes, it misses what it is to note. */
+static void begin_probe(void)
+{
+	int cpu;
+
+	check_trace_callback_type_sched_switch(on_switch);
+	missed = false;
+	for_each_online_cpu(cpu)
+		per_cpu(notes, cpu).tasks = kvmalloc_array(NOTES, sizeof(struct task_struct *), GFP_KERNEL);
+	probed = !tracepoint_probe_register(rbl_kernel_data.__tracepoint_sched_switch, on_switch, NULL);
+}
+
+static void end_probe(void)
+{
+	WRITE_ONCE(noting, false);
+	if (probed) {
+		tracepoint_probe_unregister(rbl_kernel_data.__tracepoint_sched_switch, on_switch, NULL);
+		tracepoint_synchronize_unregister();
+	}
+	probed = false;
+	free_notes();
+}
+
+static void begin_noting(void)
+{
+	WRITE_ONCE(noting, probed);
+	smp_mb();	/* before any count is read */
+}
+
 /* ---- before the stop ---- */
 
 struct pinned {
@@ -181,9 +265,13 @@ void rbl_looks_begin(struct rbl_looks *looks, const struct rbl_stacks *stacks)
 	looks->index = kvcalloc(1u << looks->bits, sizeof(*looks->index), GFP_KERNEL);
 	if (!looks->rows || !looks->index)
 		return;
+	looks->again = kvmalloc_array(room, sizeof(*looks->again), GFP_KERNEL);
+	if (!looks->again)
+		return;
 	looks->room = room;
 	collect(looks);
 	look_again(looks, stacks);
+	begin_probe();
 }
 
 /* Right before the stop: looks at what has run since, until little is left, or the tasks run as fast as this looks. */
@@ -193,22 +281,28 @@ void rbl_looks_refresh(struct rbl_looks *looks, const struct rbl_stacks *stacks)
 
 	if (!looks->room)
 		return;
+	begin_noting();
 	do {
 		if (READ_ONCE(*rbl_kernel_data.total_forks) != looks->forks)
 			collect(looks);
 	} while (look_again(looks, stacks) > FEW && ++i < REFRESHES);
+	for (i = 0; i < looks->count; i++)
+		if (looks->rows[i].finding != RBL_CLEAR)
+			looks->again[looks->n_again++] = i;
 }
 
 void rbl_looks_end(struct rbl_looks *looks)
 {
 	u32 i;
 
+	end_probe();
 	for (i = 0; i < looks->count; i++) {
 		put_task_struct(looks->rows[i].task);
 		cond_resched();
 	}
 	kvfree(looks->rows);
 	kvfree(looks->index);
+	kvfree(looks->again);
 	memset(looks, 0, sizeof(*looks));
 }
 
@@ -231,18 +325,19 @@ static void check(struct part *part, struct task_struct *task)
 }
 
 /* A task that was in the way before and has not run since still is; it is walked once more for its name alone. */
-static void check_row(struct part *part, const struct rbl_look *look)
+static void check_row(struct part *part, struct rbl_look *look)
 {
 	const struct rbl_stacks *stacks = part->stacks;
 	bool named = READ_ONCE(stacks->conflicts.count) == RBL_MAX_CONFLICTS && look->task != stacks->writer;
 
-	if (has_run(look))
-		check(part, look->task);
-	else if (look->finding == RBL_CLEAR)
+	if (has_run(look)) {
+		if (!xchg(&look->checked, 1))
+			check(part, look->task);
 		return;
-	else if (look->task->on_cpu)
+	}
+	if (look->finding == RBL_CLEAR || look->task->on_cpu)
 		return;
-	else if (look->finding == RBL_INSIDE && named)
+	if (look->finding == RBL_INSIDE && named)
 		part->inside++;
 	else if (look->finding == RBL_UNRELIABLE && named)
 		part->unreliable++;
@@ -267,29 +362,59 @@ static void check_new(struct part *part, u32 share, u32 shares)
 	}
 }
 
+/* One of `shares` shares of all tasks. */
+static void check_all(struct part *part, u32 share, u32 shares)
+{
+	const struct rbl_looks *looks = part->looks;
+	u32 i = (u64)looks->count * share / shares, end = (u64)looks->count * (share + 1) / shares;
+
+	for (; i < end; i++) {
+		prefetch(&looks->rows[min(i + AHEAD, end - 1)].task->nvcsw);
+		check_row(part, looks->rows + i);
+	}
+	if (!looks->whole || looks->forks != *rbl_kernel_data.total_forks)
+		check_new(part, share, shares);
+}
+
+/* What this CPU has noted, and its share of what was known before to need a second look. */
+static void check_noted(struct part *part, u32 share, u32 shares)
+{
+	const struct rbl_looks *looks = part->looks;
+	const struct notes *own = this_cpu_ptr(&notes);
+	u32 i;
+
+	for (i = share; i < looks->n_again; i += shares)
+		check_row(part, looks->rows + looks->again[i]);
+	for (i = 0; i < own->count; i++) {
+		u32 row = *find(looks, own->tasks[i]);
+
+		if (row)
+			check_row(part, looks->rows + row - 1);
+		else
+			check(part, own->tasks[i]);
+	}
+}
+
 /*
- * Checks this CPU's share of the tasks, and the two that belong to it: its
+ * Checks this CPU's part of the tasks, and the two that belong to it: its
  * stopper thread, which runs, and its idle task, which is in no list.
  * Interrupts are off on all CPUs, so no list can change.  Returns how many
  * other stacks were walked.
  *
  * A task that reaps itself in exit_notify() leaves the list before its last
- * schedule().  If it has no row, what it runs until then is not seen, here as
- * in the kernel's own live patching.
+ * schedule().  If it has no row, and is preempted before the notes begin, what
+ * it runs until then is not seen, here as in the kernel's own live patching.
  */
 u32 rbl_looks_check(const struct rbl_looks *looks, struct rbl_stacks *stacks, u32 share, u32 shares)
 {
 	struct part part = { .looks = looks, .stacks = stacks };
-	u32 i = (u64)looks->count * share / shares, end = (u64)looks->count * (share + 1) / shares;
 
 	rbl_stack_check(stacks, current);
 	rbl_stack_check(stacks, rbl_kernel(idle_task)(smp_processor_id()));
-	for (; i < end; i++) {
-		prefetch(&looks->rows[min(i + AHEAD, end - 1)].task->nvcsw);
-		check_row(&part, looks->rows + i);
-	}
-	if (!looks->whole || looks->forks != *rbl_kernel_data.total_forks)
-		check_new(&part, share, shares);
+	if (noting && !missed && looks->whole)
+		check_noted(&part, share, shares);
+	else
+		check_all(&part, share, shares);
 	rbl_stacks_count(stacks, RBL_INSIDE, part.inside);
 	rbl_stacks_count(stacks, RBL_UNRELIABLE, part.unreliable);
 	return part.looked;

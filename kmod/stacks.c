@@ -179,6 +179,17 @@ static enum rbl_finding look(struct walk *walk, struct task_struct *task)
 	return walk->hit ? RBL_INSIDE : RBL_CLEAR;
 }
 
+/* A task without a row may be noted twice (looks.c). */
+static bool is_noted(const struct rbl_conflicts *conflicts, const struct task_struct *task)
+{
+	u32 i;
+
+	for (i = 0; i < conflicts->count; i++)
+		if (conflicts->rows[i].pid == task->pid)
+			return true;
+	return false;
+}
+
 static void note_task(struct rbl_conflicts *conflicts, const struct task_struct *task, const struct walk *walk)
 {
 	struct rbl_conflict *row;
@@ -200,8 +211,9 @@ static void note(struct rbl_stacks *stacks, const struct task_struct *task, cons
 		return;
 	raw_spin_lock(&stacks->lock);
 	if (finding == RBL_LEFT_OVER) {
-		note_task(&stacks->leftovers, task, walk);
-	} else {
+		if (!is_noted(&stacks->leftovers, task))
+			note_task(&stacks->leftovers, task, walk);
+	} else if (!task->pid || !is_noted(&stacks->conflicts, task)) {
 		if (task == stacks->writer)
 			stacks->writer_is_busy = true;
 		if (finding == RBL_INSIDE)
