@@ -259,6 +259,7 @@ void rbl_looks_begin(struct rbl_looks *looks, const struct rbl_stacks *stacks)
 {
 	u32 room = READ_ONCE(*rbl_kernel_data.nr_threads);
 
+	lockdep_assert_held(&rbl_lock);		/* the notes are those of one stop */
 	room += room / 8 + 256;
 	looks->bits = ilog2(roundup_pow_of_two(2 * room));
 	looks->rows = kvmalloc_array(room, sizeof(*looks->rows), GFP_KERNEL);
