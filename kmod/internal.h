@@ -338,6 +338,7 @@ void rbl_looks_begin(struct rbl_looks *looks, const struct rbl_stacks *stacks);
 void rbl_looks_refresh(struct rbl_looks *looks, const struct rbl_stacks *stacks);
 u32 rbl_looks_check(const struct rbl_looks *looks, struct rbl_stacks *stacks, u32 share, u32 shares);
 void rbl_looks_end(struct rbl_looks *looks);
+void rbl_looks_exit(void);
 
 /* steps.c: what a switch writes */
 enum rbl_purpose {

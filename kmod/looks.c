@@ -60,6 +60,7 @@
 #include <linux/prefetch.h>
 #include <linux/rculist.h>
 #include <linux/sched/signal.h>
+#include <linux/smp.h>
 #include <linux/tracepoint.h>
 
 #include "internal.h"
@@ -189,15 +190,22 @@ static void begin_probe(void)
 	probed = !tracepoint_probe_register(rbl_kernel_data.__tracepoint_sched_switch, on_switch, NULL);
 }
 
+/* An interrupt of each CPU waits for the probe's calls, which have interrupts off: no later one notes anything. */
 static void end_probe(void)
 {
 	WRITE_ONCE(noting, false);
 	if (probed) {
 		tracepoint_probe_unregister(rbl_kernel_data.__tracepoint_sched_switch, on_switch, NULL);
-		tracepoint_synchronize_unregister();
+		kick_all_cpus_sync();
 	}
 	probed = false;
 	free_notes();
+}
+
+/* Before this module goes: the probe's last calls have returned. */
+void rbl_looks_exit(void)
+{
+	tracepoint_synchronize_unregister();
 }
 
 static void begin_noting(void)
