@@ -47,13 +47,15 @@
  *   never runs.  Its row holds a reference, so that no new task gets its
  *   address; one that has left the list of tasks and still runs is thereby seen,
  *   if it was looked at before;
- * - new: one that came after the last pass has begun is noted when it has run.  One
- *   that has not run is about to return from ret_from_fork: a fork copies the
- *   parent's registers of user space, and none of its kernel stack.  Each pass
- *   begins with giving rows to those that came since the one before: copy_process()
- *   adds one to total_forks for each task that it lists, both under tasklist_lock,
- *   which nothing holds in the stop.  Without the notes, new ones are searched for
- *   in the stop if total_forks has grown since the rows were collected.
+ * - a thread that plays idle (intel_powerclamp) is a task like others, although
+ *   is_idle_task() is true of it meanwhile; only the CPUs' own have pid 0;
+ * - new: a fork copies the parent's registers of user space, and none of its kernel
+ *   stack.  But a kernel thread that has not run yet has the address of its
+ *   function on its stack, for ret_from_fork to call, and is noted by no CPU.
+ *   Each pass begins with giving rows to those that came since the one before:
+ *   copy_process() adds one to total_forks for each task that it lists, both under
+ *   tasklist_lock, which nothing holds in the stop.  If it has grown since, those
+ *   that came are searched for in the stop.
  */
 #include <linux/hash.h>
 #include <linux/mm.h>
@@ -156,7 +158,7 @@ static void on_switch(void *unused, bool preempt, struct task_struct *prev, stru
 	struct notes *own = this_cpu_ptr(&notes);
 
 	smp_mb();	/* between the count of the switch and `noting`; begin_noting() has the other one */
-	if (!READ_ONCE(noting) || is_idle_task(prev))
+	if (!READ_ONCE(noting) || !prev->pid)	/* is_idle_task() says yes of a thread in play_idle_precise(), too */
 		return;
 	if (own->tasks && own->count < NOTES)
 		own->tasks[own->count++] = get_task_struct(prev);
@@ -188,6 +190,9 @@ static void begin_probe(void)
 	for_each_online_cpu(cpu)
 		per_cpu(notes, cpu).tasks = kvmalloc_array(NOTES, sizeof(struct task_struct *), GFP_KERNEL);
 	probed = !tracepoint_probe_register(rbl_kernel_data.__tracepoint_sched_switch, on_switch, NULL);
+	/* Where sched_switch had probes, a CPU may be at the old list of them, and not have published its count yet. */
+	if (probed)
+		kick_all_cpus_sync();
 }
 
 /* An interrupt of each CPU waits for the probe's calls, which have interrupts off: no later one notes anything. */
@@ -228,7 +233,12 @@ static int pinned_look(struct task_struct *task, void *data)
 	struct rbl_look *look = pinned->look;
 
 	look->switches = switches_of(task);
-	look->finding = READ_ONCE(task->on_cpu) ? RBL_NOT_KNOWN : rbl_stack_finding(pinned->stacks, task);
+	if (READ_ONCE(task->on_cpu))
+		look->finding = RBL_NOT_KNOWN;
+	else if (READ_ONCE(task->__state) == TASK_DEAD)	/* its kretprobes' list is about to be flushed */
+		look->finding = RBL_CLEAR;
+	else
+		look->finding = rbl_stack_finding(pinned->stacks, task);
 	return 0;
 }
 
@@ -339,14 +349,13 @@ static void check_row(struct part *part, struct rbl_look *look)
 	const struct rbl_stacks *stacks = part->stacks;
 	bool named = READ_ONCE(stacks->conflicts.count) == RBL_MAX_CONFLICTS && look->task != stacks->writer;
 
-	if (has_run(look)) {
-		if (!xchg(&look->checked, 1))
-			check(part, look->task);
+	if (!has_run(look) && (look->finding == RBL_CLEAR || look->task->on_cpu))
 		return;
-	}
-	if (look->finding == RBL_CLEAR || look->task->on_cpu)
+	if (xchg(&look->checked, 1))
 		return;
-	if (look->finding == RBL_INSIDE && named)
+	if (has_run(look))
+		check(part, look->task);
+	else if (look->finding == RBL_INSIDE && named)
 		part->inside++;
 	else if (look->finding == RBL_UNRELIABLE && named)
 		part->unreliable++;
@@ -354,12 +363,14 @@ static void check_row(struct part *part, struct rbl_look *look)
 		check(part, look->task);
 }
 
-/* The tasks of each `shares`th process that came after the last with a row. */
+/* The tasks of each `shares`th process that came after the last with a row, if any came. */
 static void check_new(struct part *part, u32 share, u32 shares)
 {
 	struct task_struct *process, *task;
 	u32 i = 0;
 
+	if (part->looks->whole && part->looks->forks == *rbl_kernel_data.total_forks)
+		return;
 	for_each_process(process) {
 		if (i++ % shares != share)
 			continue;
@@ -381,8 +392,7 @@ static void check_all(struct part *part, u32 share, u32 shares)
 		prefetch(&looks->rows[min(i + AHEAD, end - 1)].task->nvcsw);
 		check_row(part, looks->rows + i);
 	}
-	if (!looks->whole || looks->forks != *rbl_kernel_data.total_forks)
-		check_new(part, share, shares);
+	check_new(part, share, shares);
 }
 
 /* What this CPU has noted, and its share of what was known before to need a second look. */
@@ -402,6 +412,7 @@ static void check_noted(struct part *part, u32 share, u32 shares)
 		else
 			check(part, own->tasks[i]);
 	}
+	check_new(part, share, shares);
 }
 
 /*
