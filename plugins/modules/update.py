@@ -269,8 +269,8 @@ resolve_ns:
   sample: 412000
 pause_ns:
   description:
-    - Nanoseconds for which all processors stood still, last time it was applied or reversed, from when the first of them
-      had stopped until the last one went on.
+    - Nanoseconds for which all processors stood still, last time it was applied or reversed, from when the first of
+      them had stopped until the last one went on.
   returned: when the update is loaded
   type: int
   sample: 71000

@@ -422,15 +422,20 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 from ansible_collections.rebootless.splice.plugins.module_utils._common.module_result import finish
 
 
+def source_of(options: dict) -> UpdateSource:
+    """What is to be built, from the module's options."""
+    patches = tuple(read_patch(path) for path in options["patches"])
+    custom = tuple(read_custom(code["path"], code["source"]) for code in options["custom"])
+    return UpdateSource(
+        options["name"], options["version"], tuple(options["cves"]), patches, custom, tuple(options["ignore_missing"])
+    )
+
+
 def build(module: AnsibleModule) -> dict:
     options = module.params
     cache = Cache(options["cache"])
     tree = read_tree(options["tree"])
-    patches = tuple(read_patch(path) for path in options["patches"])
-    custom = tuple(read_custom(code["path"], code["source"]) for code in options["custom"])
-    update = UpdateSource(
-        options["name"], options["version"], tuple(options["cves"]), patches, custom, tuple(options["ignore_missing"])
-    )
+    update = source_of(options)
     subject = f"update_build {update.name} {update.version} {tree.release}"
     phases = Phases(teller(cache, subject, module.log))
     with working(subject, phases.say, options["urgent"]):

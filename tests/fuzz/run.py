@@ -4,7 +4,7 @@
 
 One fuzzer after the other, all of them if none is named.  What they have covered is kept in ``build/fuzz/corpus``, and
 the next run goes on from there; an input that led to a fault is in ``build/fuzz/found``, and gets a name and a place in
-``tests/fuzz/inputs`` when the fault is mended.
+``tests/fuzz/kept`` when the fault is mended.
 """
 
 from __future__ import annotations

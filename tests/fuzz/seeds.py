@@ -96,7 +96,7 @@ class Code(t.NamedTuple):
 # As update.c divides the kernel's memory among text, data, and the text and data of a module.
 CODE = {"vmlinux": Code(0x100, 0x200), "kvm_amd": Code(0x410, 0x510)}
 CALLED = 0x180
-NAMES = ((0x100, "victim"), (0x120, "next"), (CALLED, "called"), (0x200, "table"))
+NAMES: tuple[tuple[int, str], ...] = ((0x100, "victim"), (0x120, "next"), (CALLED, "called"), (0x200, "table"))
 NAMES += ((0x410, "victim"), (0x430, "next"), (0x510, "table"))
 MEMORY = 0x540
 FUNCTION = bytes.fromhex("0f1f440000") + b"\xe8" + bytes(4) + b"\x90" * 22 + b"\xc3"
@@ -137,7 +137,7 @@ def update_seed(objects: tuple[str, ...] = ("vmlinux",), first_field: int = 6) -
     """An update module that replaces a function, exchanges constants, and has fields for the helper to write."""
     image = Image(FUNCTION)
     image.image[first_field : first_field + 4] = field(PC32, 0, -4, TEXT + first_field)
-    rows = []
+    rows: list[t.Any] = []
     for object_name in objects:
         pointer = image.add(bytes(8))
         program = _program(object_name)

@@ -36,7 +36,7 @@ def parse(content: bytes) -> t.Any:
 
 
 def write(value: t.Any, **options: t.Any) -> bytes:
-    """JSON in UTF-8 that ``parse`` reads, whatever a host has answered; ``options`` are those of ``json.dumps``.
+    """JSON in UTF-8 that ``parse`` reads, also of what a broken host says; ``options`` are those of ``json.dumps``.
 
     What cannot be said in JSON is written as text: half of a surrogate pair, as the name of a file that is no UTF-8
     has it, as ``\\udcff``, ``nan`` and ``inf`` by their names, what is nested too deeply as ``...``.

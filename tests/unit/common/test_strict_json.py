@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""JSON from elsewhere: what is written can be read, whatever it was made of."""
+"""JSON from elsewhere: what is written can be read, and all can be written."""
 
 from __future__ import annotations
 

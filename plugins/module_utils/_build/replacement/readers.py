@@ -19,8 +19,8 @@ What keeps an address is not among them, for instance:
 - ``kstrdup_const``, and what names things with it (``kmem_cache_create``, ``dev_set_name``): whether it copies depends
   on where the string is.
 
-What returns or stores an address inside of what it reads is not among them either, since nobody follows that address:
-``strchr``, ``strstr``, ``memchr``, ``simple_strtoul``.
+What returns or stores an address inside of what it reads is not among them either, since the analysis does not follow
+that address: ``strchr``, ``strstr``, ``memchr``, ``simple_strtoul``.
 """
 
 from __future__ import annotations
