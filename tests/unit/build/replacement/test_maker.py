@@ -48,7 +48,7 @@ from ansible_collections.rebootless.splice.tests.support.objects import (
 from ansible_collections.rebootless.splice.tests.support.places import KMOD
 
 IDENTITY = Identity("cve-2026-1.fix", "1.0", "ab" * 32, "0123456789abcdef")
-EXPORTED = ("printk", "__fentry__", "__x86_return_thunk", "exported_data", "__SCT__exported")
+EXPORTED = ("_printk", "__fentry__", "__x86_return_thunk", "exported_data", "__SCT__exported")
 EXPORTS = {name: Export(name, 1, "vmlinux", "EXPORT_SYMBOL", "") for name in EXPORTED}
 EXPORTS["use"] = Export("use", 1, "vmlinux", "EXPORT_SYMBOL_GPL", "USERS")
 EXPORTS["pv_ops"] = Export("pv_ops", 1, "vmlinux", "EXPORT_SYMBOL", "")
@@ -246,11 +246,11 @@ def test_a_new_message_site_is_carried_and_the_old_ones_are_kept():
 
 def test_exported_symbols_are_the_loaders():
     found = made("identity").replacement
-    fields = [f for c in found.chunks for f in c.fields if f.target in ("printk", "use", "__fentry__")]
+    fields = [f for c in found.chunks for f in c.fields if f.target in ("_printk", "use", "__fentry__")]
     assert fields
     assert all(f.symbol is None for f in fields)
     assert found.namespaces == ["USERS"]
-    assert not {"printk", "use", "__fentry__"} & set(found.weak)
+    assert not {"_printk", "use", "__fentry__"} & set(found.weak)
 
 
 def test_static_calls_are_hidden_from_objtool():
@@ -268,7 +268,7 @@ def test_calls_that_do_not_return_are_annotated(tmp_path):
     dying = [f.offset + 4 for f in checked.fields if f.target == "die"]
     assert dying
     assert set(dying) <= set(checked.never_returns_at)
-    assert not [f for f in checked.fields if f.target == "printk" and f.offset + 4 in checked.never_returns_at]
+    assert not [f for f in checked.fields if f.target == "_printk" and f.offset + 4 in checked.never_returns_at]
     code, _tables = assembled(found, tmp_path)
     annotations = code.section_of(".discard.unreachable").relocations
     assert sorted(r.addend for r in annotations) == sorted(checked.never_returns_at)
@@ -627,9 +627,9 @@ def test_what_a_module_does_not_define_is_looked_up_where_it_is():
     (part,) = found.parts
     names = symbol_names(part)
     assert {("another_units", "own_module"), ("their_function", "their_module"), ("their_key", "their_module")} <= names
-    assert ("printk", "vmlinux") in names
+    assert ("_printk", "vmlinux") in names
     assert not [name for name, where in names if not where]
-    assert "printk" not in {f.target for c, f in found.fixups}
+    assert "_printk" not in {f.target for c, f in found.fixups}
 
 
 def test_what_a_patch_exports_to_modules_is_found_where_it_is():

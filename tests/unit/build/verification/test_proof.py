@@ -29,7 +29,7 @@ from ansible_collections.rebootless.splice.tests.support.objects import KERNEL, 
 from ansible_collections.rebootless.splice.tests.support.places import FIXTURES, KMOD
 
 EXPORTED = (
-    *("printk", "__fentry__", "__x86_return_thunk", "exported_data", "__SCT__exported", "pv_ops", "use"),
+    *("_printk", "__fentry__", "__x86_return_thunk", "exported_data", "__SCT__exported", "pv_ops", "use"),
     *("exported_key", "__SCK__exported"),
 )
 EXPORTS = {name: Export(name, 1, "vmlinux", "EXPORT_SYMBOL", "") for name in EXPORTED}
