@@ -216,6 +216,6 @@ def seeds(parser: str) -> Iterator[tuple[str, bytes]]:
         yield "field_at_begin", update_seed(first_field=0)
     elif parser == "control":
         for command in ("apply", "apply 60\n", "extend 3600", "confirm", "reverse", "reverse force", "forget"):
-            yield command.split("\n")[0].replace(" ", "_"), command.encode()
+            yield command.strip().replace(" ", "_"), command.encode()
     elif parser == "notes":
         yield "build_id", note_seed()

@@ -190,7 +190,7 @@ class Tree:
                 yield f"{self._at(name, line)}: an import by a text, which names no room"
             for one in found:
                 if one.names and not one.is_absolute_from:
-                    yield f"{self._at(name, one.line)}: an import that is not `from {COLLECTION.split('.')[0]}...`"
+                    yield f"{self._at(name, one.line)}: an import that is not `from ansible_collections...`"
                 for other in one.elsewhere:
                     yield f"{self._at(name, one.line)}: imports {other}, which is no module of plugins/"
 

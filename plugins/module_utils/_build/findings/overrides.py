@@ -8,7 +8,7 @@ of it only when the kernel is linked; in the one that runs they go on calling th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from typing import Callable, Iterator, Sequence
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import UnitChange
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.finding import Finding, finding

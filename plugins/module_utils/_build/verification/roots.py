@@ -32,7 +32,7 @@ def roots(module: Object, descriptor: Descriptor, units: dict[tuple[str, str], C
                 unit = _unit_of(part, row, units)
                 _check_running(part, row, unit)
                 if row.replacement is not None:
-                    yield _replacement(module, unit, row, is_code)
+                    yield _replacement(module, unit, row, row.replacement, is_code)
                 elif is_code and not is_part(row.name) and unit.bodies.named(row.name) is not None:
                     raise not_proven("it is only left, and nothing takes its place", unit.name, row.name)
         if part.name == part.object_name:
@@ -67,16 +67,15 @@ def _check_running(part: DescribedPart, row: Row, unit: ComparedUnit) -> None:
         raise not_proven(what, unit.name, row.name, section=section, offset=offset)
 
 
-def _replacement(module: Object, unit: ComparedUnit, row: Row, is_code: bool) -> Claim:
+def _replacement(module: Object, unit: ComparedUnit, row: Row, at: tuple[int, int], is_code: bool) -> Claim:
     """What replaces it has to be what was compiled under its name."""
-    assert row.replacement is not None
-    body = unit.bodies.named(named_at(module, row.replacement, unit.name, row.name))
+    body = unit.bodies.named(named_at(module, at, unit.name, row.name))
     if body is None or body.is_code is not is_code or stem(row.name) not in {stem(name) for name in body.names}:
         raise not_proven("another one takes its place", unit.name, row.name, found=body.title if body else None)
     if row.replacement_size != body.size:
         raise not_proven("it is not as long", unit.name, row.name, expected=body.size, found=row.replacement_size)
     unit.replaced.add(id(body))
-    return Claim(unit, body, row.replacement)
+    return Claim(unit, body, at)
 
 
 def _hooks(module: Object, part: DescribedPart, units: list[ComparedUnit]) -> Iterator[Claim]:
