@@ -177,7 +177,7 @@ class Lab:
                 self._tell(host)
                 _set_clock(host)
                 return host
-            except (RebootlessError, QMPError, EOFError, AssertionError, subprocess.TimeoutExpired) as error:
+            except (RebootlessError, QMPError, OSError, EOFError, AssertionError, subprocess.TimeoutExpired) as error:
                 warnings.warn(f"{release} is booted, not restored: {error!r}", SnapshotWarning, stacklevel=2)
                 # QEMU that refuses a state ends soon after it has said so, and would refuse it the next time.
                 with contextlib.suppress(AssertionError):

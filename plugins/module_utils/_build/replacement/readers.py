@@ -55,9 +55,9 @@ READERS = frozenset(
         *("seq_printf", "seq_puts", "__seq_puts", "seq_putc", "seq_write", "seq_escape_mem", "seq_hex_dump"),
         *("seq_put_decimal_ull", "seq_put_decimal_ull_width", "seq_put_decimal_ll", "seq_put_hex_ll"),
         *("seq_path", "seq_file_path", "seq_dentry", "sysfs_emit", "sysfs_emit_at"),
-        # kernel/audit.c, kernel/bpf/log.c, kernel/workqueue.c
+        # kernel/audit.c, kernel/bpf/log.c, kernel/workqueue.c, kernel/kmod.c (kernel/module/kmod.c in 6.12)
         *("audit_log", "audit_log_format", "audit_log_n_hex", "audit_log_n_string", "audit_log_n_untrustedstring"),
-        *("audit_log_untrustedstring", "audit_log_key", "bpf_log", "alloc_workqueue"),
+        *("audit_log_untrustedstring", "audit_log_key", "bpf_log", "alloc_workqueue", "__request_module"),
         # lib/nlattr.c, net/core/skbuff.c, net/core/dev.c
         *("nla_put", "__nla_put", "nla_put_64bit", "nla_put_nohdr", "nla_append", "nla_strcmp", "nla_memcmp"),
         *("skb_store_bits", "alloc_netdev_mqs"),
