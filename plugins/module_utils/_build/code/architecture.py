@@ -106,7 +106,7 @@ class Architecture:
     fields that an instruction uses as the address of its operand; ``direct_branches(code, start)`` are ``(offset of the
     distance, its size, destination)``; ``ends_with_call(code)`` and ``ends_with_branch(code)`` tell opcodes in front of
     a distance of 4 bytes; ``nop_for_jump(code)`` is the nop that takes the place of the jump at its start, or empty.
-    ``lets_out(code, offset, leaving, side_entrances, readers)`` says whether the address at the field at ``offset`` may
+    ``lets_out(code, offset, leaving, leads, readers)`` says whether the address at the field at ``offset`` may
     get out of a function (``x86/escapes.py``).
 
     Patching: a jump has ``jump_size`` bytes; ``jump`` are its bytes, of which ``branch_types[4]`` relocates the last
@@ -139,7 +139,7 @@ class Architecture:
     ends_with_call: Callable[[bytes], bool]
     ends_with_branch: Callable[[bytes], bool]
     nop_for_jump: Callable[[bytes], bytes]
-    lets_out: Callable[[bytes, int, Mapping[int, str], Set[int], Set[str]], bool]
+    lets_out: Callable[[bytes, int, Mapping[int, str], Mapping[int, Set[int]], Set[str]], bool]
     jump: bytes
     landing_mark: bytes
     tracing_call: str

@@ -42,9 +42,11 @@ def lets_out(pieces: Pieces, code: Piece, field: Reference, readers: Set[str] = 
     leaving = {r.offset: r.target for r in pieces.references(code) if r.target is not code}
     names = {offset: target if isinstance(target, str) else "" for offset, target in leaving.items()}
     # The first field of an entry says what it is about; where a branch or an exception goes on is in later ones.
-    fields = [r for entry in pieces.entries(code) for r in entry.references if r.offset and r.target is code]
-    side_entrances = {r.meaning for r in fields}
-    return code.arch.lets_out(code.data, field.offset, names, side_entrances, readers)
+    leads: dict[int, set[int]] = {}
+    for entry in pieces.entries(code):
+        if goes_on := {r.meaning for r in entry.references if r.offset and r.target is code}:
+            leads.setdefault(entry.offset, set()).update(goes_on)
+    return code.arch.lets_out(code.data, field.offset, names, leads, readers)
 
 
 def is_branch(code: Piece, r: Reference) -> bool:

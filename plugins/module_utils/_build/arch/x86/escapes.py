@@ -23,13 +23,13 @@ _WHOLE = {
 
 
 def lets_out(
-    code: bytes, offset: int, leaving: Mapping[int, str], side_entrances: Set[int], readers: Set[str] = frozenset()
+    code: bytes, offset: int, leaving: Mapping[int, str], leads: Mapping[int, Set[int]], readers: Set[str] = frozenset()
 ) -> bool:
     """Whether the address computed at the field at ``offset`` of ``code`` may leave it or serve to copy what is there.
 
     ``leaving`` are the fields that mean something outside of the function: its name if it is an undefined symbol, else
-    "".  ``side_entrances`` are the offsets that static branches, exceptions and the like lead to; registers may hold
-    there what they hold anywhere.  ``readers`` are names of functions that keep no address that they are given.
+    "".  ``leads`` says of instructions, by their offsets, where they may go on as well: a static branch at its target,
+    one that faults at its fixup.  ``readers`` are names of functions that keep no address that they are given.
 
     The registers that hold the address, or one computed from it, are followed along the function's own jumps.  It gets
     out where one of them is stored, is an argument of a call, is returned, or is the source of a string instruction.
@@ -42,38 +42,35 @@ def lets_out(
         return False
     if not at.operands or at.operands[0].type != capstone.x86.X86_OP_REG:
         return True
-    return _Flow(instructions, at, leaving, side_entrances, readers).lets_out()
+    return _Flow(instructions, at, leaving, leads, readers).lets_out()
 
 
 class _Flow:
     def __init__(
-        self, instructions: list, start, leaving: Mapping[int, str], side_entrances: Set[int], readers: Set[str]
+        self, instructions: list, start, leaving: Mapping[int, str], leads: Mapping[int, Set[int]], readers: Set[str]
     ) -> None:
-        self.start, self.leaving, self.side_entrances, self.readers = start, leaving, side_entrances, readers
+        self.start, self.leaving, self.leads, self.readers = start, leaving, leads, readers
         self.by_address = {i.address: i for i in instructions}
 
     def lets_out(self) -> bool:
-        ever: set[str] = {_register(self.start, self.start.operands[0].reg)}
+        if not self.leads.keys() <= self.by_address.keys():
+            return True  # what is no instruction leads somewhere
         states: dict[int, frozenset[str]] = {}
-        todo: list[tuple[int, frozenset[str]]]
-        todo = [(address, frozenset()) for address in (*self.side_entrances, self.start.address)]
+        todo: list[tuple[int, frozenset[str]]] = [(self.start.address, frozenset())]
         while todo:
             address, state = todo.pop()
             i = self.by_address.get(address)
             if i is None:
                 return True  # it goes on where nothing is known
-            if address in self.side_entrances:
-                state |= ever
             if address in states and state <= states[address]:
                 continue
             states[address] = state = state | states.get(address, frozenset())
             after, following = self._after(i, set(state)), self._following(i)
             if after is None or following is None:
                 return True
-            if not after <= ever:
-                ever |= after
-                todo += [(side, frozenset(ever)) for side in self.side_entrances]
             todo += [(address, frozenset(after)) for address in following]
+            # One that faults has not written its registers, as far as is known.
+            todo += [(lead, state | after) for lead in self.leads.get(address, ())]
         return False
 
     def _following(self, i) -> list[int] | None:
@@ -82,7 +79,8 @@ class _Flow:
             return []
         if i.mnemonic == "ud2":  # of WARN(), which goes on behind it, or of BUG()
             return [following for following in (i.address + i.size,) if following in self.by_address]
-        following = [] if i.mnemonic == "jmp" else [i.address + i.size]
+        # A static branch that is compiled as a jump may be a nop.
+        following = [] if i.mnemonic == "jmp" and i.address not in self.leads else [i.address + i.size]
         if i.mnemonic.startswith("j"):
             if i.operands[0].type != capstone.x86.X86_OP_IMM or self._leaves(i):
                 return None
