@@ -77,7 +77,8 @@ class _Flow:
         """Where it goes on in the function; None if that is not known."""
         if i.mnemonic in ("ret", "int3") or (i.mnemonic == "jmp" and self._leaves(i)):
             return []
-        if i.mnemonic == "ud2":  # of WARN(), which goes on behind it, or of BUG()
+        # WARN() goes on behind it, BUG() does not, nor does a call of __stack_chk_fail() that ends the function.
+        if i.mnemonic in ("ud2", "call"):
             return [following for following in (i.address + i.size,) if following in self.by_address]
         # A static branch that is compiled as a jump may be a nop.
         following = [] if i.mnemonic == "jmp" and i.address not in self.leads else [i.address + i.size]
