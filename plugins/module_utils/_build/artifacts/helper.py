@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The helper module and the match library, built once for each kernel."""
+"""The helper module and the match library, built once for each kernel, and signed once for each signer."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache, sha256_of
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import NO_BTF, run
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import KernelTree
+from ansible_collections.rebootless.splice.plugins.module_utils._build.signing.signer import Signer
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 MODULE, SYMVERS, LIBRARY = "rebootless.ko", "Module.symvers", "libmatch.so"
@@ -70,6 +71,32 @@ def build_helper(tree: KernelTree, kmod: str | Path, cache: Cache) -> tuple[Help
     with cache.made_once("helpers", digest) as unfinished:
         if unfinished is not None:
             _build(tree, kmod, unfinished)
+    return _helper(cache.path("helpers", digest)), unfinished is not None
+
+
+def signed_digest(digest: str, signer: Signer) -> str:
+    """Names the helper that ``digest`` names, signed by ``signer``."""
+    return sha256_of("signed helper", digest, *signer.identity)
+
+
+def find_signed(helper: Helper, signer: Signer, cache: Cache) -> Helper | None:
+    """The helper signed by ``signer`` in the cache; None if it has to be signed."""
+    directory = cache.path("helpers", signed_digest(helper.digest, signer))
+    return _helper(directory) if directory.is_dir() else None
+
+
+def sign_helper(helper: Helper, signer: Signer, cache: Cache) -> tuple[Helper, bool]:
+    """The helper with the signature of ``signer`` behind its module, and whether it had to be signed.
+
+    It is kept, so that all packages hold the same bytes, also where each signature of a key is another one.  Raises
+    ``RebootlessError`` as ``Signer.sign`` does.
+    """
+    digest = signed_digest(helper.digest, signer)
+    with cache.made_once("helpers", digest) as unfinished:
+        if unfinished is not None:
+            (unfinished / MODULE).write_bytes(signer.sign(helper.module.read_bytes()))
+            for path in (helper.symvers, helper.library):
+                shutil.copyfile(path, unfinished / path.name)
     return _helper(cache.path("helpers", digest)), unfinished is not None
 
 
