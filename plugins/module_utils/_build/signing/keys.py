@@ -46,7 +46,7 @@ class FileKey:
     def sign(self, file: str, certificate: Certificate, digest: str) -> bytes:
         """Raises ``RebootlessError``: ``signing_key_missing``, ``signing_key_unusable``, ``signing_key_mismatch``."""
         self._check(certificate)
-        with secret(self.passphrase) as passphrase:
+        with secret(self.passphrase, line=True) as passphrase:
             words = (*_FORM, "-md", digest, "-signer", certificate.path, "-inkey", self.path, "-in", file)
             return _message(
                 openssl("cms", *words, "-passin", f"fd:{passphrase}", secrets=[passphrase], timeout=self.timeout)
@@ -63,7 +63,7 @@ class FileKey:
                 "Give the path of a key on the build host that the build's user can read.",
                 path=self.path,
             ) from error
-        with secret(self.passphrase) as passphrase:
+        with secret(self.passphrase, line=True) as passphrase:
             words = ("-in", self.path, "-pubout", "-passin", f"fd:{passphrase}")
             public = openssl("pkey", *words, secrets=[passphrase], timeout=self.timeout)
         if public.status:

@@ -3,7 +3,7 @@
 """Running openssl and signing commands: nothing that they ask is answered, and no secret is on a command line.
 
 A key with a passphrase makes openssl open /dev/tty and wait, for ever where nobody sits.  So programs run in a session
-of their own, which has no terminal, with an empty standard input; secrets go through pipes whose numbers they are told.
+of their own, which has no terminal, with an empty standard input; secrets are in files in memory, which they are given open.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from typing import Iterator, Sequence
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import require_tools
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-
-_PIPE_BYTES = 4096  # what every pipe takes without a reader (PIPE_BUF): a longer secret would block its writer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,22 +78,21 @@ def run(argv: Sequence[str], secrets: Sequence[int], timeout: float) -> Ran:
 
 
 @contextlib.contextmanager
-def secret(text: str) -> Iterator[int]:
-    """A descriptor from which ``text`` can be read, once, by a program that is run with it.
+def secret(text: str, line: bool = False) -> Iterator[int]:
+    """A descriptor of a file in memory with ``text``, as a ``line`` if asked for, for a program that is run with it.
 
-    Raises ``RebootlessError``: ``bad_secret``.
+    A program can open it as often as it likes, as /dev/fd/NUMBER.  Raises ``RebootlessError``: ``bad_secret``.
     """
-    data = text.encode()
-    if len(data) >= _PIPE_BYTES or "\n" in text or "\0" in text:
+    if "\n" in text or "\0" in text:
         raise RebootlessError(
             "bad_secret",
-            "A passphrase or PIN is too long, or has a line break in it.",
+            "A passphrase or PIN has a line break in it.",
             "Give the passphrase itself; a lookup of a file may have kept the line break at its end.",
         )
-    reader, writer = os.pipe()
+    descriptor = os.memfd_create("secret")
     try:
-        os.write(writer, data)
-        os.close(writer)
-        yield reader
+        os.write(descriptor, f"{text}\n".encode() if line else text.encode())
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
     finally:
-        os.close(reader)
+        os.close(descriptor)

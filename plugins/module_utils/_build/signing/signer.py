@@ -19,7 +19,7 @@ HASHES = ("sha256", "sha384", "sha512")
 _PROBE = b"rebootless.splice: is this key there, and the certificate's?\n"
 # Lines of openssl's description of a PKCS#7 message that kernels take for a module.
 _SHAPE = (
-    ("one signer", re.compile(r"(?s)^(?!.*\n      version:.*\n      version:).*\n    signerInfos:\n      version:")),
+    ("one signer", re.compile(r"(?s)^(?!.*\n +signedAttrs:.*\n +signedAttrs:).*\n +signedAttrs:")),
     ("no signed attributes", re.compile(r"\n +signedAttrs:\s*\n +<ABSENT>")),
     ("the signature alone, without the signed file", re.compile(r"\n +eContent: <ABSENT>")),
     ("data of the type pkcs7-data", re.compile(r"\n +eContentType: pkcs7-data ")),

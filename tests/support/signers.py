@@ -1,0 +1,37 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keys and certificates for tests, made by openssl as docs/secure-boot.md has it."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import subprocess
+
+
+@dataclasses.dataclass(frozen=True)
+class MadeSigner:
+    """Files of a signer."""
+
+    key: pathlib.Path
+    certificate: pathlib.Path
+
+    @property
+    def pem(self) -> str:
+        return self.certificate.read_text()
+
+
+def openssl(*words: str | pathlib.Path, **options) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True, **options)
+
+
+def make_signer(directory: pathlib.Path, name: str = "signer", *more: str, kind: str = "rsa:2048") -> MadeSigner:
+    """A key without a passphrase and a certificate; ``more`` are words of ``openssl req``."""
+    key, certificate = directory / f"{name}.key", directory / f"{name}.pem"
+    days = () if "-not_after" in more else ("-days", "30")
+    openssl(
+        *("req", "-x509", "-newkey", kind, "-nodes", "-keyout", key, "-out", certificate, *days),
+        *("-subj", f"/O=Fleet/CN=Test {name}/", "-addext", "basicConstraints=critical,CA:FALSE"),
+        *("-addext", "extendedKeyUsage=codeSigning", *more),
+    )
+    return MadeSigner(key, certificate)
