@@ -123,8 +123,8 @@ options:
       bios:
         - QEMU, through a BIOS. Nothing is verified.
       secure_boot:
-        - UEFI firmware with Secure Boot. It starts the kernel since it trusts whoever signed it, and the kernel locks
-          itself down and loads signed modules only. Needs the package C(ovmf).
+        - UEFI firmware with Secure Boot. It starts the kernel since it trusts the certificate that it was signed with,
+          and the kernel locks itself down and loads signed modules only. Needs the package C(ovmf).
   certificates:
     description:
       - Certificates (PEM) that firmware with Secure Boot trusts too, in its C(db). The kernel loads modules that were

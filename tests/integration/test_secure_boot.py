@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A host that UEFI Secure Boot locked down takes updates of the signer whose certificate its firmware has, and no others.
+"""A host that UEFI Secure Boot locked down takes updates of the signer whose certificate it trusts, and no others.
 
 The machine's firmware verifies Debian's kernel, the kernel locks itself down and trusts the certificates of ``db``.
 """
@@ -81,7 +81,7 @@ def test_signed_updates_on_a_locked_host(builds, locked, signers):
     tampered = bytearray(built.file("update.ko"))
     tampered[len(tampered) // 2] ^= 1
     locked.write("/root/tampered.ko", bytes(tampered))
-    assert "Key was rejected by service" in locked.run("insmod /root/tampered.ko", check=False).stderr
+    assert "Key was rejected by service" in locked.run("insmod /root/tampered.ko", check=False).stderr.decode()
 
     locked.write(PACKAGE, built.content)
     assert locked.module("update", package=PACKAGE, digest=built.digest, check=True)["changed"]

@@ -9,7 +9,6 @@ that says what it is and how long, and a magic line, as scripts/sign-file.c of t
 from __future__ import annotations
 
 import struct
-import typing as t
 
 MAGIC = b"~Module signature appended~\n"
 # algo, hash, id_type, signer_len, key_id_len, pad[3], sig_len; of PKCS#7 only the type and the length are not zero.
@@ -29,7 +28,7 @@ def append(image: bytes, signature: bytes) -> bytes:
     return image + signature + TRAILER.pack(0, 0, PKCS7, 0, 0, len(signature)) + MAGIC
 
 
-def split(image: bytes) -> t.Tuple[bytes, bytes]:
+def split(image: bytes) -> tuple[bytes, bytes]:
     """The module file without its signature, and the PKCS#7 message; b"" if there is none.
 
     Raises ``ValueError`` if what is appended is no such message.

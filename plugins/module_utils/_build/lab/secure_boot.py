@@ -1,9 +1,9 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A machine's firmware with Secure Boot: it starts the stock kernel because that is signed, and the kernel locks itself.
+"""A machine's firmware with Secure Boot: it starts the stock kernel since that is signed, and the kernel locks itself.
 
-The kernel takes the certificates of ``db`` into its keyring ``.platform``, and loads only modules signed by one of them,
-by its distribution, or by the owner of the machine.
+The kernel takes the certificates of ``db`` into its keyring ``.platform``, and loads only modules that were signed with
+a key of one of them, of its distribution, or of the machine's owner.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def _encoded(text: str) -> list[bytes]:
 
 
 def _owner() -> bytes:
-    """The certificate of the machine's owner.  Nobody has its key: nothing more is to be enrolled."""
+    """The certificate of the machine's owner.  Its key is thrown away: nothing more is to be enrolled."""
     with tempfile.TemporaryDirectory(prefix="rebootless-owner-") as directory:
         key, certificate = os.path.join(directory, "key"), os.path.join(directory, "certificate")
         kind = ["-newkey", "rsa:2048", "-nodes", "-keyout", key, "-days", "36500", "-subj", "/CN=lab/"]

@@ -23,7 +23,9 @@ _GLOBAL = uuid.UUID("8be4df61-93ca-11d2-aa0d-00e098032b8c")
 _SECURITY_DATABASE = uuid.UUID("d719b2cb-3d3a-4596-a3bc-dad00e67656f")
 _SECURE_BOOT_ENABLE = uuid.UUID("f0a30bc7-af08-4556-99c4-001009c93a44")
 _X509 = uuid.UUID("a5c059a1-94e4-4aa7-87b5-ab155c2bf072")
-_OWNER = uuid.UUID("5b8f3a52-0c3d-4a0e-9d53-3c2b1f6f0c11")  # of each certificate: this lab; it means nothing to firmware
+_OWNER = uuid.UUID(
+    "5b8f3a52-0c3d-4a0e-9d53-3c2b1f6f0c11"
+)  # of each certificate: this lab; it means nothing to firmware
 _START, _ADDED = 0x55AA, 0x3F
 _KEPT = 0x03  # EFI_VARIABLE_NON_VOLATILE | BOOTSERVICE_ACCESS
 _KEYS = 0x27  # the same, and RUNTIME_ACCESS | TIME_BASED_AUTHENTICATED_WRITE_ACCESS

@@ -47,8 +47,9 @@ class Certificate:
         if moment > self.not_after:
             code, sentence = "signer_expired", f"The signer's certificate ({self.subject}) expired at {self.not_after}"
         elif moment < self.not_before:
-            code, sentence = "signer_not_yet_valid", (
-                f"The signer's certificate ({self.subject}) is valid only from {self.not_before} on"
+            code, sentence = (
+                "signer_not_yet_valid",
+                (f"The signer's certificate ({self.subject}) is valid only from {self.not_before} on"),
             )
         else:
             return []

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The kinds of keys: a file, one that stays in a token (PKCS#11), and whatever an operator's command signs with.
+"""The kinds of keys: a file, one that stays in a token (PKCS#11), and one that a command of the operator uses.
 
 Each has ``sign(file, certificate, digest)``: the detached PKCS#7 message (DER) over the content of ``file`` by
 ``certificate`` with the hash algorithm ``digest``.  It is without signed attributes and certificates, since kernels
@@ -13,7 +13,7 @@ import contextlib
 import dataclasses
 import os
 import re
-from typing import Protocol, Sequence
+from typing import Iterator, Protocol, Sequence
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.signing.certificate import (
     Certificate,
@@ -70,7 +70,7 @@ class FileKey:
             raise RebootlessError(
                 "signing_key_unusable",
                 f"The private key {self.path} cannot be used: it is none, or its passphrase is another one.",
-                "Give a private key in PEM, and the passphrase if it has one; nobody is asked for it.",
+                "Give a private key in PEM, and the passphrase if it has one; it is not asked for.",
                 path=self.path,
                 output=public.errors.splitlines()[-_TAIL:],
             )
@@ -143,8 +143,8 @@ def _message(ran: Ran) -> bytes:
     raise RebootlessError(
         "signing_failed",
         "openssl could not sign with this key.",
-        "See its messages: the token or the key may not be there, the PIN may be another one, or the package with "
-        "openssl's engine pkcs11 (Debian: libengine-pkcs11-openssl) is not installed.",
+        "See its messages: the token or the key may not be there, the PIN may be another one, or openssl's engine "
+        "pkcs11 is not installed (docs/secure-boot.md).",
         status=ran.status,
         output=ran.errors.splitlines()[-_TAIL:],
     )
@@ -159,7 +159,7 @@ def _mismatch() -> RebootlessError:
 
 
 @contextlib.contextmanager
-def _environment(name: str, value: str):
+def _environment(name: str, value: str) -> Iterator[None]:
     """Has programs that are run in the block see a variable."""
     before = os.environ.get(name)
     os.environ[name] = value

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Running openssl and signing commands: nothing that they ask is answered, and no secret is on a command line.
 
-A key with a passphrase makes openssl open /dev/tty and wait, for ever where nobody sits.  So programs run in a session
-of their own, which has no terminal, with an empty standard input; secrets are in files in memory, which they are given open.
+A key with a passphrase makes openssl open /dev/tty and wait, for ever where no operator sits.  So programs run in a
+session of their own, which has no terminal, with an empty standard input; secrets are in files in memory, which they
+are given open.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ def openssl(*words: str, secrets: Sequence[int] = (), timeout: float = 60.0) -> 
 def run(argv: Sequence[str], secrets: Sequence[int], timeout: float) -> Ran:
     """Runs ``argv`` for at most ``timeout`` seconds, then ends it with everything that it started.
 
-    It has this process's environment, since HSMs and signing services are configured there.  Raises ``RebootlessError``:
-    ``signing_command_missing``, ``signing_timeout``.
+    It has this process's environment, since HSMs and signing services are configured there.  Raises
+    ``RebootlessError``: ``signing_command_missing``, ``signing_timeout``.
     """
     try:
         process = subprocess.Popen(
@@ -50,7 +51,7 @@ def run(argv: Sequence[str], secrets: Sequence[int], timeout: float) -> Ran:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             pass_fds=tuple(secrets),
-            start_new_session=True,  # without a terminal: a prompt finds nobody to wait for
+            start_new_session=True,  # without a terminal: a prompt fails at once
             env={**os.environ, "LC_ALL": "C.UTF-8"},
         )
     except OSError as error:
@@ -72,7 +73,7 @@ def run(argv: Sequence[str], secrets: Sequence[int], timeout: float) -> Ran:
                 timeout=timeout,
             ) from error
         finally:
-            with contextlib.suppress(ProcessLookupError, PermissionError):  # whatever is left of its session
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # what is left of its session
                 os.killpg(process.pid, signal.SIGKILL)
     return Ran(process.returncode, output, errors.decode("utf-8", "replace"))
 

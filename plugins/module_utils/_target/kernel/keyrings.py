@@ -28,13 +28,13 @@ _KEYRING = re.compile(r"(\S+): (?:\d+|empty)\b.*")
 Row = t.Dict[str, str]
 
 
-def trusted_keys() -> t.Optional[t.List[Row]]:
+def trusted_keys() -> list[Row] | None:
     """The keys of ``KEYRINGS``: ``keyring``, ``name`` (the subject, as the kernel shortens it) and ``key_id``, hex.
 
     None if the kernel does not tell: it has no such keyrings, or this process may not look at them.
     """
     keys, keyrings = _listed()
-    found: t.List[Row] = []
+    found: list[Row] = []
     told = False
     for name in KEYRINGS:
         members = _members(keyrings[name]) if name in keyrings else None
@@ -44,10 +44,10 @@ def trusted_keys() -> t.Optional[t.List[Row]]:
     return found if told else None
 
 
-def _listed() -> t.Tuple[t.Dict[int, Row], t.Dict[str, int]]:
+def _listed() -> tuple[dict[int, Row], dict[str, int]]:
     """The certificates' keys by serial number, and the serial numbers of keyrings by name."""
-    keys: t.Dict[int, Row] = {}
-    keyrings: t.Dict[str, int] = {}
+    keys: dict[int, Row] = {}
+    keyrings: dict[str, int] = {}
     try:
         with open(PROC_KEYS, encoding="utf-8", errors="replace") as stream:
             lines = stream.read().splitlines()
@@ -64,7 +64,7 @@ def _listed() -> t.Tuple[t.Dict[int, Row], t.Dict[str, int]]:
     return keys, keyrings
 
 
-def _members(serial: int) -> t.Optional[t.List[int]]:
+def _members(serial: int) -> list[int] | None:
     """The serial numbers of what a keyring holds; None if it cannot be read."""
     call = SYSTEM_CALLS.get(os.uname().machine)
     if call is None:

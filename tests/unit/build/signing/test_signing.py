@@ -25,7 +25,7 @@ OPTIONS = {
     "timeout": 20,
 }
 CMS = ["openssl", "cms", "-sign", "-binary", "-outform", "DER", "-nosmimecap"]
-NOW = datetime.datetime(2100, 1, 1, tzinfo=datetime.timezone.utc)
+NOW = datetime.datetime(2100, 1, 1, tzinfo=datetime.UTC)
 
 
 @pytest.fixture(scope="module")
@@ -168,9 +168,7 @@ def test_a_command_that_asks_finds_nobody(made, tmp_path):
 def test_a_command_that_hangs_is_ended_with_its_children(made, tmp_path):
     command = script(tmp_path / "sign", f"sleep 600 & echo $! > {tmp_path}/child; wait")
     with refused("signing_timeout"):
-        signer_of(
-            {**OPTIONS, "certificate": str(made.certificate), "command": [str(command)], "timeout": 1}
-        ).check()
+        signer_of({**OPTIONS, "certificate": str(made.certificate), "command": [str(command)], "timeout": 1}).check()
     child = int((tmp_path / "child").read_text())
     deadline = time.monotonic() + 10
     while os.path.exists(f"/proc/{child}") and not _is_dead(child):
@@ -202,7 +200,9 @@ def test_a_passphrase(made, tmp_path):
 
 
 def test_secrets_are_on_no_command_line(made, tmp_path, monkeypatch):
-    seen = script(tmp_path / "openssl", f'tr "\\0" " " < /proc/$$/cmdline >> {tmp_path}/seen; exec /usr/bin/openssl "$@"')
+    seen = script(
+        tmp_path / "openssl", f'tr "\\0" " " < /proc/$$/cmdline >> {tmp_path}/seen; exec /usr/bin/openssl "$@"'
+    )
     assert seen.stat().st_mode & stat.S_IXUSR
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     locked = tmp_path / "locked.key"
@@ -245,13 +245,11 @@ def test_what_a_certificate_says(made):
     assert f"sha256 fingerprint={said.fingerprint}" in plain
     assert set(said.facts()) >= {"subject", "fingerprint", "key_id"}
     assert str(made.certificate) not in str(said.facts())
-    assert said.remarks(datetime.datetime.now(datetime.timezone.utc)) == []
+    assert said.remarks(datetime.datetime.now(datetime.UTC)) == []
 
 
 def test_a_certificate_without_a_key_identifier_is_known_by_its_serial_number(tmp_path):
-    plain = make_signer(
-        tmp_path, "plain", "-set_serial", "0xf0a1", "-addext", "subjectKeyIdentifier=none"
-    )
+    plain = make_signer(tmp_path, "plain", "-set_serial", "0xf0a1", "-addext", "subjectKeyIdentifier=none")
     assert read_certificate(str(plain.certificate)).key_id == "00f0a1"
 
 
@@ -318,7 +316,11 @@ def test_a_key_in_a_token_signs(made, token):
 @pytest.mark.parametrize("wrong", [{"pin": "111111"}, {}, {"pkcs11": "pkcs11:token=fleet;object=none;type=private"}])
 def test_a_token_that_does_not_sign(made, token, wrong):
     """A missing PIN would be asked for: openssl's engine has a prompt of its own."""
-    options = {"pkcs11": token.uri, "pkcs11_library": token.library, **({"pin": token.pin} if "pkcs11" in wrong else {})}
+    options = {
+        "pkcs11": token.uri,
+        "pkcs11_library": token.library,
+        **({"pin": token.pin} if "pkcs11" in wrong else {}),
+    }
     before = time.monotonic()
     with refused("signing_failed") as caught:
         signer(certificate=made.certificate, **{**options, **wrong}).check()
@@ -328,9 +330,7 @@ def test_a_token_that_does_not_sign(made, token, wrong):
 
 def test_a_token_with_the_key_of_another_certificate(other, token):
     with refused("signing_key_mismatch"):
-        signer(
-            certificate=other.certificate, pkcs11=token.uri, pin=token.pin, pkcs11_library=token.library
-        ).check()
+        signer(certificate=other.certificate, pkcs11=token.uri, pin=token.pin, pkcs11_library=token.library).check()
 
 
 def test_a_signature_is_cut_off_as_it_was_appended():
