@@ -7,6 +7,7 @@ The machine's firmware verifies Debian's kernel, the kernel locks itself down an
 
 from __future__ import annotations
 
+import json
 import pathlib
 import subprocess
 
@@ -17,7 +18,7 @@ from ansible_collections.rebootless.splice.tests.support.builds import SIOCATMAR
 from ansible_collections.rebootless.splice.tests.support.host import Host
 from ansible_collections.rebootless.splice.tests.support.observe import probe, text_digest, traces
 from ansible_collections.rebootless.splice.tests.support.places import KMOD
-from ansible_collections.rebootless.splice.tests.support.signers import MadeSigner, make_signer
+from ansible_collections.rebootless.splice.tests.support.signers import MadeSigner, Token, make_signer, openssl
 
 RELEASE = "6.1.0-50-cloud-amd64"
 NAME = "cve-2026-52928"
@@ -94,6 +95,22 @@ def test_signed_updates_on_a_locked_host(builds, locked, signers):
     assert not locked.module("update", name=NAME, state="absent")["failed"]
     assert traces(locked) == ""
     assert text_digest(locked) == before
+    comes_back_at_boot(locked)
+
+
+def comes_back_at_boot(host: Host) -> None:
+    """An update that is armed is loaded again by a kernel that locked itself down before anything else ran."""
+    results = host.tasks(
+        {"module": "persist", "settle": 900, "deadline": 3000},
+        {"module": "update", "package": PACKAGE, "confirm": True},
+        {"module": "persist", "state": "armed", "name": NAME},
+    )
+    assert not any(result["failed"] for result in results), results
+    host.run("sync")
+    host.disconnect()
+    host.restart(timeout=600)
+    host.wait_until(lambda: probe(host) == "fixed", timeout=300)
+    assert host.module("kernel_info")["kernel"]["lockdown"] == "integrity"
 
 
 def test_signatures_are_those_of_the_kernels_own_program(builds, controller, signers, tmp_path):
@@ -122,3 +139,35 @@ def test_signatures_are_those_of_the_kernels_own_program(builds, controller, sig
     assert not helper["changed"], helper
     assert pathlib.Path(helper["path"]).read_bytes() == built.file("rebootless.ko")
     assert helper["signer"] == built.result["signer"]
+
+
+def test_a_key_in_a_token_and_secrets_nowhere(builds, controller, signers, tmp_path, monkeypatch):
+    """Neither a playbook's output with all its details nor what the build host keeps has a passphrase or PIN in it."""
+    enrolled = signers[0]
+    token = Token(tmp_path, enrolled.key)
+    monkeypatch.setenv("SOFTHSM2_CONF", str(token.configuration))
+    locked = tmp_path / "locked.key"
+    openssl("pkey", "-in", enrolled.key, "-aes256", "-passout", "pass:c0rrect h0rse", "-out", locked)
+    certificate = {"certificate": str(enrolled.certificate)}
+    in_token = {**certificate, "pkcs11": token.uri, "pkcs11_library": token.library}
+    options = {"tree": builds.tree(RELEASE)["path"], "kmod": str(KMOD), "cache": str(builds.cache / "signers")}
+    tasks = [
+        {**in_token, "pin": token.pin},
+        {**in_token, "pin": "111222", "hash": "sha512"},
+        {**in_token, "pkcs11": f"{token.uri}?pin-value=333444"},
+        {**certificate, "key": str(locked), "passphrase": "c0rrect h0rse", "hash": "sha384"},
+        {**certificate, "key": str(locked), "passphrase": "wr0ng h0rse", "hash": "sha512"},
+    ]
+    play = [{"rebootless.splice.helper_build": {**options, "sign": row}, "ignore_errors": True} for row in tasks]
+    (tmp_path / "play.yml").write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": play}]))
+    run = controller.playbook(str(tmp_path / "play.yml"), "-vvv")
+    codes = [task.result.get("code") for task in run.tasks]
+    assert codes == [None, "signing_failed", "bad_pkcs11_uri", None, "signing_key_unusable"], run.output
+    assert {task.result["signer"]["key_id"] for task in (run.tasks[0], run.tasks[3])} == {
+        builds.update(RELEASE, NAME, SIOCATMARK, sign=sign(enrolled)).result["signer"]["key_id"]
+    }
+    kept = [path.read_bytes() for path in (builds.cache / "signers").rglob("*") if path.is_file()]
+    for secret in (token.pin, "111222", "333444", "c0rrect h0rse", "wr0ng h0rse"):
+        assert secret not in run.output
+        assert secret not in str([task.result for task in run.tasks])
+        assert not any(secret.encode() in content for content in kept)

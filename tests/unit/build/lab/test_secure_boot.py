@@ -10,7 +10,9 @@ import uuid
 
 import pytest
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.table import architecture
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab import secure_boot
+from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.machine import Machine, MachineSpec
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.uefi_variables import secure_boot_store
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.tests.support.signers import make_signer, openssl
@@ -94,3 +96,18 @@ def test_a_kernel_that_is_not_signed(tmp_path, image):
     (tmp_path / "vmlinuz").write_bytes(image)
     with pytest.raises(RebootlessError, check=lambda error: error.code == "kernel_not_signed"):
         secure_boot.kernel_signers(str(tmp_path / "vmlinuz"))
+
+
+def test_a_machine_starts_from_the_firmware(tmp_path):
+    spec = MachineSpec("6.1.0-50-cloud-amd64", "vmlinuz", "initramfs", "modules", "root", "key")
+    command = Machine(str(tmp_path)).command(spec, "uuid", 22)
+    assert not [word for word in command if "pflash" in word]
+    spec = MachineSpec("6.1.0-50-cloud-amd64", "vmlinuz", "initramfs", "modules", "root", "key", firmware="secure_boot")
+    code, variables = (word for word in Machine(str(tmp_path)).command(spec, "uuid", 22) if "pflash" in word)
+    assert "readonly=on" in code and f"file={tmp_path}/firmware.fd" in variables
+
+
+def test_missing_firmware_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(secure_boot, "FIRMWARE", str(tmp_path))
+    with pytest.raises(RebootlessError, check=lambda error: error.code == "no_firmware"):
+        secure_boot.write_variables(str(tmp_path / "fd"), architecture("x86_64").emulator, "vmlinuz", [])

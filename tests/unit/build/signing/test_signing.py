@@ -7,7 +7,6 @@ from __future__ import annotations
 import datetime
 import os
 import stat
-import subprocess
 import time
 
 import pytest
@@ -16,7 +15,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.signing.c
 from ansible_collections.rebootless.splice.plugins.module_utils._build.signing.options import signer_of
 from ansible_collections.rebootless.splice.plugins.module_utils._common import module_signature
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.tests.support.signers import make_signer, openssl
+from ansible_collections.rebootless.splice.tests.support.signers import Token, make_signer, openssl
 
 IMAGE = b"\x7fELF module" + bytes(range(256)) * 40
 OPTIONS = {
@@ -276,27 +275,6 @@ def test_a_pin_in_a_uri_is_refused(made, uri):
     with refused("bad_pkcs11_uri") as caught:
         signer(certificate=made.certificate, pkcs11=uri)
     assert "1234" not in str(caught.value.result())
-
-
-class Token:
-    """A software token (SoftHSM) below a directory, with the key of a signer in it."""
-
-    uri, pin, library = "pkcs11:token=fleet;object=modules;type=private", "987654", "/usr/lib/softhsm/libsofthsm2.so"
-
-    def __init__(self, directory, key):
-        (directory / "tokens").mkdir()
-        self.configuration = directory / "softhsm2.conf"
-        self.configuration.write_text(f"directories.tokendir = {directory}/tokens\nlog.level = ERROR\n")
-        self._run("--init-token", "--free", "--label", "fleet", "--pin", self.pin, "--so-pin", "123456")
-        pkcs8 = directory / "pkcs8.pem"
-        openssl("pkcs8", "-topk8", "-nocrypt", "-in", key, "-out", pkcs8)
-        slot = ("--token", "fleet", "--pin", self.pin)
-        self._run("--import", str(pkcs8), *slot, "--label", "modules", "--id", "01")
-        pkcs8.unlink()
-
-    def _run(self, *words):
-        environment = {**os.environ, "SOFTHSM2_CONF": str(self.configuration)}
-        subprocess.run(["softhsm2-util", *words], check=True, capture_output=True, env=environment)
 
 
 @pytest.fixture
