@@ -150,7 +150,7 @@ def test_a_key_in_a_token_and_secrets_nowhere(builds, controller, signers, tmp_p
     openssl("pkey", "-in", enrolled.key, "-aes256", "-passout", "pass:c0rrect h0rse", "-out", locked)
     certificate = {"certificate": str(enrolled.certificate)}
     in_token = {**certificate, "pkcs11": token.uri, "pkcs11_library": token.library}
-    options = {"tree": builds.tree(RELEASE)["path"], "kmod": str(KMOD), "cache": str(builds.cache / "signers")}
+    options = {"tree": builds.tree(RELEASE)["path"], "kmod": str(KMOD), "cache": str(tmp_path / "cache")}
     tasks = [
         {**in_token, "pin": token.pin},
         {**in_token, "pin": "111222", "hash": "sha512"},
@@ -166,7 +166,7 @@ def test_a_key_in_a_token_and_secrets_nowhere(builds, controller, signers, tmp_p
     assert {task.result["signer"]["key_id"] for task in (run.tasks[0], run.tasks[3])} == {
         builds.update(RELEASE, NAME, SIOCATMARK, sign=sign(enrolled)).result["signer"]["key_id"]
     }
-    kept = [path.read_bytes() for path in (builds.cache / "signers").rglob("*") if path.is_file()]
+    kept = [path.read_bytes() for path in (tmp_path / "cache").rglob("*") if path.is_file()]
     for secret in (token.pin, "111222", "333444", "c0rrect h0rse", "wr0ng h0rse"):
         assert secret not in run.output
         assert secret not in str([task.result for task in run.tasks])
