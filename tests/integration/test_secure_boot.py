@@ -56,7 +56,7 @@ def refused(host: Host, code: str, content: bytes) -> dict:
         assert result["next_step"]
     said = host.out("dmesg")
     assert "rebootless" not in said, said
-    assert "unsigned module loading" not in said, said
+    assert "unsigned module" not in said and "rejected" not in said, said
     assert traces(host) == ""
     return result["details"]
 
