@@ -75,9 +75,10 @@ def _loading_allowed(package: Package) -> None:
             "Reboot into a fixed kernel; to patch this host live later, do not set kernel.modules_disabled.",
         )
     mode = facts.lockdown()
-    if not facts.signatures_enforced() and mode not in ("integrity", "confidentiality"):
+    locked_down = mode in ("integrity", "confidentiality")
+    if not locked_down and not facts.signatures_enforced():
         return
-    locked = "enforces module signatures" if facts.signatures_enforced() else f"is locked down ({mode})"
+    locked = f"is locked down ({mode})" if locked_down else "enforces module signatures"
     unsigned = [member for member in MODULES if not is_signed(package.files[member])]
     if unsigned:
         raise RebootlessError(
