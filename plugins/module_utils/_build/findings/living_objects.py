@@ -1,0 +1,308 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a fix asks of objects that were made before it, though it leaves their layout as it is.
+
+A flag that only the new code sets, and asks for; a lock, list or counter that only the new code initialises; a member
+in which other values are stored than before.  What is done with a member is told by the compiler (``members``), in
+every function of the units that change; what other units do with it is not looked at.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Dict, NamedTuple, Tuple
+
+from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.claims import handled
+from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import UnitChange
+from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.finding import Finding, finding
+from ansible_collections.rebootless.splice.plugins.module_utils._build.members import calls, facts
+from ansible_collections.rebootless.splice.plugins.module_utils._build.members.facts import Fact, Member, Row
+from ansible_collections.rebootless.splice.plugins.module_utils._build.members.unit import Members
+
+STATE_MISSING, MEANING_CHANGED, EXISTING = "state_missing", "meaning_changed", "existing_objects"
+RENUMBERED = "constant_renumbered"
+_Where = Dict[Fact, "dict[Tuple[str, str], Row]"]  # by unit and function
+
+
+@dataclasses.dataclass(frozen=True)
+class LivingObjects:
+    """By ``id()`` of a unit's change: what stops a build, and what is only told."""
+
+    findings: Mapping[int, list[Finding]]
+    remarks: Mapping[int, list[Finding]]
+
+    def told(self, change: UnitChange) -> list[Finding]:
+        """The remarks about a unit that its custom code does not take care of."""
+        rows = self.remarks.get(id(change), [])
+        claims = set(handled(change.difference.correlation.post.object)) if rows else set()
+        return [row for row in rows if (row.code, row.thing) not in claims]
+
+
+NOTHING_LIVING = LivingObjects({}, {})
+
+
+class _Found(NamedTuple):
+    unit: str
+    code: str
+    is_finding: bool
+    member: Member
+    sentence: str
+    functions: tuple[str, ...]
+    values: tuple[str, ...]
+
+
+def living_objects(changes: Sequence[UnitChange], members: Mapping[str, Members]) -> LivingObjects:
+    """What ``changes``, with ``members`` by unit, ask of objects that exist."""
+    rows: tuple[dict[int, list[Finding]], dict[int, list[Finding]]] = ({}, {})
+    settled = _settled(changes, members)
+    for found in _Comparison(members).found():
+        if settled(found.member):
+            continue
+        for change in changes:
+            if change.unit == found.unit:
+                row = finding(
+                    change,
+                    found.code,
+                    found.sentence,
+                    member=str(found.member),
+                    functions=list(found.functions),
+                    values=list(found.values),
+                )
+                rows[0 if found.is_finding else 1].setdefault(id(change), []).append(row)
+    return LivingObjects(*rows)
+
+
+def _settled(changes: Sequence[UnitChange], members: Mapping[str, Members]) -> Callable[[Member], bool]:
+    """Says of a member that no living object has it, or that another finding tells of its struct."""
+    types = [change.difference.types for change in changes if change.unit in members]
+    stack = frozenset().union(*(unit.on_stack for unit in members.values()))
+    inside = {m.type.partition(" [")[0] for pair in types for layout in pair[0].layouts.values() for m in layout.members}
+
+    def settled(member: Member) -> bool:
+        if not member.struct.startswith(("struct", "union")):
+            return False
+        kinds = [(pre.layouts.get(member.struct), post.layouts.get(member.struct)) for pre, post in types]
+        if all(pre is None for pre, _post in kinds) or any(pre and post and pre != post for pre, post in kinds):
+            return True
+        return member.struct in stack and member.struct not in inside and f"{member.struct} *" not in inside
+
+    return settled
+
+
+class _Comparison:
+    """The facts of all units that an update changes."""
+
+    def __init__(self, members: Mapping[str, Members]) -> None:
+        self._before: _Where = collections.defaultdict(dict)
+        self._gone: _Where = collections.defaultdict(dict)  # in functions that are not the same any more
+        self._after: _Where = collections.defaultdict(dict)  # in these, now
+        for unit, its in members.items():
+            for where, functions in ((self._before, its.before), (self._gone, its.gone), (self._after, its.after)):
+                for name, rows in functions.items():
+                    for row in rows:
+                        _note(where[row.fact], (unit, name), row)
+        self._members: dict[Member, list[Fact]] = collections.defaultdict(list)
+        for fact in self._after:
+            self._members[fact.member].append(fact)
+        self._touched = {fact.member for fact in self._before}
+
+    def found(self) -> Iterator[_Found]:
+        """All that is found, member by member."""
+        started: list[Member] = []
+        for member in sorted(self._members):
+            if any(m.struct == member.struct and member.path.startswith(f"{m.path}.") for m in started):
+                continue  # a part of a lock or list
+            of_it = self._initialised(member) or self._renumbered(member) or self._asked(member)
+            of_it = of_it or self._filled(member) or self._otherwise(member) or self._made(member)
+            if of_it:
+                started.append(member)
+                yield of_it
+
+    # ---- kinds
+
+    def _asked(self, member: Member) -> _Found | None:
+        """A flag or a value that only the new code sets, and that it asks for."""
+        pairs = ((facts.SET, facts.TEST, _bits), (facts.STORE, facts.EQUAL, _numbers))
+        for stored, asked, numbers in pairs:
+            known = numbers(self._of(self._before, member, (facts.SET, facts.TEST, facts.STORE, facts.EQUAL)))
+            new = numbers(self._of(self._after, member, (stored,))) - known - {0}
+            asking = [f for f in self._of(self._after, member, (asked,)) if numbers([f]) & new and self._living(f)]
+            if not asking:
+                continue
+            wanted = sorted(set().union(*(numbers([f]) for f in asking)) & new)
+            setting = [f for f in self._of(self._after, member, (stored,)) if numbers([f]) & set(wanted)]
+            refused = sorted({name for f in asking for (_u, name), row in self._after[f].items() if row.refused})
+            words = f"{'the flag ' if stored == facts.SET else ''}{' and '.join(map(_number, wanted))}"
+            asks = f"asks for {words} in" if stored == facts.SET else f"asks whether it is {words} of"
+            end = f", and {_and(refused)} fails for them" if refused else ""
+            return self._tell(
+                member,
+                STATE_MISSING,
+                bool(refused),
+                f"{_and(self._functions(asking))} {asks} {member}, which only the new {_and(self._functions(setting))} "
+                f"sets there: objects that exist have it not{end}.",
+                [*asking, *setting],
+                [*map(_number, wanted)],
+            )
+        return None
+
+    def _initialised(self, member: Member) -> _Found | None:
+        """A lock, list, counter, timer or work that starts with the new code."""
+        started = self._of(self._after, member, (facts.INIT,))
+        if not started or self._was_touched(member):
+            return None
+        using = [f for f in self._of(self._after, member, (facts.USE,)) if self._living(f)]
+        using += [f for f in self._after if f.what == facts.USE and _is_within(f.member, member) and self._living(f)]
+        if not using:
+            return None
+        hard = any(f.number != 0 for f in started) and any(calls.NEEDS_START.fullmatch(f.words) for f in using)
+        return self._tell(
+            member,
+            STATE_MISSING,
+            hard,
+            f"{_and(self._functions(using))} calls {_and(dict.fromkeys(f.words for f in using))} with {member}, which "
+            f"only the new {_and(self._functions(started))} initialises: in objects that exist nothing has.",
+            [*using, *started],
+            [f.words for f in started],
+        )
+
+    def _filled(self, member: Member) -> _Found | None:
+        """A member that nobody used, and that the new code fills and reads."""
+        if self._was_touched(member):
+            return None
+        stored = [f for f in self._of(self._after, member, (facts.STORE, facts.SET)) if f.number != 0]
+        read = [f for f in self._of(self._after, member, (facts.READ, facts.EQUAL, facts.TEST)) if self._living(f)]
+        if not stored or not read:
+            return None
+        asked = any(f.number == 0 for f in read if f.what == facts.EQUAL)
+        hard = [f for f in read if f.words in (facts.FOLLOWED, facts.INDEX)] if not asked else []
+        end = f", and {_and(self._functions(hard))} relies on it" if hard else ""
+        return self._tell(
+            member,
+            STATE_MISSING,
+            bool(hard),
+            f"{_and(self._functions(read))} reads {member}, which only the new {_and(self._functions(stored))} sets: "
+            f"in objects that exist it is what they were made with{end}.",
+            [*read, *stored],
+            _values(stored),
+        )
+
+    def _renumbered(self, member: Member) -> _Found | None:
+        """A number that is stored and asked for in the place of another one."""
+        for stored, asked in ((facts.SET, facts.TEST), (facts.STORE, facts.EQUAL), (facts.SET, facts.CLEAR)):
+            moved = self._exchanged(member, stored) & self._exchanged(member, asked)
+            if moved:
+                old, new = min(moved)
+                rows = [f for f in self._of(self._after, member, (stored, asked)) if f.number == new]
+                return self._tell(
+                    member,
+                    RENUMBERED,
+                    True,
+                    f"In {member}, {_and(self._functions(rows))} has {_number(new)} in the place of {_number(old)}; "
+                    "existing objects hold the old number.",
+                    rows,
+                    [_number(old), _number(new)],
+                )
+        return None
+
+    def _otherwise(self, member: Member) -> _Found | None:
+        """Other values are stored in a member, and it is read in another way."""
+        kinds = ((facts.STORE,), (facts.READ, facts.EQUAL))
+        gone, new = [], []
+        for kind in kinds:
+            gone.append([f for f in self._of(self._gone, member, kind) if f not in self._after and f.number != 0])
+            new.append([f for f in self._of(self._after, member, kind) if f not in self._before and f.number != 0])
+        if not all((*gone, *new)):
+            return None
+        return self._tell(
+            member,
+            MEANING_CHANGED,
+            False,
+            f"{_and(self._functions(new[0]))} stores {_and(_values(new[0]))} in {member}, where it was "
+            f"{_and(_values(gone[0]))}, and {_and(self._functions(new[1]))} reads it otherwise; objects that exist hold "
+            "what the old code stored.",
+            [*new[0], *new[1]],
+            [*_values(gone[0]), *_values(new[0])],
+        )
+
+    def _made(self, member: Member) -> _Found | None:
+        """What new objects get from now on by the function that makes them."""
+        rows = [f for f in self._of(self._after, member, (facts.MADE,)) if f not in self._before]
+        known = any(fact.what == facts.MADE for fact in self._of(self._before, member, (facts.MADE,)))
+        if not rows or known:
+            return None
+        return self._tell(
+            member,
+            EXISTING,
+            False,
+            f"{_and(self._functions(rows))} sets {member} of the objects that it makes from now on; those that exist "
+            "keep what they have.",
+            rows,
+            _values(rows),
+        )
+
+    # ---- facts
+
+    def _of(self, where: _Where, member: Member, kinds: Sequence[str]) -> list[Fact]:
+        rows = self._members[member] if where is self._after else [f for f in where if f.member == member]
+        return [fact for fact in rows if fact.what in kinds]
+
+    def _living(self, fact: Fact) -> bool:
+        return any(row.living for row in self._after[fact].values())
+
+    def _was_touched(self, member: Member) -> bool:
+        return any(m == member or _is_within(m, member) or _is_within(member, m) for m in self._touched)
+
+    def _exchanged(self, member: Member, what: str) -> set[tuple[int, int]]:
+        """Pairs of a number and the one that a function has in its place."""
+        found = set()
+        for function in {where for fact in self._members[member] for where in self._after[fact]}:
+            before, after = (
+                {f.number for f in self._of(side, member, (what,)) if function in side[f] and isinstance(f.number, int)}
+                for side in (self._gone, self._after)
+            )
+            found |= {(old, new) for old in before - after for new in after - before}
+        return found
+
+    def _functions(self, rows: Sequence[Fact]) -> list[str]:
+        return list(dict.fromkeys(name for fact in rows for _unit, name in self._after[fact]))
+
+    def _tell(
+        self, member: Member, code: str, hard: bool, sentence: str, rows: Sequence[Fact], values: Sequence[str]
+    ) -> _Found:
+        unit = next(unit for fact in rows for unit, _name in self._after[fact])
+        return _Found(unit, code, hard, member, sentence, tuple(self._functions(rows)), tuple(values))
+
+
+def _note(rows: dict[tuple[str, str], Row], where: tuple[str, str], row: Row) -> None:
+    known = rows.get(where, row)
+    rows[where] = Row(row.fact, known.living or row.living, known.refused or row.refused)
+
+
+def _is_within(inner: Member, outer: Member) -> bool:
+    return inner.struct == outer.struct and inner.path.startswith((f"{outer.path}.", f"{outer.path}->"))
+
+
+def _bits(rows: Sequence[Fact]) -> set[int]:
+    """Each bit of each mask, as a mask of its own."""
+    masks = [fact.number for fact in rows if isinstance(fact.number, int) and fact.number > 0]
+    return {1 << at for mask in masks for at in range(mask.bit_length()) if mask >> at & 1}
+
+
+def _numbers(rows: Sequence[Fact]) -> set[int]:
+    return {fact.number for fact in rows if isinstance(fact.number, int)}
+
+
+def _number(number: int) -> str:
+    return str(number) if -1 <= number < 10 else f"{number:#x}"
+
+
+def _values(rows: Sequence[Fact]) -> list[str]:
+    return list(dict.fromkeys(_number(f.number) if isinstance(f.number, int) else f.words for f in rows))
+
+
+def _and(words: Sequence[str] | Mapping[str, object]) -> str:
+    *most, last = list(words)[:3]
+    return f"{', '.join(most)} and {last}" if most else last
