@@ -9,7 +9,7 @@ import dataclasses
 import re
 from pathlib import Path
 from typing import AbstractSet as Set
-from typing import Any, Iterator, Sequence
+from typing import Any, Iterable, Iterator, Sequence
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected import missing
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.paths import NotApplicable
@@ -162,11 +162,12 @@ class BuildRun:
                 ]
         with phases.phase("look at living objects"):
             changed = {change.unit: change.difference for change in changes if change.difference.functions}
-            words = frozenset(_WORD.findall("".join(map(_text, source.files.values()))))
+            patched = _words(dataclasses.replace(file, appended=b"") for file in source.files.values())
+            custom = _words(source.files.values()) - patched
             members = compiler.understood(
                 [pre for pre in pre_objects if pre.unit.name in changed],
                 source,
-                lambda unit, *dumps: read_members(*dumps, bit_fields_of(changed[unit].types[1]), words),
+                lambda unit, *dumps: read_members(*dumps, bit_fields_of(changed[unit].types[1]), patched, custom),
             )
             return changes, living_objects(changes, members)
 
@@ -238,8 +239,9 @@ class BuildRun:
         return Build(digest, package, facts, built=True)
 
 
-def _text(patched: PatchedFile) -> str:
-    return patched.text(False).decode("utf-8", "replace")
+def _words(files: Iterable[PatchedFile]) -> frozenset[str]:
+    """All words of the patched files."""
+    return frozenset(word for file in files for word in _WORD.findall(file.text(False).decode("utf-8", "replace")))
 
 
 def _checked(change: UnitChange) -> CheckedUnit:

@@ -134,15 +134,16 @@ class _Comparison:
             wanted = sorted(set().union(*(numbers([f]) for f in asking)) & new)
             setting = [f for f in self._of(self._after, member, (stored,)) if numbers([f]) & set(wanted)]
             refused = sorted({name for f in asking for (_u, name), row in self._after[f].items() if row.refused})
-            words = f"{'the flag ' if stored == facts.SET else ''}{' and '.join(map(_number, wanted))}"
-            asks = f"asks for {words} in" if stored == facts.SET else f"asks whether it is {words} of"
+            words, asks = " and ".join(map(_number, wanted)), _and(self._functions(asking))
+            what = f"asks for the flag {words} in {member}" if stored == facts.SET else f"asks whether {member} is {words}"
+            how = "sets" if stored == facts.SET else "stores"
             end = f", and {_and(refused)} fails for them" if refused else ""
             return self._tell(
                 member,
                 STATE_MISSING,
                 bool(refused),
-                f"{_and(self._functions(asking))} {asks} {member}, which only the new {_and(self._functions(setting))} "
-                f"sets there: objects that exist have it not{end}.",
+                f"{asks} {what}, which only the new {_and(self._functions(setting))} {how} there: objects that exist "
+                f"have it not{end}.",
                 [*asking, *setting],
                 [*map(_number, wanted)],
             )
