@@ -134,7 +134,9 @@ class BuildRun:
                 for program in programs.values():
                     match_offline(helper, program, target.result(), self._tree.vmlinuz)
         with phase("package"):
-            return self._package({**self._facts(decisions, skipped, replacement, living), "asked": asked}, files, programs)
+            return self._package(
+                {**self._facts(decisions, skipped, replacement, living), "asked": asked}, files, programs
+            )
 
     def _changed_through(self, source: PatchedSource) -> tuple[list[Unit], dict[str, int]]:
         if not self._touched.through and not self._touched.embedded:
@@ -167,7 +169,9 @@ class BuildRun:
             members = compiler.understood(
                 [pre for pre in pre_objects if pre.unit.name in changed],
                 source,
-                lambda unit, *dumps: read_members(*dumps, bit_fields_of(changed[unit].types[1]), patched, custom),
+                lambda unit, before, after: read_members(
+                    before, after, bit_fields_of(changed[unit].types[1]), patched, custom
+                ),
             )
             return changes, living_objects(changes, members)
 

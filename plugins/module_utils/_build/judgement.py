@@ -36,8 +36,9 @@ def judge_changes(
     """What is decided about ``changes``, without those that have no effect in a running kernel, and these.
 
     ``reason_file`` names a patched file for a unit; ``defines(name, object_name)`` says whether a running object has a
-    global symbol of that name; ``living`` is what the changes ask of objects that exist.  Raises ``RebootlessError``: ``unsafe_change`` if a change cannot
-    be made live, ``handles_nothing``, ``bad_custom_code``, and what ``Places`` raises.
+    global symbol of that name; ``living`` is what the changes ask of objects that exist.  Raises ``RebootlessError``:
+    ``unsafe_change`` if a change cannot be made live, ``handles_nothing``, ``bad_custom_code``, and what ``Places``
+    raises.
     """
     moved, overriding = moved_work(changes), overrides(changes, defines)
     decisions: list[Decision] = []

@@ -51,7 +51,7 @@ _Read = TypeVar("_Read")
 _EXACT, _SECTIONED, _CHECK, _COMMAND = "exact.o", "sectioned.o", "check.o", "command.json"
 _OBJECTS = "objects-2"  # in the tree; before, some units were compiled with the flags of another directory
 _POSTS = "posts"
-# Without debug information, and without making code: with -flto, gcc leaves that to the linker.  Some are built without.
+# Without debug information, and without making code: with -flto, gcc leaves that to the linker, if it can.
 _DUMPED = (("-g0", "-flto"), ("-g0",))
 _BATCH = 20  # units between two lines of progress
 # In an object's table of names if it exports anything; the second one since Linux 6.4.
@@ -121,7 +121,8 @@ class Compiler:
     ) -> dict[str, _Read]:
         """By unit, what ``read`` makes of its name and the compiler's dumps of it before and after the patch.
 
-        ``members/dump.py`` says what these are.  ``patched`` is that of ``post()``.  Only of C sources.  Raises ``RebootlessError`` (``not_dumped``).
+        ``members/dump.py`` says what these are.  ``patched`` is that of ``post()``.  Only of C sources.
+        Raises ``RebootlessError`` (``not_dumped``).
         """
         original = Roots(self._tree.source, self._tree.source)
         sources = [pre for pre in pre_objects if pre.command.source.endswith(".c")]

@@ -78,7 +78,9 @@ def _settled(changes: Sequence[UnitChange], members: Mapping[str, Members]) -> C
     """Says of a member that no living object has it, or that another finding tells of its struct."""
     types = [change.difference.types for change in changes if change.unit in members]
     stack = frozenset().union(*(unit.on_stack for unit in members.values()))
-    inside = {m.type.partition(" [")[0] for pair in types for layout in pair[0].layouts.values() for m in layout.members}
+    inside = {
+        m.type.partition(" [")[0] for pair in types for layout in pair[0].layouts.values() for m in layout.members
+    }
 
     def settled(member: Member) -> bool:
         if not member.struct.startswith(("struct", "union")):
@@ -135,7 +137,9 @@ class _Comparison:
             setting = [f for f in self._of(self._after, member, (stored,)) if numbers([f]) & set(wanted)]
             refused = sorted({name for f in asking for (_u, name), row in self._after[f].items() if row.refused})
             words, asks = " and ".join(map(_number, wanted)), _and(self._functions(asking))
-            what = f"asks for the flag {words} in {member}" if stored == facts.SET else f"asks whether {member} is {words}"
+            what = (
+                f"asks for the flag {words} in {member}" if stored == facts.SET else f"asks whether {member} is {words}"
+            )
             how = "sets" if stored == facts.SET else "stores"
             end = f", and {_and(refused)} fails for them" if refused else ""
             return self._tell(
@@ -170,7 +174,7 @@ class _Comparison:
         )
 
     def _filled(self, member: Member) -> _Found | None:
-        """A member that nobody used, and that the new code fills and reads."""
+        """A member that no code used, and that the new code fills and reads."""
         if self._was_touched(member):
             return None
         stored = [f for f in self._of(self._after, member, (facts.STORE, facts.SET)) if f.number != 0]
@@ -222,8 +226,8 @@ class _Comparison:
             MEANING_CHANGED,
             False,
             f"{_and(self._functions(new[0]))} stores {_and(_values(new[0]))} in {member}, where it was "
-            f"{_and(_values(gone[0]))}, and {_and(self._functions(new[1]))} reads it otherwise; objects that exist hold "
-            "what the old code stored.",
+            f"{_and(_values(gone[0]))}, and {_and(self._functions(new[1]))} reads it otherwise; objects that exist "
+            "hold what the old code stored.",
             [*new[0], *new[1]],
             [*_values(gone[0]), *_values(new[0])],
         )

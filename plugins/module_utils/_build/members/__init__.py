@@ -1,3 +1,3 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Why a change cannot be made live."""
+"""What functions do to the members of objects, from the compiler's own account of them."""

@@ -18,7 +18,9 @@ INITIALISES = re.compile(
     r"INIT_\w+|(\w*_)?init(_\w+)?|(refcount|kref|atomic\w*|percpu_counter|local\w*)_set|timer_setup|tasklet_setup"
 )
 # What could as well be memory that was cleared.
-ZEROS = re.compile(r"spinlock_check|xa_init\w*|seqcount_init|__seqcount_init|INIT_HLIST_\w+|init_llist_head|idr?a?_init")
+ZEROS = re.compile(
+    r"spinlock_check|xa_init\w*|seqcount_init|__seqcount_init|INIT_HLIST_\w+|init_llist_head|idr?a?_init"
+)
 # What breaks where it was not initialised: an empty list points to itself, a lock has a list of those who wait.
 NEEDS_START = re.compile(
     r"_*list_\w+|h?list_\w+|_*mutex_\w+|down\w*|_*wake_up\w*|_*add_wait_queue\w*|prepare_to_wait\w*|_*queue_\w*work\w*"

@@ -13,7 +13,9 @@ import dataclasses
 import re
 from typing import Iterator
 
-_HEADER = re.compile(r"^(?P<type>.*) __GIMPLE \(ssa[^\n]*\)\n(?P<name>[\w.]+) \((?P<parameters>.*)\)\n\{\n", re.MULTILINE)
+_HEADER = re.compile(
+    r"^(?P<type>.*) __GIMPLE \(ssa[^\n]*\)\n(?P<name>[\w.]+) \((?P<parameters>.*)\)\n\{\n", re.MULTILINE
+)
 _BLOCK = re.compile(r"^  __BB\((?P<number>\d+)[^\n]*\):$", re.MULTILINE)
 _DECLARED = re.compile(r"^  (?:static |register |const )*(?P<type>[^;=]*?)\s*(?P<name>[A-Za-z_]\w*)(?:\[[^\n]*)?;$")
 _SSA = re.compile(r"(?P<variable>[A-Za-z]\w*?|)_(?P<version>\d+)(?:\(D\))?$")

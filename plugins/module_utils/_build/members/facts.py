@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Callable, NamedTuple, Union
+from typing import Callable, NamedTuple
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.members import calls
 from ansible_collections.rebootless.splice.plugins.module_utils._build.members.dump import Function, targets
@@ -57,7 +57,7 @@ class Fact(NamedTuple):
 
     what: str
     member: Member
-    number: Union[int, Parameter, None] = None
+    number: int | Parameter | None = None
     words: str = ""
 
 
@@ -88,21 +88,21 @@ def rows_of(functions: Mapping[str, Function], bit_fields: BitFields) -> dict[st
                 for row in waiting.get(called.function, ()):
                     filled = _filled(row, called, functions[name], reader)
                     if filled is not None:
-                        (more.setdefault(name, []) if isinstance(filled.fact.number, Parameter) else found[name]).append(
-                            filled
-                        )
+                        (
+                            more.setdefault(name, []) if isinstance(filled.fact.number, Parameter) else found[name]
+                        ).append(filled)
         waiting = more
     return {name: [row for row in rows if not isinstance(row.fact.number, Parameter)] for name, rows in found.items()}
 
 
 def _filled(row: Row, called: Called, caller: Function, reader: _Reader) -> Row | None:
     fact = row.fact
-    if not isinstance(fact.number, Parameter) or fact.number.index >= len(called.arguments):
+    if not isinstance(fact.number, Parameter) or fact.number.place >= len(called.arguments):
         return None
-    words = called.arguments[fact.number.index]
+    words = called.arguments[fact.number.place]
     number = constant(words)
     if number is not None:
-        filled: Union[int, Parameter] = bit(number.number) if fact.words == "bit" else number.number
+        filled: int | Parameter = bit(number.number) if fact.words == "bit" else number.number
         fact = fact._replace(number=filled, words="")
         return Row(fact, True, fact.what == TEST and reader.refuses(called))
     index = caller.parameter(words)
@@ -275,7 +275,7 @@ class _Reader:
             if isinstance(value, Address):
                 living = self._living_value(words)
                 for fact in self._use(called, value.member):
-                    yield Row(fact, living, fact.what == TEST and bool(named) and self._refused(named[0]))
+                    yield Row(fact, living, fact.what == TEST and named is not None and self._refused(named[0]))
             else:
                 yield from self._read(words, f"{called.function}()")
 
@@ -329,7 +329,7 @@ class _Reader:
         return False
 
     def _shape(self, words: str, depth: int = 4) -> str:
-        """A value in words that are equal for equal code, whatever its variables are called."""
+        """A value in words that do not depend on the names of variables."""
         value = self._values.value(words)
         if isinstance(value, Constant):
             return str(value.number)

@@ -34,13 +34,15 @@ def read_members(
     """Reads two dumps of a unit (``Compiler.understood``).
 
     ``patched_words`` are those of the patched files: a function that is in the second dump alone and that they do not
-    name is one of a header, which nothing in the unit had called.  ``custom_words`` are those that only custom code has:
-    what its functions do to objects is for its author to know.
+    name is one of a header, which nothing in the unit had called.  ``custom_words`` are those that only custom code
+    has: what its functions do to objects is for its author to know.
     """
     pre, post = read_dump(before), read_dump(after)
     post = {name: function for name, function in post.items() if name in pre or name not in custom_words}
     called_now = {name for name in post if name not in pre and name not in patched_words}
-    changed = {name for name in post if name not in called_now and (name not in pre or pre[name].text != post[name].text)}
+    changed = {
+        name for name in post if name not in called_now and (name not in pre or pre[name].text != post[name].text)
+    }
     if not changed:
         return Members({}, {}, frozenset())
     rows = rows_of(post, bit_fields)

@@ -28,7 +28,7 @@ _DEEP = 12  # steps from a value back to what it is made of
 
 
 class Member(NamedTuple):
-    """``path`` within ``struct``: ``lock.rlock`` of ``struct sock``; members without a name are left out."""
+    """``path`` within ``struct``, with a dot before each further member; members without a name are left out."""
 
     struct: str
     path: str
@@ -46,9 +46,9 @@ class Constant(NamedTuple):
 
 
 class Parameter(NamedTuple):
-    """What the caller gives."""
+    """What the caller gives, by its place among the arguments."""
 
-    index: int
+    place: int
 
 
 class Held(NamedTuple):
@@ -250,7 +250,7 @@ class Values:
     def made_unclean(self, place: str) -> bool:
         """Whether a place is in memory that the function has got as it was left by others."""
         found = _REFERENCE.fullmatch(place)
-        return bool(found) and self._made_by(found["base"], calls.UNCLEAN, _DEEP)
+        return found is not None and self._made_by(found["base"], calls.UNCLEAN, _DEEP)
 
     def made_here(self, pointer: str) -> bool:
         """Whether a pointer is to an object that the function itself has made, or that lies on its stack."""
