@@ -146,8 +146,7 @@ class _Comparison:
                 member,
                 STATE_MISSING,
                 bool(refused),
-                f"{asks} {what}, which only the new {_and(self._functions(setting))} {how} there: objects that exist "
-                f"have it not{end}.",
+                f"{who} {what}, which only the new {by} there: objects that exist have it not{end}.",
                 [*asking, *setting],
                 [*map(_number, wanted)],
             )
@@ -167,8 +166,8 @@ class _Comparison:
             member,
             STATE_MISSING,
             hard,
-            f"{_and(self._functions(using))} calls {_and(dict.fromkeys(f.words for f in using))} with {member}, which "
-            f"only the new {_and(self._functions(started))} initialises: in objects that exist nothing has.",
+            f"{_who(self._functions(using), 'call')} {_and(dict.fromkeys(f.words for f in using))} with {member}, which "
+            f"only the new {_who(self._functions(started), 'initialise')}: in objects that exist nothing has.",
             [*using, *started],
             [f.words for f in started],
         )
@@ -183,12 +182,12 @@ class _Comparison:
             return None
         asked = any(f.number == 0 for f in read if f.what == facts.EQUAL)
         hard = [f for f in read if f.words in (facts.FOLLOWED, facts.INDEX)] if not asked else []
-        end = f", and {_and(self._functions(hard))} relies on it" if hard else ""
+        end = f", and {_who(self._functions(hard), 'count')} on it" if hard else ""
         return self._tell(
             member,
             STATE_MISSING,
             bool(hard),
-            f"{_and(self._functions(read))} reads {member}, which only the new {_and(self._functions(stored))} sets: "
+            f"{_who(self._functions(read), 'read')} {member}, which only the new {_who(self._functions(stored), 'set')}: "
             f"in objects that exist it is what they were made with{end}.",
             [*read, *stored],
             _values(stored),
@@ -205,7 +204,7 @@ class _Comparison:
                     member,
                     RENUMBERED,
                     True,
-                    f"In {member}, {_and(self._functions(rows))} has {_number(new)} in the place of {_number(old)}; "
+                    f"In {member}, {_number(new)} takes the place of {_number(old)} ({', '.join(self._functions(rows))}); "
                     "existing objects hold the old number.",
                     rows,
                     [_number(old), _number(new)],
@@ -225,8 +224,8 @@ class _Comparison:
             member,
             MEANING_CHANGED,
             False,
-            f"{_and(self._functions(new[0]))} stores {_and(_values(new[0]))} in {member}, where it was "
-            f"{_and(_values(gone[0]))}, and {_and(self._functions(new[1]))} reads it otherwise; objects that exist "
+            f"{_who(self._functions(new[0]), 'store')} {_and(_values(new[0]))} in {member}, where it was "
+            f"{_and(_values(gone[0]))}, and {_who(self._functions(new[1]), 'read')} it otherwise; objects that exist "
             "hold what the old code stored.",
             [*new[0], *new[1]],
             [*_values(gone[0]), *_values(new[0])],
@@ -242,8 +241,8 @@ class _Comparison:
             member,
             EXISTING,
             False,
-            f"{_and(self._functions(rows))} sets {member} of the objects that it makes from now on; those that exist "
-            "keep what they have.",
+            f"{_who(self._functions(rows), 'set')} {member} of objects that are made from now on; those that exist keep "
+            "what they have.",
             rows,
             _values(rows),
         )
@@ -311,3 +310,8 @@ def _values(rows: Sequence[Fact]) -> list[str]:
 def _and(words: Sequence[str] | Mapping[str, object]) -> str:
     *most, last = list(words)[:3]
     return f"{', '.join(most)} and {last}" if most else last
+
+
+def _who(functions: Sequence[str], verb: str) -> str:
+    """``f sets``, ``f and g set``"""
+    return f"{_and(functions)} {verb}{'s' if len(functions) == 1 else ''}"

@@ -232,14 +232,12 @@ class _Reader:
             yield Row(Fact(TEST, member, number), self._living_value(words), self._refused(name))
 
     def _compared(self, words: str, with_words: str) -> Iterator[Row]:
-        number, of = constant(with_words), self._values.value(words)
-        if number is None or not isinstance(of, Held) or of.mask is not None:
-            return
-        living = self._living_value(words)
-        if number.is_truth:
-            yield Row(Fact(TEST, of.member, 1), living, self._refused(words))
-        else:
-            yield Row(Fact(EQUAL, of.member, number.number), living, bool(number.number) and self._refused(words))
+        number, living = constant(with_words), self._living_value(words)
+        for member in sorted(self._values.held(words)) if number is not None else ():
+            if number is not None and number.is_truth:
+                yield Row(Fact(TEST, member, 1), living, self._refused(words))
+            elif number is not None:
+                yield Row(Fact(EQUAL, member, number.number), living, bool(number.number) and self._refused(words))
 
     # ---- what else becomes of a value
 
@@ -260,9 +258,8 @@ class _Reader:
             yield from self._read(value.right, f"{value.operation} {self._shape(value.left)}")
 
     def _read(self, words: str, good_for: str) -> Iterator[Row]:
-        of = self._values.value(words)
-        if isinstance(of, Held) and of.mask is None:
-            yield Row(Fact(READ, of.member, None, good_for), self._living_value(words))
+        for member in sorted(self._values.held(words)):
+            yield Row(Fact(READ, member, None, good_for), self._living_value(words))
 
     def _called(self, statement: str) -> Iterator[Row]:
         named = assignment(statement)

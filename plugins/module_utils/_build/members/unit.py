@@ -39,7 +39,7 @@ def read_members(
     """
     pre, post = read_dump(before), read_dump(after)
     post = {name: function for name, function in post.items() if name in pre or name not in custom_words}
-    called_now = {name for name in post if name not in pre and name not in patched_words}
+    called_now = [name for name in post if name not in pre and name not in patched_words]
     changed = {
         name for name in post if name not in called_now and (name not in pre or pre[name].text != post[name].text)
     }
@@ -48,7 +48,7 @@ def read_members(
     rows = rows_of(post, bit_fields)
     old = {**rows_of(pre, bit_fields), **{name: rows[name] for name in called_now}}
     kinds = (kind for functions in (pre, post) for function in functions.values() for kind in _on_stack(function))
-    return Members(old, {name: rows[name] for name in changed}, frozenset(kinds))
+    return Members(old, {name: rows[name] for name in post if name in changed}, frozenset(kinds))
 
 
 def _on_stack(function: Function) -> set[str]:

@@ -235,6 +235,14 @@ class Values:
             return None  # a variable of the function
         return Member(f"the variable {base}", _path(path)) if path.startswith(".") else None
 
+    def held(self, words: str, depth: int = 4) -> set[Member]:
+        """The members that a value, as a whole, may be from, depending on the way through the function."""
+        value = self.value(words)
+        if isinstance(value, Held) and value.mask is None:
+            return {value.member}
+        ways = value.names if isinstance(value, Either) and depth else ()
+        return set().union(*(self.held(name, depth - 1) for name in ways))
+
     def names_of(self, called: Called) -> list[str]:
         """The values that a call returns."""
         return [name for name, words in self._made.items() if call(words) == called]

@@ -41,11 +41,11 @@ FINDINGS = {
     ("state_missing", "struct counted.count"): "counted_put calls refcount_dec_and_test with struct counted.count, "
     "which only the new counted_open initialises: in objects that exist nothing has.",
     ("state_missing", "struct pointed.other"): "pointed_use reads struct pointed.other, which only the new "
-    "pointed_open sets: in objects that exist it is what they were made with, and pointed_use relies on it.",
+    "pointed_open sets: in objects that exist it is what they were made with, and pointed_use counts on it.",
     ("state_missing", "struct claimed.flags"): "claimed_use asks for the flag 0x10 in struct claimed.flags, which only "
     "the new claimed_open sets there: objects that exist have it not, and claimed_use fails for them.",
-    ("constant_renumbered", "struct renumbered.flags"): "In struct renumbered.flags, renumbered_use and "
-    "renumbered_open has 2 in the place of 1; existing objects hold the old number.",
+    ("constant_renumbered", "struct renumbered.flags"): "In struct renumbered.flags, 2 takes the place of 1 "
+    "(renumbered_open, renumbered_use); existing objects hold the old number.",
 }
 REMARKS = {
     ("state_missing", "struct claimed.kept"): "claimed_ask asks whether struct claimed.kept is 7, which only the new "
@@ -60,9 +60,9 @@ REMARKS = {
     "pointed_open sets: in objects that exist it is what they were made with.",
     ("meaning_changed", "struct encoded.place"): "encoded_store stores (unsigned int + 1) in struct encoded.place, "
     "where it was unsigned int, and encoded_read reads it otherwise; objects that exist hold what the old code stored.",
-    ("existing_objects", "struct made.inner->flags"): "made_open sets struct made.inner->flags of the objects that it "
-    "makes from now on; those that exist keep what they have.",
-    ("existing_objects", "struct own.flags"): "own_call sets struct own.flags of the objects that it makes from now "
+    ("existing_objects", "struct made.inner->flags"): "made_open sets struct made.inner->flags of objects that are "
+    "made from now on; those that exist keep what they have.",
+    ("existing_objects", "struct own.flags"): "own_call sets struct own.flags of objects that are made from now "
     "on; those that exist keep what they have.",
 }
 
