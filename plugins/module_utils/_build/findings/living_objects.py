@@ -105,10 +105,7 @@ class _Comparison:
                 for name, rows in functions.items():
                     for row in rows:
                         _note(where[row.fact], (unit, name), row)
-        self._members: dict[Member, list[Fact]] = collections.defaultdict(list)
-        for fact in self._after:
-            self._members[fact.member].append(fact)
-        self._touched = {fact.member for fact in self._before}
+        self._members, self._known, self._lost = map(_by_member, (self._after, self._before, self._gone))
 
     def found(self) -> Iterator[_Found]:
         """All that is found, member by member."""
@@ -128,25 +125,24 @@ class _Comparison:
         """A flag or a value that only the new code sets, and that it asks for."""
         pairs = ((facts.SET, facts.TEST, _bits), (facts.STORE, facts.EQUAL, _numbers))
         for stored, asked, numbers in pairs:
-            known = numbers(self._of(self._before, member, (facts.SET, facts.TEST, facts.STORE, facts.EQUAL)))
-            new = numbers(self._of(self._after, member, (stored,))) - known - {0}
-            asking = [f for f in self._of(self._after, member, (asked,)) if numbers([f]) & new and self._living(f)]
+            known = numbers(_of(self._known, member, (facts.SET, facts.TEST, facts.STORE, facts.EQUAL)))
+            new = numbers(_of(self._members, member, (stored,))) - known - {0}
+            asking = [f for f in _of(self._members, member, (asked,)) if numbers([f]) & new and self._living(f)]
             if not asking:
                 continue
             wanted = sorted(set().union(*(numbers([f]) for f in asking)) & new)
-            setting = [f for f in self._of(self._after, member, (stored,)) if numbers([f]) & set(wanted)]
+            setting = [f for f in _of(self._members, member, (stored,)) if numbers([f]) & set(wanted)]
             refused = sorted({name for f in asking for (_u, name), row in self._after[f].items() if row.refused})
-            words, asks = " and ".join(map(_number, wanted)), _and(self._functions(asking))
-            what = (
-                f"asks for the flag {words} in {member}" if stored == facts.SET else f"asks whether {member} is {words}"
-            )
-            how = "sets" if stored == facts.SET else "stores"
-            end = f", and {_and(refused)} fails for them" if refused else ""
+            words, is_flag = " and ".join(map(_number, wanted)), stored == facts.SET
+            what = f"for the flag {words} in {member}" if is_flag else f"whether {member} is {words}"
+            who, by = _who(self._functions(asking), "ask"), self._functions(setting)
+            end = f", and {_who(refused, 'fail')} for them" if refused else ""
             return self._tell(
                 member,
                 STATE_MISSING,
                 bool(refused),
-                f"{who} {what}, which only the new {by} there: objects that exist have it not{end}.",
+                f"{who} {what}, which only the new {_who(by, 'set' if is_flag else 'store')} there: objects that exist "
+                f"have it not{end}.",
                 [*asking, *setting],
                 [*map(_number, wanted)],
             )
@@ -154,10 +150,10 @@ class _Comparison:
 
     def _initialised(self, member: Member) -> _Found | None:
         """A lock, list, counter, timer or work that starts with the new code."""
-        started = self._of(self._after, member, (facts.INIT,))
+        started = _of(self._members, member, (facts.INIT,))
         if not started or self._was_touched(member):
             return None
-        using = [f for f in self._of(self._after, member, (facts.USE,)) if self._living(f)]
+        using = [f for f in _of(self._members, member, (facts.USE,)) if self._living(f)]
         using += [f for f in self._after if f.what == facts.USE and _is_within(f.member, member) and self._living(f)]
         if not using:
             return None
@@ -166,8 +162,8 @@ class _Comparison:
             member,
             STATE_MISSING,
             hard,
-            f"{_who(self._functions(using), 'call')} {_and(dict.fromkeys(f.words for f in using))} with {member}, which "
-            f"only the new {_who(self._functions(started), 'initialise')}: in objects that exist nothing has.",
+            f"{_who(self._functions(using), 'call')} {_and(dict.fromkeys(f.words for f in using))} with {member}, "
+            f"which only the new {_who(self._functions(started), 'initialise')}: in objects that exist nothing has.",
             [*using, *started],
             [f.words for f in started],
         )
@@ -176,8 +172,8 @@ class _Comparison:
         """A member that no code used, and that the new code fills and reads."""
         if self._was_touched(member):
             return None
-        stored = [f for f in self._of(self._after, member, (facts.STORE, facts.SET)) if f.number != 0]
-        read = [f for f in self._of(self._after, member, (facts.READ, facts.EQUAL, facts.TEST)) if self._living(f)]
+        stored = [f for f in _of(self._members, member, (facts.STORE, facts.SET)) if f.number != 0]
+        read = [f for f in _of(self._members, member, (facts.READ, facts.EQUAL, facts.TEST)) if self._living(f)]
         if not stored or not read:
             return None
         asked = any(f.number == 0 for f in read if f.what == facts.EQUAL)
@@ -187,8 +183,8 @@ class _Comparison:
             member,
             STATE_MISSING,
             bool(hard),
-            f"{_who(self._functions(read), 'read')} {member}, which only the new {_who(self._functions(stored), 'set')}: "
-            f"in objects that exist it is what they were made with{end}.",
+            f"{_who(self._functions(read), 'read')} {member}, which only the new "
+            f"{_who(self._functions(stored), 'set')}: in objects that exist it is what they were made with{end}.",
             [*read, *stored],
             _values(stored),
         )
@@ -199,13 +195,13 @@ class _Comparison:
             moved = self._exchanged(member, stored) & self._exchanged(member, asked)
             if moved:
                 old, new = min(moved)
-                rows = [f for f in self._of(self._after, member, (stored, asked)) if f.number == new]
+                rows = [f for f in _of(self._members, member, (stored, asked)) if f.number == new]
                 return self._tell(
                     member,
                     RENUMBERED,
                     True,
-                    f"In {member}, {_number(new)} takes the place of {_number(old)} ({', '.join(self._functions(rows))}); "
-                    "existing objects hold the old number.",
+                    f"In {member}, {_number(new)} takes the place of {_number(old)} "
+                    f"({', '.join(self._functions(rows))}); existing objects hold the old number.",
                     rows,
                     [_number(old), _number(new)],
                 )
@@ -216,8 +212,8 @@ class _Comparison:
         kinds = ((facts.STORE,), (facts.READ, facts.EQUAL))
         gone, new = [], []
         for kind in kinds:
-            gone.append([f for f in self._of(self._gone, member, kind) if f not in self._after and f.number != 0])
-            new.append([f for f in self._of(self._after, member, kind) if f not in self._before and f.number != 0])
+            gone.append([f for f in _of(self._lost, member, kind) if f not in self._after and f.number != 0])
+            new.append([f for f in _of(self._members, member, kind) if f not in self._before and f.number != 0])
         if not all((*gone, *new)):
             return None
         return self._tell(
@@ -233,39 +229,35 @@ class _Comparison:
 
     def _made(self, member: Member) -> _Found | None:
         """What new objects get from now on by the function that makes them."""
-        rows = [f for f in self._of(self._after, member, (facts.MADE,)) if f not in self._before]
-        known = any(fact.what == facts.MADE for fact in self._of(self._before, member, (facts.MADE,)))
+        rows = [f for f in _of(self._members, member, (facts.MADE,)) if f not in self._before]
+        known = any(fact.what == facts.MADE for fact in _of(self._known, member, (facts.MADE,)))
         if not rows or known:
             return None
         return self._tell(
             member,
             EXISTING,
             False,
-            f"{_who(self._functions(rows), 'set')} {member} of objects that are made from now on; those that exist keep "
-            "what they have.",
+            f"{_who(self._functions(rows), 'set')} {member} of objects that are made from now on; those that exist "
+            "keep what they have.",
             rows,
             _values(rows),
         )
 
     # ---- facts
 
-    def _of(self, where: _Where, member: Member, kinds: Sequence[str]) -> list[Fact]:
-        rows = self._members[member] if where is self._after else [f for f in where if f.member == member]
-        return [fact for fact in rows if fact.what in kinds]
-
     def _living(self, fact: Fact) -> bool:
         return any(row.living for row in self._after[fact].values())
 
     def _was_touched(self, member: Member) -> bool:
-        return any(m == member or _is_within(m, member) or _is_within(member, m) for m in self._touched)
+        return any(m == member or _is_within(m, member) or _is_within(member, m) for m in self._known)
 
     def _exchanged(self, member: Member, what: str) -> set[tuple[int, int]]:
         """Pairs of a number and the one that a function has in its place."""
         found = set()
         for function in {where for fact in self._members[member] for where in self._after[fact]}:
             before, after = (
-                {f.number for f in self._of(side, member, (what,)) if function in side[f] and isinstance(f.number, int)}
-                for side in (self._gone, self._after)
+                {f.number for f in _of(rows, member, (what,)) if function in side[f] and isinstance(f.number, int)}
+                for side, rows in ((self._gone, self._lost), (self._after, self._members))
             )
             found |= {(old, new) for old in before - after for new in after - before}
         return found
@@ -278,6 +270,17 @@ class _Comparison:
     ) -> _Found:
         unit = next(unit for fact in rows for unit, _name in self._after[fact])
         return _Found(unit, code, hard, member, sentence, tuple(self._functions(rows)), tuple(values))
+
+
+def _by_member(where: _Where) -> dict[Member, list[Fact]]:
+    found: dict[Member, list[Fact]] = {}
+    for fact in where:
+        found.setdefault(fact.member, []).append(fact)
+    return found
+
+
+def _of(rows: Mapping[Member, list[Fact]], member: Member, kinds: Sequence[str]) -> list[Fact]:
+    return [fact for fact in rows.get(member, ()) if fact.what in kinds]
 
 
 def _note(rows: dict[tuple[str, str], Row], where: tuple[str, str], row: Row) -> None:
