@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Dict, NamedTuple, Tuple
 
@@ -20,6 +21,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.
 from ansible_collections.rebootless.splice.plugins.module_utils._build.members import calls, facts
 from ansible_collections.rebootless.splice.plugins.module_utils._build.members.facts import Fact, Member, Row
 from ansible_collections.rebootless.splice.plugins.module_utils._build.members.unit import Members
+from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.dwarf_types import Layout
 
 STATE_MISSING, MEANING_CHANGED, EXISTING = "state_missing", "meaning_changed", "existing_objects"
 RENUMBERED = "constant_renumbered"
@@ -75,7 +77,7 @@ def living_objects(changes: Sequence[UnitChange], members: Mapping[str, Members]
 
 
 def _settled(changes: Sequence[UnitChange], members: Mapping[str, Members]) -> Callable[[Member], bool]:
-    """Says of a member that no living object has it, or that another finding tells of its struct."""
+    """Says of a member that no living object has it, or that another finding tells that it is new."""
     types = [change.difference.types for change in changes if change.unit in members]
     stack = frozenset().union(*(unit.on_stack for unit in members.values()))
     inside = {
@@ -85,12 +87,18 @@ def _settled(changes: Sequence[UnitChange], members: Mapping[str, Members]) -> C
     def settled(member: Member) -> bool:
         if not member.struct.startswith(("struct", "union")):
             return False
-        kinds = [(pre.layouts.get(member.struct), post.layouts.get(member.struct)) for pre, post in types]
-        if all(pre is None for pre, _post in kinds) or any(pre and post and pre != post for pre, post in kinds):
+        before = [layout for pre, _post in types if (layout := pre.layouts.get(member.struct))]
+        if not any(_has(layout, member) for layout in before):
             return True
         return member.struct in stack and member.struct not in inside and f"{member.struct} *" not in inside
 
     return settled
+
+
+def _has(layout: Layout, member: Member) -> bool:
+    """Whether a struct had a member of that name, be it in a struct without a name."""
+    name = re.split(r"[.\[-]", member.path)[0]
+    return any(m.name == name or (not m.name and re.search(rf"\b{name}\b", m.type)) for m in layout.members)
 
 
 class _Comparison:

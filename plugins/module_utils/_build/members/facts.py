@@ -39,7 +39,7 @@ _LOCK = re.compile(r"\.?(rlock\.)?raw_lock\.(val\.)?counter$|\.?(rlock\.)?raw_lo
 _CONDITION = re.compile(r"if \((?P<left>\S+) (?P<operation>[<>=!]=?) (?P<right>.*?)\) goto")
 _SWITCH = re.compile(r"switch \((?P<value>[^ ]+)\) \{(?P<cases>.*)\}")
 _CASE = re.compile(r"case (?P<number>[^:]*?)(?: \.\.\. [^:]*)?:")
-_PLACE = re.compile(r"(?P<place>[^=]*?(?:->|\.|\]|__MEM)[^=]*?) =(?: \{v\})? (?P<value>.*)")
+_PLACE = re.compile(r"(?P<place>[^=]*?(?:->|\.|\]|__MEM)[^=]*?) =(?:\{v\})? (?P<value>.*)")
 _BASE = re.compile(r"[A-Za-z_]\w*(?:\(D\))?")
 _FOLLOWS = re.compile(r"(?P<base>[A-Za-z_]\w*)->")
 _INDEXES = re.compile(r"\[(?P<index>[A-Za-z_]\w*)\]")
@@ -178,7 +178,7 @@ class _Reader:
         left, number = self._values.value(value.left), constant(value.right)
         if isinstance(left, Held) and left.member == member and left.mask is not None and number is not None:
             self._keep(value.left)
-            yield Fact(CLEAR, member, _inverted(left.mask))
+            yield Fact(CLEAR, member, _inverted(left.mask) & ~number.number)
             yield Fact(SET, member, number.number)
         else:
             yield Fact(STORE, member, None, self._shape(words))

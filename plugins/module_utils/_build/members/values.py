@@ -21,7 +21,7 @@ _CAST = re.compile(rf"\([^()]*(?:\([^()]*\)[^()]*)*\) ?(?P<operand>&?{_NAME}(?:{
 _BINARY = re.compile(rf"(?P<left>{_NAME}) (?P<operation>[-+*/%&|^]|<<|>>|[<>=!]=?) (?P<right>\S.*)")
 _CALL = re.compile(rf"(?P<called>{_NAME}) \((?P<arguments>.*)\)")
 _PHI = re.compile(r"__PHI \((?P<values>.*)\)")
-_ASSIGNED = re.compile(rf"(?P<name>{_NAME}) =(?: \{{v\}})? (?P<value>.*)")
+_ASSIGNED = re.compile(rf"(?P<name>{_NAME}) =(?:\{{v\}})? (?P<value>.*)")
 _ANONYMOUS = re.compile(r"(?:->|\.)D_\d+\b")
 ANONYMOUS = "<anonymous>"  # the path of a struct without a name in a struct
 _DEEP = 12  # steps from a value back to what it is made of

@@ -44,10 +44,14 @@ FINDINGS = {
     "pointed_open sets: in objects that exist it is what they were made with, and pointed_use counts on it.",
     ("state_missing", "struct claimed.flags"): "claimed_use asks for the flag 0x10 in struct claimed.flags, which only "
     "the new claimed_open sets there: objects that exist have it not, and claimed_use fails for them.",
+    ("state_missing", "struct grown.flags"): "grown_use asks for the flag 0x10 in struct grown.flags, which only the "
+    "new grown_open sets there: objects that exist have it not, and grown_use fails for them.",
     ("constant_renumbered", "struct renumbered.flags"): "In struct renumbered.flags, 2 takes the place of 1 "
     "(renumbered_open, renumbered_use); existing objects hold the old number.",
 }
 REMARKS = {
+    ("state_missing", "struct grown.mark"): "grown_ask asks for the flag 1 in struct grown.mark, which only the new "
+    "grown_mark sets there: objects that exist have it not.",
     ("state_missing", "struct claimed.kept"): "claimed_ask asks whether struct claimed.kept is 7, which only the new "
     "claimed_open stores there: objects that exist have it not.",
     ("state_missing", "struct by_number.bits"): "by_number_use asks for the flag 0x20 in struct by_number.bits, which "
