@@ -217,7 +217,7 @@ class _Comparison:
 
     def _otherwise(self, member: Member) -> _Found | None:
         """Other values are stored in a member, and it is read in another way."""
-        kinds = ((facts.STORE,), (facts.READ, facts.EQUAL))
+        kinds = ((facts.STORE,), (facts.READ, facts.EQUAL, facts.TEST))
         gone, new = [], []
         for kind in kinds:
             gone.append([f for f in _of(self._lost, member, kind) if f not in self._after and f.number != 0])
@@ -227,7 +227,7 @@ class _Comparison:
         return self._tell(
             member,
             MEANING_CHANGED,
-            False,
+            any(f.words == facts.INDEX for f in _of(self._members, member, (facts.READ,))),
             f"{_who(self._functions(new[0]), 'store')} {_and(_values(new[0]))} in {member}, where it was "
             f"{_and(_values(gone[0]))}, and {_who(self._functions(new[1]), 'read')} it otherwise; objects that exist "
             "hold what the old code stored.",

@@ -244,7 +244,8 @@ class _Reader:
     def _reads(self, statement: str) -> Iterator[Row]:
         for pattern, good_for in ((_FOLLOWS, FOLLOWED), (_INDEXES, INDEX)):
             for found in pattern.finditer(statement):
-                yield from self._read(found[1], good_for)
+                value = self._values.value(found[1]) if good_for == INDEX else None
+                yield from self._read(value.left if isinstance(value, Made) else found[1], good_for)
         named, condition = assignment(statement), _CONDITION.match(statement)
         if condition and constant(condition["right"]) is None:
             sides = (condition["left"], condition["right"])

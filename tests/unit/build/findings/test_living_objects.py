@@ -46,6 +46,9 @@ FINDINGS = {
     "the new claimed_open sets there: objects that exist have it not, and claimed_use fails for them.",
     ("state_missing", "struct grown.flags"): "grown_use asks for the flag 0x10 in struct grown.flags, which only the "
     "new grown_open sets there: objects that exist have it not, and grown_use fails for them.",
+    ("meaning_changed", "struct indexing.place"): "indexing_store stores (unsigned int + 1) in struct indexing.place, "
+    "where it was unsigned int, and indexing_read reads it otherwise; objects that exist hold what the old code "
+    "stored.",
     ("constant_renumbered", "struct renumbered.flags"): "In struct renumbered.flags, 2 takes the place of 1 "
     "(renumbered_open, renumbered_use); existing objects hold the old number.",
 }
