@@ -41,6 +41,9 @@ _SWITCH = re.compile(r"switch \((?P<value>[^ ]+)\) \{(?P<cases>.*)\}")
 _CASE = re.compile(r"case (?P<number>[^:]*?)(?: \.\.\. [^:]*)?:")
 _PLACE = re.compile(r"(?P<place>[^=]*?(?:->|\.|\]|__MEM)[^=]*?) =(?:\{v\})? (?P<value>.*)")
 _BASE = re.compile(r"[A-Za-z_]\w*(?:\(D\))?")
+_SAME_TRUTH = re.compile(
+    r"(?P<not>~)?(?:\([^()]*\) ?)?(?P<of>_?\w+)(?: (?P<is>[!=]=) (?:_Literal \([^()]*\) )?0[ul]*)?"
+)
 _FOLLOWS = re.compile(r"(?P<base>[A-Za-z_]\w*)->")
 _INDEXES = re.compile(r"\[(?P<index>[A-Za-z_]\w*)\]")
 _NO_OBJECT = ("if ", "switch ", "__asm__", "goto ", "return")
@@ -197,8 +200,22 @@ class _Reader:
             number = constant(found["right"]) if found else None
             if found and number is not None and found["operation"] in ("==", "!="):
                 there = targets(statement)
-                has_it = (found["operation"] == "!=") == (number.number == 0)
-                self._against.setdefault(found["left"], []).append(there[-1] if has_it else there[0])
+                equal, other = (there[0], there[-1]) if found["operation"] == "==" else (there[-1], there[0])
+                if number.number == 0:
+                    self._depends(found["left"], equal, other)
+                else:
+                    self._against.setdefault(found["left"], []).append(other)
+
+    def _depends(self, name: str, without: int, has_it: int) -> None:
+        """Two blocks depend on whether a value is 0; so they do on what the value is made of: ``_8 = ~_7``."""
+        for _step in range(4):
+            self._against.setdefault(name, []).append(without)
+            made = _SAME_TRUTH.fullmatch(self._values.definition(name))
+            if not made:
+                return
+            name = made["of"]
+            if made["not"] or made["is"] == "==":
+                without, has_it = has_it, without
 
     def _refused(self, words: str) -> bool:
         """Whether the function fails where the value of a condition, ``words``, is not what is asked for."""

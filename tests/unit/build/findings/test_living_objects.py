@@ -32,6 +32,11 @@ from ansible_collections.rebootless.splice.tests.support.objects import (
 FINDINGS = {
     ("state_missing", "struct refused.flags"): "refused_use asks for the flag 0x10 in struct refused.flags, which only "
     "the new refused_open sets there: objects that exist have it not, and refused_use fails for them.",
+    (
+        "state_missing",
+        "struct by_name.bits",
+    ): "by_name_use asks for the flag 0x80 in struct by_name.bits, which only the "
+    "new by_name_open sets there: objects that exist have it not, and by_name_use fails for them.",
     ("state_missing", "struct bit_field.checked"): "bit_field_use asks for the flag 1 in struct bit_field.checked, "
     "which only the new bit_field_open sets there: objects that exist have it not, and bit_field_use fails for them.",
     ("state_missing", "struct listed.all"): "listed_use calls list_add with struct listed.all, which only the new "
