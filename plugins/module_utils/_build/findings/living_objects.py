@@ -25,6 +25,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.d
 
 STATE_MISSING, MEANING_CHANGED, EXISTING = "state_missing", "meaning_changed", "existing_objects"
 RENUMBERED = "constant_renumbered"
+_BOUND, _OFFSET = re.compile(r"[<>]=? (_Literal .*|-?\d+[ul]*)"), re.compile(r"([-+]|<<|>>) \d+")
 _Where = Dict[Fact, "dict[Tuple[str, str], Row]"]  # by unit and function
 
 
@@ -163,8 +164,8 @@ class _Comparison:
             return None
         using = [f for f in _of(self._members, member, (facts.USE,)) if self._living(f)]
         using += [f for f in self._after if f.what == facts.USE and _is_within(f.member, member) and self._living(f)]
-        if not using:
-            return None
+        if set(self._functions(using)) <= set(self._functions(started)):
+            return None  # what uses it initialises it first
         hard = any(f.number != 0 for f in started) and any(calls.NEEDS_START.fullmatch(f.words) for f in using)
         return self._tell(
             member,
@@ -182,7 +183,7 @@ class _Comparison:
             return None
         stored = [f for f in _of(self._members, member, (facts.STORE, facts.SET)) if f.number != 0]
         read = [f for f in _of(self._members, member, (facts.READ, facts.EQUAL, facts.TEST)) if self._living(f)]
-        if not stored or not read:
+        if not stored or not read or len({*self._functions(stored), *self._functions(read)}) == 1:
             return None
         asked = any(f.number == 0 for f in read if f.what == facts.EQUAL)
         hard = [f for f in read if f.words in (facts.FOLLOWED, facts.INDEX)] if not asked else []
@@ -217,17 +218,17 @@ class _Comparison:
 
     def _otherwise(self, member: Member) -> _Found | None:
         """Other values are stored in a member, and it is read in another way."""
-        kinds = ((facts.STORE,), (facts.READ, facts.EQUAL, facts.TEST))
         gone, new = [], []
-        for kind in kinds:
-            gone.append([f for f in _of(self._lost, member, kind) if f not in self._after and f.number != 0])
-            new.append([f for f in _of(self._members, member, kind) if f not in self._before and f.number != 0])
+        for kinds in ((facts.STORE,), (facts.READ, facts.EQUAL, facts.TEST)):
+            gone.append([f for f in _of(self._lost, member, kinds) if f not in self._after and _tells(f)])
+            new.append([f for f in _of(self._members, member, kinds) if f not in self._before and _tells(f)])
         if not all((*gone, *new)):
             return None
         return self._tell(
             member,
             MEANING_CHANGED,
-            any(f.words == facts.INDEX for f in _of(self._members, member, (facts.READ,))),
+            any(f.words == facts.INDEX for f in _of(self._members, member, (facts.READ,)))
+            and _counted_otherwise(new[1]),
             f"{_who(self._functions(new[0]), 'store')} {_and(_values(new[0]))} in {member}, where it was "
             f"{_and(_values(gone[0]))}, and {_who(self._functions(new[1]), 'read')} it otherwise; objects that exist "
             "hold what the old code stored.",
@@ -261,13 +262,14 @@ class _Comparison:
 
     def _exchanged(self, member: Member, what: str) -> set[tuple[int, int]]:
         """Pairs of a number and the one that a function has in its place."""
-        found = set()
+        found: set[tuple[int, int]] = set()
         for function in {where for fact in self._members[member] for where in self._after[fact]}:
             before, after = (
                 {f.number for f in _of(rows, member, (what,)) if function in side[f] and isinstance(f.number, int)}
                 for side, rows in ((self._gone, self._lost), (self._after, self._members))
             )
-            found |= {(old, new) for old in before - after for new in after - before}
+            if len(before - after) == len(after - before) == 1:
+                found.add((*(before - after), *(after - before)))
         return found
 
     def _functions(self, rows: Sequence[Fact]) -> list[str]:
@@ -321,6 +323,16 @@ def _values(rows: Sequence[Fact]) -> list[str]:
 def _and(words: Sequence[str] | Mapping[str, object]) -> str:
     *most, last = list(words)[:3]
     return f"{', '.join(most)} and {last}" if most else last
+
+
+def _tells(fact: Fact) -> bool:
+    """Whether a fact says what the values of a member mean: not that it is cleared, or that it is bounded."""
+    return fact.number != 0 and not _BOUND.fullmatch(fact.words)
+
+
+def _counted_otherwise(read: Sequence[Fact]) -> bool:
+    """Whether code counts on from a value: ``place - 1``"""
+    return any(_OFFSET.fullmatch(fact.words) for fact in read)
 
 
 def _who(functions: Sequence[str], verb: str) -> str:

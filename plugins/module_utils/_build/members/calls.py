@@ -11,9 +11,8 @@ import re
 
 BIT_SETS = re.compile(r"_*(arch_|raw_)?_*(test_and_)?set_bit(_lock)?")
 BIT_CLEARS = re.compile(r"_*(arch_|raw_)?_*(test_and_)?clear_bit(_unlock)?")
-BIT_TESTS = re.compile(
-    r"_*(arch_|const_|generic_|constant_|variable_)?_*test_((and_)?(set|clear|change)_)?bit(_lock|_acquire)?"
-)
+# Not test_and_set_bit(): what it asks for is that nothing has been done yet, as in objects that exist.
+BIT_TESTS = re.compile(r"_*(arch_|const_|generic_|constant_|variable_)?_*test_(and_(clear|change)_)?bit(_acquire)?")
 INITIALISES = re.compile(
     r"INIT_\w+|(\w*_)?init(_\w+)?|(refcount|kref|atomic\w*|percpu_counter|local\w*)_set|timer_setup|tasklet_setup"
 )
