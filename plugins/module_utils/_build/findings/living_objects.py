@@ -142,16 +142,20 @@ class _Comparison:
             wanted = sorted(set().union(*(numbers([f]) for f in asking)) & new)
             setting = [f for f in _of(self._members, member, (stored,)) if numbers([f]) & set(wanted)]
             refused = sorted({name for f in asking for (_u, name), row in self._after[f].items() if row.refused})
-            words, is_flag = " and ".join(map(_number, wanted)), stored == facts.SET
-            what = f"for the flag {words} in {member}" if is_flag else f"whether {member} is {words}"
+            words, is_flag = _and([*map(_number, wanted)]), stored == facts.SET
+            what = (
+                f"for the flag{'s' * (len(wanted) > 1)} {words} in {member}"
+                if is_flag
+                else f"whether {member} is {words}"
+            )
             who, by = _who(self._functions(asking), "ask"), self._functions(setting)
             end = f", and {_who(refused, 'fail')} for them" if refused else ""
             return self._tell(
                 member,
                 STATE_MISSING,
                 bool(refused),
-                f"{who} {what}, which only the new {_who(by, 'set' if is_flag else 'store')} there: objects that exist "
-                f"have it not{end}.",
+                f"{who} {what}, which only the new {_who(by, 'set' if is_flag else 'store')} there: objects that "
+                f"exist have {'it' if len(wanted) == 1 else 'them'} not{end}.",
                 [*asking, *setting],
                 [*map(_number, wanted)],
             )
@@ -269,7 +273,7 @@ class _Comparison:
                 for side, rows in ((self._gone, self._lost), (self._after, self._members))
             )
             if len(before - after) == len(after - before) == 1:
-                found.add((*(before - after), *(after - before)))
+                found.add((min(before - after), min(after - before)))
         return found
 
     def _functions(self, rows: Sequence[Fact]) -> list[str]:
@@ -321,7 +325,9 @@ def _values(rows: Sequence[Fact]) -> list[str]:
 
 
 def _and(words: Sequence[str] | Mapping[str, object]) -> str:
-    *most, last = list(words)[:3]
+    """``a, b and c``; of more than four, the first three and how many there are."""
+    shown = list(words)
+    *most, last = shown if len(shown) < 5 else [*shown[:3], f"{len(shown) - 3} more"]
     return f"{', '.join(most)} and {last}" if most else last
 
 
