@@ -243,7 +243,7 @@ class _Comparison:
     def _made(self, member: Member) -> _Found | None:
         """What new objects get from now on by the function that makes them."""
         rows = [f for f in _of(self._members, member, (facts.MADE,)) if f not in self._before]
-        known = any(fact.what == facts.MADE for fact in _of(self._known, member, (facts.MADE,)))
+        known = _of(self._known, member, (facts.MADE, facts.STORE, facts.SET))
         if not rows or known:
             return None
         return self._tell(
