@@ -13,9 +13,12 @@ import dataclasses
 import re
 from typing import Iterator
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+
 _HEADER = re.compile(
     r"^(?P<type>.*) __GIMPLE \(ssa[^\n]*\)\n(?P<name>[\w.]+) \((?P<parameters>.*)\)\n\{\n", re.MULTILINE
 )
+_MARK = "__GIMPLE ("
 _BLOCK = re.compile(r"^  __BB\((?P<number>\d+)[^\n]*\):$", re.MULTILINE)
 _DECLARED = re.compile(r"^  (?:static |register |const )*(?P<type>[^;=]*?)\s*(?P<name>[A-Za-z_]\w*)(?:\[[^\n]*)?;$")
 _SSA = re.compile(r"(?P<variable>[A-Za-z]\w*?|)_(?P<version>\d+)(?:\(D\))?$")
@@ -54,8 +57,17 @@ class Function:
 
 
 def read_dump(text: str) -> dict[str, Function]:
-    """The functions of a dump, by name; gcc prints those that the unit's code may call."""
+    """The functions of a dump, by name; gcc prints those that the unit's code may call.
+
+    Raises ``RebootlessError`` (``dump_not_read``) if one of them is not in the form of the versions above.
+    """
     heads = list(_HEADER.finditer(text))
+    if len(heads) != text.count(_MARK) or (text.strip() and not heads):
+        raise RebootlessError(
+            "dump_not_read",
+            f"Of {text.count(_MARK)} functions that the compiler describes, {len(heads)} are understood.",
+            "Report it, with the compiler's version.",
+        )
     ends = [*(head.start() for head in heads[1:]), len(text)]
     return {head["name"]: _function(head, text[head.end() : end]) for head, end in zip(heads, ends)}
 

@@ -35,7 +35,7 @@ def read_members(
 
     ``patched_words`` are those of the patched files: a function that is in the second dump alone and that they do not
     name is one of a header, which nothing in the unit had called.  ``custom_words`` are those that only custom code
-    has: what its functions do to objects is for its author to know.
+    has: what its functions do to objects is for its author to know.  Raises ``RebootlessError`` (``dump_not_read``).
     """
     pre, post = read_dump(before), read_dump(after)
     post = {name: function for name, function in post.items() if name in pre or name not in custom_words}

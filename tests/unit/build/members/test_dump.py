@@ -13,6 +13,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.members i
 from ansible_collections.rebootless.splice.plugins.module_utils._build.members.dump import Function, read_dump
 from ansible_collections.rebootless.splice.plugins.module_utils._build.members.facts import Fact, rows_of
 from ansible_collections.rebootless.splice.plugins.module_utils._build.members.values import Member
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 TEXT = r"""
 struct inner { int a; int b; };
@@ -62,6 +63,17 @@ def test_names_parameters_and_types(functions):
     assert functions["twice"].parameters == ("call", "p")
     assert functions["scopes"].parameter("k_3(D)") == 1 and functions["scopes"].parameter("k_3") is None
     assert functions["assembler"].type_of("p_1(D)") == "struct foo *"
+
+
+@pytest.mark.parametrize("text", ["int __GIMPLE (ssa)\nf (int x)\n", ";; Function f (f, funcdef_no=0)\n"])
+def test_a_form_that_is_not_known_is_refused(text):
+    with pytest.raises(RebootlessError) as caught:
+        read_dump(text)
+    assert caught.value.code == "dump_not_read"
+
+
+def test_a_unit_without_functions_has_none():
+    assert read_dump("") == {}
 
 
 def test_assembler_code_with_ends_of_lines_is_one_statement(functions):
