@@ -4,7 +4,7 @@
 
 Every statement has one operation, every value one name (``_9 = _8 & 64ul;``), and every name a declared type, so that
 ``p_2(D)->flags`` is a member of a known struct.  Nothing has been inlined yet: ``set_bit (5l, _7)`` is still a call.
-Source: gcc/gimple-pretty-print.cc and gcc/c/gimple-parser.cc, gcc 9 to 16.
+Source: gcc/gimple-pretty-print.cc and gcc/c/gimple-parser.cc of gcc 12.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Function:
 def read_dump(text: str) -> dict[str, Function]:
     """The functions of a dump, by name; gcc prints those that the unit's code may call.
 
-    Raises ``RebootlessError`` (``dump_not_read``) if one of them is not in the form of the versions above.
+    Raises ``RebootlessError`` (``dump_not_read``) if one of them is not in that form.
     """
     heads = list(_HEADER.finditer(text))
     if len(heads) != text.count(_MARK) or (text.strip() and not heads):
