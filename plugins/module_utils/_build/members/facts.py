@@ -46,6 +46,7 @@ _SAME_TRUTH = re.compile(
 )
 _FOLLOWS = re.compile(r"(?P<base>[A-Za-z_]\w*)->")
 _INDEXES = re.compile(r"\[(?P<index>[A-Za-z_]\w*)\]")
+_MANY = 40  # values of which a stored one may be any
 _NO_OBJECT = ("if ", "switch ", "__asm__", "goto ", "return")
 
 BitFields = Callable[[Member, int, int], "list[tuple[str, int]]"]
@@ -143,14 +144,15 @@ class _Reader:
         if found is None or member is None:
             return
         living = self._living(found["place"])
-        for fact in self._stored(member, found["value"], 4):
+        for fact in self._stored(member, found["value"], set()):
             yield Row(fact, living)
             if not living and fact.what in (STORE, SET):
                 path = self._values.access(found["place"].strip()) or member
                 if fact.number != 0 or self._values.made_unclean(found["place"].strip()):
                     yield Row(fact._replace(what=MADE, member=path), living)
 
-    def _stored(self, member: Member, words: str, depth: int) -> Iterator[Fact]:
+    def _stored(self, member: Member, words: str, seen: set[str]) -> Iterator[Fact]:
+        seen.add(words)
         value = self._values.value(words)
         if isinstance(value, Constant):
             if value.number == 0 and _LOCK.search(member.path):
@@ -168,9 +170,9 @@ class _Reader:
         elif isinstance(value, Held) and value.member == member and value.mask is not None:
             self._keep(words)
             yield Fact(CLEAR, member, _inverted(value.mask))
-        elif isinstance(value, Either) and depth:
+        elif isinstance(value, Either):
             for name in value.names:
-                yield from self._stored(member, name, depth - 1)
+                yield from self._stored(member, name, seen) if name not in seen and len(seen) < _MANY else ()
         elif isinstance(value, Made) and value.operation == "|":
             yield from self._together(member, words, value)
         else:

@@ -24,7 +24,8 @@ _PHI = re.compile(r"__PHI \((?P<values>.*)\)")
 _ASSIGNED = re.compile(rf"(?P<name>{_NAME}) =(?:\{{v\}})? (?P<value>.*)")
 _ANONYMOUS = re.compile(r"(?:->|\.)D_\d+\b")
 ANONYMOUS = "<anonymous>"  # the path of a struct without a name in a struct
-_DEEP = 12  # steps from a value back to what it is made of
+_WAYS = 5  # meetings of ways through a function that are looked back through
+_DEEP = 60  # steps from a value back to what it is made of
 
 
 class Member(NamedTuple):
@@ -137,10 +138,11 @@ class Values:
             if found:
                 self._made[found[0]] = found[1]
         self._known: dict[str, Value] = {}
+        self._makers: dict[tuple[str, str], bool] = {}
         self._stored: dict[Member, list[str]] = {}
         for statement in function.statements:
             place, equals, words = statement.partition(" = ")
-            member = self.member(place, 2) if equals and "->" in place else None
+            member = self.member(place) if equals and "->" in place else None
             if member is not None:
                 self._stored.setdefault(member, []).append(words)
 
@@ -153,10 +155,11 @@ class Values:
         words = words.strip()
         if words in self._known:
             return self._known[words]
-        found = self._value(words, depth) if depth else None
-        if depth > _DEEP // 2:
-            self._known[words] = found
-        return found
+        if not depth:
+            return None
+        self._known[words] = None  # where it comes to itself again, in a loop
+        self._known[words] = self._value(words, depth)
+        return self._known[words]
 
     def _value(self, words: str, depth: int) -> Value:
         literal = constant(words)
@@ -235,13 +238,17 @@ class Values:
             return None  # a variable of the function
         return Member(f"the variable {base}", _path(path)) if path.startswith(".") else None
 
-    def held(self, words: str, depth: int = 4) -> set[Member]:
+    def held(self, words: str) -> set[Member]:
         """The members that a value, as a whole, may be from, depending on the way through the function."""
-        value = self.value(words)
-        if isinstance(value, Held) and value.mask is None:
-            return {value.member}
-        ways = value.names if isinstance(value, Either) and depth else ()
-        return set().union(*(self.held(name, depth - 1) for name in ways))
+        found: set[Member] = set()
+        level, seen = [words], {words}
+        for _step in range(_WAYS):
+            values = [self.value(name) for name in level]
+            found |= {value.member for value in values if isinstance(value, Held) and value.mask is None}
+            names = [name for value in values if isinstance(value, Either) for name in value.names]
+            level = list(dict.fromkeys(name for name in names if name not in seen))
+            seen |= set(level)
+        return found
 
     def names_of(self, called: Called) -> list[str]:
         """The values that a call returns."""
@@ -265,32 +272,36 @@ class Values:
         return self._made_by(pointer, calls.MAKES, _DEEP)
 
     def _made_by(self, words: str, makers: re.Pattern[str], depth: int) -> bool:
-        words = words.strip()
+        key = (words.strip(), makers.pattern)
+        if key not in self._makers:
+            self._makers[key] = True  # in a loop, what comes from outside decides
+            self._makers[key] = depth > 0 and self._is_made(key[0], makers, depth - 1)
+        return self._makers[key]
+
+    def _is_made(self, words: str, makers: re.Pattern[str], depth: int) -> bool:
         made = self._made.get(words)
-        if not depth:
-            return False
         if words.startswith("&"):
             found = _REFERENCE.fullmatch(words[1:])
             if found and "->" in found["path"]:
-                return self._made_by(found["base"], makers, depth - 1)
+                return self._made_by(found["base"], makers, depth)
             return bool(self.function.type_of(found["base"] if found else words[1:]))
         if made is None:
             return False
-        value = self._operation(made, 1)
+        value = self._operation(made, _DEEP)
         if isinstance(value, Called):
             if calls.SAME_OBJECT.fullmatch(value.function) and value.arguments:
-                return self._made_by(value.arguments[0], makers, depth - 1)
+                return self._made_by(value.arguments[0], makers, depth)
             return bool(makers.fullmatch(value.function))
         if isinstance(value, Either):
             ways = [name for name in value.names if constant(name) is None and name != words]
-            return bool(ways) and all(self._made_by(name, makers, depth - 1) for name in ways)
+            return bool(ways) and all(self._made_by(name, makers, depth) for name in ways)
         if isinstance(value, Made):
-            return value.operation in "+-" and self._made_by(value.left, makers, depth - 1)
+            return value.operation in "+-" and self._made_by(value.left, makers, depth)
         cast = _CAST.fullmatch(made)
-        member = self.member(made, 2)
+        member = self.member(made)
         if member is not None:  # read again from where it was just stored
-            return any(self._made_by(name, makers, depth - 1) for name in self._stored.get(member, ()))
-        return self._made_by(cast["operand"] if cast else made, makers, depth - 1)
+            return any(self._made_by(name, makers, depth) for name in self._stored.get(member, ()))
+        return self._made_by(cast["operand"] if cast else made, makers, depth)
 
 
 def _path(words: str) -> str:
