@@ -100,3 +100,17 @@ def test_volatile_accesses_switches_and_whole_words(functions):
     }
     rows = rows_of(functions, lambda *_bits: [])["volatiles"]
     assert Fact(facts.STORE, Member("struct foo", "state"), 7) in {row.fact for row in rows if row.living}
+
+
+def test_many_meetings_of_ways_are_looked_at_once_each():
+    """The number of ways through 80 meetings of two is beyond counting."""
+    meetings = [f"  o_{n} = __PHI (__BB2: o_{n - 1}, __BB3: o_{n - 2}, __BB4: o_{n + 1});" for n in range(3, 83)]
+    lines = [
+        "void __GIMPLE (ssa)\nmany (struct foo * o)\n{\n  __BB(2):",
+        "  o_1 = kmalloc (8);\n  o_2 = o_1;",
+        *meetings,
+        "  o_82->state = 3;\n  _200 = o_82->flags;\n  _201 = _200 & 4ul;\n  o_1->in[1].a = 5;\n  return;\n}\n",
+    ]
+    rows = rows_of(read_dump("\n".join(lines)), lambda *_bits: [])["many"]
+    found = {(row.fact.what, row.fact.member.path, row.fact.number) for row in rows}
+    assert {(facts.STORE, "state", 3), (facts.TEST, "flags", 4), (facts.MADE, "in[1].a", 5)} <= found
