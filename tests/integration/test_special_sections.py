@@ -54,13 +54,17 @@ print(fcntl.ioctl(kvm, KVM_GET_API_VERSION))
 
 
 def applied(host: Host, builds, name: str, edit: Edit):
-    """The update of this edit, applied while the test runs; its module may have to stay."""
+    """The update of this edit, applied while the test runs; then gone, unless its build says that it has to stay."""
     package = f"/root/{name}.rbl.tar.gz"
-    host.write(package, builds.update(host.release, name, edit).content)
+    built = builds.update(host.release, name, edit)
+    host.write(package, built.content)
     result = host.module("update", package=package)
     assert not result["failed"], result
     yield
-    assert not host.module("update", name=name, state="reversed")["failed"]
+    stays = "stays_loaded" in [row["code"] for row in built.result["remarks"]]
+    gone = host.module("update", name=name, state="absent")
+    assert (gone["failed"], gone.get("code")) == ((True, "module_kept") if stays else (False, None)), gone
+    assert gone["state_after"] == ("reversed" if stays else "absent")
 
 
 def switch(host: Host, value: int) -> None:

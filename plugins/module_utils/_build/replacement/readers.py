@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Functions of the kernel that read the strings and constants that they are given, and keep no address of them.
 
-Each was read in Debian's sources of Linux 6.1 (6.1.176) and 6.12 (6.12.117), for x86-64 as Debian configures it, with
-all that it calls: every argument that may be a pointer is read, formatted or copied before the function returns, trace
-events copy text (``__string``, ``__dynamic_array``), and what is returned points into no constant.  Names that one of
-the two does not have are marked.  A name that neither has is not among them: a module could define it.
+Each was read in Debian's sources of Linux 6.1 (6.1.176) and 6.12 (6.12.117), for x86-64 as Debian configures it, and
+what it hands a pointer on to was followed, but for the assembly of ``memcpy()`` and ``memmove()`` and the formats of
+``vsnprintf()``, of which only the static pointers were searched for.  Every argument that may be a pointer is read,
+formatted or copied before the function returns, trace events copy text (``__string``, ``__dynamic_array``), and what is
+returned points into no constant.  Names that one of the two does not have are marked.  A name that neither has is not
+among them: a module could define it.
 
 What keeps an address is not among them, for instance:
 
