@@ -12,10 +12,11 @@ import pathlib
 import subprocess
 import typing as t
 
-from ansible_collections.rebootless.splice.tests.support.places import KMOD
+from ansible_collections.rebootless.splice.tests.support.places import COLLECTION, KMOD
 
 HERE = pathlib.Path(__file__).resolve().parent
 SHIM = HERE / "kernel"
+MATCHING = COLLECTION / "tests" / "support" / "matching"  # regions.h
 
 # The kernel's headers that kmod/ includes, as far as the files below do; fuzz_kernel.h stands for all of them.
 # <linux/errno.h> is the C library's.
@@ -90,6 +91,7 @@ def compile_parser(
         f"-fsanitize={SANITIZERS}" + ("" if driver else ",fuzzer"),
         f"-I{SHIM}",
         f"-I{KMOD / 'matcher'}",
+        f"-I{MATCHING}",
     ]
     if parser.in_kernel:
         headers = _headers(directory / "include")

@@ -8,10 +8,10 @@
  */
 #include "input.h"
 #include "match.h"
+#include "regions.h"
 
 #define MAX_ROWS 255
 
-struct region { uint64_t address; size_t size; uint8_t *bytes; };
 struct target {
 	unsigned int n_regions, n_rows;
 	struct region regions[MAX_ROWS];
@@ -22,18 +22,8 @@ struct target {
 static int read_target(void *context, rbl_u64 address, void *buffer, rbl_u32 length)
 {
 	const struct target *target = context;
-	unsigned int i;
 
-	for (i = 0; i < target->n_regions; i++) {
-		const struct region *region = target->regions + i;
-
-		if (address < region->address || address - region->address > region->size ||
-		    length > region->size - (address - region->address))
-			continue;
-		memcpy(buffer, region->bytes + (address - region->address), length);
-		return 0;
-	}
-	return -1;
+	return read_regions(target->regions, target->n_regions, address, buffer, length);
 }
 
 static rbl_u32 look_up(void *context, rbl_u32 symbol, const rbl_u64 **addresses)

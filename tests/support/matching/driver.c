@@ -14,8 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "match.h"
+#include "regions.h"
 
-struct region { uint64_t address; uint32_t size; unsigned char *bytes; };
 struct name { uint32_t symbol, count; uint64_t *addresses; };
 struct target { uint32_t n_regions, n_names; struct region *regions; struct name *names; };
 
@@ -45,16 +45,7 @@ static int read_target(void *context, rbl_u64 address, void *buffer, rbl_u32 len
 {
 	const struct target *target = context;
 
-	for (uint32_t i = 0; i < target->n_regions; i++) {
-		const struct region *region = target->regions + i;
-
-		if (address < region->address || address - region->address > region->size ||
-		    length > region->size - (address - region->address))
-			continue;
-		memcpy(buffer, region->bytes + (address - region->address), length);
-		return 0;
-	}
-	return -1;
+	return read_regions(target->regions, target->n_regions, address, buffer, length);
 }
 
 static rbl_u32 look_up(void *context, rbl_u32 symbol, const rbl_u64 **addresses)
