@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import typing as t
 
@@ -33,6 +34,12 @@ def parse(content: bytes) -> t.Any:
     if HALF.search(text):
         json.dumps(value, ensure_ascii=False).encode("utf-8")  # UnicodeEncodeError is a ValueError
     return value
+
+
+def read(path: str | os.PathLike[str]) -> t.Any:
+    """What a file says.  Raises ``OSError`` if it cannot be read, and ``ValueError`` as ``parse`` does."""
+    with open(path, "rb") as file:
+        return parse(file.read())
 
 
 def write(value: t.Any, **options: t.Any) -> bytes:

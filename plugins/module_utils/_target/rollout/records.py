@@ -42,8 +42,7 @@ class Records:
     def read(self, name: str) -> dict[str, t.Any] | None:
         """None if there is none, or none that can be read."""
         try:
-            with open(self.path(name), "rb") as stream:
-                record = strict_json.parse(stream.read())
+            record = strict_json.read(self.path(name))
         except (OSError, ValueError):
             return None
         known = isinstance(record, dict) and record.get("format") == FORMAT

@@ -100,7 +100,7 @@ def write_answer(directory: str, host: str, answer: dict[str, t.Any]) -> None:
 def _json(path: pathlib.Path, notes: list[str]) -> dict[str, t.Any]:
     """The dictionary in a file; empty, with a note if it is there and cannot be read."""
     try:
-        return mapping(strict_json.parse(path.read_bytes()))
+        return mapping(strict_json.read(path))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

@@ -154,8 +154,7 @@ def _replace(path: str, content: Row) -> None:
 
 def _read(path: str) -> Row | None:
     try:
-        with open(path, "rb") as file:
-            found = strict_json.parse(file.read())
+        found = strict_json.read(path)
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None

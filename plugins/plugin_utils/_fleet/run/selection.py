@@ -68,8 +68,7 @@ def task_files_of(path: str | None) -> list[str]:
     elsewhere.
     """
     try:
-        with open(path or "", "rb") as file:
-            plan = strict_json.parse(file.read())
+        plan = strict_json.read(path or "")
         return [row["file"] for row in plan["checks"] if row["kind"] == "tasks"]
     except (OSError, ValueError, KeyError, TypeError):
         return []
