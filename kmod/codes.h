@@ -35,7 +35,7 @@ RBL_CODE(BAD_UPDATE, "The update module's tables are not well formed.",
 	 "Build the update again with the release that built the helper module.")
 RBL_CODE(ABI_MISMATCH, "The update module was built for another version of the helper module.",
 	 "Build update and helper module with the same release of the collection.")
-RBL_CODE(SEALED_FUNCTION, "The update takes the address of a function that this kernel has sealed against indirect calls.",
+RBL_CODE(SEALED_FUNCTION, "The update takes the address of code to which this kernel lets no indirect call lead.",
 	 "Let the patch call the function directly, or through a new function that calls it.")
 RBL_CODE(RELOC_OVERFLOW, "A relocation of the replacement code does not fit its field.",
 	 "Report this update: the replacement code lies too far from what it refers to.")

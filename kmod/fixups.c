@@ -78,15 +78,17 @@ static bool is_loaders(const struct rbl_part *part, const struct rbl_fixup *fixu
 
 /*
  * Whether the field takes the address of a function to which no pointer may
- * lead any more: with indirect branch tracking the kernel takes the landing
- * mark of every function away whose address nothing in it takes.
+ * lead: with indirect branch tracking the kernel takes the landing mark of
+ * every function away whose address nothing in it takes, and the compiler
+ * gives none to a static function that is only called.
  */
 static bool takes_sealed_address(const struct rbl_part *part, const struct rbl_fixup *fixup)
 {
 	s64 start = is_relative(fixup->type) ? -(s64)rbl_field_width(fixup->type) : 0;
+	unsigned long address = part->result.values[fixup->symbol];
 
 	return fixup->addend == start && !is_copy(fixup->type) && !rbl_arch_is_branch(fixup->where) &&
-	       rbl_arch_is_sealed((const void *)(unsigned long)part->result.values[fixup->symbol]);
+	       rbl_kernel(kernel_text_address)(address) && rbl_arch_stops_indirect_call((const void *)address);
 }
 
 static int check_fixup(struct rbl_record *record, const struct rbl_part *part, const struct rbl_fixup *fixup)

@@ -99,8 +99,8 @@ bool rbl_arch_is_branch(const void *field);
 /* Whether the instruction before an address can be a call. */
 bool rbl_arch_follows_call(unsigned long address);
 
-/* Whether the processor would stop an indirect call of a function, since the kernel has removed its landing mark. */
-bool rbl_arch_is_sealed(const void *function);
+/* Whether the processor stops an indirect call of a function, which has no landing mark, or has it no more. */
+bool rbl_arch_stops_indirect_call(const void *function);
 
 /* The lowest word in use on the stack of a task that does not run. */
 static inline unsigned long rbl_arch_stack_pointer(const struct task_struct *task);

@@ -67,6 +67,15 @@ def update(builds, release):
     return builds.update(release, NAME, *EDITS)
 
 
+# A static function that was only called has no landing mark for indirect calls; now a pointer leads to it.
+POINTED_TO = Edit(
+    "net/unix/af_unix.c",
+    "\tunix_release_sock(sk, 0);\n\tsock->sk = NULL;\n",
+    "\tvoid (*volatile release)(struct sock *, int) = unix_release_sock;\n\n"
+    "\trelease(sk, 0);\n\tsock->sk = NULL;\n",
+)
+
+
 def objects(host: Host) -> dict[str, str]:
     return dict(line.split() for line in host.out(f"cat /sys/kernel/rebootless/{NAME}/objects").splitlines())
 
@@ -105,4 +114,21 @@ def test_life_of_an_update_with_a_module_that_comes_later(update, release, throw
     assert host.python(PROBE) == before
     assert text_digest(host) == untouched
     assert traces(host) == ""
+    assert host.out(ALARMS) == ""
+
+
+def test_a_function_that_is_pointed_to_for_the_first_time(builds, release, throwaway):
+    """Where branches are tracked, a pointer to the running one would stop the kernel: it leads to the replacement."""
+    built = builds.update(release, "pointed", POINTED_TO)
+    tracked = "unix_release_sock" in {row["name"] for row in built.result["functions"]}
+    held = [remark["details"]["held"] for remark in built.result["remarks"] if remark["code"] == "stays_loaded"]
+    assert held == ([["unix_release_sock"]] if tracked else [])
+    host = throwaway(release)
+    host.write(PACKAGE, built.content)
+    done = host.module("update", package=PACKAGE)
+    assert not done["failed"], done
+    assert host.python(PROBE).split()[0] == "0"
+    gone = host.module("update", name="pointed", state="reversed")
+    assert not gone["failed"], gone
+    assert host.python(PROBE).split()[0] == "0"
     assert host.out(ALARMS) == ""

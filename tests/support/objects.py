@@ -22,6 +22,8 @@ SECTIONED = ["-ffunction-sections", "-fdata-sections"]
 # What compiled code refers to for the sake of tracing and mitigations alone.
 EXPORTS = {name: Export(name, 1, "vmlinux", "EXPORT_SYMBOL", "") for name in ("__fentry__", "__x86_return_thunk")}
 OBJECTS = {"exact": [], "pre": SECTIONED, "post": [*SECTIONED, "-DPOST"]}
+# Constructs that only some kernels' configurations have.
+CONFIGURED = {"landing_mark": ("-fcf-protection=branch",)}
 
 
 def compile_fixture(construct: str, output: pathlib.Path, *flags: str) -> pathlib.Path:
@@ -48,7 +50,7 @@ def _directory() -> tempfile.TemporaryDirectory:
 def object_file(construct: str, which: str) -> ObjectFile:
     """One of the fixture's objects: ``exact``, ``pre`` or ``post``."""
     path = pathlib.Path(_directory().name) / f"{construct}.{which}.o"
-    return ObjectFile(compile_fixture(construct, path, *OBJECTS[which]))
+    return ObjectFile(compile_fixture(construct, path, *OBJECTS[which], *CONFIGURED.get(construct, ())))
 
 
 @functools.cache

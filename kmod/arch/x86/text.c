@@ -175,17 +175,16 @@ bool rbl_arch_follows_call(unsigned long address)
 	return false;
 }
 
-/* Sealed: its endbr64 has been overwritten. */
-bool rbl_arch_is_sealed(const void *function)
+/* gcc gives endbr64 to what pointers may lead to; the kernel overwrites it where none does (apply_seal_endbr()). */
+bool rbl_arch_stops_indirect_call(const void *function)
 {
-	static const u8 poison[] = { 0x66, 0x0f, 0x1f, 0x00 };	/* gen_endbr_poison() */
-	u8 mark[sizeof(poison)];
+	static const u8 endbr64[] = { 0xf3, 0x0f, 0x1e, 0xfa };
+	u8 mark[sizeof(endbr64)];
 
 	if (!IS_ENABLED(CONFIG_X86_KERNEL_IBT) || !boot_cpu_has(X86_FEATURE_IBT))
 		return false;
-	return !copy_from_kernel_nofault(mark, function, sizeof(mark)) && !memcmp(mark, poison, sizeof(mark));
+	return !copy_from_kernel_nofault(mark, function, sizeof(mark)) && memcmp(mark, endbr64, sizeof(mark));
 }
-
 
 const char *rbl_arch_unknown_rewrite(void)
 {

@@ -58,6 +58,17 @@ def is_branch(code: Piece, r: Reference) -> bool:
     return code.arch.ends_with_branch(code.data[: r.offset])
 
 
+def has_new_landing_mark(pre: Piece, post: Piece) -> bool:
+    """Whether the compiler has made a function a target of indirect branches that was none before.
+
+    With indirect branch tracking (``-fcf-protection=branch``) gcc begins with a landing mark what pointers may lead to:
+    every function but the static ones whose address its unit does not take.  A pointer to the running one would stop
+    the kernel (``exc_control_protection()``).  There is none yet, so pointers to another copy compare equal.
+    """
+    mark = post.arch.landing_mark
+    return post.section.is_text and post.data.startswith(mark) and not pre.data.startswith(mark)
+
+
 def takers(pieces: Pieces, function: Piece) -> list[Piece]:
     """The pieces that store or compute the address of ``function``, so that others may call it later."""
     found = []

@@ -23,7 +23,10 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.p
     Piece,
     Reference,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.uses import is_branch
+from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.uses import (
+    has_new_landing_mark,
+    is_branch,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement import late_static_keys
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.carrier import LABEL_SUFFIX, Carrier
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.changed_unit import (
@@ -161,7 +164,7 @@ class FieldResolver:
         if change is not None:
             # Of a weak function another definition may be in force; its own name leads to whichever is.
             called = use == BRANCH and not target.is_weak
-            if called or use == ENTRY or target is not change.post:
+            if called or use == ENTRY or target is not change.post or has_new_landing_mark(pre, target):
                 return CarriedField(r.offset, r.type, self._carrier.carry(unit, target), r.addend)
         return self._running_field(unit, pre, r, owner)
 

@@ -10,6 +10,7 @@ from typing import Any
 from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.decide import Decision
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.correlation import Correlation
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import (
+    Change,
     UnitChange,
     is_living,
 )
@@ -19,6 +20,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.p
     Pieces,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.uses import (
+    has_new_landing_mark,
     is_branch,
     lets_out,
     reads_in_place,
@@ -50,7 +52,7 @@ def handed_out(decision: Decision, decisions: Iterable[Decision] = ()) -> list[s
     post = unit.difference.correlation.post
     found = []
     for change in (*unit.difference.functions, *unit.difference.data):
-        if change.change != "new" or change.post is None:
+        if change.post is None or not (change.change == "new" or _is_first_pointed_to(change)):
             continue
         if change.post.kind == "function":
             owners = takers(post, change.post) if is_living(unit, change) else []
@@ -108,6 +110,10 @@ def remarks(parts: Iterable[Part]) -> list[dict[str, Any]]:
         for part in parts
         if part.handed_out
     ]
+
+
+def _is_first_pointed_to(change: Change) -> bool:
+    return change.pre is not None and change.post is not None and has_new_landing_mark(change.pre, change.post)
 
 
 def _is_in_itself(unit: UnitChange, piece: Piece) -> bool:

@@ -6,7 +6,8 @@ Carried are the changed and the new functions, new data, and the strings and con
 is referred to where it runs: as a symbol of the match program, whose address the helper writes into the field (``struct
 rbl_fixup`` of ``kmod/rebootless.h``), or by name if the kernel exports it to modules.  Each object that is changed, the
 kernel or a loadable module, has a part and a match program of its own, and so has a module's init code.  A call of a
-replaced function goes to its replacement; its address stays the old one, so that pointers compare equal.
+replaced function goes to its replacement; its address stays the old one, so that pointers compare equal, unless the old
+one cannot be pointed to (``uses.has_new_landing_mark``).
 """
 
 from __future__ import annotations

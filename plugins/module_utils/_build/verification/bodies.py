@@ -33,6 +33,8 @@ class Body:
     size = property(lambda self: self.end - self.start)
     is_code = property(lambda self: self.area.is_code)
     is_global = property(lambda self: any(not mark.is_local for mark in self.marks))
+    is_function = property(lambda self: self.is_code and any(mark.kind == "func" for mark in self.marks))
+    is_marked = property(lambda self: self.is_code and self.area.data.startswith(machine.LANDING_MARK, self.start))
     is_weak = property(lambda self: any(mark.is_weak for mark in self.marks))
     title = property(lambda self: self.names[0] if self.names else f"bytes of {self.area.name}")
 

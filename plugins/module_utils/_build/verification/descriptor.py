@@ -34,13 +34,17 @@ Place = tuple  # (index of a section of the module, offset in it)
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A function or datum: ``replacement`` is None for a piece that only has to be left."""
+    """A function or datum: ``replacement`` is None for a piece that only has to be left.
+
+    ``jump`` says where in the running function the jump to its replacement goes.
+    """
 
     name: str
     replacement: Place | None
     symbol: ProgramSymbol
     size: int
     replacement_size: int
+    jump: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +129,7 @@ class Descriptor:
             None,
         )
         for where, values in self._rows(self._pointer(at, 16), _FUNCTION, functions):
-            part.functions.append(self._row(part, where, values[2], values[3], values[4]))
+            part.functions.append(self._row(part, where, *values[2:6]))
         for where, values in self._rows(self._pointer(at, 24), _DATUM, data):
             part.data.append(self._row(part, where, values[2], values[3], values[3]))
         for where, values in self._rows(self._pointer(at, 32), _FIXUP, fixups):
@@ -142,9 +146,9 @@ class Descriptor:
             part.jump_entries = first, jumps
         return part
 
-    def _row(self, part: DescribedPart, where: Place, symbol: int, size: int, replacement_size: int) -> Row:
+    def _row(self, part: DescribedPart, where: Place, symbol: int, size: int, with_size: int, jump: int = 0) -> Row:
         name = self._string(self._pointer(where, 0))
-        return Row(name, self._pointer(where, 8), self._symbol(part, symbol), size, replacement_size)
+        return Row(name, self._pointer(where, 8), self._symbol(part, symbol), size, with_size, jump)
 
     def _fixup(self, part: DescribedPart, where: Place, type_: int, symbol: int, addend: int) -> None:
         place = self._pointer(where, 0)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import functools
 import io
 import os
 import struct
@@ -150,6 +151,12 @@ class Object:
                 raise ValueError(f"section {area.name} has a relocation of type {type_}")
             area.fields.append(RelocatedField(offset, type_, self.marks[info >> 32], addend))
         area.fields.sort(key=lambda f: f.offset)
+
+    @functools.cached_property
+    def is_tracked(self) -> bool:
+        """Whether the compiler gave a landing mark to each function that a pointer may lead to."""
+        notes = [area.data for area in self.areas_called(machine.PROPERTIES)]
+        return any(machine.says_tracked(note) for note in notes)
 
     def areas_called(self, name: str) -> list[Area]:
         """All loaded sections of that name."""

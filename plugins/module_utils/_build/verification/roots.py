@@ -7,6 +7,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86 import check as machine
+from ansible_collections.rebootless.splice.plugins.module_utils._build.verification import tables
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.claims import Claim
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.descriptor import (
     DescribedPart,
@@ -32,6 +34,8 @@ def roots(module: Object, descriptor: Descriptor, units: dict[tuple[str, str], C
                 unit = _unit_of(part, row, units)
                 _check_running(part, row, unit)
                 if row.replacement is not None:
+                    if is_code:
+                        _check_jump(part, row, unit)
                     yield _replacement(module, unit, row, row.replacement, is_code)
                 elif is_code and not is_part(row.name) and unit.bodies.named(row.name) is not None:
                     raise not_proven("it is only left, and nothing takes its place", unit.name, row.name)
@@ -65,6 +69,22 @@ def _check_running(part: DescribedPart, row: Row, unit: ComparedUnit) -> None:
     if not marks or marks[0].size not in (0, row.size):
         what = f"what runs at {section}+{offset:#x} is not {row.name} with its {row.size} bytes"
         raise not_proven(what, unit.name, row.name, section=section, offset=offset)
+
+
+def _check_jump(part: DescribedPart, row: Row, unit: ComparedUnit) -> None:
+    """The jump stands behind the landing mark and the call of tracers, and ends before the next function begins."""
+    section, start = part.program.sections[row.symbol.section].name, row.symbol.offset
+    area = unit.exact.areas_called(section)[0]
+    behind = len(machine.LANDING_MARK) if area.data.startswith(machine.LANDING_MARK, start) else 0
+    traced = (f for table in unit.exact.areas_called(tables.ENTRIES_OF_TRACERS) for f in table.fields)
+    if any(f.mark.section == area.index and f.points_to == start + behind for f in traced):
+        behind += machine.CALL_SIZE
+    if row.jump != behind:
+        what = "the jump to its replacement stands at another place"
+        raise not_proven(what, unit.name, row.name, section=section, expected=behind, found=row.jump)
+    following = (m.value for m in area.marks if m.value > start and m.kind == "func")
+    if start + behind + len(machine.STUB) > min(following, default=area.size):
+        raise not_proven("its first bytes have no room for a jump", unit.name, row.name, section=section, offset=behind)
 
 
 def _replacement(module: Object, unit: ComparedUnit, row: Row, at: tuple[int, int], is_code: bool) -> Claim:

@@ -90,6 +90,8 @@ class Targets:
             return None
         unit, inside = self._inside(use, meaning)
         self._may_be_carried(use, unit, inside)
+        if _needs_mark(use, unit, inside) and not inside.body.is_marked:
+            use.refuse(f"a pointer leads to {inside.body.title}, which begins with no landing mark")
         return Claim(unit, inside.body, (at[0], at[1] - inside.at))
 
     # ---- in the module
@@ -123,7 +125,8 @@ class Targets:
                 continue
             if body.area.is_writable and not is_numbered(name):
                 use.refuse(f"it uses another {name} than the one that runs", expected=f"the running {name}")
-            if body.is_code and use.what_for == ADDRESS and inside.at == 0:
+            first_pointed_to = body.is_marked and not unit.runs_marked(name)
+            if body.is_code and use.what_for == ADDRESS and inside.at == 0 and not first_pointed_to:
                 use.refuse(f"it takes the address of another {name} than the one that runs", expected=f"running {name}")
             if body.is_weak and use.what_for == BRANCH:
                 use.refuse(f"it calls this {name}, which need not be the one in force", expected=f"running {name}")
@@ -203,7 +206,7 @@ class Targets:
             return
         if symbol.kind != SYMBOL_LOCAL:
             use.refuse("the helper writes the address of a constant of the kernel", expected=names)
-        self._local(use, fixup, names, body)
+        self._local(use, fixup, names, meaning if isinstance(meaning, Inside) else None)
 
     def _owner(self, use: Use, symbol: ProgramSymbol, body: Body | None) -> None:
         """A global symbol is looked up in what defines it: another object may have one of that name."""
@@ -217,7 +220,8 @@ class Targets:
         if symbol.object != wanted:
             use.refuse(f"the helper looks {symbol.name} up elsewhere", expected=wanted, found=symbol.object)
 
-    def _local(self, use: Use, fixup: Fixup, names: list[str], body: Body | None) -> None:
+    def _local(self, use: Use, fixup: Fixup, names: list[str], inside: Inside | None) -> None:
+        body = inside.body if inside is not None else None
         section = fixup.part.program.sections[fixup.symbol.section]
         where = f"{section.unit} {section.name}+{fixup.symbol.offset:#x}"
         unit = next((u for u in self._units if (u.object_name, u.name) == (section.object, section.unit)), None)
@@ -233,6 +237,9 @@ class Targets:
             fits = bool(sizes) and (body.is_code or 0 in sizes or body.size in sizes)
         if not fits:
             use.refuse(f"the helper writes the address of {found or where}", expected=names, found=found or where)
+        if inside is not None and _needs_mark(use, unit, inside):
+            if not any(unit.runs_marked(mark.name) for mark in marks):
+                use.refuse(f"a pointer leads to the running {inside.body.title}, which begins with no landing mark")
         if body is not None and body.size:  # as are lock classes of a kernel without lockdep: all stand in one place
             self._one_for_one(use, body, (unit.object_name, unit.name, section.name, fixup.symbol.offset))
 
@@ -241,3 +248,8 @@ class Targets:
         here = use.unit.running.setdefault(id(body), place[2:])
         if here != place[2:] or self._runs.setdefault(place, body) is not body:
             use.refuse(f"{body.title} is more than one thing that runs", expected=here, found=place[2:])
+
+
+def _needs_mark(use: Use, unit: ComparedUnit, inside: Inside) -> bool:
+    """Whether a function's address is taken, to which branches are tracked: it has to begin with a landing mark."""
+    return use.what_for == ADDRESS and inside.at == 0 and inside.body.is_function and unit.post.is_tracked

@@ -106,6 +106,11 @@ class ComparedUnit:
                     return mark
         return None
 
+    def runs_marked(self, name: str) -> bool:
+        """Whether what runs under that name begins with a landing mark, so that pointers may lead to it."""
+        body = self.running_bodies.named(name)
+        return body is not None and body.is_marked
+
     def unknown_tables(self) -> list[tuple[Area, Body]]:
         """Sections that are no known table, and point to something that the module carries."""
         found = []

@@ -40,3 +40,8 @@ def test_strings_that_are_only_read_keep_no_module():
 def test_strings_that_custom_code_gives_away_keep_no_module():
     """It is called to undo that; but not what a changed function did, in new code that both call."""
     assert kept("hooks_hand_out") == ["a string or constant of by_both"]
+
+
+def test_a_replacement_that_is_pointed_to_for_the_first_time_keeps_the_module():
+    """drain() was only called; grow() keeps its address, which stood in a table before."""
+    assert kept("landing_mark") == ["drain"]

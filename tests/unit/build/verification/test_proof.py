@@ -17,7 +17,11 @@ import pytest
 from elftools.elf import elffile
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.record import X86_64
+from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.decide import decide
+from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import compare
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.exports import Export
+from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
+from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement import fields
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.maker import make_replacement
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.parts import Chunk
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification import descriptor, tables
@@ -25,7 +29,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.verificat
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.reader import Object
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.tests.support.finished import SAYS, checked, finished
-from ansible_collections.rebootless.splice.tests.support.objects import KERNEL, decision
+from ansible_collections.rebootless.splice.tests.support.objects import KERNEL, decision, object_file, unit_change
 from ansible_collections.rebootless.splice.tests.support.places import FIXTURES, KMOD
 
 EXPORTED = (
@@ -50,7 +54,7 @@ GOOD = [
     ),
     *("functions_come_and_go", "identity", "jump_label", "likely_branch", "no_longer_init", "noreturn"),
     *("other_data", "own_constant", "paravirt", "runtime_constant", "shared_section", "static_call", "strings"),
-    "static_local_kept",
+    *("static_local_kept", "landing_mark"),
 ]
 
 
@@ -238,6 +242,18 @@ def late(label):
     return change
 
 
+def jumping_at(name, offset):
+    """The jump to a function's replacement stands elsewhere in the running one."""
+
+    def change(replacement):
+        for part in replacement.parts:
+            part.functions = [
+                dataclasses.replace(row, jump_offset=offset) if row.name == name else row for row in part.functions
+            ]
+
+    return change
+
+
 def forgotten(name):
     """A function is carried, and no jump leads to it."""
 
@@ -289,6 +305,9 @@ FAULTS = [
     ("functions_come_and_go", forgotten("entry"), "return_sites"),
     ("identity", forgotten("replaced"), "goes on running"),
     ("jump_label", without("__jump_table"), "__jump_table"),
+    ("landing_mark", jumping_at("put_off", 0), "another place"),
+    ("landing_mark", jumping_at("put_off", 4), "another place"),
+    ("landing_mark", jumping_at("drain", 4), "another place"),
     ("paravirt", without(".parainstructions"), ".parainstructions"),
     ("static_call", without(".static_call_sites"), ".static_call_sites"),
     ("this_module", named_as_the_updates_own, "leads into the module itself"),
@@ -305,6 +324,33 @@ def test_a_fault_of_the_maker_is_refused(tmp_path, construct, fault, words):
     assert error is not None
     assert words in error.sentence
     assert error.next_step
+
+
+def test_no_pointer_may_lead_to_a_running_function_without_a_landing_mark(tmp_path, monkeypatch):
+    """With indirect branch tracking that would stop the kernel; here the maker does not look."""
+    monkeypatch.setattr(fields, "has_new_landing_mark", lambda pre, post: False)
+    replacement, units = made("landing_mark")
+    error = refused(finished(tmp_path / "module", replacement), units)
+    assert error is not None
+    assert "a pointer leads to the running drain, which begins with no landing mark" in error.sentence
+
+
+def test_no_pointer_may_lead_to_a_carried_function_without_a_landing_mark(tmp_path):
+    """As if the compiler had forgotten one."""
+    path = tmp_path / "post.o"
+    with open(object_file("landing_mark", "post").path, "rb") as stream:
+        data, elf = bytearray(stream.read()), elffile.ELFFile(stream)
+        at = elf.get_section_by_name(".text.drain")["sh_offset"]
+    assert data[at : at + 4] == bytes.fromhex("f30f1efa")
+    data[at : at + 4] = bytes.fromhex("0f1f4000")  # nopl 0(%rax)
+    path.write_bytes(data)
+    change = unit_change("landing_mark")
+    changed = dataclasses.replace(change, difference=compare(object_file("landing_mark", "pre"), ObjectFile(path)))
+    replacement = make_replacement([decide(changed, KERNEL)], KERNEL, EXPORTS)
+    unit = dataclasses.replace(checked("landing_mark"), post=path)
+    error = refused(finished(tmp_path / "module", replacement), [unit])
+    assert error is not None
+    assert "drain, which begins with no landing mark" in error.sentence
 
 
 def test_a_refusal_says_where(tmp_path):

@@ -9,6 +9,7 @@ takes wrong the other notices.
 from __future__ import annotations
 
 import dataclasses
+import struct
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.deps import capstone
 
@@ -33,6 +34,7 @@ FIXUP_TYPES = {R_64: 1, R_PC32: 2, R_PLT32: 2, R_32: 3, R_32S: 4, R_PC64: 6}
 SHORT_BRANCH = 3  # bytes of the longest branch whose distance is one byte: a prefix, the opcode, the distance
 DISTANCE = 4  # bytes of a branch's distance otherwise, at its end
 CALL_SIZE = 5
+LANDING_MARK = b"\xf3\x0f\x1e\xfa"  # endbr64
 STUB = b"\xe9\0\0\0\0"  # jmp
 STUB_FIELD = 1  # where its distance is
 JUMPS = {0xEB: 2, 0xE9: 5}  # opcode -> bytes of the instruction
@@ -62,6 +64,23 @@ def instructions(code: bytes, start: int) -> list[Instruction]:
         direct = branch and (operand.startswith("0x") or operand.isdigit())
         found.append(Instruction(at, at + size, direct, word in _ENDS, int(operand, 0) if direct else None))
     return found
+
+
+# ---- indirect branch tracking: x86-64 psABI, "Program property"; include/uapi/linux/elf.h
+
+PROPERTIES = ".note.gnu.property"
+_FEATURES, _TRACKED = 0xC0000002, 0x1  # GNU_PROPERTY_X86_FEATURE_1_AND, .._IBT
+
+
+def says_tracked(note: bytes) -> bool:
+    """Whether a note of properties says that the object has landing marks (``-fcf-protection=branch``)."""
+    at, end = 16, len(note)  # behind sizes, type and "GNU"
+    while at + 12 <= end:
+        type_, size, value = struct.unpack_from("<III", note, at)
+        if type_ == _FEATURES:
+            return bool(value & _TRACKED)
+        at += 8 + (size + 7) // 8 * 8
+    return False
 
 
 # ---- tables beside code
