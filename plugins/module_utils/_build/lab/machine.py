@@ -83,7 +83,8 @@ def usable_accelerator() -> str:
     """
     with open("/proc/cpuinfo", encoding="ascii", errors="replace") as cpuinfo:
         flags = {word for line in cpuinfo if line.startswith("flags") for word in line.split()}
-    return "kvm" if flags & {"svm", "vmx"} and os.access("/dev/kvm", os.R_OK | os.W_OK) else "tcg"
+    needed = architecture(platform.machine()).emulator.virtualization
+    return "kvm" if flags & needed and os.access("/dev/kvm", os.R_OK | os.W_OK) else "tcg"
 
 
 class Machine:

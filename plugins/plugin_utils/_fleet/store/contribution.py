@@ -10,6 +10,7 @@ import os
 import re
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common.distribution import kernel_package
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import Package, read_package
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical, times
@@ -26,8 +27,6 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.man
     parse_manifest,
     status_of_refusal,
 )
-
-SOURCE_PACKAGE = "linux"  # of Debian's kernels: what ``fixed_in`` is about, unless it says otherwise
 
 Files = t.Dict[str, bytes]
 
@@ -53,7 +52,7 @@ def describe(options: Row) -> tuple[Manifest, Files]:
     """The manifest of an update without kernels, and its files, from what an operator gives.
 
     ``options`` has ``name``, ``version``, ``cves``, ``patches`` (paths), ``custom`` (``path``, ``source``),
-    ``fixed_in`` (a list of versions of ``SOURCE_PACKAGE``, or a table of them by source package), and
+    ``fixed_in`` (a list of versions of ``kernel_package.SOURCE``, or a table of them by source package), and
     ``ignore_missing`` (patched files that a kernel need not have).
 
     Raises ``RebootlessError``: ``bad_update``, ``patch_missing``.
@@ -68,7 +67,7 @@ def describe(options: Row) -> tuple[Manifest, Files]:
         name=options["name"],
         version=options["version"],
         cves=list(options["cves"]),
-        fixed_in={SOURCE_PACKAGE: fixed_in} if isinstance(fixed_in, list) else fixed_in,
+        fixed_in={kernel_package.SOURCE: fixed_in} if isinstance(fixed_in, list) else fixed_in,
         patches=[file for file, _content in patches],
         custom=[code for code, _content in custom],
         kernels=[],

@@ -13,7 +13,7 @@ import os
 import typing as t
 from dataclasses import dataclass, field
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import debian_version
+from ansible_collections.rebootless.splice.plugins.module_utils._common.distribution import kernel_package
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical, fields
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import (
     FileRecord,
@@ -56,7 +56,7 @@ PATHS = fields.Value(
     "a sorted list of paths, each once",
 )
 FIXED_IN = fields.Value(
-    lambda value: isinstance(value, dict) and all(map(fields.list_of(debian_version.is_version), value.values())),
+    lambda value: isinstance(value, dict) and all(map(fields.list_of(kernel_package.is_version), value.values())),
     "a table of source packages with their versions",
 )
 # Of a kernel for which there is a package.
