@@ -15,7 +15,6 @@ import re
 import typing as t
 
 from ansible_collections.rebootless.splice.tests.gates import texts
-from ansible_collections.rebootless.splice.tests.gates.kmod import TOKENS
 
 # What x86 alone has: its names, what its objects have beside code, its registers, its instructions in bytes.
 INSTRUCTIONS = "|".join(
@@ -132,7 +131,7 @@ def _documentation(tree: ast.Module) -> t.Iterator[ast.expr]:
 
 def of_c(source: str) -> t.Iterator[tuple[int, str]]:
     """The lines of the code with its texts, as of inline assembly and of what it includes, without comments."""
-    plain = TOKENS.sub(lambda found: found[0] if found[0][0] == '"' else "\n" * found[0].count("\n"), source)
+    plain = texts.C_TOKENS.sub(lambda found: "\n" * found[0].count("\n") if found["comment"] else found[0], source)
     yield from enumerate(plain.splitlines(), 1)
 
 

@@ -25,7 +25,7 @@ RELATIVE = (R_PC32, R_PLT32, R_PC64)
 POINTER = R_64
 BRANCH = R_PLT32
 DISTANCES = frozenset((R_PC32, R_PLT32))  # the linker takes one for the other
-# Type -> enum rbl_reloc_type of kmod/match.h.
+# Type -> enum rbl_reloc_type of kmod/relocs.h.
 FIXUP_TYPES = {R_64: 1, R_PC32: 2, R_PLT32: 2, R_32: 3, R_32S: 4, R_PC64: 6}
 
 # ---- instructions
