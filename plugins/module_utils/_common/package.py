@@ -231,7 +231,7 @@ def _manifest(path: str, content: bytes) -> dict:
         raise _damaged(path, f"{MANIFEST} is no JSON ({error})") from error
     if not isinstance(manifest, dict) or "format" not in manifest:
         raise _damaged(path, f"{MANIFEST} is no manifest")
-    if manifest["format"] != FORMAT or isinstance(manifest["format"], bool):
+    if not strict_json.is_same(manifest["format"], FORMAT):
         raise RebootlessError(
             "package_format",
             f"The package {path} has format {manifest['format']!r}; this release of the collection reads {FORMAT}.",
@@ -253,5 +253,8 @@ def _check_files(path: str, listed: dict, files: dict[str, bytes], wanted: set[s
         raise _damaged(path, f"members and manifest do not agree on {', '.join(missing)}")
     for name, content in files.items():
         row = listed[name] if isinstance(listed[name], dict) else {}
-        if row.get("size") != len(content) or row.get("sha256") != hashlib.sha256(content).hexdigest():
+        if (
+            not strict_json.is_same(row.get("size"), len(content))
+            or row.get("sha256") != hashlib.sha256(content).hexdigest()
+        ):
             raise _damaged(path, f"its member {name!r} differs from the manifest")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.names import NAME
 
@@ -53,7 +54,7 @@ def filled(value: t.Any) -> bool:
 
 def whole(low: int, high: int = 1 << 40) -> Check:
     """A whole number from ``low`` to ``high``; True and False are none."""
-    return lambda value: isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+    return lambda value: strict_json.is_whole(value) and low <= value <= high
 
 
 def matches(pattern: re.Pattern[str]) -> Check:
@@ -61,7 +62,7 @@ def matches(pattern: re.Pattern[str]) -> Check:
 
 
 def one_of(*values: t.Any) -> Check:
-    return lambda value: value in values
+    return lambda value: any(strict_json.is_same(value, one) for one in values)
 
 
 def boolean(value: t.Any) -> bool:
@@ -95,5 +96,5 @@ A_LIST_OF_TABLES = Value(list_of(table), "a list of tables")
 SECONDS = Value(whole(1), "a number of seconds")
 BYTES = Value(whole(1), "a number of bytes")
 HEX_DIGITS = Value(matches(HEX), "hex digits")
-NUMBER_OR_NULL = Value(or_none(lambda value: isinstance(value, (int, float))), "a number or null")
+NUMBER_OR_NULL = Value(or_none(strict_json.is_number), "a number or null")
 TEXT_OR_NULL = Value(or_none(filled), "a string with something in it, or null")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import json
 import os
 import select
 import signal
@@ -19,7 +18,7 @@ import subprocess
 import time
 import typing as t
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import processes
+from ansible_collections.rebootless.splice.plugins.module_utils._common import processes, strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._target.health import health_log, runner
 from ansible_collections.rebootless.splice.plugins.module_utils._target.health.checks import Subject, kernel_log
@@ -142,7 +141,7 @@ def start(make: t.Callable[[], Watch]) -> None:
         os.close(reader)
     if answer == b"ready":
         return
-    hindrance = json.loads(answer) if answer else None
+    hindrance = strict_json.parse(answer) if answer else None
     if hindrance:
         raise RebootlessError(
             hindrance["code"], hindrance["sentence"], hindrance["next_step"], **hindrance.get("details", {})
@@ -160,7 +159,7 @@ def _watch(make: t.Callable[[], Watch], writer: int) -> None:
         watch = make()
         watch.register()
     except RebootlessError as error:
-        os.write(writer, json.dumps(error.result(), default=str).encode())
+        os.write(writer, strict_json.write(error.result()))
         return
     os.write(writer, b"ready")
     os.close(writer)

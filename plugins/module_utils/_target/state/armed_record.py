@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import typing as t
 
@@ -222,12 +221,12 @@ def drop_packages(store: Store, name: str, but: str = "") -> None:
 def serialize(record: ArmedRecord) -> bytes:
     """JSON with a checksum, filled up with blanks to a multiple of ``BLOCK``."""
     fields = {"format": FORMAT, **record._asdict()}
-    text = json.dumps({**fields, "checksum": _checksum(fields)}, indent=1, sort_keys=True).encode() + b"\n"
+    text = strict_json.exact({**fields, "checksum": _checksum(fields)}, indent=1, sort_keys=True) + b"\n"
     return text + b" " * (-len(text) % BLOCK)
 
 
 def _checksum(fields: dict) -> str:
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(strict_json.exact(fields, sort_keys=True)).hexdigest()
 
 
 def _parse(path: str, name: str, content: bytes) -> ArmedRecord:
@@ -238,7 +237,7 @@ def _parse(path: str, name: str, content: bytes) -> ArmedRecord:
         raise _damaged(path, "it is no record") from error
     if checksum != _checksum(fields):
         raise _damaged(path, "its checksum is another one")
-    if fields.pop("format", None) != FORMAT:
+    if not strict_json.is_same(fields.pop("format", None), FORMAT):
         raise RebootlessError(
             "armed_record_format",
             f"The record {path} was written by another release of the collection.",

@@ -10,6 +10,7 @@ import os
 import re
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.distribution import kernel_package
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import Package, read_package
@@ -88,7 +89,8 @@ def entry(
 ) -> tuple[KernelEntry, Files]:
     """The entry of one kernel, and its package under its name.
 
-    Raises ``RebootlessError``: what `read_package` raises, and ``package_differs`` if it is one of something else.
+    Raises ``RebootlessError``: what `read_package` raises, ``package_differs`` if it is one of something else, and
+    ``bad_result`` for a result that is no JSON.
     """
     kernel = dataclasses.replace(
         empty_kernel(build.release, build.version, build.build_id, build.arch),
@@ -96,7 +98,7 @@ def entry(
         build_host=build.build_host,
     )
     if not build.package:
-        return dataclasses.replace(kernel, **_reason(build.result)), {}
+        return dataclasses.replace(kernel, **_reason(build)), {}
     package = read_package(build.package)
     _check_package(update, build, package)
     _check_listed(update, package)
@@ -115,14 +117,15 @@ def entry(
         functions=[row["name"] for row in manifest["functions"]],
         objects=list(manifest["objects"]),
         compiler=str(manifest.get("compiler", "")),
-        remarks=_tables(build.result.get("remarks")),
+        remarks=_tables(build, build.result.get("remarks")),
         ignore_missing=update.ignore_missing,
     )
     return built, {name: package.content}
 
 
-def _reason(result: Row) -> Row:
+def _reason(build: ListedBuild) -> Row:
     """Why there is no package, as fields of its entry, from what a task returned."""
+    result = build.result
     if result.get("applicable") is False:
         rows = result.get("not_applicable") or []
         return {
@@ -145,13 +148,23 @@ def _reason(result: Row) -> Row:
         "code": code,
         "sentence": str(result.get("sentence") or result.get("msg") or code),
         "next_step": str(result.get("next_step") or ""),
-        "findings": _tables(details.get("findings") if isinstance(details, dict) else None),
+        "findings": _tables(build, details.get("findings") if isinstance(details, dict) else None),
     }
 
 
-def _tables(value: t.Any) -> list[Row]:
-    """The tables of a list that a task returned."""
-    return [row for row in value or [] if isinstance(row, dict)]
+def _tables(build: ListedBuild, value: t.Any) -> list[Row]:
+    """The tables of a list that a task returned.  Ansible reads NaN as a number, which no manifest can hold."""
+    found = [row for row in value or [] if isinstance(row, dict)]
+    try:
+        strict_json.exact(found)
+    except (ValueError, TypeError) as error:
+        raise RebootlessError(
+            "bad_result",
+            f"What the build for the kernel {build.release} returned is no JSON: {error}.",
+            "Build it again; if it returns the same, report it with the output of the build playbook.",
+            release=build.release,
+        ) from error
+    return found
 
 
 def _check_package(update: Manifest, build: ListedBuild, package: Package) -> None:

@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import pathlib
 import signal
 import sys
 import time
@@ -19,6 +21,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.step import StepRequest
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import armed_record
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
+from ansible_collections.rebootless.splice.tests.support import other_numbers
 from ansible_collections.rebootless.splice.tests.support.target_host import NAME, OTHER_PLAN, PLAN, RolloutHost
 
 ALWAYS = {"state", "failed", "changed", "kernel_state", "boot_id", "release", "effective_release", "build_id", "checks"}
@@ -456,3 +459,15 @@ def test_wrong_options(world):
     assert world.run("apply", checks=[{"kind": "nonsense"}])["code"] == "bad_check"
     request = StepRequest("apply", "../x")
     assert run.run(request)["code"] == "bad_name"
+
+
+def test_a_record_whose_numbers_are_none_is_none(tmp_path):
+    records = Records(str(tmp_path))
+    kept = {"name": NAME, "deadline": 600, "check_times": [0, 4], "applied_at": 1.5, "log_seen": 7, "pause_ns": 9}
+    kept["watcher"] = {"pid": 2, "start": 3, "state": "watching"}
+    records.write(kept)
+    assert records.read(NAME) == {"format": 1, **kept}
+    path = pathlib.Path(records.path(NAME))
+    for place, other, changed in other_numbers.variants({"format": 1, **kept}):
+        path.write_text(json.dumps(changed))
+        assert records.read(NAME) is None, (place, other)
