@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import typing as t
 
 import pytest
 
@@ -36,7 +37,7 @@ def test_a_result(end):
 
 
 def test_a_refusal_says_what_was_found_before_it(end):
-    known = {"changed": False}
+    known: dict[str, t.Any] = {"changed": False}
 
     def work():
         known.update(changed=True, name="fix")

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+import typing as t
 
 import pytest
 
@@ -127,7 +128,8 @@ def test_bad_hosts(field, value):
 def test_health_checks_are_checked():
     assert refusal(samples.plan(deadline=900)).code == "bad_check_times"
     assert refusal(samples.plan(checks=[{"kind": "port", "port": 0}])).code == "bad_check"
-    for kind in ([], {}, None, 1, "ports"):
+    others: tuple[t.Any, ...] = ([], {}, None, 1, "ports")
+    for kind in others:
         assert refusal(samples.plan(checks=[{"kind": kind}])).code == "bad_check"
 
 

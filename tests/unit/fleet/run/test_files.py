@@ -175,6 +175,7 @@ def test_a_record_is_read_as_it_was_written(files, planned):
     record = host(slice=planned, state="failed", code="check_failed", attempt="1.2", applied_at=1.5)
     files.write_host(record)
     read = RunFiles(files.path).host("web/1")
+    assert read is not None
     assert dataclasses.replace(read, updated=None) == record
     assert "retry" in read.to_json()["slice"] or not getattr(planned, "retry", False)
 
@@ -256,9 +257,11 @@ def test_who_outlived_a_killed_run_does_not_overwrite_what_the_next_one_began(fi
     again = step.begin(files, files.host("web/1"), "apply")
     late = step.settle(orphan, "apply", {"state": "failed", "code": "late"})
     assert not step.record(files, orphan, late)
-    assert files.host("web/1").attempt == again.attempt
+    now = files.host("web/1")
+    assert now is not None and now.attempt == again.attempt
     assert step.record(files, again, step.settle(again, "apply", {"state": "applied"}))
-    assert RunFiles(files.path).host("web/1").state == "applied"
+    last = RunFiles(files.path).host("web/1")
+    assert last is not None and last.state == "applied"
 
 
 @pytest.mark.parametrize(

@@ -60,9 +60,12 @@ def test_a_host_on_which_all_goes_well(world):
 
 def test_the_record_is_there_before_the_kernel_is_touched(world, monkeypatch):
     seen = []
-    monkeypatch.setattr(
-        update.UpdateOperation, "_load", lambda self, package: seen.append(world.record()["step"]) or 1 / 0
-    )
+
+    def load(_self, _package):
+        seen.append(world.record()["step"])
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(update.UpdateOperation, "_load", load)
     result = world.run("apply")
     assert (result["state"], result["code"]) == ("failed", "unexpected"), "every host answers"
     assert "ZeroDivisionError" in result["details"]["traceback"]
@@ -386,7 +389,12 @@ def test_the_package_may_come_from_a_web_server(world, monkeypatch):
     from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import fetch
 
     got = []
-    monkeypatch.setattr(fetch, "fetch", lambda url, limit, ca: got.append((url, limit)) or world.content)
+
+    def fetched(url, limit, _ca):
+        got.append((url, limit))
+        return world.content
+
+    monkeypatch.setattr(fetch, "fetch", fetched)
     options = {"package": None, "url": "https://store/p", "size": len(world.content)}
     assert world.run("apply", **options)["state"] == "applied"
     assert got == [("https://store/p", len(world.content))]
