@@ -49,9 +49,10 @@ class Allowed(t.NamedTuple):
 
 UTILS = "plugins/module_utils"
 BUILD = f"{UTILS}/_build"
+DISTRIBUTIONS = (f"{BUILD}/distribution/", f"{BUILD}/host/distribution/", f"{UTILS}/_common/distribution/")
 SEAMS = (
     Seam("plugins", (f"{BUILD}/arch/", f"{UTILS}/_target/arch/"), re.compile(INSTRUCTIONS, re.IGNORECASE)),
-    Seam("plugins", (f"{BUILD}/distribution/", f"{UTILS}/_common/distribution/"), re.compile(PACKAGES, re.IGNORECASE)),
+    Seam("plugins", DISTRIBUTIONS, re.compile(PACKAGES, re.IGNORECASE)),
     Seam("kmod", ("kmod/arch/",), re.compile(INSTRUCTIONS, re.IGNORECASE)),
 )
 ALLOWED = (
