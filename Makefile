@@ -27,6 +27,8 @@ SOURCES := $(shell find galaxy.yml README.md COPYING LICENSES changelogs docs km
 	-not -name '*.pyc' -not -name '*.o' -not -name '*.ko' -not -name '.*' 2>/dev/null)
 # Tools of tests/ are modules of the collection: $(RUN).corpus.run is tests/corpus/run.py.
 RUN = PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) $(VENV)/bin/python -m ansible_collections.rebootless.splice.tests
+# $(call IN_LAB,name) COMMAND runs it while no other run is in that lab.
+IN_LAB = PYTHONPATH=$(TREE) $(VENV)/bin/python -m ansible_collections.rebootless.splice.tests.support.lab_lock $(1)
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 DEBS := $(shell sed -n 's/^\([a-z0-9][a-z0-9.+-]*\) .*platform:dpkg.*/\1/p' bindep.txt)
 
@@ -114,8 +116,8 @@ lab-ssh:  ## log in to a machine of the lab (HOST=lab1)
 
 .PHONY: demo
 demo: LAB = demo
-demo: $(COLLECTION)  ## fix a real CVE in running stock kernels, and take the fix out again
-	$(PLAYBOOK) rebootless.splice.demo $(ARGS)
+demo: $(COLLECTION) | $(TREE)  ## fix a real CVE in running stock kernels, and take the fix out again
+	$(call IN_LAB,$(LAB)) env -u PYTHONPATH $(PLAYBOOK) rebootless.splice.demo $(ARGS)
 	@cat $(CACHE)/demo/table.txt
 
 # ---- tests -----------------------------------------------------------------------------------------------------------
@@ -159,6 +161,10 @@ FAULTS ?=
 # Molecule begins without what it remembers: that machines were made, which may be gone by now.  The faults take its machines.
 .PHONY: test-fleet
 test-fleet: $(VENV)/dev.stamp | $(TREE)  ## a rollout over six stock hosts (Molecule), and all that can go wrong (FAULTS="-k panic")
+	$(call IN_LAB,$(or $(REBOOTLESS_LAB),fleet)) $(MAKE) --no-print-directory test-fleet-in-lab
+
+.PHONY: test-fleet-in-lab
+test-fleet-in-lab:
 	rm -rf $(MOLECULE_EPHEMERAL_DIRECTORY)
 	export PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE); molecule test -s fleet --destroy never || \
 	    { test -n "$${REBOOTLESS_KEEP_LAB:-}" || molecule destroy -s fleet; false; }
@@ -217,7 +223,7 @@ header-check: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## edit headers; ask ea
 
 .PHONY: bench
 bench: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## measure, and print a table
-	$(RUN).bench
+	$(call IN_LAB,bench) env $(RUN).bench
 
 # Numbers of hosts; at least two of them, to see whether costs grow with them.
 HOSTS ?= 200 1000

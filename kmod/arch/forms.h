@@ -5,7 +5,7 @@
  * the same file is compiled into the helper module and into libmatch.so.
  *
  * places.h defines enum rbl_place_kind, why running bytes may differ from the
- * object file's.  The matcher itself knows RBL_PLACE_FENTRY, the call site of
+ * object file's.  The matcher itself knows RBL_PLACE_ENTRY, the call site of
  * ftrace at a function's entry, and RBL_PLACE_KINDS, how many kinds there are.
  */
 #ifndef RBL_ARCH_FORMS_H

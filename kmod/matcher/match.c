@@ -395,7 +395,7 @@ static rbl_u32 check_place(struct matcher *m, const struct rbl_place *place, rbl
 	m->fault_place = place;
 	m->fault_content = contents;
 	m->fault_end = place->offset + place->length;
-	if (failure == RBL_NO_MATCH && place->kind == RBL_PLACE_FENTRY && rbl_arch_is_call(running))
+	if (failure == RBL_NO_MATCH && place->kind == RBL_PLACE_ENTRY && rbl_arch_is_call(running))
 		return RBL_ENTRY_IN_USE;
 	return failure;
 }

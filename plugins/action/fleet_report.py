@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import pathlib
 import typing as t
 
 from ansible.errors import AnsibleError
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.action import FleetAction, playbook_process
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report import model, render, sources
@@ -97,10 +96,10 @@ class ActionModule(FleetAction):
 def _differs(path: pathlib.Path, made: dict[str, t.Any]) -> bool:
     """Whether the report says something that the one at ``path`` does not, apart from when it was written."""
     try:
-        before = json.loads(path.read_bytes())
+        before = strict_json.read(path)
     except (OSError, ValueError):
         return True
-    return {**mapping(before), "written": ""} != {**json.loads(json.dumps(made)), "written": ""}
+    return {**mapping(before), "written": ""} != {**strict_json.parse(strict_json.write(made)), "written": ""}
 
 
 def _this_run() -> str:

@@ -23,6 +23,7 @@ import pytest
 from ansible_collections.rebootless.splice.plugins.module_utils._common import locks
 from ansible_collections.rebootless.splice.tests.fleet.scene import service
 from ansible_collections.rebootless.splice.tests.fleet.scene.pair import Pair
+from ansible_collections.rebootless.splice.tests.support import lab_lock
 from ansible_collections.rebootless.splice.tests.support.builds import Builds
 from ansible_collections.rebootless.splice.tests.support.places import CACHE
 from ansible_collections.rebootless.splice.tests.support.runner import Runner
@@ -37,6 +38,17 @@ def lab_playbook(name: str) -> None:
     Runner(variables={"lab_name": NAME, "lab_cache": str(CACHE)}).playbook(
         f"rebootless.splice.{name}", "-e", f"@{SCENARIO / 'vars' / 'lab.yml'}", variables={"lab_name": NAME}
     )
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Takes the lab for this run, unless `make` has it already; the workers are the run's own."""
+    if not hasattr(session.config, "workerinput"):
+        held = contextlib.ExitStack()
+        try:
+            held.enter_context(lab_lock.held(LAB))
+        except lab_lock.LabInUse as error:
+            pytest.exit(str(error), returncode=1)
+        session.config.add_cleanup(held.close)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -7,11 +7,13 @@ from __future__ import annotations
 import json
 import typing as t
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import checks, debian_version, package
+from ansible_collections.rebootless.splice.plugins.module_utils._common import checks, package
 from ansible_collections.rebootless.splice.plugins.module_utils._common.build_id import parse_build_id
+from ansible_collections.rebootless.splice.plugins.module_utils._common.distribution import debian, kernel_package
 from ansible_collections.rebootless.splice.plugins.module_utils._common.match_program import Program
+from ansible_collections.rebootless.splice.plugins.module_utils._target.arch.table import image_banner
 from ansible_collections.rebootless.splice.plugins.module_utils._target.health import health_log
-from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, installed, modinfo, sysfs
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, modinfo, sysfs
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.kallsyms import Kallsyms
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.kcore import Kcore
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.log import parse_record
@@ -128,14 +130,14 @@ def read_words(data: bytes) -> None:
     assert set(parse_build_id(data)) <= set("0123456789abcdef")
     facts.parse_lockdown(text)
     parse_traced_functions(text)
-    installed.package_version(text)
-    installed.package_version(installed.image_banner(data))
-    if debian_version.is_version(text):
-        assert debian_version.compare(text, text) == 0 and debian_version.fixed(text, [text, "6.1.1-1"]) in (
+    kernel_package.version_in(text)
+    kernel_package.version_in(image_banner(data))
+    if debian.is_version(text):
+        assert debian.compare(text, text) == 0 and debian.fixed(text, [text, "6.1.1-1"]) in (
             True,
             False,
         )
-        assert debian_version.compare(text, "6.1.1-1") == -debian_version.compare("6.1.1-1", text)
+        assert debian.compare(text, "6.1.1-1") == -debian.compare("6.1.1-1", text)
 
 
 # ---- what a plan and the disk say ----

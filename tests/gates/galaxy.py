@@ -49,13 +49,18 @@ def examine(artifact: pathlib.Path) -> None:
     options = {"RUN_ANSIBLE_LINT": "no", "RUN_ANSIBLE_TEST": "no", "CHECK_REQUIRED_TAGS": "yes"}
     variables = {f"GALAXY_IMPORTER_{key}": value for key, value in options.items()}
     # It leaves its result in the current directory.
-    output = run(sys.executable, "-m", "galaxy_importer.main", str(artifact), cwd=DIST, **variables)
+    output = run(sys.executable, "-m", "galaxy_importer.main", str(artifact), cwd=DIST, variables=variables)
     if COMPLAINT.search(output) or "Importer processing completed successfully" not in output:
         sys.exit(f"Galaxy's importer complains:\n{output}")
 
 
-def run(*command: str, collections: pathlib.Path = tree.WORK, cwd: pathlib.Path = tree.TREE, **variables: str) -> str:
-    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(collections), **variables}
+def run(
+    *command: str,
+    collections: pathlib.Path = tree.WORK,
+    cwd: pathlib.Path = tree.TREE,
+    variables: dict[str, str] | None = None,
+) -> str:
+    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(collections), **(variables or {})}
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import concurrent.futures
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -27,8 +28,14 @@ COLLECTION = "ansible_collections.rebootless.splice"
 
 # What mypy checks.
 # What no other gate runs, the tools of tests/corpus and tests/bench above all, would else call what is not there.
-TESTS = ("support", "corpus", "bench", "fuzz", "integration", "fleet")
+TESTS = ("support", "corpus", "bench", "fuzz", "integration", "fleet", "unit")
+# Of the gates the scripts, which import each other by their names; the others are modules of the collection.
+BY_NAME = re.compile(r"^import (pythons|tree)$", re.MULTILINE)
+SCRIPTS = ["pythons.py", "tree.py", *(path.name for path in HERE.glob("*.py") if BY_NAME.search(path.read_text()))]
+MODULES = [path.stem for path in HERE.glob("*.py") if path.name not in SCRIPTS]
 CHECKED = ["-p", f"{COLLECTION}.plugins", *(word for name in TESTS for word in ("-p", f"{COLLECTION}.tests.{name}"))]
+CHECKED += [word for name in MODULES for word in ("-m", f"{COLLECTION}.tests.gates.{name}")]
+MYPY = ["mypy", "--config-file", str(tree.TREE / "pyproject.toml")]
 
 
 class Gate(t.NamedTuple):
@@ -53,9 +60,14 @@ GATES = {
     "galaxy": Gate(own("galaxy.py")),
     "target pythons": Gate(own("target_pythons.py")),
     "mypy": Gate(
-        ["mypy", "--config-file", str(tree.TREE / "pyproject.toml"), *CHECKED],
+        [*MYPY, *CHECKED],
         cwd=tree.WORK,
         environment={"MYPY_CACHE_DIR": str(tree.CACHE / "mypy")},
+    ),
+    "mypy of scripts": Gate(
+        [*MYPY, *SCRIPTS, "../slowest.py"],
+        cwd=tree.TREE / "tests" / "gates",
+        environment={"MYPY_CACHE_DIR": str(tree.CACHE / "mypy-scripts")},
     ),
     "ansible-lint": Gate(["ansible-lint", "--offline", "--nocolor", "--profile", "production", "--strict"]),
     "antsibull-docs": Gate(

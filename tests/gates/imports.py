@@ -9,7 +9,8 @@ What cannot be followed is refused: what imports a module by a text (``importlib
 ``plugins`` as a whole, and other parts of the collection, which an installed one may lack; and an import of the
 collection's own that is not written as ``from ansible_collections... import ...``, which
 ``_common/imports.py`` passes over: the archive for the boot and the digest of the build's code would lack the module.
-Each wing has its libraries (``LIBRARIES``).
+Each wing has its libraries (``LIBRARIES``).  JSON is read and written by one module, which refuses what is none
+(``OWN_HELPERS``).
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "modules": ("ansible.module_utils",),
     "doc_fragments": (),
 }
+# What one module of the collection does for all of them.
+OWN_HELPERS = {"json": "module_utils._common.strict_json"}
 COST = re.compile(r"#\s*cost:\s*\w+")
 
 
@@ -135,6 +138,7 @@ class Tree:
         yield from self._inside_functions()
         yield from self._not_followed()
         yield from self._libraries()
+        yield from self._helpers()
         yield from self._arrows(rooms)
         yield from self._unused_arrows(rooms)
         files = {name: self._needed(name) - {name} for name in self._modules}
@@ -201,6 +205,14 @@ class Tree:
                 for library in one.libraries:
                     if not any(f"{library}.".startswith(f"{allowed}.") for allowed in LIBRARIES[wing]):
                         yield f"{self._at(name, one.line)}: {wing} may not import {library}"
+
+    def _helpers(self) -> t.Iterator[str]:
+        """What is imported past the module of the collection that has one way to use it."""
+        for name, found in self._imports.items():
+            for one in found:
+                for library in {other.partition(".")[0] for other in one.all_names} & set(OWN_HELPERS):
+                    if name != OWN_HELPERS[library]:
+                        yield f"{self._at(name, one.line)}: {library} is for {OWN_HELPERS[library]} alone"
 
     def _unused_arrows(self, rooms: dict[str, drawing.Room]) -> t.Iterator[str]:
         used: dict[str, set[str]] = collections.defaultdict(set)

@@ -17,7 +17,6 @@ import typing as t
 from ansible_collections.rebootless.splice.tests.gates import texts
 from ansible_collections.rebootless.splice.tests.gates.imports import circles
 
-TOKENS = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"', re.DOTALL)
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 # At the beginning of a line, as the kernel's style has it: return type, name, arguments, and a body.
 DEFINITION = re.compile(r"^(?!static\b|\s|#)[\w \t*()]*?\b(rbl_\w+)\([^;{}]*\)\s*\{", re.MULTILINE)
@@ -39,7 +38,7 @@ def includes(sources: dict[pathlib.Path, str]) -> dict[str, set[str]]:
 
 def uses(sources: dict[pathlib.Path, str]) -> dict[str, set[str]]:
     """File to the files whose functions it uses.  A name may be defined by one file per architecture."""
-    plain = {path: TOKENS.sub(" ", source) for path, source in sources.items() if path.suffix == ".c"}
+    plain = {path: texts.C_TOKENS.sub(" ", source) for path, source in sources.items() if path.suffix == ".c"}
     definers = collections.defaultdict(set)
     for path, text in plain.items():
         for name in DEFINITION.findall(text):
@@ -52,7 +51,7 @@ def uses(sources: dict[pathlib.Path, str]) -> dict[str, set[str]]:
 
 def unrecognised(sources: dict[pathlib.Path, str]) -> t.Iterator[str]:
     """Names that are called, and of which no definition was found."""
-    plain = {path: TOKENS.sub(" ", source) for path, source in sources.items()}
+    plain = {path: texts.C_TOKENS.sub(" ", source) for path, source in sources.items()}
     known = {name for text in plain.values() for found in (DEFINITION, OWN) for name in _names(found, text)}
     for path, text in plain.items():
         for name in sorted(set(CALL.findall(text)) - known) if path.suffix == ".c" else ():

@@ -26,7 +26,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import locks
+from ansible_collections.rebootless.splice.tests.support import lab_lock
 from ansible_collections.rebootless.splice.tests.support.builds import Builds
 from ansible_collections.rebootless.splice.tests.support.host import Host
 from ansible_collections.rebootless.splice.tests.support.places import CACHE, LAB
@@ -97,8 +97,7 @@ def directory() -> t.Iterator[pathlib.Path]:
 
     Another run of the same cache would remove this one's machines, so that one fails: REBOOTLESS_LAB names another lab.
     """
-    LAB.parent.mkdir(parents=True, exist_ok=True)
-    with locks.locked(f"{LAB}.lock", timeout=0), contextlib.closing(t.cast(t.IO[bytes], watch(str(LAB)).stdin)):
+    with lab_lock.held(LAB), contextlib.closing(t.cast(t.IO[bytes], watch(str(LAB)).stdin)):
         yield LAB
 
 

@@ -15,11 +15,24 @@ from ansible_collections.rebootless.splice.tests.support.builds import SIOCATMAR
 from ansible_collections.rebootless.splice.tests.support.documented import constant, undocumented
 from ansible_collections.rebootless.splice.tests.support.host import Host
 from ansible_collections.rebootless.splice.tests.support.observe import probe, text_digest, traces
+from ansible_collections.rebootless.splice.tests.support.runner import Runner
 
 NAME = "cve-2026-52928"
 PLAN, OTHER_PLAN = "aa" * 32, "bb" * 32
 PACKAGE = f"/root/{NAME}.rbl.tar.gz"
 RECORD = f"/var/lib/rebootless/rollout/{NAME}.json"
+
+# A Python that Ansible runs modules with, each as a service: systemd ends what a service leaves behind.
+IN_SERVICE = """\
+#!/bin/sh
+files=$(mktemp -d)
+cat > $files/in
+systemd-run --quiet --collect --unit=module-$$ --property=StandardInput=file:$files/in \\
+    --property=StandardOutput=file:$files/out sh -c '/usr/bin/python3 "$@"; echo $? > $0/status' $files "$@"
+while systemctl --quiet is-active module-$$; do sleep 0.1; done
+cat $files/out
+exit $(cat $files/status)
+"""
 
 
 @pytest.fixture
@@ -102,6 +115,28 @@ def test_the_connection_does_not_wait_for_the_soak(host50, fix):
     assert host50.out(f"ls -l /proc/{pid}/fd | grep -c -e pipe -e socket -e /tmp || true") == "0"
     (early,) = steps(host50, {"step": "confirm"})
     assert (early["state"], early["code"], early["failed"]) == ("applied", "soak_not_over", False)
+
+
+def test_the_watcher_outlives_a_service_that_ends(host50, fix):
+    """As that of ansible-pull does, or a session where KillUserProcesses is set."""
+    host50.write("/root/python-in-service", IN_SERVICE.encode())
+    host50.run("chmod +x /root/python-in-service")
+    service = Runner(host50.runner.inventory, {"ansible_python_interpreter": "/root/python-in-service"})
+    options: dict[str, t.Any] = {
+        "plan": PLAN,
+        "name": NAME,
+        "package": PACKAGE,
+        "deadline": 300,
+        "check_times": [0, 250],
+    }
+    applied = service.module(host50.name, "rollout_host", step="apply", **options)
+    assert applied["state"] == "applied", applied
+    assert host50.out("systemctl list-units --all --plain --no-legend 'module-*'") == ""
+    pid = record(host50)["watcher"]["pid"]
+    (group,) = host50.read(f"/proc/{pid}/cgroup").decode().splitlines()
+    assert group.endswith(f"/rebootless-soak-{NAME}-{pid}.scope")
+    (looked,) = steps(host50, {"step": "status"})
+    assert (looked["state"], looked["watched"]) == ("applied", True)
 
 
 def test_an_oops_in_the_soak_takes_the_update_back_at_once(host50, fix, builds):

@@ -13,7 +13,7 @@ int rbl_arch_is_call(const unsigned char *code)
 const char *rbl_arch_bars_jump(unsigned int kind)
 {
 	static const char *const reasons[RBL_PLACE_KINDS] = {
-		[RBL_PLACE_FENTRY] = "a jump over an fentry site",
+		[RBL_PLACE_ENTRY] = "a jump over an fentry site",
 		[RBL_PLACE_STATIC_CALL] = "a jump over a static call",
 		[RBL_PLACE_LOCK] = "a jump over a lock prefix",
 		[RBL_PLACE_MIXED] = "a jump over code that the kernel may rewrite",

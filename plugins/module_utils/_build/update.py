@@ -9,7 +9,6 @@ patches -> units -> pre and post objects -> differences, findings -> replacement
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.host.code
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import Phases
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import KernelTree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.outcome import Build, changed_facts
-from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, strict_json
 
 __all__ = ["Builder", "UpdateSource"]
 
@@ -72,7 +71,7 @@ class Builder:
                 final = self._host.cache.path("builds", digest)
                 package = final / build.package.name if build.package else None
                 record = {"package": package.name if package else None, "facts": build.facts}
-                disk.replace(directory / _RESULT, json.dumps(record, sort_keys=True).encode())
+                disk.replace(directory / _RESULT, strict_json.exact(record, sort_keys=True))
         return dataclasses.replace(build, package=package)
 
     def _begin(self, update: UpdateSource) -> tuple[Touched, str]:
@@ -105,7 +104,7 @@ class Builder:
     def _cached(self, digest: str) -> Build | None:
         directory = self._host.cache.path("builds", digest)
         try:
-            record = json.loads((directory / _RESULT).read_text(encoding="utf-8"))
+            record = strict_json.read(directory / _RESULT)
         except (OSError, ValueError):
             return None
         package = directory / record["package"] if record["package"] else None

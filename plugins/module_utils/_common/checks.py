@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 TARGET, CONTROLLER = "target", "controller"  # where a check runs
@@ -84,11 +85,11 @@ def _is_text(value: t.Any) -> bool:
 
 
 def _is_number(value: t.Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= MAX_NUMBER  # no NaN, too
+    return strict_json.is_number(value) and abs(value) <= MAX_NUMBER
 
 
 def _is_int(value: t.Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_NUMBER
+    return strict_json.is_whole(value) and abs(value) <= MAX_NUMBER
 
 
 def _is_pattern(value: t.Any) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import os
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
@@ -140,7 +141,7 @@ class Matcher:
     (``library_unusable``) if this host cannot load it.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         try:
             library = ctypes.CDLL(str(path))
             self._check = library.rbl_check

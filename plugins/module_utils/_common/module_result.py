@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 
@@ -13,10 +14,10 @@ def finish(module: t.Any, work: t.Callable[[], dict[str, t.Any]], known: t.Mappi
     """Does a module's ``work`` and ends the module (``AnsibleModule``) with its result.
 
     A refusal fails the task with its code, sentence, next step and details, and with what ``known`` has been filled
-    with by then.
+    with by then.  What JSON has no words for is said as text: Ansible would write NaN, which no other reader takes.
     """
     try:
         result = work()
     except RebootlessError as error:
-        module.fail_json(**{**(known or {}), **error.result()})
-    module.exit_json(**result)
+        module.fail_json(**strict_json.plain({**(known or {}), **error.result()}))
+    module.exit_json(**strict_json.plain(result))

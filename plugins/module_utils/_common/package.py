@@ -20,6 +20,15 @@ import zlib
 from ansible_collections.rebootless.splice.plugins.module_utils._common import strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.names import NAME
+from ansible_collections.rebootless.splice.plugins.module_utils._common.value_checks import (
+    HEX,
+    SHA256,
+    Check,
+    list_of,
+    matches,
+    table,
+    text,
+)
 
 SUFFIX = ".rbl.tar.gz"
 FORMAT = 2
@@ -34,10 +43,7 @@ MAX_UNPACKED = 256 << 20  # bytes of all members together: a bound on what a cra
 GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
 BLOCK = 512  # bytes, of a tar file
 OCTAL = re.compile(rb"[0-7]{11}[\0 ]")  # a size in a header of POSIX.1-1988 (ustar)
-HEX = re.compile(r"[0-9a-f]+")
-SHA256 = re.compile(r"[0-9a-f]{64}")
 
-Check = t.Callable[[object], bool]
 
 COPY_AGAIN = "Copy the package from the build host again; if the build host's own copy is refused too, build it again."
 
@@ -189,38 +195,28 @@ def _check_headers(path: str, data: bytes) -> None:
         at += BLOCK + (int(size[:11], 8) + BLOCK - 1) // BLOCK * BLOCK
 
 
-def _text(value: object) -> bool:
-    return isinstance(value, str)
+def _rows(*keys: str) -> Check:
+    """A list of tables with text under these keys."""
+    return list_of(lambda row: table(row) and all(text(row.get(key)) for key in keys))
 
 
-def _matches(pattern: re.Pattern) -> Check:
-    return lambda value: isinstance(value, str) and pattern.fullmatch(value) is not None
-
-
-def _list_of(*keys: str) -> Check:
-    return lambda value: (
-        isinstance(value, list)
-        and all(isinstance(row, dict) and all(isinstance(row.get(key), str) for key in keys) for row in value)
-    )
-
-
-def _objects(value: object) -> bool:
-    return isinstance(value, list) and all(map(_matches(OBJECT), value)) and 0 < len(value) == len(set(value))
+def _objects(value: t.Any) -> bool:
+    return list_of(matches(OBJECT))(value) and 0 < len(value) == len(set(value))
 
 
 # What the target relies on in a manifest: path of keys, check, what it should be.
 MANIFEST_FIELDS: tuple[tuple[tuple[str, ...], Check, str], ...] = (
-    (("name",), _matches(NAME), "a name of lower-case letters, digits, dots, dashes and underscores"),
-    (("version",), _text, "a string"),
-    (("digest",), _matches(SHA256), "64 hex digits"),
-    (("cves",), lambda value: isinstance(value, list) and all(map(_text, value)), "a list of strings"),
-    (("kernel", "release"), _text, "a string"),
-    (("kernel", "build_id"), _matches(HEX), "hex digits"),
-    (("kernel", "version"), _text, "a string"),
-    (("kernel", "arch"), _text, "a string"),
+    (("name",), matches(NAME), "a name of lower-case letters, digits, dots, dashes and underscores"),
+    (("version",), text, "a string"),
+    (("digest",), matches(SHA256), "64 hex digits"),
+    (("cves",), list_of(text), "a list of strings"),
+    (("kernel", "release"), text, "a string"),
+    (("kernel", "build_id"), matches(HEX), "hex digits"),
+    (("kernel", "version"), text, "a string"),
+    (("kernel", "arch"), text, "a string"),
     (("objects",), _objects, "a list of names of objects, each once"),
-    (("functions",), _list_of("name", "unit", "change"), "a list of functions"),
-    (("files",), lambda value: isinstance(value, dict), "a table of files"),
+    (("functions",), _rows("name", "unit", "change"), "a list of functions"),
+    (("files",), table, "a table of files"),
 )
 
 
@@ -231,7 +227,7 @@ def _manifest(path: str, content: bytes) -> dict:
         raise _damaged(path, f"{MANIFEST} is no JSON ({error})") from error
     if not isinstance(manifest, dict) or "format" not in manifest:
         raise _damaged(path, f"{MANIFEST} is no manifest")
-    if manifest["format"] != FORMAT or isinstance(manifest["format"], bool):
+    if not strict_json.is_same(manifest["format"], FORMAT):
         raise RebootlessError(
             "package_format",
             f"The package {path} has format {manifest['format']!r}; this release of the collection reads {FORMAT}.",
@@ -253,5 +249,8 @@ def _check_files(path: str, listed: dict, files: dict[str, bytes], wanted: set[s
         raise _damaged(path, f"members and manifest do not agree on {', '.join(missing)}")
     for name, content in files.items():
         row = listed[name] if isinstance(listed[name], dict) else {}
-        if row.get("size") != len(content) or row.get("sha256") != hashlib.sha256(content).hexdigest():
+        if (
+            not strict_json.is_same(row.get("size"), len(content))
+            or row.get("sha256") != hashlib.sha256(content).hexdigest()
+        ):
             raise _damaged(path, f"its member {name!r} differs from the manifest")

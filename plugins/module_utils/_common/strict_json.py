@@ -42,13 +42,44 @@ def read(path: str | os.PathLike[str]) -> t.Any:
         return parse(file.read())
 
 
+def exact(value: t.Any, **options: t.Any) -> bytes:
+    """JSON that ``parse`` reads as the same value; ``options`` are those of ``json.dumps``.
+
+    Raises ``ValueError`` for a number that JSON has not (``nan``, ``inf``).
+    """
+    return json.dumps(value, allow_nan=False, **options).encode()
+
+
+def is_same(value: t.Any, wanted: t.Any) -> bool:
+    """Whether a value is the text or number that is wanted, and none that Python only takes for equal.
+
+    So ``true`` and ``1.0`` are not the format 1.
+    """
+    return type(value) is type(wanted) and bool(value == wanted)
+
+
+def is_whole(value: t.Any) -> bool:
+    """Whether a value is a whole number; Python's ``True`` is an ``int``, and none."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value: t.Any) -> bool:
+    """Whether a value is a number that JSON has."""
+    return is_whole(value) or (isinstance(value, float) and math.isfinite(value))
+
+
 def write(value: t.Any, **options: t.Any) -> bytes:
     """JSON in UTF-8 that ``parse`` reads, also of what a broken host says; ``options`` are those of ``json.dumps``.
 
     What cannot be said in JSON is written as text: half of a surrogate pair, as the name of a file that is no UTF-8
     has it, as ``\\udcff``, ``nan`` and ``inf`` by their names, what is nested too deeply as ``...``.
     """
-    return json.dumps(_plain(value, DEEPEST), ensure_ascii=False, allow_nan=False, **options).encode()
+    return json.dumps(plain(value), ensure_ascii=False, allow_nan=False, **options).encode()
+
+
+def plain(value: t.Any) -> t.Any:
+    """The value with text in the place of all that cannot be said in JSON, as ``write`` writes it."""
+    return _plain(value, DEEPEST)
 
 
 def _plain(value: t.Any, levels: int) -> t.Any:
@@ -60,7 +91,7 @@ def _plain(value: t.Any, levels: int) -> t.Any:
         return [_plain(child, levels - 1) for child in value]
     if isinstance(value, int) and value.bit_length() > 64:
         return hex(value)  # Python reads no number of more than 4,300 digits
-    if value is None or isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+    if value is None or isinstance(value, bool) or is_number(value):
         return value
     return str(value).encode(errors="backslashreplace").decode()
 

@@ -9,7 +9,6 @@ keys, one blank of indentation for each level, ASCII, and a newline at the end.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import typing as t
 
@@ -19,7 +18,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 
 def canonical(data: t.Mapping[str, t.Any]) -> bytes:
     """The bytes that ``data`` (JSON-able) has in a file."""
-    return json.dumps(data, sort_keys=True, indent=1, allow_nan=False).encode("ascii") + b"\n"
+    return strict_json.exact(data, sort_keys=True, indent=1) + b"\n"
 
 
 def sha256(content: bytes) -> str:

@@ -11,13 +11,23 @@ from __future__ import annotations
 import re
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.names import NAME
+from ansible_collections.rebootless.splice.plugins.module_utils._common.value_checks import (
+    HEX,
+    SHA256,
+    Check,
+    boolean,
+    filled,
+    list_of,
+    matches,
+    or_none,
+    table,
+    text,
+    whole,
+)
 
-Check = t.Callable[[t.Any], bool]
-
-SHA256 = re.compile(r"[0-9a-f]{64}")
-HEX = re.compile(r"[0-9a-f]+")
 # Both become parts of file names.
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~_-]{0,63}")
 PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~_-]{0,200}\.rbl\.tar\.gz")
@@ -43,43 +53,6 @@ def wrong(code: str, where: str, why: str) -> RebootlessError:
     return RebootlessError(code, f"{where} {why}.", "Correct it; docs/fleet.md has the format.", where=where)
 
 
-def text(value: t.Any) -> bool:
-    return isinstance(value, str)
-
-
-def filled(value: t.Any) -> bool:
-    return isinstance(value, str) and value != ""
-
-
-def whole(low: int, high: int = 1 << 40) -> Check:
-    """A whole number from ``low`` to ``high``; True and False are none."""
-    return lambda value: isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-
-
-def matches(pattern: re.Pattern[str]) -> Check:
-    return lambda value: isinstance(value, str) and pattern.fullmatch(value) is not None
-
-
-def one_of(*values: t.Any) -> Check:
-    return lambda value: value in values
-
-
-def boolean(value: t.Any) -> bool:
-    return isinstance(value, bool)
-
-
-def table(value: t.Any) -> bool:
-    return isinstance(value, dict)
-
-
-def list_of(check: Check) -> Check:
-    return lambda value: isinstance(value, list) and all(map(check, value))
-
-
-def or_none(check: Check) -> Check:
-    return lambda value: value is None or check(value)
-
-
 A_NAME = Value(matches(NAME), "a name of lower-case letters, digits, dots, dashes and underscores")
 A_VERSION = Value(matches(VERSION), "a version of letters, digits, dots and dashes")
 A_SHA256 = Value(matches(SHA256), "64 hex digits")
@@ -95,5 +68,5 @@ A_LIST_OF_TABLES = Value(list_of(table), "a list of tables")
 SECONDS = Value(whole(1), "a number of seconds")
 BYTES = Value(whole(1), "a number of bytes")
 HEX_DIGITS = Value(matches(HEX), "hex digits")
-NUMBER_OR_NULL = Value(or_none(lambda value: isinstance(value, (int, float))), "a number or null")
+NUMBER_OR_NULL = Value(or_none(strict_json.is_number), "a number or null")
 TEXT_OR_NULL = Value(or_none(filled), "a string with something in it, or null")

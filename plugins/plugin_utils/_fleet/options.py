@@ -9,6 +9,13 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common.value_checks import (
+    filled,
+    list_of,
+    one_of,
+    or_none,
+    whole,
+)
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.fields import (
     A_COUNT,
     A_FLAG,
@@ -17,11 +24,6 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.fields im
     SECONDS,
     TEXT_OR_NULL,
     Value,
-    filled,
-    list_of,
-    one_of,
-    or_none,
-    whole,
 )
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
 

@@ -12,12 +12,12 @@ import dataclasses
 import functools
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common.value_checks import one_of
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.fields import (
     A_LIST_OF_TABLES,
     A_TABLE,
     Value,
-    one_of,
     wrong,
 )
 

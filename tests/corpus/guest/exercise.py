@@ -23,14 +23,11 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 from ansible_collections.rebootless.splice.plugins.module_utils._common.match_program import Program
 from ansible_collections.rebootless.splice.plugins.module_utils._common.matcher import Matcher
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import Package, read_package
+from ansible_collections.rebootless.splice.plugins.module_utils._target.arch.table import running
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import loader, sysfs
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.kcore import Kcore
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.memory_file import memory_file
-from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.running import (
-    JUMP,
-    JUMP_OPCODE,
-    RunningKernel,
-)
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.running import RunningKernel
 from ansible_collections.rebootless.splice.plugins.module_utils._target.proof import prove
 from ansible_collections.rebootless.splice.plugins.module_utils._target.update import UpdateOperation, UpdateRequest
 from ansible_collections.rebootless.splice.tests.corpus.guest import branches, memory
@@ -222,8 +219,8 @@ class Exercise:
                 address, target = int(row["jump_address"], 16), int(row["new_address"], 16)
                 if address == 0:
                     continue  # of a module that is not there
-                jump = JUMP.pack(JUMP_OPCODE, target - (address + JUMP.size))
-                found = core.read(address, JUMP.size)
+                jump = running().jump(address, target)
+                found = core.read(address, len(jump))
                 if found != jump:
                     raise Failure(
                         "not_redirected",

@@ -38,7 +38,7 @@ def test_modules_and_what_is_in_modules():
 def parsed(source):
     """The imports as Python's own parser sees them."""
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(COLLECTION):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(COLLECTION):
             inside = [f"{node.module}.{row.name}" for row in node.names]
             yield from [name for name in inside if imports._source(name) is not None] or [node.module]
 

@@ -21,7 +21,7 @@ def other_holder(path, seconds="60"):
     command = ["flock", "--no-fork", path, "sh", "-c", f"echo held; exec sleep {seconds}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:
-            assert process.stdout.readline() == b"held\n"
+            assert process.stdout and process.stdout.readline() == b"held\n"
             yield process
         finally:
             process.kill()

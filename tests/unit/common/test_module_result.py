@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import typing as t
 
 import pytest
 
@@ -36,7 +37,7 @@ def test_a_result(end):
 
 
 def test_a_refusal_says_what_was_found_before_it(end):
-    known = {"changed": False}
+    known: dict[str, t.Any] = {"changed": False}
 
     def work():
         known.update(changed=True, name="fix")
@@ -54,3 +55,16 @@ def test_a_refusal_says_what_was_found_before_it(end):
         "next_step": "Look.",
         "details": {"unit": "a.o"},
     }
+
+
+def test_what_json_has_no_words_for_is_text(end):
+    """Ansible itself would write NaN, which its own reader takes, and no other."""
+    odd = {"load": float("nan"), "rows": [{"seconds": float("inf")}], "name": "web\udcff"}
+    plain = {"load": "nan", "rows": [{"seconds": "inf"}], "name": "web\\udcff"}
+    assert end(lambda: {"changed": False, **odd}) == ({"changed": False, **plain}, 0)
+
+    def refuse():
+        raise RebootlessError("bad", "It is.", "Try again.", **odd)
+
+    answer, status = end(refuse, {"load": float("nan")})
+    assert (status, answer["details"], answer["load"]) == (1, plain, "nan")

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import package
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.tests.support import other_numbers
+from ansible_collections.rebootless.splice.tests.support import package as packages
 from ansible_collections.rebootless.splice.tests.support.package import (
     FILES,
     MANIFEST,
@@ -195,3 +197,13 @@ def test_refuses_headers_of_other_kinds_before_they_are_followed(kind):
     """``tarfile`` calls itself for each extended header that follows another: a thousand of them end its stack."""
     header = member("x", kind=kind).tobuf(tarfile.USTAR_FORMAT)
     assert refusal(compress(header * 1000 + bytes(1024))).code == "package_unsafe"
+
+
+def test_whole_numbers_of_a_manifest_are_no_others():
+    manifest = {**packages.MANIFEST, "files": packages.rows_of(packages.FILES)}
+    package.parse_package("p", packages.build(manifest))
+    places = set()
+    for place, _other, changed in other_numbers.variants(manifest):
+        places.add(place[0])
+        assert refusal(packages.build(changed)).code in ("package_format", "package_damaged"), place
+    assert places == {"format", "files"}

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import hypothesis
@@ -40,3 +41,35 @@ def test_what_is_nested_too_deeply_is_cut():
     assert b'"..."' in strict_json.write(value)
     strict_json.parse(strict_json.write(value))
     assert strict_json.parse(strict_json.write({"name": "web\udcff", "ok": True})) == {"name": "web\\udcff", "ok": True}
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_no_number_that_json_has_not_is_written_or_read(value):
+    for nested in (value, {"a": value}, [1, [value]]):
+        with pytest.raises(ValueError):
+            strict_json.exact(nested)
+        with pytest.raises(ValueError):
+            strict_json.parse(json.dumps(nested).encode())
+    assert not strict_json.is_number(value)
+
+
+@hypothesis.given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))
+def test_what_is_written_exactly_is_the_same(value):
+    assert strict_json.parse(strict_json.exact(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "same", "whole", "number"),
+    [
+        (1, True, True, True),
+        (True, False, False, False),
+        (1.0, False, False, True),
+        (2, False, True, True),
+        (1.5, False, False, True),
+        ("1", False, False, False),
+        (None, False, False, False),
+    ],
+)
+def test_what_only_python_takes_for_a_number(value, same, whole, number):
+    assert strict_json.is_same(value, 1) is same
+    assert (strict_json.is_whole(value), strict_json.is_number(value)) == (whole, number)

@@ -12,6 +12,7 @@ import zipfile
 
 import pytest
 
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.kcore import Kcore
 from ansible_collections.rebootless.splice.tests.corpus import entries, machine, report, verdicts
 from ansible_collections.rebootless.splice.tests.corpus.guest import branches, memory, watch, witness
 from ansible_collections.rebootless.splice.tests.corpus.guest.failure import Failure
@@ -86,6 +87,7 @@ def built(*codes, package=None, remarks=()):
 )
 def test_build_that_is_not_tried_has_a_verdict(build, verdict, code):
     found = verdicts.of_build(build)
+    assert found is not None
     assert (found["verdict"], found["code"]) == (verdict, code)
 
 
@@ -251,7 +253,9 @@ def test_witness_that_is_not_ready_fails(script):
         witness.Witness(script)
 
 
-class Memory:
+class Memory(Kcore):
+    """Memory that is given."""
+
     def __init__(self, code):
         self.code = code
 

@@ -133,6 +133,8 @@ NOT_DRAWN = f"{NAMES}:1: common imports from build/host, which is not drawn"
             "import ansible_collections.rebootless.splice.tests.support as support\n",
             f"{NAMES}:1: imports ansible_collections.rebootless.splice.tests.support, which is no module of plugins/",
         ),
+        ("import json\n", f"{NAMES}:1: json is for module_utils._common.strict_json alone"),
+        ("from json import dumps as write\n", f"{NAMES}:1: json is for module_utils._common.strict_json alone"),
         ("import elftools.elf\n", f"{NAMES}:1: common may not import elftools.elf"),
         (
             "try:\n    from yaml import load\nexcept ImportError:\n    pass\n",

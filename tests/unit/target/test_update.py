@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import typing as t
+
 import pytest
 
 from ansible_collections.rebootless.splice.plugins.module_utils._target import inventory, metrics
@@ -21,7 +23,7 @@ JUMP = "unix_ioctl 0xffffffff81000000 0xffffffffc0a00000 0xffffffff81000005 4157
 def host(tmp_path, monkeypatch):
     """A host with the update live, and its package kept."""
     made = RolloutHost(tmp_path, monkeypatch)
-    options = {"package": str(made.package), "state_directory": str(made.state_directory)}
+    options: dict[str, t.Any] = {"package": str(made.package), "state_directory": str(made.state_directory)}
     assert UpdateOperation(UpdateRequest("applied", **options), check_mode=False).run()["changed"]
     return made
 

@@ -10,7 +10,6 @@ them all that they need; what it saves beside each file says how that was made, 
 from __future__ import annotations
 
 import functools
-import json
 import os
 import posixpath
 import re
@@ -28,7 +27,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.compilati
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import KernelTree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import SOURCE_SUFFIXES
-from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 _KEPT = "embedded.json"  # in the tree
@@ -128,8 +127,8 @@ def _made(tree: KernelTree, jobs: int) -> list[Made]:
                 for command, read in _saved(tree)
                 if _is_embedded(tree, command)
             ]
-            disk.replace(path, json.dumps(rows).encode())
-    rows = json.loads(path.read_text(encoding="utf-8"))
+            disk.replace(path, strict_json.exact(rows))
+    rows = strict_json.read(path)
     return [Made(SavedCommand(command, target, source, ()), frozenset(read)) for target, command, source, read in rows]
 
 

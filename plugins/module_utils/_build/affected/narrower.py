@@ -11,7 +11,6 @@ whether the compiler alone, without DWARF, makes the same of it.
 from __future__ import annotations
 
 import concurrent.futures
-import json
 import os
 import posixpath
 import re
@@ -39,7 +38,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cach
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import Say
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import KernelTree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import Unit
-from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, strict_json
 
 _RECIPES = "recipes.json"
 _QUICK = "quick"  # in the tree: what the compiler alone makes of unpatched units, by SHA-256
@@ -162,8 +161,8 @@ class Narrower:
                 targets = [unit.target for unit in self._tree.units.units.values()]
                 found = read_recipes(self._tree.kbuild(self._jobs).recipes(targets))
                 rows = {name: [command.command, command.source] for name, command in found.items()}
-                disk.replace(path, json.dumps(rows).encode())
-            rows = json.loads(path.read_text(encoding="utf-8"))
+                disk.replace(path, strict_json.exact(rows))
+            rows = strict_json.read(path)
         return {name: SavedCommand(row[0], name, row[1], ()) for name, row in rows.items()}
 
     def _verdict(self, unit: Unit, command: SavedCommand | None) -> str:

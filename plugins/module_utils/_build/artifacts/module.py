@@ -228,7 +228,7 @@ def _check_module(path: pathlib.Path, replacement: Replacement, output: str) -> 
         raise _differs(f"objtool does not understand its code: {warnings[0]}", output)
     built = ObjectFile(path)
     symbols = {s.name: s for s in built.symbols if s.section is not None and s.kind in ("func", "object")}
-    unwound = built.section_of(".orc_unwind_ip")
+    unwound = built.section_of(built.arch.unwound_places)
     covered = {r.target_section for r in unwound.relocations} if unwound else set()
     for chunk in replacement.carried:
         symbol = symbols.get(chunk.label)

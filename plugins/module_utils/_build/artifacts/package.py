@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import struct
 import tarfile
 import zlib
 from typing import Any, Mapping
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import (
     FORMAT,
     GZIP_HEADER,
@@ -41,7 +41,7 @@ def make_package(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> byt
     names = [*MEMBERS, *map(program_member, manifest["objects"])]
     listed = {name: {"sha256": hashlib.sha256(files[name]).hexdigest(), "size": len(files[name])} for name in names}
     complete = {**manifest, "format": FORMAT, "files": listed}
-    text = json.dumps(complete, indent=1, sort_keys=True).encode() + b"\n"
+    text = strict_json.exact(complete, indent=1, sort_keys=True) + b"\n"
     content = _compressed(_archive({MANIFEST: text, **{name: files[name] for name in names}}))
     parse_package("the package that was just made", content)
     return content

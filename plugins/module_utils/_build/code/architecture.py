@@ -81,11 +81,15 @@ class SourcePaths:
 
 @dataclasses.dataclass(frozen=True)
 class Emulator:
-    """QEMU for it: the program, the machine type, and the first serial port as Linux calls it."""
+    """QEMU for it: the program, the machine type, and the first serial port as Linux calls it.
+
+    ``virtualization`` are the flags of /proc/cpuinfo of which a processor needs one, so that KVM can be used.
+    """
 
     program: str
     machine: str
     console: str
+    virtualization: frozenset[str]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -100,7 +104,9 @@ class Architecture:
     resolved need none, and get it from here).  ``special_sections`` and ``harmless_sections`` add to the tables of
     ``objects/special_sections.py``, ``lifetimes`` (pattern, word) to that of ``objects/lifetimes.py``.
     ``runtime_constants`` has, for the beginning of the name of a table named after a variable, the type of field
-    (``enum rbl_reloc_type``) that the boot writes for it.
+    (``enum rbl_reloc_type``) that the boot writes for it.  ``tables_of_places`` are special sections whose entries
+    point to code that runs, or to where it goes on, for the kernel alone.  ``unwind_tables`` begins the names of the
+    tables that say how code is unwound, ``unwound_places`` is the one of them that points to the code.
 
     Instructions: ``instructions(code)`` are ``(start, end)`` of each; ``memory_operand_fields(code)`` the offsets of
     fields that an instruction uses as the address of its operand; ``direct_branches(code, start)`` are ``(offset of the
@@ -133,6 +139,9 @@ class Architecture:
     harmless_sections: Mapping[str, str]
     lifetimes: tuple[tuple[str, str], ...]
     runtime_constants: Mapping[str, int]
+    tables_of_places: tuple[str, ...]
+    unwind_tables: str
+    unwound_places: str
     instructions: Callable[[bytes], list[tuple[int, int]]]
     memory_operand_fields: Callable[[bytes], frozenset[int]]
     direct_branches: Callable[[bytes, int], Iterator[tuple[int, int, int]]]

@@ -14,9 +14,6 @@ ABS64, PC32, ABS32, ABS32S, PC8, PC64, INDIRECT_PC32, COPY64, COPY8 = range(1, 1
 FIELD_SIZES = {ABS64: 8, PC32: 4, ABS32: 4, ABS32S: 4, PC8: 1, PC64: 8, INDIRECT_PC32: 4, COPY64: 8, COPY8: 1}
 POSITION_DEPENDENT = frozenset((PC32, PC8, PC64, INDIRECT_PC32))
 
-# Boot code without symbols, referred to only from where an alternative will be (asm/cpufeature.h).
-UNNAMED_TEXT = frozenset((".altinstr_aux",))
-
 
 @dataclasses.dataclass(frozen=True)
 class Literal:
@@ -98,7 +95,7 @@ def field_of(relocation: Relocation) -> Field | None:
 
     A reference into a merged section becomes a literal.  The linker moves a named symbol of such a section with its
     constant; a reference by section symbol it moves as a whole, so there the constant is where the reference points.
-    A literal, too, is what boot code stands where nothing else tells the address (``UNNAMED_TEXT``).
+    A literal, too, is what boot code stands where nothing else tells the address (``Section.is_boot_fragments``).
     """
     if relocation.type.field is None:
         return None
@@ -112,7 +109,7 @@ def field_of(relocation: Relocation) -> Field | None:
                 "Report this unit: its match program cannot be built.",
             )
         target = symbol.name
-    elif section.is_merged or section.name in UNNAMED_TEXT:
+    elif section.is_merged or section.is_boot_fragments:
         start = relocation.meaning if symbol.kind == "section" else symbol.value
         addend -= start if symbol.kind == "section" else 0
         target = Literal(constant(section, start), (section.index, start))

@@ -66,6 +66,8 @@ class Section:
     relocations: list = dataclasses.field(default_factory=list)
     symbols: list = dataclasses.field(default_factory=list)  # defined here, by value; without section symbols
 
+    # Code without symbols that one architecture has for its boot, as .altinstr_aux of x86: gone when that is over.
+    is_boot_fragments = property(lambda self: self.arch_lifetime == "fragments")
     is_text = property(lambda self: bool(self.flags & SHF_EXECINSTR))
     is_alloc = property(lambda self: bool(self.flags & SHF_ALLOC))
     is_writable = property(lambda self: bool(self.flags & SHF_WRITE))

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-import json
 import os
 import posixpath
 import re
@@ -41,7 +40,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.host.comm
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import KernelTree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import Unit
-from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 SECTION_FLAGS = ("-ffunction-sections", "-fdata-sections")
@@ -128,7 +127,7 @@ class Compiler:
 
     def _read_pre(self, unit: Unit) -> PreObjects:
         directory = self._directory(unit)
-        data = json.loads((directory / _COMMAND).read_text(encoding="utf-8"))
+        data = strict_json.read(directory / _COMMAND)
         command = SavedCommand(**{**data, "versions": tuple(data["versions"])})
         return PreObjects(unit, directory / _EXACT, directory / _SECTIONED, command)
 
@@ -157,7 +156,7 @@ class Compiler:
         scratch.mkdir()
         pre = PreObjects(unit, scratch / _EXACT, scratch / _SECTIONED, read_saved(build, unit))
         shutil.copyfile(build / unit.target, pre.exact)
-        (scratch / _COMMAND).write_text(json.dumps(dataclasses.asdict(pre.command)), encoding="utf-8")
+        (scratch / _COMMAND).write_bytes(strict_json.exact(dataclasses.asdict(pre.command)))
         return pre
 
     def _compile_pre(self, pre: PreObjects, overlay: Overlay, output: Path, flags: Sequence[str]) -> None:

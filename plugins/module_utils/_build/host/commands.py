@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Iterator, Sequence
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.distribution.host.packages import HOST_PACKAGES
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.distribution.packages import HOST_PACKAGES
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 # For modules built without debug information, of which BTF is made: headers that hold a vmlinux would have it made.

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Third-party libraries of the build host, imported in one place.
+"""Third-party libraries of the build host, imported in one place; that of one architecture is in its folder.
 
 ``ansible-test sanity`` imports every file without them, so a missing library must not fail here but where it is used;
 ``require()`` turns it into an error that names what to install.
@@ -12,7 +12,6 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 
 __all__ = (
     "MISSING",
-    "capstone",
     "elf_exceptions",
     "elf_relocation",
     "elffile",
@@ -31,11 +30,6 @@ try:
 except ImportError:
     MISSING.append("pyelftools")
     elf_exceptions = elffile = elf_relocation = None
-try:
-    import capstone
-except ImportError:
-    MISSING.append("capstone")
-    capstone = None
 try:
     import unidiff
 except ImportError:

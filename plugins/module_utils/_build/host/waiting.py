@@ -19,7 +19,6 @@ import contextlib
 import dataclasses
 import fcntl
 import functools
-import json
 import os
 import struct
 import sys
@@ -27,7 +26,7 @@ import time
 from pathlib import Path
 from typing import Callable, Iterator
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import locks, processes
+from ansible_collections.rebootless.splice.plugins.module_utils._common import locks, processes, strict_json
 
 POLL = 0.1  # seconds between two looks at a lock
 PATIENCE = 1.0  # seconds; who has waited that long looks more often, and so comes before one that has just had a turn
@@ -176,15 +175,16 @@ class _Note:
     def read(cls, text: str) -> _Note | None:
         """The note that a file holds; None if it is none, or only a part of one."""
         try:
-            row = json.loads(text)
+            row = strict_json.parse(text.encode())
             subject = "".join(filter(str.isprintable, row["subject"]))[:_SUBJECT]
-            note = cls(int(row["pid"]), int(row["start"]), str(row["place"]), subject, float(row["since"]))
-            return note if note.when() else None
+            note = cls(row["pid"], row["start"], str(row["place"]), subject, row["since"])
+            sound = strict_json.is_whole(note.pid) and strict_json.is_whole(note.start)
+            return note if sound and strict_json.is_number(note.since) and note.when() else None
         except (KeyError, OverflowError, OSError, TypeError, ValueError):
             return None
 
     def text(self) -> str:
-        return json.dumps(dataclasses.asdict(self))
+        return strict_json.exact(dataclasses.asdict(self)).decode()
 
     def is_current(self) -> bool:
         """Whether its process is there; of one that cannot be seen from here, such as in a container, it may be."""

@@ -14,8 +14,8 @@ import shutil
 import subprocess
 from typing import Sequence
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.distribution.host.packages import HOST_PACKAGES
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import clean_environment
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.distribution.packages import HOST_PACKAGES
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 # Options that change no code: what signs modules, and the salt of the build ID.

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel im
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.kbuild import Kbuild
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.material import Material
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import UnitMap, find_includers
-from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 FORMAT = 1  # of tree.json and what lies beside it; trees of another format are prepared anew
@@ -94,16 +93,15 @@ class KernelTree:
 
     def write(self, directory: Path) -> None:
         """Writes ``tree.json`` into ``directory``."""
-        text = json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True)
-        disk.replace(directory / _TREE_JSON, text.encode())
+        disk.replace(directory / _TREE_JSON, strict_json.exact(dataclasses.asdict(self), indent=1, sort_keys=True))
 
 
 def read_tree(path: str | Path) -> KernelTree:
     """The tree in directory ``path``.  Raises ``RebootlessError`` (``no_tree``, ``old_tree``)."""
     try:
-        data = json.loads(Path(path, _TREE_JSON).read_text(encoding="utf-8"))
-        tree = KernelTree(**data) if data.get("format") == FORMAT else None
-    except (OSError, ValueError, TypeError) as error:
+        data = strict_json.read(Path(path, _TREE_JSON))
+        tree = KernelTree(**data) if strict_json.is_same(data.get("format"), FORMAT) else None
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise RebootlessError(
             "no_tree",
             f"There is no kernel tree in {path}.",

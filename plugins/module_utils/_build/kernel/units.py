@@ -9,7 +9,6 @@ The kernel's own makefiles, evaluated under its configuration, say what is linke
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from pathlib import Path, PurePosixPath
 from typing import Container, Iterable, Mapping
@@ -20,6 +19,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.host.incl
     find_includes,
     resolve,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._common import strict_json
 
 VMLINUX = "vmlinux"
 SOURCE_SUFFIXES = (".c", ".S")
@@ -79,12 +79,14 @@ class UnitMap:
     def to_json(self) -> str:
         """The map as JSON, for ``from_json``."""
         units = {unit.name: [unit.target, *unit.objects] for unit in self.units.values()}
-        return json.dumps({"units": units, "includers": self.includers, "modules": self.modules}, sort_keys=True)
+        return strict_json.exact(
+            {"units": units, "includers": self.includers, "modules": self.modules}, sort_keys=True
+        ).decode()
 
     @classmethod
     def from_json(cls, text: str) -> UnitMap:
         """The map that ``to_json`` wrote."""
-        data = json.loads(text)
+        data = strict_json.parse(text.encode())
         units = {name: Unit(name, row[0], tuple(row[1:])) for name, row in data["units"].items()}
         return cls(units, data["includers"], data["modules"])
 

@@ -8,7 +8,6 @@ initial root.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from dataclasses import asdict, dataclass
@@ -21,6 +20,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.host.admi
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.code_digest import source_digest
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab import initramfs
+from ansible_collections.rebootless.splice.plugins.module_utils._common import strict_json
 
 FILES = ("vmlinuz", "initramfs.cpio", "modules.ext4")
 MODULES_SLACK_MIB = 64  # room for modules that an operator adds
@@ -46,7 +46,7 @@ def read_kernel_image(cache: Cache, kernel: str) -> KernelImage | None:
     """The image of a kernel, None if it was not made yet."""
     directory = cache.path("images", kernel_directory(kernel))
     try:
-        facts = json.loads((directory / "kernel.json").read_text(encoding="utf-8"))
+        facts = strict_json.read(directory / "kernel.json")
     except FileNotFoundError:
         return None
     files = {key: os.fspath(directory / facts[key]) for key in ("vmlinuz", "initramfs", "modules")}
@@ -79,7 +79,7 @@ def _make(directory: Path, package: Path, image: KernelImage) -> None:
     (directory / image.initramfs).write_bytes(initramfs.kernel_archive(os.fspath(tree), image.release))
     _format(packages.modules_in(tree, image.release), directory / image.modules)
     shutil.rmtree(tree)
-    (directory / "kernel.json").write_text(json.dumps(asdict(image), indent=2, sort_keys=True), encoding="utf-8")
+    (directory / "kernel.json").write_bytes(strict_json.exact(asdict(image), indent=2, sort_keys=True))
 
 
 def _format(modules: Path, image: Path) -> None:

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import json
 import os
 import platform
 import shutil
@@ -41,7 +40,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.conso
     tail,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.initramfs import machine_archive
-from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, locks
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, locks, strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 LOOPBACK = "127.0.0.1"
@@ -83,7 +82,8 @@ def usable_accelerator() -> str:
     """
     with open("/proc/cpuinfo", encoding="ascii", errors="replace") as cpuinfo:
         flags = {word for line in cpuinfo if line.startswith("flags") for word in line.split()}
-    return "kvm" if flags & {"svm", "vmx"} and os.access("/dev/kvm", os.R_OK | os.W_OK) else "tcg"
+    needed = architecture(platform.machine()).emulator.virtualization
+    return "kvm" if flags & needed and os.access("/dev/kvm", os.R_OK | os.W_OK) else "tcg"
 
 
 class Machine:
@@ -101,15 +101,14 @@ class Machine:
     def record(self) -> dict[str, Any]:
         """What is known of the machine since its last start; empty if there is no machine."""
         try:
-            with open(self._path("machine.json"), encoding="utf-8") as record:
-                facts: dict[str, Any] = json.load(record)
+            facts: dict[str, Any] = strict_json.read(self._path("machine.json"))
         except FileNotFoundError:
             return {}
         return facts
 
     def _write_record(self, **changes: Any) -> None:
         facts = {**self.record(), **changes}
-        disk.replace(self._path("machine.json"), json.dumps(facts, indent=2, sort_keys=True).encode())
+        disk.replace(self._path("machine.json"), strict_json.exact(facts, indent=2, sort_keys=True))
 
     def pid(self) -> int | None:
         """The process of the machine, None if it does not run."""

@@ -9,7 +9,6 @@ digest of everything that went into it, and made once; machines write to overlay
 from __future__ import annotations
 
 import io
-import json
 import os
 import shlex
 import shutil
@@ -21,6 +20,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.distribut
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.administration import run
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache, sha256_of
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.code_digest import source_digest
+from ansible_collections.rebootless.splice.plugins.module_utils._common import strict_json
 
 JOURNAL_MIB = 8
 
@@ -36,7 +36,7 @@ class RootRecipe:
 
     def digest(self, sources: list[str]) -> str:
         """Names the image: equal digests mean the same recipe from the same package sources, made by the same code."""
-        facts = json.dumps([source_digest(__name__), self.packages, self.masked_units, self.size_mib, sources])
+        facts = strict_json.exact([source_digest(__name__), self.packages, self.masked_units, self.size_mib, sources])
         return sha256_of(facts, overlay_archive(self.overlay))
 
 

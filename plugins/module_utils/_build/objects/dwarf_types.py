@@ -64,9 +64,8 @@ class DebugTypes:
         self.constants: list[dict[str, int]] = []
         self._described: dict[int, str] = {}
         self._functions: dict[str, Any] = {}
-        with open(path, "rb") as stream, reading_debug_information(path):
-            elf = elffile.ELFFile(stream)
-            if elf.get_section_by_name(".debug_info") is not None:
+        with debug_information(path) as elf:
+            if elf is not None:
                 self._read(elf)
 
     def _read(self, elf) -> None:
@@ -167,6 +166,14 @@ def reading_debug_information(path: str | pathlib.Path) -> Iterator[None]:
             "Remove the file, so that it is compiled again.",
             path=str(path),
         ) from error
+
+
+@contextlib.contextmanager
+def debug_information(path: str | pathlib.Path) -> Iterator[Any]:
+    """The open ELF file of an object; None if it has no debug information.  Refuses one that is damaged."""
+    with open(path, "rb") as stream, reading_debug_information(path):
+        elf = elffile.ELFFile(stream)
+        yield elf if elf.get_section_by_name(".debug_info") is not None else None
 
 
 def compilation_units(elf) -> Iterator[Any]:

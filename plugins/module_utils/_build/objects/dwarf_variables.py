@@ -14,13 +14,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.table import architecture_of_elf
-from ansible_collections.rebootless.splice.plugins.module_utils._build.host.deps import elffile
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.dwarf_types import (
     _bit_offset,
     _length,
     _name,
     _number,
     compilation_units,
+    debug_information,
     reading_debug_information,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import Piece
@@ -58,9 +58,8 @@ class DebugVariables:
     def __init__(self, path: str):
         self._path = path
         self._by_place: dict[tuple[int, int], Any] = {}
-        with open(path, "rb") as stream, reading_debug_information(path):
-            elf = elffile.ELFFile(stream)
-            if elf.get_section_by_name(".debug_info") is not None:
+        with debug_information(path) as elf:
+            if elf is not None:
                 self._read(elf)
 
     def _read(self, elf) -> None:

@@ -17,7 +17,7 @@ _ROWS = [
     (re.compile(pattern), name)
     for pattern, name in (
         # Pieces of functions, without symbols.
-        (r"\.altinstr_(replacement|aux)$|\.fixup$", "fragments"),
+        (r"\.altinstr_replacement$|\.fixup$", "fragments"),
         # Gone, or run for the last time, when the kernel is up.
         (r"\.(mem|cpu|dev)?init\.text", "init"),
         (r"\.(mem|cpu|dev)?exit\.text", "exit"),
@@ -27,7 +27,7 @@ _ROWS = [
         (r"\.static_call\.text", "static call"),
         # Made for the build and for tools: nothing that runs looks at it.
         (
-            r"\.modinfo|\.orc_|\.note|\.comment|\.eh_frame|\.discard|\.gnu\.|\.printk_index|__ksymtab_strings",
+            r"\.modinfo|\.note|\.comment|\.eh_frame|\.discard|\.gnu\.|\.printk_index|__ksymtab_strings",
             "ignored",
         ),
         (r"___ksymtab|___kcrctab|\.export_symbol", "export"),

@@ -187,7 +187,7 @@ class Pieces:
         arch = self.object.arch
         referred: dict[int, set[int]] = {}
         for section in self.object.sections:
-            if section.name.startswith((".debug", ".orc_")):
+            if section.name.startswith((".debug", arch.unwind_tables)):
                 continue
             for r in section.relocations:
                 target = r.target_section

@@ -101,7 +101,7 @@ CONSTANT_SECTIONS = (
 
 
 # Code that is not in memory once a kernel runs (or, for the replacements, only a source of other code).
-TRANSIENT_TEXT = (".init.", ".altinstr_replacement", ".altinstr_aux", ".discard.")
+TRANSIENT_TEXT = (".init.", ".altinstr_replacement", ".discard.")
 
 
 MODULE_INIT = ".init.text"
@@ -121,7 +121,7 @@ def stays_in_memory(section: Section, built_in: bool = True, init: bool = False)
     """Whether a text section is still there when the kernel runs; with ``init``, while the module is being loaded."""
     if init and not built_in and section.name.startswith(MODULE_INIT):
         return True
-    if section.name.startswith(TRANSIENT_TEXT):
+    if section.is_boot_fragments or section.name.startswith(TRANSIENT_TEXT):
         return False
     return not (built_in and section.name.startswith(".exit."))
 

@@ -8,16 +8,9 @@ from collections.abc import Iterator, Set
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import Piece, Pieces, Reference
 
-# Sections whose entries point to code that runs, or to where it goes on, and are read by the kernel alone.
-_ABOUT_CODE = (
-    ".discard.",
-    "__mcount_loc",
-    "__ex_table",
-    "__bug_table",
-    ".altinstructions",
-    "__jump_table",
-    ".smp_locks",
-)
+# Sections whose entries point to code that runs, or to where it goes on, and are read by the kernel alone; of one
+# architecture: ``Architecture.tables_of_places``.
+_ABOUT_CODE = (".discard.", "__mcount_loc", "__ex_table", "__bug_table", "__jump_table")
 
 
 def uses(pieces: Pieces, target: Piece) -> Iterator[tuple[Piece, Reference]]:
@@ -72,12 +65,13 @@ def has_new_landing_mark(pre: Piece, post: Piece) -> bool:
 def takers(pieces: Pieces, function: Piece) -> list[Piece]:
     """The pieces that store or compute the address of ``function``, so that others may call it later."""
     found = []
+    about_code = (*_ABOUT_CODE, *pieces.object.arch.tables_of_places)
     for owner in pieces.all:
         fields = [r for r in pieces.references(owner) if r.target is function and not is_branch(owner, r)]
         fields += [
             r
             for entry in pieces.entries(owner)
-            if not entry.section.name.startswith(_ABOUT_CODE)
+            if not entry.section.name.startswith(about_code)
             for r in entry.references
             if r.target is function and owner is not function
         ]

@@ -23,7 +23,7 @@ _DATUM = struct.Struct("<QQII")
 _FIXUP = struct.Struct("<QIIq")
 _HOOK = struct.Struct("<IIQ")
 STRUCTURES = (_UPDATE, _OBJECT, _FUNCTION, _DATUM, _FIXUP, _HOOK)
-# enum rbl_reloc_type of kmod/match.h: bytes of the field.
+# enum rbl_reloc_type of kmod/relocs.h: bytes of the field.
 COPY64, COPY8 = 8, 9
 FIXUP_WIDTHS = {1: 8, 2: 4, 3: 4, 4: 4, 5: 1, 6: 8, COPY64: 8, COPY8: 1}
 _THIS_MODULE = "__this_module"

@@ -34,7 +34,7 @@ KEY = {JUMPS: 8, STATIC_CALLS: 4}  # where the key stands in an entry
 
 # What objtool makes anew of a module's code, and what no module has.
 _NOT_CARRIED = re.compile(
-    rf"{machine.NOT_CARRIED}|\.orc_|\.discard\.|\.printk_index$|\.note|\.eh_frame"
+    rf"{machine.NOT_CARRIED}|\.discard\.|\.printk_index$|\.note|\.eh_frame"
     r"|__patchable_function_entries$"
 )
 # Variables, constants and lists in which functions stand so as to be called, shown or looked up, never to be written.

@@ -9,7 +9,10 @@ import os
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
-from ansible_collections.rebootless.splice.plugins.module_utils._common.debian_version import is_version
+from ansible_collections.rebootless.splice.plugins.module_utils._common.distribution.kernel_package import (
+    is_version,
+    what_is_no_version,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.names import demand_name
 from ansible_collections.rebootless.splice.plugins.module_utils._target import rights
@@ -69,7 +72,7 @@ def _check(request: PersistRequest) -> None:
         if not is_version(version):
             raise RebootlessError(
                 "bad_version",
-                f"{version!r} is no version of a Debian package.",
+                what_is_no_version(version),
                 "Give versions of the kernel's source package, such as 6.1.187-1.",
             )
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import signal
 import sys
 import time
 import traceback
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._target import inventory, metrics
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, sysfs
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     packages = Store(options.state_directory)
     if options.command == "facts":
-        sys.stdout.write(json.dumps(inventory.kernel(packages), indent=1, sort_keys=True) + "\n")
+        sys.stdout.write(strict_json.write(inventory.kernel(packages), indent=1, sort_keys=True).decode() + "\n")
         return 0
     if options.command == "apply":
         with _noted("boot"), _time_limit(APPLY_TIMEOUT):

@@ -9,7 +9,7 @@ import re
 import time
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.build_id import parse_build_id
-from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.installed import package_version
+from ansible_collections.rebootless.splice.plugins.module_utils._common.distribution.kernel_package import version_in
 
 LOCKDOWN = "/sys/kernel/security/lockdown"  # security/lockdown/lockdown.c
 VULNERABILITIES = "/sys/devices/system/cpu/vulnerabilities"  # arch/x86/kernel/cpu/bugs.c has the words in its files
@@ -49,7 +49,7 @@ def release() -> str:
 
 def version() -> str:
     """The version of the distribution's package of the running kernel, "" if the kernel does not say."""
-    return package_version(os.uname().version)
+    return version_in(os.uname().version)
 
 
 def arch() -> str:

@@ -1,39 +1,17 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The kernels that a host could boot, by what their images say.
-
-Source: Documentation/arch/x86/boot.rst, fields ``header`` and ``kernel_version``.
-"""
+"""The kernels that a host could boot, by what their images say."""
 
 from __future__ import annotations
 
 import os
-import re
-import struct
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import debian_version
+from ansible_collections.rebootless.splice.plugins.module_utils._common.distribution.kernel_package import version_in
+from ansible_collections.rebootless.splice.plugins.module_utils._target.arch.table import image_banner
 
 DIRECTORY = "/boot"
 PREFIX = "vmlinuz-"
-HEADER, MAGIC = 0x202, b"HdrS"
-POINTER, POINTER_BASE = 0x20E, 0x200
-SETUP = 64 << 10  # the real-mode part, in which the string lies, ends here at the latest
-# What Debian puts at the end of the version that the kernel was built with.
-DEBIAN = re.compile(r"\bDebian (\S+) \(")
-
-
-def package_version(banner: str) -> str:
-    """The version of the distribution's package in what ``uname -v`` or a kernel image says; "" if it says none."""
-    found = DEBIAN.search(banner)
-    return found.group(1) if found and debian_version.is_version(found.group(1)) else ""
-
-
-def image_banner(head: bytes) -> str:
-    """What a kernel image, of which ``head`` is the beginning, says of its version; "" if it is none."""
-    if head[HEADER : HEADER + len(MAGIC)] != MAGIC:
-        return ""
-    (pointer,) = struct.unpack_from("<H", head, POINTER)
-    return head[pointer + POINTER_BASE :].partition(b"\0")[0].decode("ascii", "replace") if pointer else ""
+HEAD = 64 << 10  # what a kernel says of its version lies in these bytes of its image
 
 
 def kernels(directory: str = DIRECTORY) -> list[dict]:
@@ -46,12 +24,12 @@ def kernels(directory: str = DIRECTORY) -> list[dict]:
     except OSError:
         return []
     banners = [_banner(os.path.join(directory, name)) for name in names]
-    return [{"release": text.split()[0], "version": package_version(text)} for text in banners if text.strip()]
+    return [{"release": text.split()[0], "version": version_in(text)} for text in banners if text.strip()]
 
 
 def _banner(path: str) -> str:
     try:
         with open(path, "rb") as stream:
-            return image_banner(stream.read(SETUP))
+            return image_banner(stream.read(HEAD))
     except OSError:
         return ""

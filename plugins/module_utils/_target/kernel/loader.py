@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Loads and unloads kernel modules by system call, so that a target needs no kmod tools.
 
-Source: finit_module(2), delete_module(2); system call numbers from the kernel's tables (x86-64:
-arch/x86/entry/syscalls/syscall_64.tbl, arm64: include/uapi/asm-generic/unistd.h).
+Source: finit_module(2), delete_module(2).
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ import errno
 import os
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._target.arch.table import running
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.log import KernelLog
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.memory_file import memory_file
 
 # machine as uname(2) has it: (finit_module, delete_module)
-SYSTEM_CALLS = {"x86_64": (313, 176), "aarch64": (273, 106)}
 
 LOOK_AT_LOG = "Look at the kernel log for the reason, and report it."
 # errno: (code, sentence, next step).  {module} is the module's name.
@@ -98,7 +97,7 @@ def load(image: bytes, name: str, parameters: str = "") -> None:
     integrity policies see a file.  Raises ``RebootlessError``, code as in ``LOAD_ERRORS`` or ``load_failed``;
     ``details`` has ``errno`` and ``kernel_log``, what the kernel said meanwhile.
     """
-    call = _numbers()[0]
+    call = running().finit_module
     log = KernelLog()
     with memory_file(image, name) as path:
         # The file must be open for reading only; the kernel denies write access to what it loads.
@@ -116,7 +115,7 @@ def unload(name: str) -> bool:
 
     Raises ``RebootlessError``, code as in ``UNLOAD_ERRORS`` or ``unload_failed``.
     """
-    number = _system_call(_numbers()[1], ctypes.c_char_p(name.encode()), os.O_NONBLOCK)
+    number = _system_call(running().delete_module, ctypes.c_char_p(name.encode()), os.O_NONBLOCK)
     if number == errno.ENOENT:
         return False
     if number:
@@ -137,17 +136,6 @@ def _error(table: dict, number: int, otherwise: str, verb: str, name: str, **det
     code, sentence, next_step = explain(table, number, otherwise, verb, name)
     number_name = errno.errorcode.get(number, str(number))
     return RebootlessError(code, sentence, next_step, module=name, errno=number_name, **details)
-
-
-def _numbers() -> tuple[int, int]:
-    machine = os.uname().machine
-    if machine not in SYSTEM_CALLS:
-        raise RebootlessError(
-            "arch_unsupported",
-            f"Modules cannot be loaded on the architecture {machine} by this collection.",
-            f"Supported are: {', '.join(sorted(SYSTEM_CALLS))}.",
-        )
-    return SYSTEM_CALLS[machine]
 
 
 def _system_call(*arguments: object) -> int:

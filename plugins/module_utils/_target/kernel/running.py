@@ -5,18 +5,14 @@
 from __future__ import annotations
 
 import bisect
-import struct
 import types
 
+from ansible_collections.rebootless.splice.plugins.module_utils._target.arch.table import running
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import sysfs
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.kallsyms import Kallsyms
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.kcore import Kcore
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.tracing import traced_functions
 
-JUMP = struct.Struct("<Bi")  # jmp rel32 (Intel SDM, vol. 2)
-JUMP_OPCODE, CALL_OPCODE = 0xE9, 0xE8
-UNTRACED = bytes.fromhex("0f1f440000")  # the nop at the entry of a function that is not traced (x86_nops[5])
-ENDBR64 = bytes.fromhex("f30f1efa")
 HIDDEN = "-"  # bytes of memory, where kernel.kptr_restrict hides addresses
 
 
@@ -25,10 +21,11 @@ class RunningKernel:
 
     It shows what the helper module's own match sees (kmod/running.c): the original bytes under the jumps and the data
     of applied updates, and no calls of mere tracers at the entries of functions.  A jump that is not what the helper
-    module wrote is shown as it is.  Errors are those of ``Kcore`` and ``Kallsyms``.
+    module wrote is shown as it is.  Errors are those of ``Kcore``, ``Kallsyms`` and ``arch.table.running``.
     """
 
     def __init__(self, memory: Kcore | None = None, symbols: Kallsyms | None = None) -> None:
+        self._arch = running()
         self._memory = memory or Kcore()
         self._symbols = symbols or Kallsyms()
         self._traced = traced_functions()
@@ -67,8 +64,8 @@ class RunningKernel:
                 if not row["jump"] or row["saved_bytes"] == HIDDEN:
                     continue
                 address, saved = int(row["jump_address"], 16), bytes.fromhex(row["saved_bytes"])
-                jump = JUMP.pack(JUMP_OPCODE, int(row["new_address"], 16) - (address + JUMP.size))
-                if self._memory.read(address, JUMP.size) == jump:
+                jump = self._arch.jump(address, int(row["new_address"], 16))
+                if self._memory.read(address, len(jump)) == jump:
                     originals.append((address, saved))
             originals += [
                 (int(row["address"], 16), bytes.fromhex(row["saved_bytes"]))
@@ -79,14 +76,13 @@ class RunningKernel:
 
     def _untraced_entries(self, address: int, length: int) -> list[tuple[int, bytes]]:
         """(address, nop) for each call of a tracer that reaches into a piece of memory."""
-        first = bisect.bisect_right(self._traced_addresses, address - len(ENDBR64) - len(UNTRACED))
+        first = bisect.bisect_right(self._traced_addresses, address - self._arch.entry_size)
         last = bisect.bisect_left(self._traced_addresses, address + length)
         entries = []
         for function in self._traced_addresses[first:last]:
-            code = self._memory.read(function, len(ENDBR64) + 1) or b""
-            skipped = len(ENDBR64) if code.startswith(ENDBR64) else 0
-            if code[skipped : skipped + 1] == bytes([CALL_OPCODE]):
-                entries.append((function + skipped, UNTRACED))
+            untraced = self._arch.untraced(self._memory.read(function, self._arch.entry_size) or b"")
+            if untraced is not None:
+                entries.append((function + untraced[0], untraced[1]))
         return entries
 
 

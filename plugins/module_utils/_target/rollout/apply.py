@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.checks import normalise, normalise_times
-from ansible_collections.rebootless.splice.plugins.module_utils._common.debian_version import fixed
+from ansible_collections.rebootless.splice.plugins.module_utils._common.distribution.kernel_package import fixed
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import (
     MAX_FILE,

@@ -28,6 +28,8 @@ APPLYING, APPLIED, CONFIRMING, CONFIRMED, REVERSED, FAILED = (
     "failed",
 )
 WATCHING, DONE = "watching", "done"  # of the watcher
+# What a record counts with, where it has them; another value would be another time than the one that was meant.
+WHOLE = ("deadline", "taint", "log_from", "log_seen", "pause_ns", "match_ns", "tries")
 
 
 class Records:
@@ -45,8 +47,7 @@ class Records:
             record = strict_json.read(self.path(name))
         except (OSError, ValueError):
             return None
-        known = isinstance(record, dict) and record.get("format") == FORMAT
-        return record if known else None
+        return record if _is_known(record) else None
 
     def write(self, record: dict[str, t.Any]) -> None:
         """Replaces the record; after a crash the old one or the whole new one is there.
@@ -81,6 +82,17 @@ class Records:
         known = disk.remove(self.path(name))
         disk.drop_empty(self.directory, os.path.dirname(self.directory))
         return known
+
+
+def _is_known(record: t.Any) -> bool:
+    """Whether it is a record of this format, with numbers where it has to have some."""
+    if not isinstance(record, dict) or not strict_json.is_same(record.get("format"), FORMAT):
+        return False
+    watcher, times, applied_at = record.get("watcher") or {}, record.get("check_times", []), record.get("applied_at")
+    if not isinstance(watcher, dict) or not isinstance(times, list):
+        return False
+    whole = [*(record.get(key, 0) for key in WHOLE), *times, watcher.get("pid", 0), watcher.get("start", 0)]
+    return all(map(strict_json.is_whole, whole)) and (applied_at is None or strict_json.is_number(applied_at))
 
 
 def since_boot() -> float:

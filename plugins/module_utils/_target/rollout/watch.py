@@ -11,20 +11,18 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import json
 import os
 import select
 import signal
-import subprocess
 import time
 import typing as t
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import processes
+from ansible_collections.rebootless.splice.plugins.module_utils._common import processes, strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._target.health import health_log, runner
 from ansible_collections.rebootless.splice.plugins.module_utils._target.health.checks import Subject, kernel_log
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, sysfs
-from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import records
+from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import records, scope
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.records import Records, since_boot
 
 POLL_S = 5.0  # between looks at the update's state while the kernel logs nothing
@@ -142,7 +140,7 @@ def start(make: t.Callable[[], Watch]) -> None:
         os.close(reader)
     if answer == b"ready":
         return
-    hindrance = json.loads(answer) if answer else None
+    hindrance = strict_json.parse(answer) if answer else None
     if hindrance:
         raise RebootlessError(
             hindrance["code"], hindrance["sentence"], hindrance["next_step"], **hindrance.get("details", {})
@@ -160,12 +158,11 @@ def _watch(make: t.Callable[[], Watch], writer: int) -> None:
         watch = make()
         watch.register()
     except RebootlessError as error:
-        os.write(writer, json.dumps(error.result(), default=str).encode())
+        os.write(writer, strict_json.write(error.result()))
         return
     os.write(writer, b"ready")
     os.close(writer)
-    with contextlib.suppress(Exception):
-        _leave_session(watch.subject.name)
+    _leave_session(watch.subject.name)
     try:
         watch.run()
     except Exception as error:  # pylint: disable=broad-except  # the record shows it
@@ -193,21 +190,9 @@ def _detach(keep: int) -> None:
 
 
 def _leave_session(name: str) -> None:
-    """Where systemd runs, moves this process into a scope of its own: it outlives the session that started it, even
-    where a host kills what sessions leave behind (KillUserProcesses)."""
-    if not os.path.isdir("/run/systemd/system"):
-        return
-    pid = os.getpid()
-    subprocess.run(
-        ["busctl", "call", "--quiet", "org.freedesktop.systemd1", "/org/freedesktop/systemd1"]
-        + ["org.freedesktop.systemd1.Manager", "StartTransientUnit", "ssa(sv)a(sa(sv))"]
-        + [f"rebootless-soak-{name}-{pid}.scope", "fail", "1", "PIDs", "au", "1", str(pid), "0"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        timeout=10,
-        check=False,
-    )
+    """Where systemd runs, has this process outlive the session or service that started it."""
+    with contextlib.suppress(OSError):
+        scope.enter(f"rebootless-soak-{name}-{os.getpid()}.scope")
 
 
 def alive(record: dict[str, t.Any]) -> bool:

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._common.package import HEX, NAME, SUFFIX
+from ansible_collections.rebootless.splice.plugins.module_utils._common.package import NAME, SUFFIX
+from ansible_collections.rebootless.splice.plugins.module_utils._common.value_checks import HEX, list_of, one_of, text
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
 
@@ -79,14 +79,10 @@ class ArmedRecord(t.NamedTuple):
         return self._replace(state=QUARANTINED, boots=tuple(boots))
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
 def _is_boot(value: object) -> bool:
     return (
         isinstance(value, dict)
-        and all(isinstance(text, str) for text in value.values())
+        and all(map(text, value.values()))
         and {"boot_id", "time"} <= set(value)
         and value.get("outcome") in OUTCOMES
     )
@@ -94,10 +90,10 @@ def _is_boot(value: object) -> bool:
 
 # What each field of a record holds, in JSON.
 FIELDS: dict[str, t.Callable[[t.Any], bool]] = {
-    **dict.fromkeys(ArmedRecord._fields, _is_text),
-    "fixed_in": lambda value: isinstance(value, list) and all(map(_is_text, value)),
-    "boots": lambda value: isinstance(value, list) and all(map(_is_boot, value)),
-    "state": lambda value: value in (ARMED, QUARANTINED),
+    **dict.fromkeys(ArmedRecord._fields, text),
+    "fixed_in": list_of(text),
+    "boots": list_of(_is_boot),
+    "state": one_of(ARMED, QUARANTINED),
 }
 
 
@@ -222,12 +218,12 @@ def drop_packages(store: Store, name: str, but: str = "") -> None:
 def serialize(record: ArmedRecord) -> bytes:
     """JSON with a checksum, filled up with blanks to a multiple of ``BLOCK``."""
     fields = {"format": FORMAT, **record._asdict()}
-    text = json.dumps({**fields, "checksum": _checksum(fields)}, indent=1, sort_keys=True).encode() + b"\n"
-    return text + b" " * (-len(text) % BLOCK)
+    content = strict_json.exact({**fields, "checksum": _checksum(fields)}, indent=1, sort_keys=True) + b"\n"
+    return content + b" " * (-len(content) % BLOCK)
 
 
 def _checksum(fields: dict) -> str:
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(strict_json.exact(fields, sort_keys=True)).hexdigest()
 
 
 def _parse(path: str, name: str, content: bytes) -> ArmedRecord:
@@ -238,7 +234,7 @@ def _parse(path: str, name: str, content: bytes) -> ArmedRecord:
         raise _damaged(path, "it is no record") from error
     if checksum != _checksum(fields):
         raise _damaged(path, "its checksum is another one")
-    if fields.pop("format", None) != FORMAT:
+    if not strict_json.is_same(fields.pop("format", None), FORMAT):
         raise RebootlessError(
             "armed_record_format",
             f"The record {path} was written by another release of the collection.",

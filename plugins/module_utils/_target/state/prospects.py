@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common.debian_version import fixed
+from ansible_collections.rebootless.splice.plugins.module_utils._common.distribution.kernel_package import fixed
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import armed_record

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import debian_version
+from ansible_collections.rebootless.splice.plugins.module_utils._common.distribution import kernel_package
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import LEFT_OUT, Plan
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.spread import PlannedKernel, Survey
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.windows import Window
@@ -34,7 +34,7 @@ def _kernel(kernel: PlannedKernel) -> str:
 def _outcome(kernel: PlannedKernel, manifest: Manifest, builders: t.Mapping[str, str]) -> str:
     if kernel.build_id in builders:
         return f"to be built on {builders[kernel.build_id]}"
-    if debian_version.fixed(kernel.version, manifest.versions_with_fix):
+    if kernel_package.fixed(kernel.version, manifest.versions_with_fix):
         return "has the fix already"
     entry = manifest.kernel(kernel.build_id)
     if entry is None:

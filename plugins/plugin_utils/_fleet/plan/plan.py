@@ -12,7 +12,7 @@ import os
 import typing as t
 from dataclasses import dataclass, field
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import checks
+from ansible_collections.rebootless.splice.plugins.module_utils._common import checks, value_checks
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical, fields
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.options import BUDGET, OPTIONS
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.windows import (
@@ -39,13 +39,13 @@ KIND = "rollout"
 LEFT_OUT = ("uncovered", "not needed", "reboot needed", "unreachable")
 
 VERSIONS = fields.Value(
-    lambda value: isinstance(value, dict) and all(map(fields.list_of(fields.text), value.values())),
+    lambda value: isinstance(value, dict) and all(map(value_checks.list_of(value_checks.text), value.values())),
     "a table of source packages with their versions",
 )
-STATE = fields.Value(fields.one_of(*LEFT_OUT), f"one of {', '.join(LEFT_OUT)}")
-HOSTS = fields.Value(fields.list_of(fields.filled), "a list of hosts")
-AN_ABSOLUTE_PATH = fields.Value(lambda value: fields.filled(value) and os.path.isabs(value), "an absolute path")
-A_TIME_OR_NULL = fields.Value(fields.or_none(fields.filled), "a time or null")
+STATE = fields.Value(value_checks.one_of(*LEFT_OUT), f"one of {', '.join(LEFT_OUT)}")
+HOSTS = fields.Value(value_checks.list_of(value_checks.filled), "a list of hosts")
+AN_ABSOLUTE_PATH = fields.Value(lambda value: value_checks.filled(value) and os.path.isabs(value), "an absolute path")
+A_TIME_OR_NULL = fields.Value(value_checks.or_none(value_checks.filled), "a time or null")
 
 
 def option(name: str, **more: t.Any) -> Row:

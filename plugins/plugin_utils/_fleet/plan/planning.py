@@ -8,7 +8,8 @@ import dataclasses
 import datetime
 import typing as t
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import checks, debian_version, outcomes
+from ansible_collections.rebootless.splice.plugins.module_utils._common import checks, outcomes
+from ansible_collections.rebootless.splice.plugins.module_utils._common.distribution import kernel_package
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import times
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.options import complete_budget
@@ -161,7 +162,7 @@ def _has_it(kernel: Row, manifest: Manifest) -> LeftOut | None:
     """Hosts that do not need the update: their kernel has the fix, or has got it live."""
     release, build_id = str(kernel["release"]), str(kernel["build_id"])
     version = str(kernel.get("version") or "")
-    if debian_version.fixed(version, manifest.versions_with_fix):
+    if kernel_package.fixed(version, manifest.versions_with_fix):
         sentence = f"It runs {release} {version}, which has the fix."
         return LeftOut(outcomes.NOT_NEEDED, "kernel_has_fix", sentence, "", release, build_id)
     entry = manifest.kernel(build_id)
@@ -207,7 +208,7 @@ def _is_harmless(entry: KernelEntry | None) -> bool:
 def _fixed_on_disk(kernel: Row, manifest: Manifest) -> Row | None:
     """A kernel that the host could boot and that has the fix."""
     for row in kernel.get("installed") or []:
-        if debian_version.fixed(row["version"], manifest.versions_with_fix):
+        if kernel_package.fixed(row["version"], manifest.versions_with_fix):
             return row
     return None
 

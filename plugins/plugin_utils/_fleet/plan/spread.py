@@ -8,7 +8,7 @@ import dataclasses
 import re
 import typing as t
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import debian_version
+from ansible_collections.rebootless.splice.plugins.module_utils._common.distribution import kernel_package
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.manifest import (
     BUILT,
@@ -86,7 +86,7 @@ def unbuilt(
 
 
 def _wanted(kernel: PlannedKernel, manifest: Manifest, again: t.Collection[str]) -> bool:
-    if debian_version.fixed(kernel.version, manifest.versions_with_fix):
+    if kernel_package.fixed(kernel.version, manifest.versions_with_fix):
         return False
     entry = manifest.kernel(kernel.build_id)
     if entry is None or entry.status == FAILED:
@@ -130,4 +130,4 @@ def _settled(kernel: PlannedKernel, manifest: Manifest) -> bool:
     entry = manifest.kernel(kernel.build_id)
     if entry is not None and entry.status in (BUILT, NOT_APPLICABLE):
         return True
-    return debian_version.fixed(kernel.version, manifest.versions_with_fix)
+    return kernel_package.fixed(kernel.version, manifest.versions_with_fix)

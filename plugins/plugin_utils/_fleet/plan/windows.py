@@ -19,6 +19,7 @@ import re
 import typing as t
 from dataclasses import dataclass, field
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import value_checks
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import fields
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import ListOf, Record, Row, holds
@@ -42,7 +43,7 @@ BAD_WINDOW, BAD_FREEZE = "bad_window", "bad_freeze"
 
 
 DAY_LIST = fields.Value(
-    lambda value: fields.list_of(fields.one_of(*DAYS))(value) and 0 < len(value) == len(set(value)),
+    lambda value: value_checks.list_of(value_checks.one_of(*DAYS))(value) and 0 < len(value) == len(set(value)),
     f"a list of days, each once: {', '.join(DAYS)}",
 )
 
@@ -57,8 +58,8 @@ class Days(t.NamedTuple):
         return list(value)
 
 
-A_START = fields.Value(lambda value: fields.matches(CLOCK)(value) and value != "24:00", "a time as HH:MM")
-AN_END = fields.Value(fields.matches(CLOCK), "a time as HH:MM, up to 24:00")
+A_START = fields.Value(lambda value: value_checks.matches(CLOCK)(value) and value != "24:00", "a time as HH:MM")
+AN_END = fields.Value(value_checks.matches(CLOCK), "a time as HH:MM, up to 24:00")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import dataclasses
 import datetime
 import typing as t
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
+from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes, strict_json
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.sources import Rollout
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.values import mapping, number, text, texts
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.times import UTC
@@ -97,7 +97,7 @@ def _planned(plan: dict[str, t.Any]) -> dict[str, Track]:
     tracks = {}
     for host, row in mapping(plan.get("hosts")).items():
         batch = mapping(row).get("batch")
-        tracks[text(host)] = Track(batch=batch if isinstance(batch, int) else None, **_kernel(row))
+        tracks[text(host)] = Track(batch=batch if strict_json.is_whole(batch) else None, **_kernel(row))
     for host, row in mapping(plan.get("left_out")).items():
         known = mapping(row)
         said: dict[str, t.Any] = {key: text(known.get(key)) for key in ("code", "sentence", "next_step")}
@@ -129,7 +129,7 @@ def _event(history: History, entry: dict[str, t.Any], time: float) -> None:
     if event == "host" and entry.get("host"):
         track = history.tracks.setdefault(text(entry["host"]), Track())
         _host(track, entry, time)
-        if isinstance(index, int):
+        if strict_json.is_whole(index):
             track.batch = index
         if batch is not None:
             begun = time if track.begun is None else min(time, track.begun)
@@ -139,7 +139,7 @@ def _event(history: History, entry: dict[str, t.Any], time: float) -> None:
 
 def _batch(history: History, index: object) -> BatchRow | None:
     """The batch of this number; made if the plan, which is gone, had to name it."""
-    if not isinstance(index, int) or not 0 <= index < 10000:
+    if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < 10000:
         return None
     while len(history.batches) <= index:
         history.batches.append(BatchRow(f"batch {len(history.batches) + 1}", 0))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
-from ansible_collections.rebootless.splice.plugins.module_utils._common.debian_version import fixed
+from ansible_collections.rebootless.splice.plugins.module_utils._common.distribution.kernel_package import fixed
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report import states
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.history import Track
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.values import (

@@ -7,7 +7,7 @@ from __future__ import annotations
 import statistics
 import typing as t
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
+from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes, strict_json
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report import states
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.history import History, Track, tell
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.hosts import Known, Standing, stand
@@ -296,7 +296,7 @@ def _settings(plan: dict[str, t.Any]) -> dict[str, t.Any]:
     return {
         "failure_budget": {"hosts": number(budget.get("hosts")), "percent": number(budget.get("percent"))},
         "revert_scope": text(plan.get("revert_scope"), 20),
-        "check_times": [number(value) for value in plan.get("check_times") or [] if isinstance(value, (int, float))],
+        "check_times": [number(value) for value in plan.get("check_times") or [] if strict_json.is_number(value)],
         "deadline": number(plan.get("deadline")),
         "persist": bool(plan.get("persist")),
         "checks": [text(check.get("name") or check.get("kind"), 100) for check in rows(plan.get("checks"))],

@@ -10,10 +10,10 @@ from __future__ import annotations
 import csv
 import datetime
 import io
-import json
 import os
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report import states
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.history import UTC
@@ -53,7 +53,7 @@ FORMULA = ("=", "+", "-", "@")  # how a cell begins that a spreadsheet takes for
 
 
 def as_json(model: dict[str, t.Any]) -> str:
-    return json.dumps(model, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    return strict_json.write(model, indent=1, sort_keys=True).decode() + "\n"
 
 
 def as_csv(model: dict[str, t.Any]) -> str:

@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import strict_json
+
 # C0 and C1 controls, and the invisible characters that reorder or join text (Unicode UAX 9, bidirectional controls).
 UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 LONGEST = 2000  # characters of one text
@@ -27,9 +29,9 @@ def text(value: object, longest: int = LONGEST) -> str:
 
 def number(value: object, otherwise: float = 0) -> float:
     """The value if it is a finite number, ``otherwise`` if not."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return otherwise
-    return value if abs(value) < 1e18 else otherwise  # false for NaN as well
+    return (
+        value if isinstance(value, (int, float)) and strict_json.is_number(value) and abs(value) < 1e18 else otherwise
+    )
 
 
 def mapping(value: object) -> dict[str, t.Any]:

@@ -83,7 +83,7 @@ class RunFiles:
         """What was written with ``write_run``.  Raises ``RebootlessError`` code ``no_run``."""
         if self._run is None:
             found = _read(self._run_path)
-            if found is None or found.get("format") != FORMAT:
+            if found is None or not strict_json.is_same(found.get("format"), FORMAT):
                 raise RebootlessError(
                     "no_run",
                     f"{self._run_path} is no run of a rollout that this release can read.",

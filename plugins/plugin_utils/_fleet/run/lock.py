@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import getpass
-import json
 import os
 import typing as t
 
@@ -84,7 +83,7 @@ def acquire(path: str, holder: Holder, what: str, force: bool = False) -> Holder
             _demand_stale(path, before, holder, what, force)
         file.seek(0)
         file.truncate()
-        file.write(json.dumps(dataclasses.asdict(holder), sort_keys=True, indent=1) + "\n")
+        file.write(strict_json.exact(dataclasses.asdict(holder), sort_keys=True, indent=1).decode() + "\n")
         return before if before is not None and not before.same_process(holder) else None
 
 
@@ -139,9 +138,12 @@ def _opened(path: str) -> t.Iterator[t.IO[str]]:
 def _read(file: t.IO[str]) -> Holder | None:
     """The process that the file names; ``None`` where it is empty or was not written to its end."""
     try:
-        return Holder(**strict_json.parse(file.read().encode()))
+        holder = Holder(**strict_json.parse(file.read().encode()))
     except (ValueError, TypeError):
         return None
+    *numbers, texts = holder.pid, holder.start, dataclasses.astuple(holder)[2:]
+    sound = all(map(strict_json.is_whole, numbers)) and all(isinstance(text, str) for text in texts)
+    return holder if sound else None
 
 
 def _start(pid: int) -> int:

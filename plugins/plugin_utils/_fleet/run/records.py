@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
+from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes, value_checks
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import fields
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import (
     HOSTS,
@@ -31,8 +31,8 @@ FORMAT = 1
 RUNNING, WAITING, STOPPED, FINISHED = "running", "waiting", "stopped", "finished"
 ROLLOUT, REVERT = "rollout", "revert"  # goals of a run
 
-GOAL = holds(fields.Value(fields.one_of(ROLLOUT, REVERT), "rollout or revert"))
-STATUS = holds(fields.Value(fields.one_of(RUNNING, WAITING, STOPPED, FINISHED), "a status of a run"))
+GOAL = holds(fields.Value(value_checks.one_of(ROLLOUT, REVERT), "rollout or revert"))
+STATUS = holds(fields.Value(value_checks.one_of(RUNNING, WAITING, STOPPED, FINISHED), "a status of a run"))
 TEXT = holds(fields.A_TEXT)
 FILLED = holds(fields.A_WORD)
 COUNT = holds(fields.A_COUNT)
@@ -40,13 +40,13 @@ FLAG = holds(fields.A_FLAG)
 DIGEST = holds(fields.A_SHA256)
 NAMES = holds(HOSTS)
 TEXTS = holds(fields.A_LIST)
-MAYBE_TEXT = holds(fields.Value(fields.or_none(fields.text), "a string or null"))
-MAYBE_COUNT = holds(fields.Value(fields.or_none(fields.whole(0)), "a whole number from 0, or null"))
+MAYBE_TEXT = holds(fields.Value(value_checks.or_none(value_checks.text), "a string or null"))
+MAYBE_COUNT = holds(fields.Value(value_checks.or_none(value_checks.whole(0)), "a whole number from 0, or null"))
 MAYBE_TIME = holds(fields.NUMBER_OR_NULL)
-COUNTS = holds(fields.Value(fields.list_of(fields.whole(0)), "a list of whole numbers"))
+COUNTS = holds(fields.Value(value_checks.list_of(value_checks.whole(0)), "a list of whole numbers"))
 OPENINGS = holds(
     fields.Value(
-        lambda value: isinstance(value, dict) and all(map(fields.or_none(fields.text), value.values())),
+        lambda value: isinstance(value, dict) and all(map(value_checks.or_none(value_checks.text), value.values())),
         "a table of hosts with the times at which they may be worked on",
     )
 )

@@ -10,6 +10,8 @@ import os
 import re
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import strict_json
+from ansible_collections.rebootless.splice.plugins.module_utils._common.distribution import kernel_package
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import Package, read_package
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical, times
@@ -26,8 +28,6 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.man
     parse_manifest,
     status_of_refusal,
 )
-
-SOURCE_PACKAGE = "linux"  # of Debian's kernels: what ``fixed_in`` is about, unless it says otherwise
 
 Files = t.Dict[str, bytes]
 
@@ -53,7 +53,7 @@ def describe(options: Row) -> tuple[Manifest, Files]:
     """The manifest of an update without kernels, and its files, from what an operator gives.
 
     ``options`` has ``name``, ``version``, ``cves``, ``patches`` (paths), ``custom`` (``path``, ``source``),
-    ``fixed_in`` (a list of versions of ``SOURCE_PACKAGE``, or a table of them by source package), and
+    ``fixed_in`` (a list of versions of ``kernel_package.SOURCE``, or a table of them by source package), and
     ``ignore_missing`` (patched files that a kernel need not have).
 
     Raises ``RebootlessError``: ``bad_update``, ``patch_missing``.
@@ -68,7 +68,7 @@ def describe(options: Row) -> tuple[Manifest, Files]:
         name=options["name"],
         version=options["version"],
         cves=list(options["cves"]),
-        fixed_in={SOURCE_PACKAGE: fixed_in} if isinstance(fixed_in, list) else fixed_in,
+        fixed_in={kernel_package.SOURCE: fixed_in} if isinstance(fixed_in, list) else fixed_in,
         patches=[file for file, _content in patches],
         custom=[code for code, _content in custom],
         kernels=[],
@@ -89,7 +89,8 @@ def entry(
 ) -> tuple[KernelEntry, Files]:
     """The entry of one kernel, and its package under its name.
 
-    Raises ``RebootlessError``: what `read_package` raises, and ``package_differs`` if it is one of something else.
+    Raises ``RebootlessError``: what `read_package` raises, ``package_differs`` if it is one of something else, and
+    ``bad_result`` for a result that is no JSON.
     """
     kernel = dataclasses.replace(
         empty_kernel(build.release, build.version, build.build_id, build.arch),
@@ -97,7 +98,7 @@ def entry(
         build_host=build.build_host,
     )
     if not build.package:
-        return dataclasses.replace(kernel, **_reason(build.result)), {}
+        return dataclasses.replace(kernel, **_reason(build)), {}
     package = read_package(build.package)
     _check_package(update, build, package)
     _check_listed(update, package)
@@ -116,14 +117,15 @@ def entry(
         functions=[row["name"] for row in manifest["functions"]],
         objects=list(manifest["objects"]),
         compiler=str(manifest.get("compiler", "")),
-        remarks=_tables(build.result.get("remarks")),
+        remarks=_tables(build, build.result.get("remarks")),
         ignore_missing=update.ignore_missing,
     )
     return built, {name: package.content}
 
 
-def _reason(result: Row) -> Row:
+def _reason(build: ListedBuild) -> Row:
     """Why there is no package, as fields of its entry, from what a task returned."""
+    result = build.result
     if result.get("applicable") is False:
         rows = result.get("not_applicable") or []
         return {
@@ -146,13 +148,23 @@ def _reason(result: Row) -> Row:
         "code": code,
         "sentence": str(result.get("sentence") or result.get("msg") or code),
         "next_step": str(result.get("next_step") or ""),
-        "findings": _tables(details.get("findings") if isinstance(details, dict) else None),
+        "findings": _tables(build, details.get("findings") if isinstance(details, dict) else None),
     }
 
 
-def _tables(value: t.Any) -> list[Row]:
-    """The tables of a list that a task returned."""
-    return [row for row in value or [] if isinstance(row, dict)]
+def _tables(build: ListedBuild, value: t.Any) -> list[Row]:
+    """The tables of a list that a task returned.  Ansible reads NaN as a number, which no manifest can hold."""
+    found = [row for row in value or [] if isinstance(row, dict)]
+    try:
+        strict_json.exact(found)
+    except (ValueError, TypeError) as error:
+        raise RebootlessError(
+            "bad_result",
+            f"What the build for the kernel {build.release} returned is no JSON: {error}.",
+            "Build it again; if it returns the same, report it with the output of the build playbook.",
+            release=build.release,
+        ) from error
+    return found
 
 
 def _check_package(update: Manifest, build: ListedBuild, package: Package) -> None:

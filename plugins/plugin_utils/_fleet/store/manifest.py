@@ -13,7 +13,13 @@ import os
 import typing as t
 from dataclasses import dataclass, field
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import debian_version
+from ansible_collections.rebootless.splice.plugins.module_utils._common.distribution import kernel_package
+from ansible_collections.rebootless.splice.plugins.module_utils._common.value_checks import (
+    filled,
+    list_of,
+    one_of,
+    table,
+)
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical, fields
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import (
     FileRecord,
@@ -47,16 +53,16 @@ REFUSALS = frozenset(
 REFUSAL_SUFFIX = "_not_supported"
 
 NAME_OF_FILE = fields.Value(
-    lambda value: fields.filled(value) and value == os.path.basename(value) != "..", "the name of a file"
+    lambda value: filled(value) and value == os.path.basename(value) != "..", "the name of a file"
 )
-STATUS = fields.Value(fields.one_of(*STATUSES), f"one of {', '.join(STATUSES)}")
-REMARKS = fields.Value(lambda value: fields.list_of(fields.table)(value) and value != [], "a list of tables")
+STATUS = fields.Value(one_of(*STATUSES), f"one of {', '.join(STATUSES)}")
+REMARKS = fields.Value(lambda value: list_of(table)(value) and value != [], "a list of tables")
 PATHS = fields.Value(
-    lambda value: fields.list_of(fields.filled)(value) and value == sorted(set(value)) != [],
+    lambda value: list_of(filled)(value) and value == sorted(set(value)) != [],
     "a sorted list of paths, each once",
 )
 FIXED_IN = fields.Value(
-    lambda value: isinstance(value, dict) and all(map(fields.list_of(debian_version.is_version), value.values())),
+    lambda value: isinstance(value, dict) and all(map(list_of(kernel_package.is_version), value.values())),
     "a table of source packages with their versions",
 )
 # Of a kernel for which there is a package.

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+import typing as t
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,7 @@ REACHED = [path for path in SOURCES if path.startswith("arch/")]
 class Tree(KernelTree):
     """A tree whose units are given."""
 
-    units = UNITS  # type: ignore[assignment]
+    units = UNITS
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def tree(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Kbuild, "make_units", make_units)
     names = ("release", "build_id", "version", "origin", "headers", "config", "vmlinuz", "modules")
-    rest = dict.fromkeys((*names, "compiler", "compiler_version", "identity"), "")
+    rest: dict[str, t.Any] = dict.fromkeys((*names, "compiler", "compiler_version", "identity"), "")
     return Tree(path=str(tmp_path / "tree"), arch="x86_64", source=str(source), build=str(build), variables={}, **rest)
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import difflib
+import typing as t
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ UNITS = UnitMap.from_scan(
 class Tree(KernelTree):
     """A tree whose units are given."""
 
-    units = UNITS  # type: ignore[assignment]
+    units = UNITS
 
 
 @pytest.fixture
@@ -64,8 +65,8 @@ def tree(tmp_path):
         file.write_text(f"/* the beginning */\n{text}")
     (tmp_path / "build").mkdir()
     names = ("release", "build_id", "version", "origin", "headers", "config", "vmlinuz", "modules")
-    rest = dict.fromkeys((*names, "compiler", "compiler_version", "identity"), "")
-    places = {name: str(tmp_path / name) for name in ("source", "build")}
+    rest: dict[str, t.Any] = dict.fromkeys((*names, "compiler", "compiler_version", "identity"), "")
+    places: dict[str, t.Any] = {name: str(tmp_path / name) for name in ("source", "build")}
     return Tree(path=str(tmp_path / "tree"), arch="x86_64", variables={}, **places, **rest)
 
 
@@ -76,7 +77,9 @@ def patched(path):
 
 def touched(tree, *paths):
     lines = {path: [text.splitlines(keepends=True) for text in patched(path)] for path in paths}
-    text = "".join("".join(difflib.unified_diff(*lines[path], f"a/{path}", f"b/{path}")) for path in paths)
+    text = "".join(
+        "".join(difflib.unified_diff(old, new, f"a/{path}", f"b/{path}")) for path, (old, new) in lines.items()
+    )
     return touched_by(tree, (parse_patch("fix.patch", text.encode()),), 2)
 
 

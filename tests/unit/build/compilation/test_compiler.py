@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import typing as t
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,9 @@ def tree(tmp_path):
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_text(text)
     (path / "build").mkdir(parents=True)
-    unused = dict.fromkeys(("version", "headers", "config", "vmlinuz", "modules", "compiler_version", "identity"), "")
+    unused: dict[str, t.Any] = dict.fromkeys(
+        ("version", "headers", "config", "vmlinuz", "modules", "compiler_version", "identity"), ""
+    )
     return KernelTree(
         release="6.1.0",
         build_id="00",

@@ -143,15 +143,22 @@ def saved(command, source="/s/a.S", read="/s/x.h \\\n    $(wildcard include/conf
     return f"cmd_a := {command}\n\nsource_a := {source}\n\ndeps_a := \\\n  {read}\n\na: $(deps_a)\n"
 
 
+def made_by(text):
+    """The command and what it read; there is one."""
+    made = read_made(text)
+    assert made is not None
+    return made
+
+
 def test_how_a_linker_script_a_program_and_assembler_code_were_made():
-    command, read = read_made(saved("gcc -E -Wp,-MMD,a.d -P -C -DX -o v/a.lds /s/a.S"))
+    command, read = made_by(saved("gcc -E -Wp,-MMD,a.d -P -C -DX -o v/a.lds /s/a.S"))
     assert (command.target, command.source, command.is_text) == ("v/a.lds", "/s/a.S", True)
     assert read == ["/s/a.S", "/s/x.h", "include/y.h"]
     assert command.preprocess(Roots("/s", "/s")) == "gcc -E -P -DX -P -E /s/a.S"
-    command, _read = read_made(saved("gcc -O2   -o v/a /s/a.S   "))
+    command, _read = made_by(saved("gcc -O2   -o v/a /s/a.S   "))
     assert (command.target, command.is_text) == ("v/a", False)
     assert command.compile_only(Roots("/s", "/s"), Path("/o"), ("-w",)) == "gcc -O2 -w -c -o /o /s/a.S"
-    command, _read = read_made(saved("gcc -g -Wa,-gdwarf-5 -c -o v/a.o /s/a.S ; ./objtool v/a.o"))
+    command, _read = made_by(saved("gcc -g -Wa,-gdwarf-5 -c -o v/a.o /s/a.S ; ./objtool v/a.o"))
     assert command.compile_only(Roots("/s", "/s"), Path("/o"), ("-g0",)) == "gcc -g -g0 -c -o /o /s/a.S"
 
 

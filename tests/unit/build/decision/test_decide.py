@@ -82,4 +82,4 @@ def test_nothing_that_reads_a_decision_changes_it():
     assert findings.findings_of(first) == rows == findings.findings_of(again)
     assert dict(first.data) == dict(again.data) and dict(first.functions) == dict(again.functions)
     with pytest.raises(dataclasses.FrozenInstanceError):
-        change.difference.data[0].change = "removed"
+        change.difference.data[0].change = "removed"  # type: ignore[misc]

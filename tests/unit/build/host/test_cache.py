@@ -19,6 +19,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 def test_a_directory_appears_when_it_is_finished(tmp_path):
     cache = Cache(tmp_path)
     with cache.made_once("trees", "x") as directory:
+        assert directory is not None
         (directory / "file").write_text("1")
         assert not cache.path("trees", "x").exists()
     assert (cache.path("trees", "x") / "file").read_text() == "1"
@@ -30,6 +31,7 @@ def test_a_directory_appears_when_it_is_finished(tmp_path):
 def test_a_failure_leaves_nothing(tmp_path):
     cache = Cache(tmp_path)
     with pytest.raises(ValueError), cache.made_once("trees", "x") as directory:
+        assert directory is not None
         (directory / "file").write_text("half")
         raise ValueError
     assert list(cache.path("trees").iterdir()) == []
@@ -37,6 +39,7 @@ def test_a_failure_leaves_nothing(tmp_path):
 
 def make_slowly(root, started):
     with Cache(root).made_once("trees", "x") as directory:
+        assert directory is not None
         (directory / "half").write_text("half")
         started.set()
         time.sleep(60)
@@ -54,12 +57,12 @@ def test_a_killed_maker_leaves_no_half_directory(tmp_path):
     maker = context.Process(target=make_slowly, args=(tmp_path, started))
     maker.start()
     assert started.wait(10)
-    os.kill(maker.pid, signal.SIGKILL)
+    os.kill(maker.pid or 0, signal.SIGKILL)
     maker.join()
     cache = Cache(tmp_path)
     assert not cache.path("trees", "x").exists()
     with cache.made_once("trees", "x") as directory:
-        assert list(directory.iterdir()) == []
+        assert directory is not None and list(directory.iterdir()) == []
     assert [path.name for path in cache.path("trees").iterdir()] == ["x"]
 
 
@@ -109,6 +112,7 @@ def test_an_outdated_directory_is_replaced(tmp_path):
     cache = Cache(tmp_path)
     (cache.directory("trees", "x") / "old").write_text("old")
     with cache.making("trees", "x") as directory:
+        assert directory is not None
         (directory / "new").write_text("new")
     assert [path.name for path in cache.path("trees", "x").iterdir()] == ["new"]
 

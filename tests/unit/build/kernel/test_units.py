@@ -57,14 +57,26 @@ def test_names_of_modules_in_the_kernel():
     assert module_name("arch/x86/kvm/kvm-intel") == "kvm_intel"
 
 
+def built(path, units, tmp_path):
+    """The units that a source of this kernel goes into."""
+    found = judge(path, units, tmp_path, X86_64)
+    assert isinstance(found, list)
+    return found
+
+
+def reason(path, units, tmp_path):
+    """Why a source goes into none."""
+    found = judge(path, units, tmp_path, X86_64)
+    assert isinstance(found, NotApplicable)
+    return found.reason
+
+
 def test_a_source_of_this_kernel(units, tmp_path):
-    assert [unit.name for unit in judge("net/unix/af_unix.c", units, tmp_path, X86_64)] == ["net/unix/af_unix.o"]
-    assert judge("arch/x86/entry/entry_64.S", units, tmp_path, X86_64)[0].objects == ("vmlinux",)
-    assert judge("drivers/shared.c", units, tmp_path, X86_64)[0].objects == ("a", "b")
+    assert [unit.name for unit in built("net/unix/af_unix.c", units, tmp_path)] == ["net/unix/af_unix.o"]
+    assert built("arch/x86/entry/entry_64.S", units, tmp_path)[0].objects == ("vmlinux",)
+    assert built("drivers/shared.c", units, tmp_path)[0].objects == ("a", "b")
     # Beside the vdso's own sources, but the kernel's code.
-    assert [unit.name for unit in judge("arch/x86/entry/vdso/vma.c", units, tmp_path, X86_64)] == [
-        "arch/x86/entry/vdso/vma.o"
-    ]
+    assert [unit.name for unit in built("arch/x86/entry/vdso/vma.c", units, tmp_path)] == ["arch/x86/entry/vdso/vma.o"]
 
 
 @pytest.mark.parametrize(
@@ -134,14 +146,14 @@ def test_the_options_that_would_build_a_file_are_named(units, tmp_path):
         "obj-$(CONFIG_OTHER) += other.o\nfoo-y := a.o\nobj-$(CONFIG_FOO) += \\\n\tsub/card.o\n"
         "foo-$(CONFIG_FOO_PTP) += sub/card.o\n"
     )
-    verdict = judge("drivers/net/sub/card.c", units, tmp_path, X86_64)
-    assert verdict.reason.endswith("does not build drivers/net/sub/card.c; it would need CONFIG_FOO or CONFIG_FOO_PTP.")
+    verdict = reason("drivers/net/sub/card.c", units, tmp_path)
+    assert verdict.endswith("does not build drivers/net/sub/card.c; it would need CONFIG_FOO or CONFIG_FOO_PTP.")
 
 
 def test_the_option_of_what_a_file_is_a_part_of_is_named(units, tmp_path):
     (tmp_path / "drivers").mkdir()
     (tmp_path / "drivers" / "Makefile").write_text("card-y += bus.o \\\n\tcore.o\nobj-$(CONFIG_CARD) += card.o\n")
-    assert judge("drivers/core.c", units, tmp_path, X86_64).reason.endswith("it would need CONFIG_CARD.")
+    assert reason("drivers/core.c", units, tmp_path).endswith("it would need CONFIG_CARD.")
 
 
 def test_includers_are_found_as_the_compiler_finds_files(tmp_path):

@@ -119,7 +119,7 @@ def test_timer_that_the_emulator_lost_ends_the_wait(tmp_path, text, lost, accele
     identity = "4c1a2a8e-0000-4000-8000-000000000005"
     command = [sys.executable, "-c", "print(); input()", identity]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        process.stdout.readline()  # it runs, and has its arguments
+        assert process.stdout and process.stdout.readline()  # it runs, and has its arguments
         asleep = recorded(tmp_path / "lab1", identity, process.pid, accelerator=accelerator)
         (tmp_path / "lab1" / "console.log").write_bytes(text)
         code = "none"

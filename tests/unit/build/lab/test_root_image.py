@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab import (
     root_image,
@@ -20,8 +21,8 @@ def overlay(directory: pathlib.Path, content: bytes = b"x", mode: int = 0o644) -
     return str(directory)
 
 
-def recipe(directory: str, **changes: object) -> root_image.RootRecipe:
-    facts = {"packages": ("python3",), "masked_units": (), "overlay": directory, "size_mib": 64}
+def recipe(directory: str, **changes: t.Any) -> root_image.RootRecipe:
+    facts: dict[str, t.Any] = {"packages": ("python3",), "masked_units": (), "overlay": directory, "size_mib": 64}
     return root_image.RootRecipe(**{**facts, **changes})
 
 

@@ -9,6 +9,7 @@ import pathlib
 import shutil
 import subprocess
 import types
+import typing as t
 
 import pytest
 
@@ -171,7 +172,8 @@ def test_new_functions_and_their_data_are_carried():
 
 def test_calls_go_to_the_replacement_and_addresses_stay():
     found = made("identity").replacement
-    own, old = [], []
+    own: list[t.Any] = []
+    old: list[t.Any] = []
     caller = chunk(found, "caller.rbl")
     for field in caller.fields:
         (old if isinstance(field.target, str) else own).append(field)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import typing as t
 
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan import answers, display
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.spread import (
@@ -70,7 +71,8 @@ def test_what_people_are_shown_of_a_build():
         ({"status": "not_applicable"}, "the update changes nothing in this kernel. code: It is so. Do that.", []),
         ({"status": "built", "functions": ["one", "two"]}, "built, 2 functions (one, two)", []),
     ):
-        row = dataclasses.replace(entry, **{"code": "code", "sentence": "It is so.", "next_step": "Do that.", **more})
+        said: dict[str, t.Any] = {"code": "code", "sentence": "It is so.", "next_step": "Do that.", **more}
+        row = dataclasses.replace(entry, **said)
         manifest = Manifest("x", "1", [], {"linux": ["6.1.187-1"]}, [], [], [row])
         assert display.build_lines(found, manifest, {})[2].endswith(f"1 host: {shown}")
         assert uncovered(found.kernels, manifest) == left

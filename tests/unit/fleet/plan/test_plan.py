@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+import typing as t
 
 import pytest
 
@@ -12,6 +13,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.canonical import canonical, write
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import PlanHost, parse_plan, read_plan
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.windows import Freeze
+from ansible_collections.rebootless.splice.tests.support import other_numbers
 from ansible_collections.rebootless.splice.tests.support.fleet import samples
 
 
@@ -126,7 +128,8 @@ def test_bad_hosts(field, value):
 def test_health_checks_are_checked():
     assert refusal(samples.plan(deadline=900)).code == "bad_check_times"
     assert refusal(samples.plan(checks=[{"kind": "port", "port": 0}])).code == "bad_check"
-    for kind in ([], {}, None, 1, "ports"):
+    others: tuple[t.Any, ...] = ([], {}, None, 1, "ports")
+    for kind in others:
         assert refusal(samples.plan(checks=[{"kind": kind}])).code == "bad_check"
 
 
@@ -162,3 +165,21 @@ def test_the_budget_is_the_larger_of_two():
     assert [plan.budget(0), plan.budget(1)] == [0, 1]
     plan = parse_plan(samples.plan(failure_budget={"hosts": 2, "percent": 50}))
     assert [plan.budget(0), plan.budget(1)] == [2, 2]
+
+
+# Options of health checks that are seconds, of which there can be parts.
+SECONDS = {"delay", "timeout", "max_load_per_cpu"}
+
+
+def test_whole_numbers_are_no_others():
+    plan = samples.plan(checks=[{"kind": "port", "port": 22, "retries": 2, "delay": 5, "timeout": 30}])
+    parse_plan(plan)
+    seen = set()
+    for place, other, changed in other_numbers.variants(plan):
+        if isinstance(other, float) and place[-1] in SECONDS:
+            continue
+        with pytest.raises(RebootlessError) as caught:
+            parse_plan(changed)
+        assert caught.value.code in ("bad_plan", "bad_check", "bad_check_times"), (place, other)
+        seen.add(place[0])
+    assert seen >= {"format", "hosts", "check_times", "deadline", "failure_budget", "approvals", "checks", "tries"}

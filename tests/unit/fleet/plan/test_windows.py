@@ -47,6 +47,7 @@ def opens(row, now: str, seconds: float = HOUR, freezes=()) -> tuple[str, str]:
 def length(row: Window, day: str) -> float:
     """Hours that a window is open that begins after a time."""
     found = windows.opening([row], (), at(day), 1)
+    assert found.at and found.until
     return (found.until - found.at).total_seconds() / HOUR
 
 
@@ -239,7 +240,7 @@ def test_clocks_of_the_place_show_a_time_of_the_window(days, start, end, zone, n
     found = windows.opening([row], (), moment, seconds)
     if found.at is None:
         return
-    assert found.at >= moment
+    assert found.at >= moment and found.until
     assert found.at + datetime.timedelta(seconds=seconds) <= found.until
     for instant in (found.at, found.at + datetime.timedelta(seconds=seconds - 1)):
         local = instant.astimezone(windows.zone(zone))

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import pathlib
 import subprocess
@@ -37,6 +38,7 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.slice
     run_of_plan,
     slices_of_plan,
 )
+from ansible_collections.rebootless.splice.tests.support import other_numbers
 from ansible_collections.rebootless.splice.tests.support.fleet import samples
 
 PLAN = parse_plan(samples.plan())
@@ -173,6 +175,7 @@ def test_a_record_is_read_as_it_was_written(files, planned):
     record = host(slice=planned, state="failed", code="check_failed", attempt="1.2", applied_at=1.5)
     files.write_host(record)
     read = RunFiles(files.path).host("web/1")
+    assert read is not None
     assert dataclasses.replace(read, updated=None) == record
     assert "retry" in read.to_json()["slice"] or not getattr(planned, "retry", False)
 
@@ -254,9 +257,11 @@ def test_who_outlived_a_killed_run_does_not_overwrite_what_the_next_one_began(fi
     again = step.begin(files, files.host("web/1"), "apply")
     late = step.settle(orphan, "apply", {"state": "failed", "code": "late"})
     assert not step.record(files, orphan, late)
-    assert files.host("web/1").attempt == again.attempt
+    now = files.host("web/1")
+    assert now is not None and now.attempt == again.attempt
     assert step.record(files, again, step.settle(again, "apply", {"state": "applied"}))
-    assert RunFiles(files.path).host("web/1").state == "applied"
+    last = RunFiles(files.path).host("web/1")
+    assert last is not None and last.state == "applied"
 
 
 @pytest.mark.parametrize(
@@ -388,3 +393,37 @@ def test_a_host_that_gave_no_answer_is_lost_while_there_is_time(files):
     batch = batch_of(files, {"web1": host("web1", state="confirmed"), "web2": host("web2")})
     assert not batch.judge("apply", until=time.monotonic() + 60)["go"]
     assert files.host("web2").state == "lost"
+
+
+# ---- numbers
+
+
+def test_whole_numbers_of_records_are_no_others():
+    host = {**new_host("web1", 0, SLICE, RUN).to_json(), "applied_at": 1.5}
+    status = {**Status(judged=[1]).to_json(), "stop": {"batch": 1, "phase": "gate", "code": "c", "sentence": ""}}
+    status["stop"] |= {"bad": [], "scope": None}
+    batch = RunBatch("1", ["web1"], 1)
+    for kind, table in (
+        (HostRecord, host),
+        (Status, status),
+        (Run, dataclasses.replace(RUN, batches=[batch]).to_json()),
+    ):
+        kind.from_json(table, "It", "bad")
+        # Health checks are the plan's, which checks them, and the host's, which does so again.
+        changed = [row for row in other_numbers.variants(table) if "checks" not in row[0]]
+        assert len(changed) > 1
+        for _place, _other, row in changed:
+            with pytest.raises(RebootlessError):
+                kind.from_json(row, "It", "bad")
+    for no_time in (True, float("nan"), float("inf")):
+        with pytest.raises(RebootlessError):
+            HostRecord.from_json({**host, "applied_at": no_time}, "It", "bad")
+
+
+def test_a_lock_whose_numbers_are_none_is_held_by_no_process(path):
+    here = lock.process(os.getpid())
+    lock.acquire(path, dataclasses.replace(here, pid=1, start=1), "x")
+    for _place, _other, changed in other_numbers.variants(json.loads(pathlib.Path(path).read_text())):
+        pathlib.Path(path).write_text(json.dumps(changed))
+        assert lock.held_by(path, here) is None
+        assert lock.acquire(path, here, "x") is None

@@ -11,6 +11,7 @@ import pytest
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.manifest import parse_manifest
+from ansible_collections.rebootless.splice.tests.support import other_numbers
 
 BUILT = {
     "release": "6.1.0-50-cloud-amd64",
@@ -119,3 +120,14 @@ def test_anything_else_is_refused(data, said):
     assert caught.value.code == "bad_manifest"
     assert caught.value.sentence.startswith("The manifest m.json")
     assert said in caught.value.sentence
+
+
+def test_whole_numbers_are_no_others():
+    parse_manifest(MANIFEST, "The manifest")
+    places = set()
+    for place, other, changed in other_numbers.variants({**MANIFEST, "custom": []}):
+        with pytest.raises(RebootlessError) as caught:
+            parse_manifest(changed, "The manifest")
+        assert caught.value.code == "bad_manifest", (place, other)
+        places.add(place[0])
+    assert places == {"format", "kernels", "patches"}

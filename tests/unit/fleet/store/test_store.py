@@ -354,3 +354,15 @@ def test_a_package_whose_list_is_none(store, options, tmp_path, odd):
     with pytest.raises(RebootlessError) as caught:
         add(store, options, build("50", package=path))
     assert caught.value.code == "package_differs"
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_what_a_build_returned_and_no_manifest_can_hold_is_refused(store, options, tmp_path, number):
+    path = package(tmp_path, RELEASE["50"], BUILD_ID["50"])
+    remarks = [{"code": "existing_objects", "sentence": "Only new ones.", "details": {"share": number}}]
+    findings = {"code": "unsafe_change", "sentence": "No.", "details": {"findings": [{"share": number}]}}
+    for odd in (build("50", package=path, result={"remarks": remarks}), build("50", result=findings)):
+        with pytest.raises(RebootlessError, match=RELEASE["50"]) as caught:
+            add(store, options, odd)
+        assert caught.value.code == "bad_result"
+    assert store.manifest(NAME, VERSION) is None

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import pathlib
 
@@ -16,6 +17,8 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.state im
     prospects,
     store,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
+from ansible_collections.rebootless.splice.tests.support import other_numbers
 from ansible_collections.rebootless.splice.tests.support.booting_host import NAME, BootingHost, refusal
 from ansible_collections.rebootless.splice.tests.support.package import MANIFEST
 
@@ -143,3 +146,16 @@ def test_a_disk_that_is_full(host, monkeypatch):
     host.run("apply")
     assert host.prospect()["state"] == "quarantined"
     host.patch.undo()
+
+
+def test_the_format_is_a_number_and_no_other(tmp_path):
+    packages = Store(str(tmp_path))
+    record = armed_record.ArmedRecord("u", "1.0", "ab" * 32, "cd" * 32, "6c" * 20, "6.1.0", ["6.1.187-1"], "now")
+    path = tmp_path / armed_record.DIRECTORY / "u.json"
+    path.parent.mkdir()
+    fields = json.loads(armed_record.serialize(record))
+    del fields["checksum"]
+    for _place, _other, changed in other_numbers.variants(fields):
+        path.write_text(json.dumps({**changed, "checksum": armed_record._checksum(changed)}))
+        with refusal("armed_record_format"):
+            armed_record.read(packages, "u")

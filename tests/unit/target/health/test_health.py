@@ -117,7 +117,9 @@ def test_what_is_no_record_is_passed_over(content):
     assert record is None or (b"," in prefix and record.text == first_line(rest))
 
 
-class Log:
+class Log(health_log.HealthLog):
+    """Lines that are given."""
+
     def __init__(self, *texts, lost=0):
         self.texts, self.lost, self.seen = texts, lost, 0
 

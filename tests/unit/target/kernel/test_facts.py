@@ -9,9 +9,13 @@ import types
 
 import pytest
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common.package import parse_package
 from ansible_collections.rebootless.splice.plugins.module_utils._target import preflight
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts
+from ansible_collections.rebootless.splice.tests.support import package
 from ansible_collections.rebootless.splice.tests.support.booting_host import refusal
+
+PACKAGE = parse_package("p", package.build())
 
 
 @pytest.mark.parametrize(
@@ -27,9 +31,9 @@ def test_the_rt_flavour_is_named(monkeypatch, version, real_time):
     assert facts.real_time() == real_time
     if real_time:
         with refusal("real_time_kernel"):
-            preflight.switchable(None)
+            preflight.switchable(PACKAGE)
     else:
-        preflight.switchable(None)
+        preflight.switchable(PACKAGE)
 
 
 @pytest.mark.parametrize(
@@ -49,4 +53,4 @@ def test_call_depth_tracking_is_named_by_what_chose_it(tmp_path, monkeypatch, fi
     assert facts.call_depth_tracking() == chosen
     if chosen:
         with refusal("call_depth_tracking"):
-            preflight.switchable(None)
+            preflight.switchable(PACKAGE)

@@ -8,6 +8,7 @@ import struct
 
 import pytest
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common.distribution import kernel_package
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import installed
 
 BANNER = "6.1.0-50-cloud-amd64 (debian-kernel@lists.debian.org) #1 SMP PREEMPT_DYNAMIC Debian 6.1.176-1 (2026-06-26)"
@@ -33,7 +34,7 @@ def image(banner: str, pointer: int = 0x3000) -> bytes:
     ],
 )
 def test_version_of_the_package(banner, version):
-    assert installed.package_version(banner) == version
+    assert kernel_package.version_in(banner) == version
 
 
 def test_images_on_disk(tmp_path):

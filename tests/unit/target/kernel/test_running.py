@@ -60,7 +60,7 @@ def core(tmp_path):
 @pytest.fixture(autouse=True)
 def traced(monkeypatch):
     """Functions that the kernel says are traced; the tests' own machine has no say."""
-    functions = set()
+    functions: set[tuple[str, str]] = set()
     monkeypatch.setattr(running_kernel, "traced_functions", lambda: functions)
     return functions
 
@@ -216,7 +216,7 @@ def test_a_mere_tracer_at_the_entry_is_not_shown(core, table, traced):
     with RunningKernel(Kcore(str(core)), table(TABLE)) as kernel:
         kernel.prefetch({("helper", "vmlinux")})
         assert kernel.read(TEXT, 6) == nop + bytes([5])
-        assert kernel.read(TEXT + 0x100, 9) == code[4096 + 0x100 :][:9], "not said to be traced"
+        assert kernel.read(TEXT + 0x100, 9) == bytes(code[4096 + 0x100 :][:9]), "not said to be traced"
         traced.add(("helper", "vmlinux"))
         kernel.prefetch({("helper", "vmlinux")})
         assert kernel.read(TEXT + 0x100, 10) == bytes.fromhex("f30f1efa") + nop + bytes([9]), "behind endbr64"

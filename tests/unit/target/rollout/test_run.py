@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import pathlib
 import signal
 import sys
 import time
@@ -19,6 +21,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.step import StepRequest
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import armed_record
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
+from ansible_collections.rebootless.splice.tests.support import other_numbers
 from ansible_collections.rebootless.splice.tests.support.target_host import NAME, OTHER_PLAN, PLAN, RolloutHost
 
 ALWAYS = {"state", "failed", "changed", "kernel_state", "boot_id", "release", "effective_release", "build_id", "checks"}
@@ -57,9 +60,12 @@ def test_a_host_on_which_all_goes_well(world):
 
 def test_the_record_is_there_before_the_kernel_is_touched(world, monkeypatch):
     seen = []
-    monkeypatch.setattr(
-        update.UpdateOperation, "_load", lambda self, package: seen.append(world.record()["step"]) or 1 / 0
-    )
+
+    def load(_self, _package):
+        seen.append(world.record()["step"])
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(update.UpdateOperation, "_load", load)
     result = world.run("apply")
     assert (result["state"], result["code"]) == ("failed", "unexpected"), "every host answers"
     assert "ZeroDivisionError" in result["details"]["traceback"]
@@ -383,7 +389,12 @@ def test_the_package_may_come_from_a_web_server(world, monkeypatch):
     from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import fetch
 
     got = []
-    monkeypatch.setattr(fetch, "fetch", lambda url, limit, ca: got.append((url, limit)) or world.content)
+
+    def fetched(url, limit, _ca):
+        got.append((url, limit))
+        return world.content
+
+    monkeypatch.setattr(fetch, "fetch", fetched)
     options = {"package": None, "url": "https://store/p", "size": len(world.content)}
     assert world.run("apply", **options)["state"] == "applied"
     assert got == [("https://store/p", len(world.content))]
@@ -456,3 +467,15 @@ def test_wrong_options(world):
     assert world.run("apply", checks=[{"kind": "nonsense"}])["code"] == "bad_check"
     request = StepRequest("apply", "../x")
     assert run.run(request)["code"] == "bad_name"
+
+
+def test_a_record_whose_numbers_are_none_is_none(tmp_path):
+    records = Records(str(tmp_path))
+    kept = {"name": NAME, "deadline": 600, "check_times": [0, 4], "applied_at": 1.5, "log_seen": 7, "pause_ns": 9}
+    kept["watcher"] = {"pid": 2, "start": 3, "state": "watching"}
+    records.write(kept)
+    assert records.read(NAME) == {"format": 1, **kept}
+    path = pathlib.Path(records.path(NAME))
+    for place, other, changed in other_numbers.variants({"format": 1, **kept}):
+        path.write_text(json.dumps(changed))
+        assert records.read(NAME) is None, (place, other)

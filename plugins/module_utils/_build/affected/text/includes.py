@@ -9,7 +9,6 @@ directories that a unit is compiled with are not known here.
 
 from __future__ import annotations
 
-import json
 import os
 import posixpath
 import re
@@ -22,7 +21,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.host.incl
     find_includes,
     resolve,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, strict_json
 
 SUFFIXES = (".h", ".c", ".S")
 # What no unit of the kernel includes.  Below scripts are programs that run while the kernel is built.
@@ -68,10 +67,10 @@ class IncludeGraph:
     def of(cls, kept: Path, source: Path, build: Path, arch: str) -> IncludeGraph:
         """The graph that the file ``kept`` holds; scanned, and put there, if there is none."""
         try:
-            return cls(json.loads(kept.read_text(encoding="utf-8")))
+            return cls(strict_json.read(kept))
         except (OSError, ValueError):
             graph = cls.scan(source, build, arch)
-            disk.replace(kept, json.dumps(graph._includers, sort_keys=True).encode())
+            disk.replace(kept, strict_json.exact(graph._includers, sort_keys=True))
             return graph
 
     def direct(self, paths: Iterable[str]) -> set[str]:

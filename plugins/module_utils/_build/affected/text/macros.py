@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from typing import Iterable, Mapping
 
@@ -18,6 +17,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.
     definitions,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.graphs import closure
+from ansible_collections.rebootless.splice.plugins.module_utils._common import strict_json
 
 _WORD = re.compile(rb"[A-Za-z_]\w*")
 _QUALIFIERS = frozenset(b"inline __inline __inline__ const __const__ volatile __extension__ __restrict".split())
@@ -80,12 +80,19 @@ class MacroTable:
 
     def to_json(self) -> str:
         """The table as JSON, for ``from_json``."""
-        return json.dumps({k: sorted(n.decode() for n in v) for k, v in dataclasses.asdict(self).items()})
+        return strict_json.exact(
+            {k: sorted(n.decode() for n in v) for k, v in dataclasses.asdict(self).items()}
+        ).decode()
 
     @classmethod
     def from_json(cls, text: str) -> MacroTable:
         """The table that ``to_json`` wrote."""
-        return cls(**{key: frozenset(name.encode() for name in names) for key, names in json.loads(text).items()})
+        return cls(
+            **{
+                key: frozenset(name.encode() for name in names)
+                for key, names in strict_json.parse(text.encode()).items()
+            }
+        )
 
 
 def _emits(body: bytes) -> bool:

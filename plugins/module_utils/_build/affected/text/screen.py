@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import re
 import zlib
 from pathlib import Path
@@ -32,7 +31,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.code_digest import source_digest
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.search import files_with_words
-from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, strict_json
 
 _WORD = re.compile(rb"\w+")
 _HEADER = ".h"
@@ -159,8 +158,8 @@ class Screen:
                 words = set().union(*(_WORD.findall(text) for text in texts.values()))
                 rows = [site.to_row() for site in sites(texts, self._mentioning, words)]
                 kept = {"table": table.to_json(), "sites": rows, "words": b" ".join(words).decode()}
-                disk.replace(path, zlib.compress(json.dumps(kept).encode(), 1))
-            kept = json.loads(zlib.decompress(path.read_bytes()))
+                disk.replace(path, zlib.compress(strict_json.exact(kept), 1))
+            kept = strict_json.parse(zlib.decompress(path.read_bytes()))
         made = [Site.from_row(row) for row in kept["sites"]]
         # A source that others include is read by them, such as kernel/sched/rt.c by kernel/sched/build_policy.c.
         shared = {path for path in self._files if path.endswith(_HEADER) or self._graph.direct([path])}

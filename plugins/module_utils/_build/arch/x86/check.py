@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import struct
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.host.deps import capstone
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.decoder import capstone
 
 MACHINE = "EM_X86_64"
 
@@ -26,7 +26,7 @@ RELATIVE = (R_PC32, R_PLT32, R_PC64)
 POINTER = R_64
 BRANCH = R_PLT32
 DISTANCES = frozenset((R_PC32, R_PLT32))  # the linker takes one for the other
-# Type -> enum rbl_reloc_type of kmod/match.h.
+# Type -> enum rbl_reloc_type of kmod/relocs.h.
 FIXUP_TYPES = {R_64: 1, R_PC32: 2, R_PLT32: 2, R_32: 3, R_32S: 4, R_PC64: 6}
 
 # ---- instructions
@@ -102,7 +102,7 @@ RUNTIME_CONSTANT_SIZE = 4  # of an entry: arch/x86/include/asm/runtime-const.h
 RETURNS, RETPOLINES = ".return_sites", ".retpoline_sites"
 THUNKS = {RETURNS: "__x86_return_thunk", RETPOLINES: "__x86_indirect_thunk_"}
 # Patterns of sections whose entries go with no code of a module: objtool makes them anew, or only the boot reads them.
-NOT_CARRIED = r"\.(return|retpoline|call|cfi)_sites$|\.ibt_endbr_seal$"
+NOT_CARRIED = r"\.(return|retpoline|call|cfi)_sites$|\.ibt_endbr_seal$|\.orc_"
 NO_TABLE = r"\.(x86_cpu_dev|apicdrivers|iommu_table|altinstr_aux)"
 THUNK_OPCODES = (1, 2)  # bytes in front of the distance: call and jmp have one, conditional jumps two
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.decoder import capstone
 from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.instructions import detailed
 from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.rewrites import RETURN_THUNK
-from ansible_collections.rebootless.splice.plugins.module_utils._build.host.deps import capstone
 
 _ARGUMENTS = frozenset(("rdi", "rsi", "rdx", "rcx", "r8", "r9"))
 _CLOBBERED = _ARGUMENTS | {"rax", "r10", "r11"}  # by calls

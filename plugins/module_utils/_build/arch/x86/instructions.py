@@ -7,8 +7,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.decoder import capstone
 from ansible_collections.rebootless.splice.plugins.module_utils._build.code.contents import Content
-from ansible_collections.rebootless.splice.plugins.module_utils._build.host.deps import capstone
 
 # arch/x86/include/asm/text-patching.h
 CALL, JMP32, JMP8, RET, INT3, LOCK_PREFIX, DS_PREFIX = 0xE8, 0xE9, 0xEB, 0xC3, 0xCC, 0xF0, 0x3E

@@ -32,6 +32,9 @@ X86_64 = Architecture(
     harmless_sections=sections.HARMLESS_SECTIONS,
     lifetimes=sections.LIFETIMES,
     runtime_constants={prefix: field for prefix, (field, _dummy) in sections.RUNTIME_CONSTANTS.items()},
+    tables_of_places=(".altinstructions", ".smp_locks"),
+    unwind_tables=".orc_",
+    unwound_places=".orc_unwind_ip",
     instructions=instructions.instructions,
     memory_operand_fields=instructions.memory_operand_fields,
     direct_branches=instructions.direct_branches,
@@ -68,6 +71,6 @@ X86_64 = Architecture(
         carried=("arch/x86/realmode/", "arch/x86/purgatory/"),
         offsets=("arch/x86/kernel/asm-offsets.c", "arch/x86/kvm/kvm-asm-offsets.c"),
     ),
-    emulator=Emulator("qemu-system-x86_64", "q35", "ttyS0"),
+    emulator=Emulator("qemu-system-x86_64", "q35", "ttyS0", frozenset(("svm", "vmx"))),
     kernels=KERNELS,
 )

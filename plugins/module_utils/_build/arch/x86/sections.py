@@ -37,4 +37,9 @@ HARMLESS_SECTIONS = {
     ".iommu_table": "IOMMU drivers: functions to call",
     ".orc_": "the unwinder's tables",
 }
-LIFETIMES = ((r"\.x86_cpu_dev|\.apicdrivers|\.iommu_table", "registered"),)
+LIFETIMES = (
+    (r"\.x86_cpu_dev|\.apicdrivers|\.iommu_table", "registered"),
+    # Boot code without symbols, referred to only from where an alternative will be (asm/cpufeature.h).
+    (r"\.altinstr_aux$", "fragments"),
+    (r"\.orc_", "ignored"),
+)

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Iterator, Sequence
 
@@ -24,6 +23,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.ma
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import KernelTree, find_tree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.vmlinux import VmlinuxImage
+from ansible_collections.rebootless.splice.plugins.module_utils._common import strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.disk import replace, sha256_of_file
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
@@ -133,9 +133,9 @@ class DebianSource:
         file = self._apt.fetch(package)
         known = file.with_name("build-id.json")
         if known.is_file():
-            return json.loads(known.read_text(encoding="utf-8"))
+            return str(strict_json.read(known))
         with self._cache.lock(f"look/{file.parent.name}"), self._cache.making("look", file.parent.name) as directory:
             unpack_package(file, directory, leave_out=("./usr", "./lib"))
             build_id = VmlinuxImage(next(directory.glob("boot/vmlinuz-*"))).build_id
-        replace(known, json.dumps(build_id).encode())
+        replace(known, strict_json.exact(build_id))
         return build_id

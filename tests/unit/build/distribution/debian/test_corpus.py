@@ -53,7 +53,7 @@ def test_every_choice_of_hunks_is_a_patch_that_applies_without_offset(trees, num
 
 
 def test_hunks_are_counted(trees):
-    assert corpus.hunks_of(*trees, PATH) == 4
+    assert corpus.hunks_of(trees[0], trees[1], PATH) == 4
 
 
 def test_patch_is_one_that_updates_are_built_from(trees):
@@ -66,14 +66,14 @@ def test_patch_is_one_that_updates_are_built_from(trees):
 @pytest.mark.parametrize("numbers", [[], [0], [5], [2, 1], [1, 1]])
 def test_hunks_that_are_not_there_are_refused_with_their_number(trees, numbers):
     with pytest.raises(RebootlessError) as caught:
-        corpus.file_patch(*trees, PATH, numbers)
+        corpus.file_patch(trees[0], trees[1], PATH, numbers)
     assert caught.value.code == "no_such_hunk"
     assert "from 1 to 4" in caught.value.sentence
 
 
 def test_file_that_is_not_there_is_refused_by_name(trees):
     with pytest.raises(RebootlessError) as caught:
-        corpus.file_patch(*trees, "net/none.c", [1])
+        corpus.file_patch(trees[0], trees[1], "net/none.c", [1])
     assert (caught.value.code, "net/none.c" in caught.value.sentence) == ("no_such_file", True)
 
 

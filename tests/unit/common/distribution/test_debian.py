@@ -12,7 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common.debian_version import compare, fixed, is_version
+from ansible_collections.rebootless.splice.plugins.module_utils._common.distribution.debian import (
+    compare,
+    fixed,
+    is_version,
+)
 
 # In order; those of a row are the same version.
 ORDER = [

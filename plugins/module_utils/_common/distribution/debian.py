@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Versions of Debian packages: which of two is newer, and whether a kernel has a fix.
+"""Debian's kernel packages, and the versions of packages: which of two is newer, and whether a kernel has a fix.
 
 Source: deb-version(7), and Debian Policy 5.6.12 for what a version may look like.
 """
@@ -15,12 +15,21 @@ VERSION = re.compile(r"(?:(\d+):)?(\d[A-Za-z0-9.+~]*(?:-[A-Za-z0-9.+~]+)*?)(?:-(
 LONGEST = 255  # characters; a package's file name, which holds the version, has no more
 SERIES = re.compile(r"(\d+\.\d+)(?![0-9])")  # of kernels: what 6.1.187-1 and 6.1.190-1 have in common
 PARTS = re.compile(r"(\D*)(\d*)")
+# What Debian puts at the end of the version that the kernel was built with: ``#1 SMP Debian 6.1.176-1 (2026-01-02)``.
+BANNER = re.compile(r"\bDebian (\S+) \(")
+KERNEL_SOURCE = "linux"  # the source package of all its kernels
 
 Key = t.Tuple[int, t.List[int], t.List[int]]
 
 
 def is_version(text: str) -> bool:
     return isinstance(text, str) and _parts(text) is not None
+
+
+def version_in(banner: str) -> str:
+    """The version of the package in what a kernel says of itself; "" if it says none."""
+    found = BANNER.search(banner)
+    return found.group(1) if found and is_version(found.group(1)) else ""
 
 
 def compare(one: str, other: str) -> int:
