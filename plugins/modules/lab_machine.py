@@ -21,7 +21,7 @@ extends_documentation_fragment:
   - rebootless.splice.attributes
   - rebootless.splice.attributes.build_host
 requirements:
-  - qemu-system-x86, qemu-utils and openssh-client.
+  - qemu-system-x86, qemu-utils and openssh-client; for O(firmware=secure_boot) also ovmf and openssl.
 attributes:
   check_mode:
     support: full
@@ -112,6 +112,23 @@ options:
         - The machine starts again by itself, at once.
   kernel_arguments:
     description: More words for the kernel's command line.
+    type: list
+    elements: str
+    default: []
+  firmware:
+    description: What starts the kernel.
+    type: str
+    default: bios
+    choices:
+      bios:
+        - QEMU, through a BIOS. Nothing is verified.
+      secure_boot:
+        - UEFI firmware with Secure Boot. It starts the kernel since it trusts the certificate that it was signed with,
+          and the kernel locks itself down and loads signed modules only. Needs the package C(ovmf).
+  certificates:
+    description:
+      - Certificates (PEM) that firmware with Secure Boot trusts too, in its C(db). The kernel loads modules that were
+        signed with their keys.
     type: list
     elements: str
     default: []
@@ -244,6 +261,8 @@ def specify(params: dict[str, Any]) -> MachineSpec:
         accelerator=usable_accelerator() if accelerator == "auto" else accelerator,
         on_panic=params["on_panic"],
         kernel_arguments=params["kernel_arguments"],
+        firmware=params["firmware"],
+        certificates=params["certificates"],
     )
 
 
@@ -291,6 +310,8 @@ def main() -> None:
             "accelerator": {"type": "str", "default": "auto", "choices": ["auto", "kvm", "tcg"]},
             "on_panic": {"type": "str", "default": "pause", "choices": ["pause", "reboot"]},
             "kernel_arguments": {"type": "list", "elements": "str", "default": []},
+            "firmware": {"type": "str", "default": "bios", "choices": ["bios", "secure_boot"]},
+            "certificates": {"type": "list", "elements": "str", "default": []},
             "ssh_port": {"type": "int", "default": 0},
             "wait": {"type": "bool", "default": True},
             "timeout": {"type": "int", "default": 300},

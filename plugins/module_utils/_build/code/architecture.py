@@ -81,11 +81,17 @@ class SourcePaths:
 
 @dataclasses.dataclass(frozen=True)
 class Emulator:
-    """QEMU for it: the program, the machine type, and the first serial port as Linux calls it."""
+    """QEMU for it: the program, the machine type, and the first serial port as Linux calls it.
+
+    ``firmware`` and ``firmware_variables`` are the files of a UEFI firmware that knows Secure Boot, and of an empty
+    store of its variables, below the directory where the distribution has firmware.
+    """
 
     program: str
     machine: str
     console: str
+    firmware: str
+    firmware_variables: str
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ Everything of a machine is in its directory:
 ``initrd.cpio``     its kernel's drivers and its identity
 ``console.log``     its serial console, of all its starts
 ``qmp.sock``        its QEMU monitor (machine protocol)
+``firmware.fd``     the variables of its UEFI firmware, if it has one
 ``host_key``        its SSH host key, and ``host_key.pub``
 ==================  =====================================================================
 
@@ -41,6 +42,10 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.conso
     tail,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.initramfs import machine_archive
+from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.secure_boot import (
+    firmware_arguments,
+    write_variables,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, locks
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
@@ -56,6 +61,8 @@ ACCELERATORS = {"kvm": "kvm", "tcg": "tcg,thread=multi,tb-size=256"}
 # QEMU's emulation of several processors loses a timer interrupt now and then (seen with 7.2; others report it of 8.1,
 # github.com/lima-vm/lima/issues/1758): the processor sleeps, and the kernel waits for it.  Such a boot never ends.
 STARTS_ANEW = 2
+SECURE_BOOT = "secure_boot"
+FIRMWARE_VARIABLES = "firmware.fd"
 PANIC_ACTIONS = {"pause": ("pause", ()), "reboot": ("none", ("panic=-1",))}
 
 
@@ -74,6 +81,8 @@ class MachineSpec:
     accelerator: str = "tcg"  # or kvm
     on_panic: str = "pause"  # or reboot
     kernel_arguments: list[str] = field(default_factory=list)
+    firmware: str = "bios"  # or secure_boot
+    certificates: list[str] = field(default_factory=list)  # PEM: whose signatures firmware with Secure Boot trusts
 
 
 def usable_accelerator() -> str:
@@ -177,6 +186,9 @@ class Machine:
             self._overlay("root.qcow2", spec.root_image, facts.get("root_image"))
             self._overlay("modules.qcow2", spec.modules, facts.get("modules"))
             self._write_initrd(spec, identity)
+            if spec.firmware == SECURE_BOOT:
+                emulator = architecture(platform.machine()).emulator
+                write_variables(self._path(FIRMWARE_VARIABLES), emulator, spec.vmlinuz, spec.certificates)
             port = ssh_port or _free_port(before.get("ssh_port", 0))
             offset = os.path.getsize(self.console) if os.path.exists(self.console) else 0
             self._write_record(spec=asdict(spec), uuid=identity, ssh_port=port, console_offset=offset)
@@ -218,6 +230,8 @@ class Machine:
         command += ["-no-user-config", "-nodefaults", "-display", "none", "-machine", emulator.machine]
         command += ["-accel", ACCELERATORS[spec.accelerator], "-cpu", "max"]
         command += ["-smp", str(spec.cpus), "-m", str(spec.memory_mib)]
+        if spec.firmware == SECURE_BOOT:
+            command += firmware_arguments(emulator, self._path(FIRMWARE_VARIABLES))
         command += ["-kernel", spec.vmlinuz, "-initrd", "initrd.cpio", "-append", " ".join(arguments)]
         for name in ("root", "modules"):
             # An absolute path: QEMU opens it again when it hands the disk over, and is in another directory by then.

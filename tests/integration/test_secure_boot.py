@@ -1,0 +1,175 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A host that UEFI Secure Boot locked down takes updates of the signer whose certificate it trusts, and no others.
+
+The machine's firmware verifies Debian's kernel, the kernel locks itself down and trusts the certificates of ``db``.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import subprocess
+
+import pytest
+
+from ansible_collections.rebootless.splice.plugins.module_utils._common import module_signature
+from ansible_collections.rebootless.splice.tests.support.builds import SIOCATMARK
+from ansible_collections.rebootless.splice.tests.support.host import Host
+from ansible_collections.rebootless.splice.tests.support.observe import probe, text_digest, traces
+from ansible_collections.rebootless.splice.tests.support.places import KMOD
+from ansible_collections.rebootless.splice.tests.support.signers import MadeSigner, Token, make_signer, openssl
+
+RELEASE = "6.1.0-50-cloud-amd64"
+NAME = "cve-2026-52928"
+PACKAGE = f"/root/{NAME}.rbl.tar.gz"
+MODULES = ("update.ko", "rebootless.ko")
+
+
+@pytest.fixture(scope="module")
+def signers(tmp_path_factory) -> tuple[MadeSigner, MadeSigner]:
+    """The fleet's, which is enrolled, and one that is not."""
+    directory = tmp_path_factory.mktemp("signers")
+    return make_signer(directory, "enrolled"), make_signer(directory, "stranger")
+
+
+def sign(signer: MadeSigner) -> tuple[tuple[str, str], ...]:
+    return ("certificate", str(signer.certificate)), ("key", str(signer.key))
+
+
+@pytest.fixture
+def locked(booted, signers) -> Host:
+    """A machine with Secure Boot whose firmware has the first signer's certificate."""
+    # Without the kernel's check of the timer, which panics where the emulator has little of the processor.
+    options = {"lab_kernel_arguments": ["no_timer_check"], "lab_timeout": 600}
+    host = booted(RELEASE, lab_firmware="secure_boot", lab_certificates=[signers[0].pem], **options)
+    host.run("mount -t efivarfs efivarfs /sys/firmware/efi/efivars 2>/dev/null || true")
+    return host
+
+
+def refused(host: Host, code: str, content: bytes) -> dict:
+    """Each way of applying refuses, before anything is tried."""
+    host.write(PACKAGE, content)
+    host.run("dmesg --clear")
+    for options in ({"check": True}, {}):
+        result = host.module("update", package=PACKAGE, **options)
+        assert result["failed"], result
+        assert result["code"] == code, result
+        assert result["next_step"]
+    said = host.out("dmesg")
+    assert "rebootless" not in said, said
+    assert "unsigned module" not in said and "rejected" not in said, said
+    assert traces(host) == ""
+    return result["details"]
+
+
+def test_signed_updates_on_a_locked_host(builds, locked, signers):
+    enrolled, stranger = signers
+    kernel = locked.module("kernel_info")["kernel"]
+    assert (kernel["release"], kernel["secure_boot"], kernel["lockdown"]) == (RELEASE, "on", "integrity")
+    assert "EFI stub: UEFI Secure Boot is enabled." in locked.console()
+    assert probe(locked) == "vulnerable"
+    before = text_digest(locked)
+
+    refused(locked, "unsigned_module", builds.update(RELEASE, NAME, SIOCATMARK).content)
+    details = refused(
+        locked, "signer_not_trusted", builds.update(RELEASE, NAME, SIOCATMARK, sign=sign(stranger)).content
+    )
+    assert details["signer"]["subject"] == "CN=Test stranger,O=Fleet"
+
+    built = builds.update(RELEASE, NAME, SIOCATMARK, sign=sign(enrolled))
+    signer = built.result["signer"]
+    assert {"keyring": ".platform", "name": "Fleet: Test enrolled", "key_id": signer["key_id"]} in kernel["module_keys"]
+
+    tampered = bytearray(built.file("update.ko"))
+    tampered[len(tampered) // 2] ^= 1
+    locked.write("/root/tampered.ko", bytes(tampered))
+    assert "Key was rejected by service" in locked.run("insmod /root/tampered.ko", check=False).stderr.decode()
+
+    locked.write(PACKAGE, built.content)
+    assert locked.module("update", package=PACKAGE, digest=built.digest, check=True)["changed"]
+    applied = locked.module("update", package=PACKAGE, digest=built.digest)
+    assert applied["changed"], applied
+    assert probe(locked) == "fixed"
+    assert "unsigned_module" not in locked.module("kernel_info")["kernel"]["taint"]["flags"]
+    assert locked.module("update", name=NAME, state="reversed")["changed"]
+    assert probe(locked) == "vulnerable"
+    assert not locked.module("update", name=NAME, state="absent")["failed"]
+    assert traces(locked) == ""
+    assert text_digest(locked) == before
+    comes_back_at_boot(locked)
+
+
+def comes_back_at_boot(host: Host) -> None:
+    """An update that is armed is loaded again by a kernel that locked itself down before anything else ran."""
+    results = host.tasks(
+        {"module": "persist", "settle": 900, "deadline": 3000},
+        {"module": "update", "package": PACKAGE, "confirm": True},
+        {"module": "persist", "state": "armed", "name": NAME},
+    )
+    assert not any(result["failed"] for result in results), results
+    host.run("sync")
+    host.disconnect()
+    host.restart(timeout=600)
+    host.wait_until(lambda: probe(host) == "fixed", timeout=300)
+    assert host.module("kernel_info")["kernel"]["lockdown"] == "integrity"
+
+
+def test_signatures_are_those_of_the_kernels_own_program(builds, controller, signers, tmp_path):
+    """Modules are what scripts/sign-file makes of them, and the helper of a package is that of helper_build."""
+    enrolled = signers[0]
+    built = builds.update(RELEASE, NAME, SIOCATMARK, sign=sign(enrolled))
+    sign_file = pathlib.Path(builds.tree(RELEASE)["headers"], "scripts", "sign-file")
+    for name in MODULES:
+        signed = built.file(name)
+        image, message = module_signature.split(signed)
+        assert message
+        (tmp_path / name).write_bytes(image)
+        subprocess.run([sign_file, "sha256", enrolled.key, enrolled.certificate, tmp_path / name], check=True)
+        assert (tmp_path / name).read_bytes() == signed
+    unsigned = builds.update(RELEASE, NAME, SIOCATMARK)
+    assert module_signature.split(built.file("rebootless.ko"))[0] == unsigned.file("rebootless.ko")
+    assert built.result["build_digest"] != unsigned.result["build_digest"], "the certificate names the build"
+    helper = controller.module(
+        "localhost",
+        "helper_build",
+        tree=builds.tree(RELEASE)["path"],
+        kmod=str(KMOD),
+        cache=str(builds.cache),
+        sign=dict(sign(enrolled)),
+    )
+    assert not helper["changed"], helper
+    assert pathlib.Path(helper["path"]).read_bytes() == built.file("rebootless.ko")
+    assert helper["signer"] == built.result["signer"]
+
+
+def test_a_key_in_a_token_and_secrets_nowhere(builds, controller, signers, tmp_path, monkeypatch):
+    """Neither a playbook's output with all its details nor what the build host keeps has a passphrase or PIN in it."""
+    enrolled = signers[0]
+    token = Token(tmp_path, enrolled.key)
+    monkeypatch.setenv("SOFTHSM2_CONF", str(token.configuration))
+    locked = tmp_path / "locked.key"
+    openssl("pkey", "-in", enrolled.key, "-aes256", "-passout", "pass:c0rrect h0rse", "-out", locked)
+    certificate = {"certificate": str(enrolled.certificate)}
+    in_token = {**certificate, "pkcs11": token.uri, "pkcs11_library": token.library}
+    options = {"tree": builds.tree(RELEASE)["path"], "kmod": str(KMOD), "cache": str(tmp_path / "cache")}
+    tasks = [
+        {**in_token, "pin": token.pin},
+        {**in_token, "pin": "111222", "hash": "sha512"},
+        {**in_token, "pkcs11": f"{token.uri}?pin-value=333444"},
+        {**certificate, "key": str(locked), "passphrase": "c0rrect h0rse", "hash": "sha384"},
+        {**certificate, "key": str(locked), "passphrase": "wr0ng h0rse", "hash": "sha512"},
+    ]
+    play = [{"rebootless.splice.helper_build": {**options, "sign": row}, "ignore_errors": True} for row in tasks]
+    (tmp_path / "play.yml").write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": play}]))
+    run = controller.playbook(str(tmp_path / "play.yml"), "-vvv")
+    codes = [task.result.get("code") for task in run.tasks]
+    assert codes == [None, "signing_failed", "bad_pkcs11_uri", None, "signing_key_unusable"], run.output
+    assert {task.result["signer"]["key_id"] for task in (run.tasks[0], run.tasks[3])} == {
+        builds.update(RELEASE, NAME, SIOCATMARK, sign=sign(enrolled)).result["signer"]["key_id"]
+    }
+    kept = [path.read_bytes() for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    for secret in (token.pin, "111222", "333444", "c0rrect h0rse", "wr0ng h0rse"):
+        assert secret not in run.output
+        assert secret not in str([task.result for task in run.tasks])
+        assert not any(secret.encode() in content for content in kept)
