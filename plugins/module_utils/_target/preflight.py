@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import signers
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.module_signature import is_signed
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import Package
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, keyrings, sysfs
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.modinfo import read_modinfo
 
-MODULES = ("rebootless.ko", "update.ko")
 BUILD_FOR_THIS = "Build the update for this kernel's build ID; the version string alone does not identify a kernel."
 
 
@@ -54,7 +54,7 @@ def _build_id(package: Package) -> None:
 
 def _module_files(package: Package) -> None:
     """The modules' own word on which kernel they were built for (``vermagic``)."""
-    for member in MODULES:
+    for member in signers.MODULES:
         built_for = read_modinfo(package.files[member], member).get("vermagic", "").split(" ")[0]
         if built_for != facts.release():
             raise RebootlessError(
@@ -79,7 +79,7 @@ def _loading_allowed(package: Package) -> None:
     if not locked_down and not facts.signatures_enforced():
         return
     locked = f"is locked down ({mode})" if locked_down else "enforces module signatures"
-    unsigned = [member for member in MODULES if not is_signed(package.files[member])]
+    unsigned = [member for member in signers.MODULES if not is_signed(package.files[member])]
     if unsigned:
         raise RebootlessError(
             "unsigned_module",
@@ -150,6 +150,7 @@ CHECKS: tuple[t.Callable[[Package], None], ...] = (
     _build_id,
     switchable,
     _module_files,
+    signers.check,
     _loading_allowed,
     _helper,
 )

@@ -10,6 +10,7 @@ import os
 import re
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import signers
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import Package, read_package
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical, times
@@ -89,7 +90,8 @@ def entry(
 ) -> tuple[KernelEntry, Files]:
     """The entry of one kernel, and its package under its name.
 
-    Raises ``RebootlessError``: what `read_package` raises, and ``package_differs`` if it is one of something else.
+    Raises ``RebootlessError``: what `read_package` raises, ``package_differs`` if it is one of something else, and
+    ``signer_differs`` if others than its manifest names have signed it.
     """
     kernel = dataclasses.replace(
         empty_kernel(build.release, build.version, build.build_id, build.arch),
@@ -101,6 +103,7 @@ def entry(
     package = read_package(build.package)
     _check_package(update, build, package)
     _check_listed(update, package)
+    signers.check(package)
     manifest = package.manifest
     name = os.path.basename(build.package)
     built = dataclasses.replace(
@@ -118,6 +121,7 @@ def entry(
         compiler=str(manifest.get("compiler", "")),
         remarks=_tables(build.result.get("remarks")),
         ignore_missing=update.ignore_missing,
+        signer=manifest.get("signer", {}),
     )
     return built, {name: package.content}
 
