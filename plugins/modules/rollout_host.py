@@ -281,7 +281,8 @@ armed:
   sample: true
 signer:
   description:
-    - Who signed the package's modules, as their signatures and the package's manifest say; empty if they are not signed.
+    - Who signed the package's modules, as their signatures and the package's manifest say; empty if they are not
+      signed.
     - The keys are those of RV(rebootless.splice.update_build#module:signer).
   returned: O(step=preflight) and O(step=apply), when matched or applied
   type: dict

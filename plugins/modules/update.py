@@ -248,7 +248,8 @@ objects:
       type: str
 signer:
   description:
-    - Who signed the package's modules, as their signatures and the package's manifest say; empty if they are not signed.
+    - Who signed the package's modules, as their signatures and the package's manifest say; empty if they are not
+      signed.
     - The keys are those of RV(rebootless.splice.update_build#module:signer).
   returned: O(state=applied)
   type: dict

@@ -1,8 +1,8 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A host that UEFI Secure Boot locked down takes updates of the signer whose certificate it trusts, and no others.
+"""A host that UEFI Secure Boot locked down takes updates of the signers whose certificates it trusts, and no others.
 
-The machine's firmware verifies Debian's kernel, the kernel locks itself down and trusts the certificates of ``db``.
+It boots as an installed Debian does: firmware, shim, GRUB, kernel, each of which verifies the next one.
 """
 
 from __future__ import annotations
@@ -14,11 +14,20 @@ import subprocess
 import pytest
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import module_signature
+from ansible_collections.rebootless.splice.plugins.module_utils._common.package import parse_package
 from ansible_collections.rebootless.splice.tests.support.builds import SIOCATMARK
 from ansible_collections.rebootless.splice.tests.support.host import Host
 from ansible_collections.rebootless.splice.tests.support.observe import probe, text_digest, traces
 from ansible_collections.rebootless.splice.tests.support.places import KMOD
-from ansible_collections.rebootless.splice.tests.support.signers import MadeSigner, Token, make_signer, openssl
+from ansible_collections.rebootless.splice.tests.support.signers import (
+    MadeSigner,
+    Token,
+    make_expired_signer,
+    make_signer,
+    openssl,
+    product_signer,
+    resigned,
+)
 
 RELEASE = "6.1.0-50-cloud-amd64"
 NAME = "cve-2026-52928"
@@ -27,10 +36,11 @@ MODULES = ("update.ko", "rebootless.ko")
 
 
 @pytest.fixture(scope="module")
-def signers(tmp_path_factory) -> tuple[MadeSigner, MadeSigner]:
-    """The fleet's, which is enrolled, and one that is not."""
+def signers(tmp_path_factory) -> dict[str, MadeSigner]:
+    """By what they are to the machine: ``owner`` and ``expired`` are enrolled (MOK), ``firmware`` is in ``db``."""
     directory = tmp_path_factory.mktemp("signers")
-    return make_signer(directory, "enrolled"), make_signer(directory, "stranger")
+    made = {name: make_signer(directory, name) for name in ("owner", "firmware", "stranger")}
+    return {**made, "expired": make_expired_signer(directory, "expired")}
 
 
 def sign(signer: MadeSigner) -> tuple[tuple[str, str], ...]:
@@ -39,10 +49,17 @@ def sign(signer: MadeSigner) -> tuple[tuple[str, str], ...]:
 
 @pytest.fixture
 def locked(booted, signers) -> Host:
-    """A machine with Secure Boot whose firmware has the first signer's certificate."""
+    """A machine with Secure Boot on, and certificates where owners of machines put them."""
     # Without the kernel's check of the timer, which panics where the emulator has little of the processor.
     options = {"lab_kernel_arguments": ["no_timer_check"], "lab_timeout": 600}
-    host = booted(RELEASE, lab_firmware="secure_boot", lab_certificates=[signers[0].pem], **options)
+    enrolled = [signers[name].pem for name in ("owner", "expired")]
+    host = booted(
+        RELEASE,
+        lab_firmware="shim",
+        lab_certificates=[signers["firmware"].pem],
+        lab_owner_certificates=enrolled,
+        **options,
+    )
     host.run("mount -t efivarfs efivarfs /sys/firmware/efi/efivars 2>/dev/null || true")
     return host
 
@@ -51,8 +68,10 @@ def refused(host: Host, code: str, content: bytes) -> dict:
     """Each way of applying refuses, before anything is tried."""
     host.write(PACKAGE, content)
     host.run("dmesg --clear")
-    for options in ({"check": True}, {}):
-        result = host.module("update", package=PACKAGE, **options)
+    results = host.tasks(
+        {"module": "update", "package": PACKAGE, "check": True}, {"module": "update", "package": PACKAGE}
+    )
+    for result in results:
         assert result["failed"], result
         assert result["code"] == code, result
         assert result["next_step"]
@@ -60,44 +79,85 @@ def refused(host: Host, code: str, content: bytes) -> dict:
     assert "rebootless" not in said, said
     assert "unsigned module" not in said and "rejected" not in said, said
     assert traces(host) == ""
-    return result["details"]
+    return results[0]["details"]
+
+
+def loads(host: Host, image: bytes) -> str:
+    """What the kernel itself says to the helper module with some signature; it is gone afterwards."""
+    host.write("/root/rebootless.ko", image)
+    done = host.run("insmod /root/rebootless.ko && rmmod rebootless", check=False)
+    return "" if done.returncode == 0 else done.stderr.decode()
 
 
 def test_signed_updates_on_a_locked_host(builds, locked, signers):
-    enrolled, stranger = signers
+    built = builds.update(RELEASE, NAME, SIOCATMARK, sign=sign(signers["owner"]))
     kernel = locked.module("kernel_info")["kernel"]
     assert (kernel["release"], kernel["secure_boot"], kernel["lockdown"]) == (RELEASE, "on", "integrity")
     assert "EFI stub: UEFI Secure Boot is enabled." in locked.console()
+    whose = {name: product_signer(signers[name]).facts() for name in signers}
+    trusted = {row["key_id"]: row["keyring"] for row in kernel["module_keys"]}
+    assert {name: trusted.get(facts["key_id"]) for name, facts in whose.items()} == {
+        "owner": ".machine",
+        "expired": ".machine",
+        "firmware": ".platform",
+        "stranger": None,
+    }
+    what_the_kernel_takes(locked, signers, module_signature.split(built.file("rebootless.ko"))[0])
     assert probe(locked) == "vulnerable"
     before = text_digest(locked)
-
-    refused(locked, "unsigned_module", builds.update(RELEASE, NAME, SIOCATMARK).content)
-    details = refused(
-        locked, "signer_not_trusted", builds.update(RELEASE, NAME, SIOCATMARK, sign=sign(stranger)).content
-    )
-    assert details["signer"]["subject"] == "CN=Test stranger,O=Fleet"
-
-    built = builds.update(RELEASE, NAME, SIOCATMARK, sign=sign(enrolled))
-    signer = built.result["signer"]
-    assert {"keyring": ".platform", "name": "Fleet: Test enrolled", "key_id": signer["key_id"]} in kernel["module_keys"]
-
-    tampered = bytearray(built.file("update.ko"))
-    tampered[len(tampered) // 2] ^= 1
-    locked.write("/root/tampered.ko", bytes(tampered))
-    assert "Key was rejected by service" in locked.run("insmod /root/tampered.ko", check=False).stderr.decode()
+    what_is_refused(locked, signers, built.content)
 
     locked.write(PACKAGE, built.content)
-    assert locked.module("update", package=PACKAGE, digest=built.digest, check=True)["changed"]
-    applied = locked.module("update", package=PACKAGE, digest=built.digest)
+    checked, applied = locked.tasks(
+        {"module": "update", "package": PACKAGE, "digest": built.digest, "check": True},
+        {"module": "update", "package": PACKAGE, "digest": built.digest},
+    )
+    assert checked["changed"], checked
     assert applied["changed"], applied
+    assert applied["signer"] == built.result["signer"] == whose["owner"]
     assert probe(locked) == "fixed"
     assert "unsigned_module" not in locked.module("kernel_info")["kernel"]["taint"]["flags"]
-    assert locked.module("update", name=NAME, state="reversed")["changed"]
+    gone = locked.tasks(
+        {"module": "update", "name": NAME, "state": "reversed"}, {"module": "update", "name": NAME, "state": "absent"}
+    )
+    assert not any(result["failed"] for result in gone), gone
     assert probe(locked) == "vulnerable"
-    assert not locked.module("update", name=NAME, state="absent")["failed"]
     assert traces(locked) == ""
     assert text_digest(locked) == before
     comes_back_at_boot(locked)
+
+
+def what_the_kernel_takes(host: Host, signers: dict[str, MadeSigner], helper: bytes) -> None:
+    """What docs/secure-boot.md says that a stock kernel of Debian accepts, asked of the kernel itself."""
+    for name in ("owner", "firmware", "expired"):
+        assert loads(host, product_signer(signers[name]).sign(helper)) == "", name
+    assert loads(host, product_signer(signers["owner"], "sha512").sign(helper)) == ""
+    assert "Operation not permitted" in loads(host, helper)
+    assert "Operation not permitted" in loads(host, product_signer(signers["stranger"]).sign(helper))
+    assert "Key was rejected by service" in loads(host, tampered(product_signer(signers["owner"]).sign(helper)))
+
+
+def what_is_refused(host: Host, signers: dict[str, MadeSigner], content: bytes) -> None:
+    refused(host, "unsigned_module", resigned(content, None))
+    details = refused(host, "signer_not_trusted", resigned(content, signers["stranger"]))
+    assert details["signer"]["subject"] == "CN=Test stranger,O=Fleet"
+    # The manifest names a trusted signer, and the module is somebody else's.
+    stranger = parse_package("package", resigned(content, signers["stranger"])).files["update.ko"]
+    refused(host, "signer_differs", resigned(content, signers["owner"], update=stranger))
+    # What was changed after it was signed only the kernel can find.
+    signed = parse_package("package", resigned(content, signers["owner"])).files["update.ko"]
+    host.write(PACKAGE, resigned(content, signers["owner"], update=tampered(signed)))
+    result = host.module("update", package=PACKAGE)
+    assert result["failed"] and result["code"] == "module_key_rejected", result
+    assert not host.module("update", name=NAME, state="absent")["failed"]
+    assert traces(host) == ""
+
+
+def tampered(image: bytes) -> bytes:
+    """With one bit changed in what is signed."""
+    changed = bytearray(image)
+    changed[len(image) // 2] ^= 1
+    return bytes(changed)
 
 
 def comes_back_at_boot(host: Host) -> None:
@@ -117,7 +177,7 @@ def comes_back_at_boot(host: Host) -> None:
 
 def test_signatures_are_those_of_the_kernels_own_program(builds, controller, signers, tmp_path):
     """Modules are what scripts/sign-file makes of them, and the helper of a package is that of helper_build."""
-    enrolled = signers[0]
+    enrolled = signers["owner"]
     built = builds.update(RELEASE, NAME, SIOCATMARK, sign=sign(enrolled))
     sign_file = pathlib.Path(builds.tree(RELEASE)["headers"], "scripts", "sign-file")
     for name in MODULES:
@@ -145,7 +205,7 @@ def test_signatures_are_those_of_the_kernels_own_program(builds, controller, sig
 
 def test_a_key_in_a_token_and_secrets_nowhere(builds, controller, signers, tmp_path, monkeypatch):
     """Neither a playbook's output with all its details nor what the build host keeps has a passphrase or PIN in it."""
-    enrolled = signers[0]
+    enrolled = signers["owner"]
     token = Token(tmp_path, enrolled.key)
     monkeypatch.setenv("SOFTHSM2_CONF", str(token.configuration))
     locked = tmp_path / "locked.key"

@@ -9,6 +9,33 @@ import os
 import pathlib
 import subprocess
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.signing.certificate import read_certificate
+from ansible_collections.rebootless.splice.plugins.module_utils._build.signing.keys import FileKey
+from ansible_collections.rebootless.splice.plugins.module_utils._build.signing.signer import Signer
+from ansible_collections.rebootless.splice.plugins.module_utils._common import module_signature
+from ansible_collections.rebootless.splice.plugins.module_utils._common.package import parse_package
+from ansible_collections.rebootless.splice.plugins.module_utils._common.signers import MODULES
+from ansible_collections.rebootless.splice.tests.support.package import build
+
+CA = """
+[ca]
+default_ca = own
+[own]
+database = {directory}/index
+new_certs_dir = {directory}
+rand_serial = yes
+default_md = sha256
+policy = any
+x509_extensions = signer
+[any]
+organizationName = optional
+commonName = supplied
+[signer]
+basicConstraints = critical,CA:FALSE
+subjectKeyIdentifier = hash
+extendedKeyUsage = codeSigning
+"""
+
 
 @dataclasses.dataclass(frozen=True)
 class MadeSigner:
@@ -29,13 +56,45 @@ def openssl(*words: str | pathlib.Path, **options) -> subprocess.CompletedProces
 def make_signer(directory: pathlib.Path, name: str = "signer", *more: str, kind: str = "rsa:2048") -> MadeSigner:
     """A key without a passphrase and a certificate; ``more`` are words of ``openssl req``."""
     key, certificate = directory / f"{name}.key", directory / f"{name}.pem"
-    days = () if "-not_after" in more else ("-days", "30")
     openssl(
-        *("req", "-x509", "-newkey", kind, "-nodes", "-keyout", key, "-out", certificate, *days),
+        *("req", "-x509", "-newkey", kind, "-nodes", "-keyout", key, "-out", certificate, "-days", "30"),
         *("-subj", f"/O=Fleet/CN=Test {name}/", "-addext", "basicConstraints=critical,CA:FALSE"),
         *("-addext", "extendedKeyUsage=codeSigning", *more),
     )
     return MadeSigner(key, certificate)
+
+
+def make_expired_signer(directory: pathlib.Path, name: str) -> MadeSigner:
+    """One whose certificate was good in the year 2020 only."""
+    key, certificate, request = (directory / f"{name}.{suffix}" for suffix in ("key", "pem", "csr"))
+    (directory / "index").touch()
+    (directory / "ca.cnf").write_text(CA.format(directory=directory))
+    subject = ("-subj", f"/O=Fleet/CN=Test {name}/")
+    openssl("req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", request, *subject)
+    dates = ("-startdate", "20200101000000Z", "-enddate", "20210101000000Z")
+    files = ("-config", directory / "ca.cnf", "-keyfile", key, "-in", request, "-out", certificate)
+    openssl("ca", "-batch", "-notext", "-selfsign", *dates, *files)
+    return MadeSigner(key, certificate)
+
+
+def product_signer(made: MadeSigner, digest: str = "sha256") -> Signer:
+    """The collection's signer with this key and certificate."""
+    return Signer(read_certificate(str(made.certificate)), FileKey(str(made.key)), digest)
+
+
+def resigned(content: bytes, made: MadeSigner | None, **changed: bytes) -> bytes:
+    """A package with other signatures, or none, as if another signer had built it; ``changed`` are files by their name
+    without ``.ko``, put in as they are."""
+    package = parse_package("package", content)
+    manifest = {key: value for key, value in package.manifest.items() if key not in ("signer", "files")}
+    files = dict(package.files)
+    for member in MODULES:
+        image = module_signature.split(files[member])[0]
+        files[member] = product_signer(made).sign(image) if made else image
+    files.update({f"{name}.ko": image for name, image in changed.items()})
+    if made:
+        manifest["signer"] = product_signer(made).facts()
+    return build(manifest, files)
 
 
 class Token:

@@ -54,7 +54,7 @@ def check(package: Package) -> None:
             raise RebootlessError(
                 "signer_differs",
                 f"{member} of the package {package.path} is {_said(found)}, and its manifest names {signer['subject']} "
-                f"as the signer ({', '.join(f'{key} {signer[key]}' for key in ('serial', 'key_id') if key in signer)}).",
+                f"as the signer (key_id {signer['key_id']}).",
                 "Do not use the package; build it again, and find out who put other modules into it.",
                 path=package.path,
                 member=member,

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A machine's firmware with Secure Boot: it starts the stock kernel since that is signed, and the kernel locks itself.
 
-The kernel takes the certificates of ``db`` into its keyring ``.platform``, and loads only modules that were signed with
-a key of one of them, of its distribution, or of the machine's owner.
+The kernel takes the certificates of ``db`` into its keyring ``.platform``; those that the machine's owner has enrolled
+come to it from shim, for its keyring ``.machine``.  It loads only modules that were signed with a key of one of them or
+of its distribution.
 """
 
 from __future__ import annotations
@@ -37,8 +38,13 @@ def firmware_arguments(emulator: Emulator, variables: str) -> list[str]:
     return [word for drive in drives for word in ("-drive", f"if=pflash,format=raw,{drive}")]
 
 
-def write_variables(path: str, emulator: Emulator, vmlinuz: str, certificates: Sequence[str]) -> None:
-    """Writes the firmware's variables: Secure Boot is on, the kernel's signer and ``certificates`` (PEM) are trusted.
+def write_variables(
+    path: str, emulator: Emulator, program: str, certificates: Sequence[str], enrolled: Sequence[str] = ()
+) -> None:
+    """Writes the firmware's variables: Secure Boot is on, the signer of ``program`` and ``certificates`` are trusted.
+
+    ``program`` is what the firmware starts, shim or the kernel; ``enrolled`` are the certificates that shim trusts, as
+    if the owner had enrolled them at the console.  Both are in PEM.
 
     Raises ``RebootlessError``: ``no_firmware``, ``kernel_not_signed``, ``bad_certificate``.
     """
@@ -50,23 +56,24 @@ def write_variables(path: str, emulator: Emulator, vmlinuz: str, certificates: S
                 "Install the package ovmf on the build host.",
                 path=os.path.join(FIRMWARE, file),
             )
-    allowed = [*kernel_signers(vmlinuz), *(der for text in certificates for der in _encoded(text))]
+    allowed = [*program_signers(program), *(der for text in certificates for der in _encoded(text))]
     empty = Path(FIRMWARE, emulator.firmware_variables).read_bytes()
-    disk.replace(path, secure_boot_store(empty, _owner(), allowed))
+    owners = [der for text in enrolled for der in _encoded(text)]
+    disk.replace(path, secure_boot_store(empty, _owner(), allowed, owners))
 
 
-def kernel_signers(vmlinuz: str) -> list[bytes]:
-    """The certificates (DER) that come with the signature of a kernel's PE file.
+def program_signers(path: str) -> list[bytes]:
+    """The certificates (DER) that come with the signature of a kernel's or boot loader's PE file.
 
     Raises ``RebootlessError``: ``kernel_not_signed``.
     """
-    signature = _signature(Path(vmlinuz).read_bytes())
+    signature = _signature(Path(path).read_bytes())
     if not signature:
         raise RebootlessError(
             "kernel_not_signed",
-            f"The kernel {vmlinuz} is not signed, so a firmware with Secure Boot does not start it.",
+            f"{path} is not signed, so a firmware with Secure Boot does not start it.",
             "Take a kernel from a package that is signed (Debian: linux-image-* without -unsigned).",
-            path=vmlinuz,
+            path=path,
         )
     with tempfile.NamedTemporaryFile(prefix="rebootless-pkcs7-") as file:
         file.write(signature)

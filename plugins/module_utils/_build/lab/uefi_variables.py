@@ -32,9 +32,7 @@ _KEYS = 0x27  # the same, and RUNTIME_ACCESS | TIME_BASED_AUTHENTICATED_WRITE_AC
 _WRITTEN = _TIME.pack(2020, 1, 1, 0, 0, 0, 0, 0, 0)  # the same variables are the same bytes; later ones may be newer
 
 
-def secure_boot_store(
-    empty: bytes, platform: bytes, allowed: Sequence[bytes], enrolled: Sequence[bytes] = ()
-) -> bytes:
+def secure_boot_store(empty: bytes, platform: bytes, allowed: Sequence[bytes], enrolled: Sequence[bytes] = ()) -> bytes:
     """The store ``empty`` with Secure Boot on.
 
     ``platform`` is the certificate (DER) of the owner, ``allowed`` are those that may sign (``db``), ``enrolled`` those

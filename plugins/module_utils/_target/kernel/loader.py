@@ -26,7 +26,7 @@ LOAD_ERRORS = {
         "load_not_permitted",
         "The kernel does not let this process load the module {module}.",
         "Become root with the capability CAP_SYS_MODULE (not in a container), and check that kernel.modules_disabled "
-        "is 0 and that the module is signed if the kernel is locked down.",
+        "is 0 and, if the kernel is locked down, that the module is signed with a key that is enrolled on this host.",
     ),
     errno.ENOEXEC: (
         "module_other_kernel",

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import collections
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import debian_version, signers
@@ -12,6 +13,7 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.spre
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.windows import Window
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.manifest import BUILT, STATUSES, Manifest
 
+UNKNOWN_SIGNER = "of a signer that the store does not name"
 FEW = 6  # hosts that are named one by one
 
 
@@ -91,7 +93,8 @@ def _budget(allowed: int, hosts: int) -> str:
 
 def _kernel_lines(plan: Plan, manifest: Manifest) -> list[str]:
     """Each kernel with its package and whose signature that has, of which an approver approves the whole."""
-    signed = {entry.build_id: signers.described(entry.signer) for entry in manifest.kernels}
+    known = {entry.build_id: signers.described(entry.signer) for entry in manifest.kernels}
+    signed = collections.defaultdict(lambda: UNKNOWN_SIGNER, known)
     hosts: dict[tuple[str, str, str, str], list[str]] = {}
     for name, row in plan.hosts.items():
         hosts.setdefault((row.release, row.build_id, row.package, row.sha256), []).append(name)

@@ -200,7 +200,7 @@ def _signers(manifest: dict[str, t.Any]) -> list[dict[str, t.Any]]:
     releases: dict[tuple[str, str, str], set[str]] = {}
     for kernel in rows(manifest.get("kernels")):
         signer = kernel.get("signer")
-        if kernel.get("status") == BUILT:
+        if kernel.get("status") == "built":
             said = signer if isinstance(signer, dict) else {}
             key = (text(said.get("subject"), 400), text(said.get("fingerprint"), 64), text(said.get("key_id"), 100))
             releases.setdefault(key, set()).add(text(kernel.get("release"), 100))

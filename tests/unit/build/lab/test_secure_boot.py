@@ -12,6 +12,10 @@ import pytest
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.table import architecture
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab import secure_boot
+from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.boot_loader import (
+    BootLoader,
+    write_partition,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.machine import Machine, MachineSpec
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.uefi_variables import secure_boot_store
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
@@ -64,6 +68,15 @@ def test_a_store_has_who_may_sign():
     assert secure_boot_store(empty_store(), b"platform", [b"first", b"second certificate"]) == store
 
 
+def test_a_store_has_whom_the_owner_has_enrolled():
+    assert "MokList" not in variables(secure_boot_store(empty_store(), b"platform", [b"first"]))
+    found = variables(secure_boot_store(empty_store(), b"platform", [b"first"], [b"owner's", b"another"]))
+    attributes, content = found["MokList"]
+    assert certificates(content) == [b"owner's", b"another"]
+    assert attributes == 0x03, "shim takes none that a running system could write"
+    assert certificates(found["db"][1]) == [b"first"]
+
+
 @pytest.mark.parametrize(
     "store", [bytes(len(empty_store())), secure_boot_store(empty_store(), b"p", []), empty_store(size=200)]
 )
@@ -82,20 +95,20 @@ def pe_file(signature: bytes, kind: int = 2) -> bytes:
     return bytes(image) + struct.pack("<IHH", 8 + len(signature), 0x200, kind) + signature
 
 
-def test_the_signers_of_a_kernel(tmp_path):
+def test_the_signers_of_a_program(tmp_path):
     made = make_signer(tmp_path)
     (tmp_path / "text").write_text("kernel")
     words = ("-signer", made.certificate, "-inkey", made.key, "-in", tmp_path / "text", "-outform", "DER")
     signature = openssl("cms", "-sign", "-binary", *words).stdout
     (tmp_path / "vmlinuz").write_bytes(pe_file(signature))
-    assert secure_boot.kernel_signers(str(tmp_path / "vmlinuz")) == [ssl.PEM_cert_to_DER_cert(made.pem)]
+    assert secure_boot.program_signers(str(tmp_path / "vmlinuz")) == [ssl.PEM_cert_to_DER_cert(made.pem)]
 
 
 @pytest.mark.parametrize("image", [b"", bytes(0x200), pe_file(b""), pe_file(b"signature", kind=1)])
 def test_a_kernel_that_is_not_signed(tmp_path, image):
     (tmp_path / "vmlinuz").write_bytes(image)
     with pytest.raises(RebootlessError, check=lambda error: error.code == "kernel_not_signed"):
-        secure_boot.kernel_signers(str(tmp_path / "vmlinuz"))
+        secure_boot.program_signers(str(tmp_path / "vmlinuz"))
 
 
 def test_a_machine_starts_from_the_firmware(tmp_path):
@@ -105,6 +118,41 @@ def test_a_machine_starts_from_the_firmware(tmp_path):
     spec = MachineSpec("6.1.0-50-cloud-amd64", "vmlinuz", "initramfs", "modules", "root", "key", firmware="secure_boot")
     code, variables = (word for word in Machine(str(tmp_path)).command(spec, "uuid", 22) if "pflash" in word)
     assert "readonly=on" in code and f"file={tmp_path}/firmware.fd" in variables
+
+
+def test_a_machine_boots_through_shim(tmp_path):
+    """Nothing of it comes from QEMU past the firmware, and its disks keep their names."""
+    loader = {"shim": str(tmp_path / "shimx64.efi.signed"), "grub": str(tmp_path / "grubx64.efi.signed")}
+    spec = MachineSpec(
+        *("6.1.0-50-cloud-amd64", "vmlinuz", "initramfs", "modules", "root", "key"), firmware="shim", boot_loader=loader
+    )
+    command = Machine(str(tmp_path)).command(spec, "uuid", 22)
+    assert "-kernel" not in command and "-initrd" not in command
+    disks = [word for word in command if word.startswith("virtio-blk-pci")]
+    assert ["drive=root" in disks[0], "drive=modules" in disks[1], "bootindex=0" in disks[2]] == [True] * 3
+    assert f"file.dir={tmp_path}/esp" in " ".join(command)
+
+
+def test_a_system_partition_has_what_firmware_and_grub_look_for(tmp_path):
+    for name in ("shimx64.efi.signed", "grubx64.efi.signed", "vmlinuz", "initrd"):
+        (tmp_path / name).write_text(name)
+    loader = BootLoader(str(tmp_path / "shimx64.efi.signed"), str(tmp_path / "grubx64.efi.signed"))
+    files = (str(tmp_path / "vmlinuz"), str(tmp_path / "initrd"))
+    write_partition(str(tmp_path / "esp"), loader, *files, ["quiet"])
+    write_partition(str(tmp_path / "esp"), loader, *files, ["root=/dev/vda", "x=it's $1; y"])
+    esp = tmp_path / "esp"
+    found = {str(path.relative_to(esp)): path.read_text() for path in esp.rglob("*") if path.is_file()}
+    assert found.pop("EFI/debian/grub.cfg").splitlines() == [
+        "linux /vmlinuz 'root=/dev/vda' 'x=it'\\''s $1; y'",
+        "initrd /initrd",
+        "boot",
+    ]
+    assert found == {
+        "EFI/BOOT/BOOTX64.EFI": "shimx64.efi.signed",
+        "EFI/BOOT/grubx64.efi": "grubx64.efi.signed",
+        "vmlinuz": "vmlinuz",
+        "initrd": "initrd",
+    }
 
 
 def test_missing_firmware_is_named(tmp_path, monkeypatch):
