@@ -190,17 +190,26 @@ def test_signatures_are_those_of_the_kernels_own_program(builds, controller, sig
     unsigned = builds.update(RELEASE, NAME, SIOCATMARK)
     assert module_signature.split(built.file("rebootless.ko"))[0] == unsigned.file("rebootless.ko")
     assert built.result["build_digest"] != unsigned.result["build_digest"], "the certificate names the build"
-    helper = controller.module(
+    options = {"tree": builds.tree(RELEASE)["path"], "kmod": str(KMOD), "cache": str(builds.cache)}
+    mine, strangers = ({**options, "sign": dict(sign(signers[name]))} for name in ("owner", "stranger"))
+    helper, foreseen, other, again = controller.tasks(
         "localhost",
-        "helper_build",
-        tree=builds.tree(RELEASE)["path"],
-        kmod=str(KMOD),
-        cache=str(builds.cache),
-        sign=dict(sign(enrolled)),
+        [
+            {"module": "helper_build", **mine},
+            {"module": "helper_build", "check": True, **strangers},
+            {"module": "helper_build", **strangers},
+            {"module": "helper_build", **strangers},
+        ],
     )
     assert not helper["changed"], helper
     assert pathlib.Path(helper["path"]).read_bytes() == built.file("rebootless.ko")
     assert helper["signer"] == built.result["signer"]
+    assert foreseen["changed"] and "path" not in foreseen, "another key is another build"
+    assert other["changed"] and not again["changed"] and other["path"] == again["path"] != helper["path"]
+    assert other["build_digest"] == foreseen["build_digest"] != helper["build_digest"]
+    # What is in the cache is found without the key, which may be in a token that is out.
+    away = {**mine, "sign": {"certificate": str(enrolled.certificate), "command": ["/nowhere/sign"]}}
+    assert not controller.module("localhost", "helper_build", **away)["changed"]
 
 
 def test_a_key_in_a_token_and_secrets_nowhere(builds, controller, signers, tmp_path, monkeypatch):

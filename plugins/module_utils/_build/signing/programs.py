@@ -12,12 +12,17 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import selectors
 import signal
 import subprocess
+import time
+import typing as t
 from typing import Iterator, Sequence
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import require_tools
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+
+MAX_OUTPUT = 1 << 20  # bytes, of each stream
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +47,7 @@ def run(argv: Sequence[str], secrets: Sequence[int], timeout: float) -> Ran:
     """Runs ``argv`` for at most ``timeout`` seconds, then ends it with everything that it started.
 
     It has this process's environment, since HSMs and signing services are configured there.  Raises
-    ``RebootlessError``: ``signing_command_missing``, ``signing_timeout``.
+    ``RebootlessError``: ``signing_command_missing``, ``signing_timeout``, ``signing_output_too_long``.
     """
     try:
         process = subprocess.Popen(
@@ -63,8 +68,8 @@ def run(argv: Sequence[str], secrets: Sequence[int], timeout: float) -> Ran:
         ) from error
     with process:
         try:
-            output, errors = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired as error:
+            output, errors = _collect(process, time.monotonic() + timeout)
+        except TimeoutError as error:
             raise RebootlessError(
                 "signing_timeout",
                 f"{os.path.basename(argv[0])} did not sign within {timeout:g} seconds.",
@@ -72,10 +77,45 @@ def run(argv: Sequence[str], secrets: Sequence[int], timeout: float) -> Ran:
                 program=argv[0],
                 timeout=timeout,
             ) from error
+        except OverflowError as error:
+            raise RebootlessError(
+                "signing_output_too_long",
+                f"{os.path.basename(argv[0])} printed more than {MAX_OUTPUT} bytes, and a signature has a few hundred.",
+                "Run it by hand on the build host, with a file, and have it print the signature alone.",
+                program=argv[0],
+            ) from error
         finally:
             with contextlib.suppress(ProcessLookupError, PermissionError):  # what is left of its session
                 os.killpg(process.pid, signal.SIGKILL)
     return Ran(process.returncode, output, errors.decode("utf-8", "replace"))
+
+
+def _collect(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, bytes]:
+    """What a process prints until it has ended: a command that prints without end must not fill the memory.
+
+    Raises ``TimeoutError`` and ``OverflowError``.
+    """
+    streams = (process.stdout, process.stderr)
+    printed = dict.fromkeys(streams, b"")
+    with selectors.DefaultSelector() as selector:
+        for stream in streams:
+            selector.register(t.cast(t.IO[bytes], stream), selectors.EVENT_READ)
+        while selector.get_map():
+            ready = selector.select(max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise TimeoutError
+            for key, _events in ready:
+                part = os.read(key.fd, 65536)
+                if not part:
+                    selector.unregister(key.fileobj)
+                printed[t.cast(t.IO[bytes], key.fileobj)] += part
+            if max(map(len, printed.values())) > MAX_OUTPUT:
+                raise OverflowError
+    try:
+        process.wait(max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired as error:
+        raise TimeoutError from error
+    return printed[process.stdout], printed[process.stderr]
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.signing.c
 from ansible_collections.rebootless.splice.plugins.module_utils._build.signing.options import signer_of
 from ansible_collections.rebootless.splice.plugins.module_utils._common import module_signature
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.tests.support.signers import Token, make_signer, openssl
+from ansible_collections.rebootless.splice.tests.support.signers import Token, make_expired_signer, make_signer, openssl
 
 IMAGE = b"\x7fELF module" + bytes(range(256)) * 40
 OPTIONS = {
@@ -151,6 +151,22 @@ def test_a_command_that_does_not_sign(made, tmp_path, text, code):
     assert "s3cret" not in str(caught.value.result())
 
 
+@pytest.mark.parametrize("stream", [1, 2])
+def test_a_command_that_prints_without_end_is_ended(made, tmp_path, stream):
+    command = script(tmp_path / "sign", f"while :; do echo garbage of s3cret; done >&{stream}")
+    before = time.monotonic()
+    with refused("signing_output_too_long") as caught:
+        signer(certificate=made.certificate, command=[str(command)]).check()
+    assert time.monotonic() - before < 20, "before its time is over"
+    assert "s3cret" not in str(caught.value.result())
+
+
+def test_a_command_that_closes_its_output_and_goes_on_is_ended(made, tmp_path):
+    command = script(tmp_path / "sign", "exec >&- 2>&-; sleep 600")
+    with refused("signing_timeout"):
+        signer_of({**OPTIONS, "certificate": str(made.certificate), "command": [str(command)], "timeout": 1}).check()
+
+
 def test_a_command_that_is_not_there(made, tmp_path):
     with refused("signing_command_missing"):
         signer(certificate=made.certificate, command=[str(tmp_path / "sign")]).check()
@@ -228,11 +244,26 @@ def test_missing_files(made, tmp_path):
         signer(key=made.certificate, certificate=made.certificate).check()
 
 
-@pytest.mark.parametrize("kind", ["rsa:1024", "ed25519"])
-def test_keys_that_kernels_do_not_verify(tmp_path, kind):
-    weak = make_signer(tmp_path, "weak", kind=kind)
-    with refused("signer_key_unsupported"):
+@pytest.mark.parametrize(
+    ("kind", "words", "named"),
+    [
+        ("rsa:1024", (), "rsaEncryption, 1024 bits"),
+        ("ed25519", (), "ED25519"),
+        ("ec", ("-pkeyopt", "ec_paramgen_curve:P-256"), "id-ecPublicKey, 256 bits"),
+        ("rsa-pss", ("-pkeyopt", "rsa_keygen_bits:2048"), "rsassaPss, 2048 bits"),
+    ],
+)
+def test_keys_that_kernels_do_not_verify(tmp_path, kind, words, named):
+    weak = make_signer(tmp_path, "weak", *words, kind=kind)
+    with refused("signer_key_unsupported") as caught:
         signer(key=weak.key, certificate=weak.certificate)
+    assert named in caught.value.sentence
+
+
+def test_a_key_of_another_kind_than_the_certificates(made, tmp_path):
+    other = make_signer(tmp_path, "curve", "-pkeyopt", "ec_paramgen_curve:P-256", kind="ec")
+    with refused("signing_key_mismatch"):
+        signer(key=other.key, certificate=made.certificate).check()
 
 
 def test_what_a_certificate_says(made):
@@ -259,6 +290,15 @@ def test_an_expired_certificate_is_a_remark(made, tmp_path):
     assert "expired" in row["sentence"]
     (row,) = key.certificate.remarks(NOW.replace(year=2000))
     assert row["code"] == "signer_not_yet_valid"
+
+
+def test_an_expired_certificate_signs(tmp_path):
+    """As kernels take it: tests/integration shows that."""
+    old = make_expired_signer(tmp_path, "old")
+    key = signer(key=old.key, certificate=old.certificate)
+    (row,) = key.certificate.remarks(datetime.datetime.now(datetime.UTC))
+    assert (row["code"], row["details"]["not_after"]) == ("signer_expired", "2021-01-01 00:00:00Z")
+    assert verified(key.sign(IMAGE), old.certificate, tmp_path) == IMAGE
 
 
 def test_the_certificate_and_the_hash_name_the_build(made, other):
