@@ -493,8 +493,7 @@ def build(module: AnsibleModule) -> dict:
     options = module.params
     cache = Cache(options["cache"])
     tree = read_tree(options["tree"])
-    update = source_of(options)
-    signer = signer_of(options["sign"])
+    update, signer = source_of(options), signer_of(options["sign"])
     subject = f"update_build {update.name} {update.version} {tree.release}"
     phases = Phases(teller(cache, subject, module.log))
     with working(subject, phases.say, options["urgent"]):

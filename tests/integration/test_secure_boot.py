@@ -141,7 +141,7 @@ def what_is_refused(host: Host, signers: dict[str, MadeSigner], content: bytes) 
     refused(host, "unsigned_module", resigned(content, None))
     details = refused(host, "signer_not_trusted", resigned(content, signers["stranger"]))
     assert details["signer"]["subject"] == "CN=Test stranger,O=Fleet"
-    # The manifest names a trusted signer, and the module is somebody else's.
+    # The manifest names a trusted signer, and the module has another one.
     stranger = parse_package("package", resigned(content, signers["stranger"])).files["update.ko"]
     refused(host, "signer_differs", resigned(content, signers["owner"], update=stranger))
     # What was changed after it was signed only the kernel can find.

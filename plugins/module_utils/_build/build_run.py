@@ -105,9 +105,7 @@ class BuildRun:
         digest, touched, phase = self._identity.digest, self._touched, self._host.phases.phase
         if not touched.files:
             return Build(digest, None, changed_facts([], touched.not_applicable), built=False)
-        if self._host.signer is not None:
-            with phase("check key"):
-                self._host.signer.check()
+        self._check_key()
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             # Needed only in the end, and read while the compiler runs.
             target = pool.submit(DistributionTarget, self._tree)
@@ -136,9 +134,7 @@ class BuildRun:
             with phase("offline match"):
                 for program in programs.values():
                     match_offline(helper, program, target.result(), self._tree.vmlinuz)
-        if self._host.signer is not None:
-            with phase("sign"):
-                files = self._signed(files, helper, self._host.signer)
+        files = self._signed(files, helper)
         with phase("package"):
             return self._package({**self._facts(decisions, skipped, replacement), "asked": asked}, files, programs)
 
@@ -181,10 +177,20 @@ class BuildRun:
             "libmatch.so": helper.library.read_bytes(),
         }
 
-    def _signed(self, files: dict[str, bytes], helper: Helper, signer: Signer) -> dict[str, bytes]:
-        """The same files with signatures behind the modules: what was proven is what was signed."""
-        signed, _made = sign_helper(helper, signer, self._host.cache)
-        return {**files, "update.ko": signer.sign(files["update.ko"]), "rebootless.ko": signed.module.read_bytes()}
+    def _check_key(self) -> None:
+        """A key that does not sign is found before minutes are spent on a build."""
+        if self._host.signer is not None:
+            with self._host.phases.phase("check key"):
+                self._host.signer.check()
+
+    def _signed(self, files: dict[str, bytes], helper: Helper) -> dict[str, bytes]:
+        """The same files with signatures behind the modules, if there is a signer: what was proven is signed."""
+        signer = self._host.signer
+        if signer is None:
+            return files
+        with self._host.phases.phase("sign"):
+            signed, _made = sign_helper(helper, signer, self._host.cache)
+            return {**files, "update.ko": signer.sign(files["update.ko"]), "rebootless.ko": signed.module.read_bytes()}
 
     @property
     def _says(self) -> Says:

@@ -11,9 +11,10 @@ from __future__ import annotations
 import struct
 
 MAGIC = b"~Module signature appended~\n"
-# algo, hash, id_type, signer_len, key_id_len, pad[3], sig_len; of PKCS#7 only the type and the length are not zero.
-TRAILER = struct.Struct(">BBBBB3xI")
-PKCS7 = 2  # PKEY_ID_PKCS7
+# algo, hash, id_type, signer_len, key_id_len, pad[3], sig_len; of PKCS#7 only the type and the length are not zero,
+# and kernels refuse others (kernel/module_signature.c).
+TRAILER = struct.Struct(">8sI")
+PKCS7 = bytes((0, 0, 2, 0, 0, 0, 0, 0))  # id_type is PKEY_ID_PKCS7
 
 
 def is_signed(image: bytes) -> bool:
@@ -25,7 +26,7 @@ def append(image: bytes, signature: bytes) -> bytes:
     """The module file ``image``, which has no signature yet, with the PKCS#7 message ``signature`` behind it."""
     if is_signed(image):
         raise ValueError("the module has a signature already")
-    return image + signature + TRAILER.pack(0, 0, PKCS7, 0, 0, len(signature)) + MAGIC
+    return image + signature + TRAILER.pack(PKCS7, len(signature)) + MAGIC
 
 
 def split(image: bytes) -> tuple[bytes, bytes]:
@@ -38,7 +39,7 @@ def split(image: bytes) -> tuple[bytes, bytes]:
     end = len(image) - len(MAGIC) - TRAILER.size
     if end < 0:
         raise ValueError("truncated")
-    *_zero, length = row = TRAILER.unpack_from(image, end)
-    if row[:5] != (0, 0, PKCS7, 0, 0) or not 0 < length <= end:
+    kind, length = TRAILER.unpack_from(image, end)
+    if kind != PKCS7 or not 0 < length <= end:
         raise ValueError("not PKCS#7, or longer than the file")
     return image[: end - length], image[end - length : end]

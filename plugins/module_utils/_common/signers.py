@@ -4,7 +4,7 @@
 
 A signature names its signer in one of two ways (RFC 5652, 5.3, ``SignerIdentifier``): by the serial number and issuer
 of the certificate, as scripts/sign-file does, or by its key identifier.  That the signature is right is for the kernel
-to verify; here is told whose it would be, so that a plan, a report or a refusal names nobody else.
+to verify; here is told whose it would be, so that a plan, a report or a refusal names the right one.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ def signer_of(message: bytes) -> tuple[str, str]:
 
 
 def check(package: Package) -> None:
-    """That each module is signed by whom the manifest names; a package that names nobody is not looked at.
+    """That each module has the signer that the manifest names; a package that names none is not looked at.
 
     Raises ``RebootlessError``: ``signer_differs``.
     """
-    signer = package.manifest.get("signer")
-    for member in MODULES if signer is not None else ():
+    signer = package.manifest.get("signer") or {}
+    for member in MODULES if signer else ():
         found = _found(package.files[member])
         if not _same(signer, found):
             raise RebootlessError(

@@ -102,7 +102,7 @@ def signed_package(made, by=None, **changed):
 
 def test_a_package_is_signed_by_whom_it_names(made):
     signers.check(signed_package(made))
-    signers.check(package(*signers.MODULES))  # it names nobody
+    signers.check(package(*signers.MODULES))  # it names none
 
 
 @pytest.mark.parametrize("member", signers.MODULES)

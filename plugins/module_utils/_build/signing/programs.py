@@ -49,24 +49,7 @@ def run(argv: Sequence[str], secrets: Sequence[int], timeout: float) -> Ran:
     It has this process's environment, since HSMs and signing services are configured there.  Raises
     ``RebootlessError``: ``signing_command_missing``, ``signing_timeout``, ``signing_output_too_long``.
     """
-    try:
-        process = subprocess.Popen(
-            list(argv),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=tuple(secrets),
-            start_new_session=True,  # without a terminal: a prompt fails at once
-            env={**os.environ, "LC_ALL": "C.UTF-8"},
-        )
-    except OSError as error:
-        raise RebootlessError(
-            "signing_command_missing",
-            f"The program {argv[0]} cannot be run: {error.strerror}.",
-            "Give the path of a program that this user can run on the build host.",
-            program=argv[0],
-        ) from error
-    with process:
+    with _started(argv, secrets) as process:
         try:
             output, errors = _collect(process, time.monotonic() + timeout)
         except TimeoutError as error:
@@ -88,6 +71,26 @@ def run(argv: Sequence[str], secrets: Sequence[int], timeout: float) -> Ran:
             with contextlib.suppress(ProcessLookupError, PermissionError):  # what is left of its session
                 os.killpg(process.pid, signal.SIGKILL)
     return Ran(process.returncode, output, errors.decode("utf-8", "replace"))
+
+
+def _started(argv: Sequence[str], secrets: Sequence[int]) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=tuple(secrets),
+            start_new_session=True,  # without a terminal: a prompt fails at once
+            env={**os.environ, "LC_ALL": "C.UTF-8"},
+        )
+    except OSError as error:
+        raise RebootlessError(
+            "signing_command_missing",
+            f"The program {argv[0]} cannot be run: {error.strerror}.",
+            "Give the path of a program that this user can run on the build host.",
+            program=argv[0],
+        ) from error
 
 
 def _collect(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, bytes]:
