@@ -46,8 +46,10 @@ LOAD_ERRORS = {
     ),
     errno.EKEYREJECTED: (
         "module_key_rejected",
-        "The signature of the module {module} was rejected by the kernel.",
-        "Sign the modules with a key that is enrolled on this host and not revoked.",
+        "The kernel rejected the module {module}: it has no signature by a key that this kernel trusts, or was changed "
+        "after it was signed.",
+        "Build the update again with a signer whose certificate is enrolled on this host and not revoked; if it is "
+        "enrolled, find out who changed the package.",
     ),
     errno.EBADMSG: (
         "module_signature_damaged",
