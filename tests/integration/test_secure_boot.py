@@ -109,11 +109,12 @@ def test_signed_updates_on_a_locked_host(builds, locked, signers):
     what_is_refused(locked, signers, built.content)
 
     locked.write(PACKAGE, built.content)
+    package = {"package": PACKAGE, "digest": built.digest}
     checked, applied = locked.tasks(
-        {"module": "update", "package": PACKAGE, "digest": built.digest, "check": True},
-        {"module": "update", "package": PACKAGE, "digest": built.digest},
+        {"module": "rollout_host", "step": "preflight", "plan": "ab" * 32, "name": NAME, **package},
+        {"module": "update", **package},
     )
-    assert checked["changed"], checked
+    assert (checked["state"], checked["signer"]) == ("matched", whose["owner"]), checked
     assert applied["changed"], applied
     assert applied["signer"] == built.result["signer"] == whose["owner"]
     assert probe(locked) == "fixed"

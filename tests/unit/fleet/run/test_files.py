@@ -388,3 +388,12 @@ def test_a_host_that_gave_no_answer_is_lost_while_there_is_time(files):
     batch = batch_of(files, {"web1": host("web1", state="confirmed"), "web2": host("web2")})
     assert not batch.judge("apply", until=time.monotonic() + 60)["go"]
     assert files.host("web2").state == "lost"
+
+
+def test_evidence_says_who_signed_what_a_host_was_given():
+    signer = {"subject": "CN=Fleet", "fingerprint": "ab" * 32, "key_id": "36b6", "hash": "sha256"}
+    of_host = {"plan": "cd" * 32, "slice": None, "by": "operator", "batch": 0, "host": "web1", "state": "applied"}
+    record = types.SimpleNamespace(**of_host, code="", sentence="", next_step="")
+    row = step.line(record, "apply", {"signer": signer, "pause_ns": 5, "other": 1}, 1.0)
+    assert row["result"] == {"signer": signer, "pause_ns": 5}
+    assert step.line(record, "confirm", {"pause_ns": 5}, 1.0)["result"] == {"pause_ns": 5}
