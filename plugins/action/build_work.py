@@ -18,6 +18,7 @@ ARGUMENTS = {
     "build_hosts": {"type": "list", "elements": "str", "default": []},
     "build_answers": {"type": "str"},
     "again": {"type": "list", "elements": "str", "default": []},
+    "signed": {"type": "bool", "default": False},
 }
 
 
@@ -31,7 +32,7 @@ class ActionModule(FleetAction):
         found = spread.survey({name: host.answer for name, host in hosts.items()})
         if not found.kernels:
             raise _no_kernels(found.silent)
-        wanted = spread.unbuilt(found.kernels, manifest, given["again"])
+        wanted = spread.unbuilt(found.kernels, manifest, given["again"], given["signed"])
         builders = given["build_hosts"]
         if given["build_answers"]:
             builders = answers.answering(variables["hostvars"], builders, given["build_answers"])

@@ -47,6 +47,12 @@ options:
     type: list
     elements: str
     default: []
+  signed:
+    description:
+      - Whether the builds have a signer. Then kernels whose package in the store is not signed are built for again.
+      - A package of another signer is an answer; O(again) has it replaced.
+    type: bool
+    default: false
 seealso:
   - module: rebootless.splice.update_store
   - module: rebootless.splice.kernel_info

@@ -15,7 +15,7 @@ description:
   - The sources are copied, so O(kmod) is only read. What was built is kept in O(cache) and found there by the kernel
     and the content of the sources.
   - Packages that M(rebootless.splice.update_build) makes hold the helper module already. This module is for those who
-    want to sign it, or to install it by themselves.
+    want to install it by themselves.
 author:
   - The rebootless.splice authors (@rebootless)
 extends_documentation_fragment:
@@ -24,6 +24,7 @@ extends_documentation_fragment:
   - rebootless.splice.build
   - rebootless.splice.build.inputs
   - rebootless.splice.build.urgent
+  - rebootless.splice.build.sign
   - rebootless.splice.attributes.sending
 attributes:
   check_mode:
@@ -47,6 +48,14 @@ EXAMPLES = r"""
   rebootless.splice.helper_build:
     tree: "{{ tree.path }}"
   register: helper
+
+- name: Build it for hosts with Secure Boot, signed by a key in a token
+  rebootless.splice.helper_build:
+    tree: "{{ tree.path }}"
+    sign:
+      certificate: /etc/rebootless/signer.pem
+      pkcs11: pkcs11:token=fleet;object=modules;type=private
+      pin: "{{ vault_token_pin }}"
 """
 
 RETURN = r"""
@@ -65,8 +74,53 @@ library:
   returned: when it is built
   type: str
   sample: /home/builder/.cache/rebootless/helpers/be6a5386/libmatch.so
+signer:
+  description: Who signed the module.
+  returned: with O(sign)
+  type: dict
+  contains:
+    subject:
+      description: The subject of the certificate.
+      returned: always
+      type: str
+      sample: CN=Fleet module signing
+    issuer:
+      description: The issuer of the certificate.
+      returned: always
+      type: str
+      sample: CN=Fleet module signing
+    serial:
+      description: Its serial number, hex.
+      returned: always
+      type: str
+      sample: 4b45c73ab1133fb2708011f9bb52caa4a3b0790b
+    fingerprint:
+      description: SHA-256 of the certificate, hex.
+      returned: always
+      type: str
+      sample: 9b3c1f0d5e7a2846b0c9d8e7f60518293a4b5c6d7e8f90a1b2c3d4e5f6071829
+    key_id:
+      description: What the kernel calls the key, in C(/proc/keys) behind the subject.
+      returned: always
+      type: str
+      sample: 36b692bb139848f14b9a478d0065177c71d45ff0
+    hash:
+      description: The hash algorithm of the signature.
+      returned: always
+      type: str
+      sample: sha256
+    not_before:
+      description: From when the certificate is valid, UTC.
+      returned: always
+      type: str
+      sample: 2026-01-31 12:00:00Z
+    not_after:
+      description: Until when the certificate is valid, UTC. Kernels do not look at it.
+      returned: always
+      type: str
+      sample: 2036-01-31 12:00:00Z
 build_digest:
-  description: What names the build by its inputs.
+  description: What names the build by its inputs, of which the signer's certificate is one.
   returned: success
   type: str
   sample: be6a53865318761c1446fc643106307ee42ea6869ce7ff49cdd09126bb8be76c
@@ -108,27 +162,31 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cach
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.progress import teller
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.waiting import working
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import read_tree
+from ansible_collections.rebootless.splice.plugins.module_utils._build.signing.options import SIGN, signer_of, tell
 from ansible_collections.rebootless.splice.plugins.module_utils._common.module_result import finish
 
 
 def build(module: AnsibleModule) -> dict:
     cache = Cache(module.params["cache"])
     tree = read_tree(module.params["tree"])
+    signer = signer_of(module.params["sign"])
     tree.check_compiler()
     subject = f"helper_build {tree.release}"
     with working(subject, teller(cache, subject, module.log), module.params["urgent"]):
         kmod = helper.keep_sources(module.params["kmod"], cache)
-        if module.check_mode:
-            found = helper.find_helper(tree, kmod, cache)
-            built = found is None
-        else:
-            found, built = helper.build_helper(tree, kmod, cache)
+        found = helper.find(tree, kmod, cache, signer)
+        built = found is None
+        if found is None and not module.check_mode:
+            found = helper.make(tree, kmod, cache, signer)
     result = {
         "changed": built,
         "release": tree.release,
         "build_id": tree.build_id,
-        "build_digest": helper.helper_digest(tree, kmod),
+        "build_digest": helper.digest_of(tree, kmod, signer),
     }
+    if signer is not None:
+        result["signer"] = signer.facts()
+        tell(module, signer)
     if found is not None:
         result.update(path=str(found.module), symvers=str(found.symvers), library=str(found.library))
     return result
@@ -141,6 +199,7 @@ def main() -> None:
             "kmod": {"type": "path"},
             "urgent": {"type": "bool", "default": False},
             "cache": {"type": "path", "default": "~/.cache/rebootless"},
+            "sign": SIGN,
         },
         supports_check_mode=True,
     )

@@ -90,10 +90,40 @@ kernel:
       returned: always
       type: str
       sample: none
+    secure_boot:
+      description:
+        - V(on), V(off), or V(unknown) where the firmware's variables cannot be read (C(efivarfs) is not mounted).
+      returned: always
+      type: str
+      sample: "on"
     signatures_enforced:
-      description: Whether the kernel loads only signed modules.
+      description: Whether the kernel loads only signed modules, also without lockdown.
       returned: always
       type: bool
+    module_keys:
+      description:
+        - The keys by which the kernel verifies signatures of modules; null where it does not say.
+        - Kernels of Debian look at all of these keyrings, upstream ones not at C(.platform).
+      returned: always
+      type: list
+      elements: dict
+      sample:
+        - keyring: .platform
+          name: Fleet module signing
+          key_id: 36b692bb139848f14b9a478d0065177c71d45ff0
+      contains:
+        keyring:
+          description: C(.builtin_trusted_keys), C(.secondary_trusted_keys), C(.machine) or C(.platform).
+          returned: always
+          type: str
+        name:
+          description: The certificate's subject, as the kernel shortens it.
+          returned: always
+          type: str
+        key_id:
+          description: The certificate's subject key identifier, hex.
+          returned: always
+          type: str
     modules_disabled:
       description: Whether loading of modules has been switched off until the next boot.
       returned: always

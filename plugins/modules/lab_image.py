@@ -55,6 +55,12 @@ options:
     description: Size of the root file system in MiB. Only what is used takes up space.
     type: int
     default: 2048
+  boot_loader:
+    description:
+      - Whether to fetch Debian's shim and GRUB, for machines with
+        O(rebootless.splice.lab_machine#module:firmware=shim). They are not installed on this host.
+    type: bool
+    default: false
   cache:
     description: Directory that keeps images (below C(images)) and downloaded packages (below C(debs)).
     type: path
@@ -91,6 +97,13 @@ kernels:
       vmlinuz: /root/.cache/rebootless/images/kernel-6.1.0-50-cloud-amd64-05d8c1f2/vmlinuz
       initramfs: /root/.cache/rebootless/images/kernel-6.1.0-50-cloud-amd64-05d8c1f2/initramfs.cpio
       modules: /root/.cache/rebootless/images/kernel-6.1.0-50-cloud-amd64-05d8c1f2/modules.ext4
+boot_loader:
+  description: The signed boot loader.
+  returned: O(boot_loader=true), when it is there
+  type: dict
+  sample:
+    shim: /root/.cache/rebootless/images/loader-05d8c1f2/shimx64.efi.signed
+    grub: /root/.cache/rebootless/images/loader-05d8c1f2/grubx64.efi.signed
 made:
   description: What was made by this run, or would be in check mode.
   returned: success
@@ -129,7 +142,12 @@ from dataclasses import asdict
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
-from ansible_collections.rebootless.splice.plugins.module_utils._build.lab import kernel_image, machine, root_image
+from ansible_collections.rebootless.splice.plugins.module_utils._build.lab import (
+    boot_loader,
+    kernel_image,
+    machine,
+    root_image,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._common.module_result import finish
 
 
@@ -159,7 +177,14 @@ def make(module: AnsibleModule) -> dict:
         root, is_new = root_image.make_root_image(cache, recipe)
     if is_new:
         made.append("root")
+    loader = None
+    if module.params["boot_loader"]:
+        loader = boot_loader.read_boot_loader(cache)
+        made += [] if loader else ["boot_loader"]
+        if loader is None and not module.check_mode:
+            loader, _is_new = boot_loader.make_boot_loader(cache)
     return {
+        **({"boot_loader": asdict(loader)} if loader else {}),
         "changed": bool(made),
         "root": root,
         "kernels": kernels,
@@ -176,6 +201,7 @@ def main() -> None:
             "masked_units": {"type": "list", "elements": "str", "default": []},
             "overlay": {"type": "path", "required": True},
             "size": {"type": "int", "default": 2048},
+            "boot_loader": {"type": "bool", "default": False},
             "cache": {"type": "path", "default": "~/.cache/rebootless"},
         },
         supports_check_mode=True,

@@ -21,7 +21,7 @@ extends_documentation_fragment:
   - rebootless.splice.attributes
   - rebootless.splice.attributes.build_host
 requirements:
-  - qemu-system-x86, qemu-utils and openssh-client.
+  - qemu-system-x86, qemu-utils and openssh-client; for O(firmware=secure_boot) also ovmf and openssl.
 attributes:
   check_mode:
     support: full
@@ -115,6 +115,45 @@ options:
     type: list
     elements: str
     default: []
+  firmware:
+    description: What starts the kernel.
+    type: str
+    default: bios
+    choices:
+      bios:
+        - QEMU, through a BIOS. Nothing is verified.
+      secure_boot:
+        - UEFI firmware with Secure Boot. It starts the kernel since it trusts the certificate that it was signed with,
+          and the kernel locks itself down and loads signed modules only. Needs the package C(ovmf).
+      shim:
+        - The same firmware, which starts shim and GRUB as on an installed Debian, and they the kernel. Shim hands on
+          the certificates that the machine's owner has enrolled. Needs O(boot_loader).
+  certificates:
+    description:
+      - Certificates (PEM) that firmware with Secure Boot trusts too, in its C(db). The kernel loads modules that were
+        signed with their keys.
+    type: list
+    elements: str
+    default: []
+  owner_certificates:
+    description:
+      - Certificates (PEM) that count as enrolled by the machine's owner (MOK), with O(firmware=shim). The kernel loads
+        modules that were signed with their keys.
+    type: list
+    elements: str
+    default: []
+  boot_loader:
+    description: The boot loader, as RV(rebootless.splice.lab_image#module:boot_loader). Required with O(firmware=shim).
+    type: dict
+    suboptions:
+      shim:
+        description: Path of shim, signed for the firmware.
+        type: path
+        required: true
+      grub:
+        description: Path of GRUB, signed for shim.
+        type: path
+        required: true
   ssh_port:
     description: The loopback port that leads to the machine's SSH server. V(0) takes a free one and keeps it.
     type: int
@@ -214,10 +253,14 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.machine import (
+    BIOS,
+    SECURE_BOOT,
+    SHIM,
     Machine,
     MachineSpec,
     usable_accelerator,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.module_result import finish
 
 KERNEL_FILES = {
@@ -229,7 +272,17 @@ KERNEL_FILES = {
 }
 
 
+LOADER_FILES = {name: {"type": "path", "required": True} for name in ("shim", "grub")}
+
+
 def specify(params: dict[str, Any]) -> MachineSpec:
+    if params["owner_certificates"] and params["firmware"] != SHIM:
+        raise RebootlessError(
+            "no_shim",
+            f"Firmware {params['firmware']} starts no shim, which alone knows certificates that an owner has enrolled.",
+            "Take firmware shim, or give the certificates to the firmware (certificates).",
+            firmware=params["firmware"],
+        )
     accelerator = params["accelerator"]
     kernel = params["kernel"]
     return MachineSpec(
@@ -244,6 +297,10 @@ def specify(params: dict[str, Any]) -> MachineSpec:
         accelerator=usable_accelerator() if accelerator == "auto" else accelerator,
         on_panic=params["on_panic"],
         kernel_arguments=params["kernel_arguments"],
+        firmware=params["firmware"],
+        certificates=params["certificates"],
+        owner_certificates=params["owner_certificates"],
+        boot_loader=params["boot_loader"] if params["firmware"] == SHIM else None,
     )
 
 
@@ -291,6 +348,10 @@ def main() -> None:
             "accelerator": {"type": "str", "default": "auto", "choices": ["auto", "kvm", "tcg"]},
             "on_panic": {"type": "str", "default": "pause", "choices": ["pause", "reboot"]},
             "kernel_arguments": {"type": "list", "elements": "str", "default": []},
+            "firmware": {"type": "str", "default": BIOS, "choices": [BIOS, SECURE_BOOT, SHIM]},
+            "certificates": {"type": "list", "elements": "str", "default": []},
+            "owner_certificates": {"type": "list", "elements": "str", "default": []},
+            "boot_loader": {"type": "dict", "options": LOADER_FILES},
             "ssh_port": {"type": "int", "default": 0},
             "wait": {"type": "bool", "default": True},
             "timeout": {"type": "int", "default": 300},
@@ -298,6 +359,7 @@ def main() -> None:
         required_if=[
             ("state", "started", ("kernel", "root", "authorized_key")),
             ("state", "restarted", ("kernel", "root", "authorized_key")),
+            ("firmware", SHIM, ("boot_loader",)),
         ],
         supports_check_mode=True,
     )

@@ -246,6 +246,18 @@ objects:
       description: V(absent), V(matched) or V(applied).
       returned: always
       type: str
+signer:
+  description:
+    - Who signed the package's modules, as their signatures and the package's manifest say; empty if they are not
+      signed.
+    - The keys are those of RV(rebootless.splice.update_build#module:signer).
+  returned: O(state=applied)
+  type: dict
+  sample:
+    subject: CN=Fleet module signing
+    fingerprint: 9b3c1f0d5e7a2846b0c9d8e7f60518293a4b5c6d7e8f90a1b2c3d4e5f6071829
+    key_id: 36b692bb139848f14b9a478d0065177c71d45ff0
+    hash: sha256
 match_ns:
   description: Nanoseconds that the match took, in the kernel, or in check mode in user space.
   returned: when the update is loaded, or was matched in check mode

@@ -26,6 +26,7 @@ extends_documentation_fragment:
   - rebootless.splice.build.jobs
   - rebootless.splice.build.inputs
   - rebootless.splice.build.urgent
+  - rebootless.splice.build.sign
   - rebootless.splice.attributes.sending
 attributes:
   check_mode:
@@ -40,7 +41,7 @@ attributes:
   idempotent:
     support: full
     details:
-      - The same patches, kernel and sources of the collection are the same build, which is found in O(cache).
+      - The same patches, kernel, sources of the collection and signer are the same build, which is found in O(cache).
 options:
   name:
     description:
@@ -142,6 +143,16 @@ EXAMPLES = r"""
     tree: "{{ tree.path }}"
     urgent: true
 
+- name: Build the update for hosts with Secure Boot
+  rebootless.splice.update_build:
+    name: cve-2026-52928
+    patches: [/srv/patches/af_unix-reject-siocatmark.patch]
+    tree: "{{ tree.path }}"
+    sign:
+      certificate: /etc/rebootless/signer.pem
+      key: /etc/rebootless/signer.key
+      passphrase: "{{ vault_signer_passphrase }}"
+
 - name: See which units a patch touches, without building anything
   rebootless.splice.update_build:
     name: cve-2026-52928
@@ -196,6 +207,51 @@ build_digest:
   returned: success
   type: str
   sample: 9bd1a61c5f1fbfd758bf36b990ca1bff42f808a03b192915d390929de928d375
+signer:
+  description: Who signed the modules.
+  returned: when it is built, with O(sign)
+  type: dict
+  contains:
+    subject:
+      description: The subject of the certificate.
+      returned: always
+      type: str
+      sample: CN=Fleet module signing
+    issuer:
+      description: The issuer of the certificate.
+      returned: always
+      type: str
+      sample: CN=Fleet module signing
+    serial:
+      description: Its serial number, hex.
+      returned: always
+      type: str
+      sample: 4b45c73ab1133fb2708011f9bb52caa4a3b0790b
+    fingerprint:
+      description: SHA-256 of the certificate, hex.
+      returned: always
+      type: str
+      sample: 9b3c1f0d5e7a2846b0c9d8e7f60518293a4b5c6d7e8f90a1b2c3d4e5f6071829
+    key_id:
+      description: What the kernel calls the key, in C(/proc/keys) behind the subject.
+      returned: always
+      type: str
+      sample: 36b692bb139848f14b9a478d0065177c71d45ff0
+    hash:
+      description: The hash algorithm of the signature.
+      returned: always
+      type: str
+      sample: sha256
+    not_before:
+      description: From when the certificate is valid, UTC.
+      returned: always
+      type: str
+      sample: 2026-01-31 12:00:00Z
+    not_after:
+      description: Until when the certificate is valid, UTC. Kernels do not look at it.
+      returned: always
+      type: str
+      sample: 2036-01-31 12:00:00Z
 units:
   description: The optimization units that change; in check mode, those that the patches touch.
   returned: success
@@ -309,6 +365,7 @@ remarks:
         - C(stays_loaded) means that the update's module cannot be unloaded once it was applied, since objects may hold
           the address of a new function, new data, or a string or constant of it.
         - C(ignored_missing) means that O(ignore_missing) had a file left out, whose part of the fix is not live.
+        - C(signer_expired) and C(signer_not_yet_valid) mean that the signer's certificate is not valid now.
       returned: always
       type: str
     sentence:
@@ -416,6 +473,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.host.prog
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.waiting import working
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import read_tree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.outcome import describe
+from ansible_collections.rebootless.splice.plugins.module_utils._build.signing.options import SIGN, signer_of, tell
 from ansible_collections.rebootless.splice.plugins.module_utils._build.update import Builder, UpdateSource
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
@@ -435,12 +493,12 @@ def build(module: AnsibleModule) -> dict:
     options = module.params
     cache = Cache(options["cache"])
     tree = read_tree(options["tree"])
-    update = source_of(options)
+    update, signer = source_of(options), signer_of(options["sign"])
     subject = f"update_build {update.name} {update.version} {tree.release}"
     phases = Phases(teller(cache, subject, module.log))
     with working(subject, phases.say, options["urgent"]):
         kmod = keep_sources(options["kmod"], cache)
-        builder = Builder(tree, kmod, cache, options["jobs"] or os.cpu_count() or 1, phases)
+        builder = Builder(tree, kmod, cache, options["jobs"] or os.cpu_count() or 1, phases, signer)
         done = builder.foresee(update) if module.check_mode else builder.build(update)
     if not done.applicable and options["not_applicable"] == "fail":
         raise RebootlessError(
@@ -466,6 +524,8 @@ def build(module: AnsibleModule) -> dict:
     if done.package is not None:
         package, copied = place(done.package, options["dest"], module.check_mode)
         result.update(package=str(package), changed=done.built or copied)
+    if signer is not None and done.package is not None:
+        result["remarks"] = [*result["remarks"], *tell(module, signer)]
     if module._diff:
         result["diff"] = {"before": "", "after": describe(done)}
     return result
@@ -507,6 +567,7 @@ def main() -> None:
             "jobs": {"type": "int"},
             "urgent": {"type": "bool", "default": False},
             "cache": {"type": "path", "default": "~/.cache/rebootless"},
+            "sign": SIGN,
         },
         supports_check_mode=True,
     )

@@ -7,13 +7,23 @@ from __future__ import annotations
 import json
 import typing as t
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import checks, package
+from ansible_collections.rebootless.splice.plugins.module_utils._common import (
+    checks,
+    module_signature,
+    package,
+    signers,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._common.build_id import parse_build_id
 from ansible_collections.rebootless.splice.plugins.module_utils._common.distribution import debian, kernel_package
 from ansible_collections.rebootless.splice.plugins.module_utils._common.match_program import Program
 from ansible_collections.rebootless.splice.plugins.module_utils._target.arch.table import image_banner
 from ansible_collections.rebootless.splice.plugins.module_utils._target.health import health_log
-from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, modinfo, sysfs
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import (
+    facts,
+    keyrings,
+    modinfo,
+    sysfs,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.kallsyms import Kallsyms
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.kcore import Kcore
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.log import parse_record
@@ -22,7 +32,13 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import armed_record
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
 from ansible_collections.rebootless.splice.tests.fuzz.reader import PART, Reader, parts, scratch
-from ansible_collections.rebootless.splice.tests.fuzz.seeds import core_seed, elf_seed, note_seed, program_of
+from ansible_collections.rebootless.splice.tests.fuzz.seeds import (
+    core_seed,
+    elf_seed,
+    note_seed,
+    program_of,
+    signature_seed,
+)
 from ansible_collections.rebootless.splice.tests.support import package as packages
 
 # ---- packages ----
@@ -77,12 +93,40 @@ def read_kcore(data: bytes) -> None:
 
 
 def read_modinfo(data: bytes) -> None:
-    modinfo.is_signed(data)
     modinfo.module_build_id(data, "m.ko")
     assert all(isinstance(value, str) for value in modinfo.read_modinfo(data, "m.ko").values())
 
 
 ANSWERS = ("state", "version", "digest", "functions", "objects", "data", "conflicts", "holders", "abort", "tries")
+
+
+def read_signature(data: bytes) -> None:
+    """What is behind a module, and who signed it."""
+    try:
+        image, message = module_signature.split(data)
+        if message:
+            assert module_signature.append(image, message) == data
+            kind, value = signers.signer_of(message)
+            assert kind in ("serial", "key_id") and bytes.fromhex(value) in message
+    except ValueError:
+        return
+
+
+def read_keys(data: bytes) -> None:
+    """/proc/keys."""
+    before, keyrings.PROC_KEYS = keyrings.PROC_KEYS, str(scratch("keys", data))
+    try:
+        keys, rings = keyrings._listed()
+        assert all(row["key_id"] for row in keys.values()) and all(serial >= 0 for serial in rings.values())
+    finally:
+        keyrings.PROC_KEYS = before
+
+
+PROC_KEYS = (
+    b"0175ca4d I------     1 perm 1f030000     0     0 asymmetri Fleet: signing: 36b692bb: X509.rsa 71d45ff0 []\n"
+    b"150c5350 I------     2 perm 1f0b0000     0     0 keyring   .machine: 2\n"
+    b"1b4c8a37 I--Q---     1   5d 3f010000  1000  1000 user      a: b: 1\n"
+)
 
 
 def read_sysfs(data: bytes) -> None:
@@ -221,6 +265,8 @@ READERS = {
     ),
     "kcore": Reader(read_kcore, lambda: [("segments", core_seed())]),
     "modinfo": Reader(read_modinfo, lambda: [("module", elf_seed())]),
+    "signature": Reader(read_signature, lambda: [("signed", signature_seed())]),
+    "keys": Reader(read_keys, lambda: [("keys", PROC_KEYS)]),
     "sysfs": Reader(read_sysfs, lambda: [("update", SYSFS)]),
     "kernel_log": Reader(
         read_kernel_log, lambda: [("records", b"4,812,5140900,-;WARNING: x\n\x006,813,1,-;soft lockup\n SUB=1\n")]

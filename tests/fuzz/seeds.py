@@ -9,6 +9,7 @@ import typing as t
 from collections.abc import Iterator
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import match_program as layout
+from ansible_collections.rebootless.splice.plugins.module_utils._common import module_signature
 from ansible_collections.rebootless.splice.tests.support.matching.harness import (
     ABS64,
     FENTRY,
@@ -192,6 +193,22 @@ def elf_seed() -> bytes:
         body += content
     header = ELF_HEADER.pack(ELF_IDENT, 1, 62, 1, 0, 0, 64 + len(body), 0, 64, 0, 0, 64, len(contents), 3)
     return header + body + rows
+
+
+def signature_seed() -> bytes:
+    """A module with a signature that names its signer as scripts/sign-file does; nothing would verify it."""
+    identifier = _der(0x30, _der(0x30, b""), _der(0x02, b"\x00\xf0\xa1"))
+    info = _der(0x30, _der(0x02, b"\x01"), identifier, _der(0x04, bytes(200)))
+    content = _der(0x30, _der(0x06, b"\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01"))
+    signed = _der(0x30, _der(0x02, b"\x01"), _der(0x31), content, _der(0x31, info))
+    message = _der(0x30, _der(0x06, b"\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02"), _der(0xA0, signed))
+    return module_signature.append(elf_seed(), message)
+
+
+def _der(tag: int, *parts: bytes) -> bytes:
+    content = b"".join(parts)
+    size = len(content)
+    return bytes((tag, size) if size < 0x80 else (tag, 0x82, size >> 8, size & 0xFF)) + content
 
 
 def shared_name_seed(length: int = 1 << 22, count: int = 65000) -> bytes:

@@ -35,7 +35,7 @@ FILE = re.compile(r"[\w./-]*\w\.(?P<suffix>[a-zA-Z]\w*)")
 OWN_SUFFIXES = {"py", "md", "j2", "yml", "toml"}
 # What ends so is no dotted name: files of a kernel, of the lab, of an update.
 OTHER_SUFFIXES = {"S", "c", "cmd", "cpio", "h", "json", "jsonl", "ko", "log", "o", "prom", "pub", "qcow2", "so", "sock"}
-OTHER_SUFFIXES |= {"symvers", "txt", "gz"}
+OTHER_SUFFIXES |= {"fd", "symvers", "txt", "gz"}
 # What gcc appends to the names of functions that it makes of others.
 CLONES = {"cold", "constprop", "isra", "part"}
 

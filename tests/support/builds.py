@@ -98,10 +98,11 @@ class Builds:
         version: str = "1.0",
         kmod: pathlib.Path = KMOD,
         custom: tuple[tuple[str, str], ...] = (),
+        sign: tuple[tuple[str, str], ...] = (),
     ) -> BuiltUpdate:
         """An update of these edits for a release, with the helper module whose sources are in `kmod`.
 
-        `custom` are its custom codes: the source that each belongs to, and its text.
+        `custom` are its custom codes: the source that each belongs to, and its text; `sign` are options of its signer.
         """
         tree = self.tree(release)
         patch = self._file(f"{name}-{version}.patch", "".join(self.patch(release, edit) for edit in edits))
@@ -118,6 +119,7 @@ class Builds:
             custom=codes,
             tree=tree["path"],
             kmod=str(kmod),
+            **({"sign": dict(sign)} if sign else {}),
         )
         return BuiltUpdate(result, pathlib.Path(result["package"]).read_bytes())
 

@@ -14,7 +14,11 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.affected 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.paths import NotApplicable
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.through_includes import changed_through
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.touched import Touched
-from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts.helper import Helper, build_helper
+from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts.helper import (
+    Helper,
+    build_helper,
+    sign_helper,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts.module import (
     Identity,
     build_update_module,
@@ -44,6 +48,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.outcome i
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement import handed_out
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.maker import make_replacement
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.parts import Replacement
+from ansible_collections.rebootless.splice.plugins.module_utils._build.signing.signer import Signer
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.descriptor import Says
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.proof import prove
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.unit import CheckedUnit
@@ -68,13 +73,17 @@ class UpdateSource:
 
 @dataclasses.dataclass(frozen=True)
 class BuildHost:
-    """What every build of one kernel uses: its tree, the helper module's sources, the cache, and the processors."""
+    """What every build of one kernel uses: its tree, the helper module's sources, the cache, and the processors.
+
+    ``signer`` signs the modules; None leaves them unsigned.
+    """
 
     tree: KernelTree
     kmod: Path
     cache: Cache
     jobs: int
     phases: Phases
+    signer: Signer | None = None
 
 
 class BuildRun:
@@ -96,6 +105,7 @@ class BuildRun:
         digest, touched, phase = self._identity.digest, self._touched, self._host.phases.phase
         if not touched.files:
             return Build(digest, None, changed_facts([], touched.not_applicable), built=False)
+        self._check_key()
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             # Needed only in the end, and read while the compiler runs.
             target = pool.submit(DistributionTarget, self._tree)
@@ -124,6 +134,7 @@ class BuildRun:
             with phase("offline match"):
                 for program in programs.values():
                     match_offline(helper, program, target.result(), self._tree.vmlinuz)
+        files = self._signed(files, helper)
         with phase("package"):
             return self._package({**self._facts(decisions, skipped, replacement), "asked": asked}, files, programs)
 
@@ -166,6 +177,21 @@ class BuildRun:
             "libmatch.so": helper.library.read_bytes(),
         }
 
+    def _check_key(self) -> None:
+        """A key that does not sign is found before minutes are spent on a build."""
+        if self._host.signer is not None:
+            with self._host.phases.phase("check key"):
+                self._host.signer.check()
+
+    def _signed(self, files: dict[str, bytes], helper: Helper) -> dict[str, bytes]:
+        """The same files with signatures behind the modules, if there is a signer: what was proven is signed."""
+        signer = self._host.signer
+        if signer is None:
+            return files
+        with self._host.phases.phase("sign"):
+            signed, _made = sign_helper(helper, signer, self._host.cache)
+            return {**files, "update.ko": signer.sign(files["update.ko"]), "rebootless.ko": signed.module.read_bytes()}
+
     @property
     def _says(self) -> Says:
         """What the finished module has to say of itself."""
@@ -178,6 +204,7 @@ class BuildRun:
         return {
             **changed_facts(decisions, skipped),
             "custom": custom_code.facts([decision.change for decision in decisions], self._update.custom),
+            **({"signer": self._host.signer.facts()} if self._host.signer else {}),
             "remarks": [
                 *missing.remarks(skipped),
                 *(row.as_dict() for decision in decisions for row in findings.remarks(decision)),
@@ -207,6 +234,7 @@ class BuildRun:
             "findings": [],
             "remarks": facts["remarks"],
             "custom": facts["custom"],
+            **({"signer": facts["signer"]} if "signer" in facts else {}),
         }
         package = self._directory / package_name(update.name, update.version, tree.build_id)
         members = {program_member(object_name): program for object_name, program in programs.items()}

@@ -26,6 +26,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.host.code
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import Phases
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import KernelTree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.outcome import Build, changed_facts
+from ansible_collections.rebootless.splice.plugins.module_utils._build.signing.signer import Signer
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, strict_json
 
 __all__ = ["Builder", "UpdateSource"]
@@ -37,11 +38,20 @@ _WORK = "work"  # of the build's directory, while it is made
 class Builder:
     """Builds updates for one kernel.
 
-    ``kmod`` is the directory of the helper module's sources.  ``phases`` collects the timings.
+    ``kmod`` is the directory of the helper module's sources.  ``phases`` collects the timings.  ``signer`` signs the
+    modules of the packages.
     """
 
-    def __init__(self, tree: KernelTree, kmod: str | Path, cache: Cache, jobs: int, phases: Phases) -> None:
-        self._host = BuildHost(tree, Path(kmod), cache, jobs, phases)
+    def __init__(
+        self,
+        tree: KernelTree,
+        kmod: str | Path,
+        cache: Cache,
+        jobs: int,
+        phases: Phases,
+        signer: Signer | None = None,
+    ) -> None:
+        self._host = BuildHost(tree, Path(kmod), cache, jobs, phases, signer)
         self._tree = tree
 
     def foresee(self, update: UpdateSource) -> Build:
@@ -57,7 +67,7 @@ class Builder:
         """The package of ``update`` for this kernel, from the cache or built now.
 
         Raises ``RebootlessError``: what ``judge``, ``apply_patches`` and ``Compiler`` raise, ``unsafe_change`` with all
-        findings, ``module_not_proven``, ``offline_match_failed``, ``missing_symbol``.
+        findings, ``module_not_proven``, ``offline_match_failed``, ``missing_symbol``, what ``Signer.sign`` raises.
         """
         touched, digest = self._begin(update)
         with self._host.cache.lock(f"builds/{digest}"):
@@ -88,7 +98,10 @@ class Builder:
         return dataclasses.replace(touched, files=tuple(files))
 
     def _digest(self, update: UpdateSource, touched: Touched) -> str:
-        """Names the build by all its inputs: the update, the kernel, the patched sources, the helper, and this code."""
+        """Names the build by all its inputs.
+
+        They are the update, the kernel, the patched sources, the helper, who signs, and this code.
+        """
         sources = [disk.sha256_of_file(Path(self._tree.source, file.path)) for file in touched.files]
         patches = [word for patch in update.patches for word in (patch.name, patch.sha256)]
         return sha256_of(
@@ -98,6 +111,7 @@ class Builder:
             *("custom", *(word for code in update.custom for word in (code.name, code.source, code.sha256))),
             *("tree", self._tree.identity, *sources),
             *("helper", helper_digest(self._tree, self._host.kmod)),
+            *(self._host.signer.identity if self._host.signer else ()),
             *("code", source_digest(__name__)),
         )
 

@@ -24,6 +24,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.value_ch
     HEX,
     SHA256,
     Check,
+    filled,
     list_of,
     matches,
     table,
@@ -218,6 +219,7 @@ MANIFEST_FIELDS: tuple[tuple[tuple[str, ...], Check, str], ...] = (
     (("functions",), _rows("name", "unit", "change"), "a list of functions"),
     (("files",), table, "a table of files"),
 )
+SIGNER = ("subject", "fingerprint", "key_id", "hash")  # what a signed package says of who signed its modules
 
 
 def _manifest(path: str, content: bytes) -> dict:
@@ -240,6 +242,9 @@ def _manifest(path: str, content: bytes) -> dict:
             value = value.get(key) if isinstance(value, dict) else None
         if not check(value):
             raise _damaged(path, f"{'.'.join(keys)} of its manifest is not {wanted}")
+    signer = manifest.get("signer")
+    if "signer" in manifest and not (isinstance(signer, dict) and all(filled(signer.get(key)) for key in SIGNER)):
+        raise _damaged(path, "signer of its manifest is not a signer")
     return manifest
 
 

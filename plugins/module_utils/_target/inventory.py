@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, installed, sysfs
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, installed, keyrings, sysfs
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import armed_record, prospects
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
 
@@ -58,7 +58,9 @@ def kernel(store: Store) -> dict:
         "build_id": facts.build_id(),
         "arch": facts.arch(),
         "lockdown": facts.lockdown(),
+        "secure_boot": facts.secure_boot(),
         "signatures_enforced": facts.signatures_enforced(),
+        "module_keys": keyrings.trusted_keys(),
         "modules_disabled": facts.modules_disabled(),
         "taint": facts.taint(),
         "boot_id": facts.boot_id(),

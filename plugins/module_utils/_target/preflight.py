@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import signers
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._common.module_signature import is_signed
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import Package
-from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, sysfs
-from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.modinfo import is_signed, read_modinfo
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, keyrings, sysfs
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.modinfo import read_modinfo
 
-MODULES = ("rebootless.ko", "update.ko")
 BUILD_FOR_THIS = "Build the update for this kernel's build ID; the version string alone does not identify a kernel."
 
 
@@ -53,7 +54,7 @@ def _build_id(package: Package) -> None:
 
 def _module_files(package: Package) -> None:
     """The modules' own word on which kernel they were built for (``vermagic``)."""
-    for member in MODULES:
+    for member in signers.MODULES:
         built_for = read_modinfo(package.files[member], member).get("vermagic", "").split(" ")[0]
         if built_for != facts.release():
             raise RebootlessError(
@@ -73,17 +74,39 @@ def _loading_allowed(package: Package) -> None:
             "Loading of modules has been switched off on this host until its next boot (kernel.modules_disabled).",
             "Reboot into a fixed kernel; to patch this host live later, do not set kernel.modules_disabled.",
         )
-    unsigned = [member for member in MODULES if not is_signed(package.files[member])]
     mode = facts.lockdown()
-    if unsigned and (facts.signatures_enforced() or mode in ("integrity", "confidentiality")):
-        locked = "enforces module signatures" if facts.signatures_enforced() else f"is locked down ({mode})"
+    locked_down = mode in ("integrity", "confidentiality")
+    if not locked_down and not facts.signatures_enforced():
+        return
+    locked = f"is locked down ({mode})" if locked_down else "enforces module signatures"
+    unsigned = [member for member in signers.MODULES if not is_signed(package.files[member])]
+    if unsigned:
         raise RebootlessError(
             "unsigned_module",
             f"This host's kernel {locked}, and the package's modules are not all signed.",
-            "Sign the modules with a key that is enrolled on this host (MOK or the platform's key ring).",
+            "Build the update with a signer (option sign of update_build) whose certificate is enrolled on this host.",
             lockdown=mode,
             unsigned=unsigned,
         )
+    _signer_trusted(package, locked)
+
+
+def _signer_trusted(package: Package, locked: str) -> None:
+    """The kernel knows a signer by the issuer and serial number in the signature; its key identifier is as unique.
+
+    What keyrings or package do not say is left to the kernel, which decides in any case.
+    """
+    signer, known = package.manifest.get("signer"), keyrings.trusted_keys()
+    if signer is None or known is None or any(row["key_id"] == signer["key_id"] for row in known):
+        return
+    raise RebootlessError(
+        "signer_not_trusted",
+        f"This host's kernel {locked}, and none of its keyrings holds the signer's certificate: {signer['subject']}.",
+        f"Enrol the certificate on this host (mokutil --import, then a reboot) and check its SHA-256 there: "
+        f"{signer['fingerprint']}. docs/secure-boot.md has the steps.",
+        signer=signer,
+        keyrings=known,
+    )
 
 
 def _helper(package: Package) -> None:
@@ -127,6 +150,7 @@ CHECKS: tuple[t.Callable[[Package], None], ...] = (
     _build_id,
     switchable,
     _module_files,
+    signers.check,
     _loading_allowed,
     _helper,
 )

@@ -133,6 +133,7 @@ class UpdateOperation:
         package = t.cast(Package, self.package)
         self.result.update(version=package.version, cves=package.manifest["cves"])
         self.result.update(build_digest=package.digest, digest=package.sha256)
+        self.result["signer"] = package.manifest.get("signer") or {}
         live = sysfs.state(self.name) in sysfs.LIVE
         if sysfs.state(self.name) == sysfs.BYPASSED and sysfs.digest(self.name) == package.digest:
             raise bypassed(self.name)

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The helper module and the match library, built once for each kernel."""
+"""The helper module and the match library, built once for each kernel, and signed once for each signer."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache, sha256_of
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import NO_BTF, run
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import KernelTree
+from ansible_collections.rebootless.splice.plugins.module_utils._build.signing.signer import Signer
 from ansible_collections.rebootless.splice.plugins.module_utils._common import helper_source
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
@@ -75,10 +76,28 @@ def helper_digest(tree: KernelTree, kmod: str | Path) -> str:
     return sha256_of("helper", tree.identity, *(part for item in sources.items() for part in item))
 
 
-def find_helper(tree: KernelTree, kmod: str | Path, cache: Cache) -> Helper | None:
-    """The built helper in the cache; None if it has to be built."""
-    directory = cache.path("helpers", helper_digest(tree, kmod))
+def digest_of(tree: KernelTree, kmod: str | Path, signer: Signer | None) -> str:
+    """Names a helper by what it is built of and who signs it."""
+    built = helper_digest(tree, kmod)
+    return signed_digest(built, signer) if signer else built
+
+
+def find(tree: KernelTree, kmod: str | Path, cache: Cache, signer: Signer | None = None) -> Helper | None:
+    """The helper in the cache, signed by ``signer`` if there is one; None if it has to be made."""
+    directory = cache.path("helpers", digest_of(tree, kmod, signer))
     return _helper(directory) if directory.is_dir() else None
+
+
+def make(tree: KernelTree, kmod: str | Path, cache: Cache, signer: Signer | None = None) -> Helper:
+    """The helper, built and signed as far as the cache lacks it.
+
+    A key that does not sign is found before the compiler runs.  Raises ``RebootlessError`` as ``build_helper`` and
+    ``Signer.sign`` do.
+    """
+    if signer is not None:
+        signer.check()
+    found, _built = build_helper(tree, kmod, cache)
+    return sign_helper(found, signer, cache)[0] if signer is not None else found
 
 
 def build_helper(tree: KernelTree, kmod: str | Path, cache: Cache) -> tuple[Helper, bool]:
@@ -90,6 +109,26 @@ def build_helper(tree: KernelTree, kmod: str | Path, cache: Cache) -> tuple[Help
     with cache.made_once("helpers", digest) as unfinished:
         if unfinished is not None:
             _build(tree, kmod, unfinished)
+    return _helper(cache.path("helpers", digest)), unfinished is not None
+
+
+def signed_digest(digest: str, signer: Signer) -> str:
+    """Names the helper that ``digest`` names, signed by ``signer``."""
+    return sha256_of("signed helper", digest, *signer.identity)
+
+
+def sign_helper(helper: Helper, signer: Signer, cache: Cache) -> tuple[Helper, bool]:
+    """The helper with the signature of ``signer`` behind its module, and whether it had to be signed.
+
+    It is kept, so that all packages hold the same bytes, also where each signature of a key is another one.  Raises
+    ``RebootlessError`` as ``Signer.sign`` does.
+    """
+    digest = signed_digest(helper.digest, signer)
+    with cache.made_once("helpers", digest) as unfinished:
+        if unfinished is not None:
+            (unfinished / MODULE).write_bytes(signer.sign(helper.module.read_bytes()))
+            for path in (helper.symvers, helper.library):
+                shutil.copyfile(path, unfinished / path.name)
     return _helper(cache.path("helpers", digest)), unfinished is not None
 
 

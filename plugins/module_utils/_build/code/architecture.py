@@ -84,12 +84,16 @@ class Emulator:
     """QEMU for it: the program, the machine type, and the first serial port as Linux calls it.
 
     ``virtualization`` are the flags of /proc/cpuinfo of which a processor needs one, so that KVM can be used.
+    ``firmware`` and ``firmware_variables`` are the files of a UEFI firmware that knows Secure Boot, and of an empty
+    store of its variables, below the directory where the distribution has firmware.
     """
 
     program: str
     machine: str
     console: str
     virtualization: frozenset[str]
+    firmware: str
+    firmware_variables: str
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

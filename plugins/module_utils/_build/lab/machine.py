@@ -11,6 +11,8 @@ Everything of a machine is in its directory:
 ``initrd.cpio``     its kernel's drivers and its identity
 ``console.log``     its serial console, of all its starts
 ``qmp.sock``        its QEMU monitor (machine protocol)
+``firmware.fd``     the variables of its UEFI firmware, if it has one
+``esp``             its system partition, if it boots through shim
 ``host_key``        its SSH host key, and ``host_key.pub``
 ==================  =====================================================================
 
@@ -33,6 +35,10 @@ from typing import Any, Sequence
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.table import architecture
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.administration import run
+from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.boot_loader import (
+    BootLoader,
+    write_partition,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.console import (
     lost_timer,
     panic_reason,
@@ -40,6 +46,10 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.conso
     tail,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.initramfs import machine_archive
+from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.secure_boot import (
+    firmware_arguments,
+    write_variables,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, locks, strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
@@ -55,6 +65,8 @@ ACCELERATORS = {"kvm": "kvm", "tcg": "tcg,thread=multi,tb-size=256"}
 # QEMU's emulation of several processors loses a timer interrupt now and then (seen with 7.2; others report it of 8.1,
 # github.com/lima-vm/lima/issues/1758): the processor sleeps, and the kernel waits for it.  Such a boot never ends.
 STARTS_ANEW = 2
+BIOS, SECURE_BOOT, SHIM = "bios", "secure_boot", "shim"
+FIRMWARE_VARIABLES, SYSTEM_PARTITION = "firmware.fd", "esp"
 PANIC_ACTIONS = {"pause": ("pause", ()), "reboot": ("none", ("panic=-1",))}
 
 
@@ -73,6 +85,10 @@ class MachineSpec:
     accelerator: str = "tcg"  # or kvm
     on_panic: str = "pause"  # or reboot
     kernel_arguments: list[str] = field(default_factory=list)
+    firmware: str = BIOS  # or SECURE_BOOT, SHIM
+    certificates: list[str] = field(default_factory=list)  # PEM: whose signatures firmware with Secure Boot trusts
+    owner_certificates: list[str] = field(default_factory=list)  # PEM: enrolled with shim
+    boot_loader: dict[str, str] | None = None  # fields of BootLoader, with SHIM
 
 
 def usable_accelerator() -> str:
@@ -176,6 +192,7 @@ class Machine:
             self._overlay("root.qcow2", spec.root_image, facts.get("root_image"))
             self._overlay("modules.qcow2", spec.modules, facts.get("modules"))
             self._write_initrd(spec, identity)
+            self._write_firmware(spec)
             port = ssh_port or _free_port(before.get("ssh_port", 0))
             offset = os.path.getsize(self.console) if os.path.exists(self.console) else 0
             self._write_record(spec=asdict(spec), uuid=identity, ssh_port=port, console_offset=offset)
@@ -199,6 +216,27 @@ class Machine:
             shutil.copyfileobj(shared, initrd)
             initrd.write(own)
 
+    def _write_firmware(self, spec: MachineSpec) -> None:
+        """What a machine with Secure Boot starts from."""
+        if spec.firmware == BIOS:
+            return
+        program = spec.vmlinuz
+        if spec.boot_loader is not None:
+            loader = BootLoader(**spec.boot_loader)
+            program = loader.shim
+            initrd, arguments = self._path("initrd.cpio"), self._kernel_arguments(spec)
+            write_partition(self._path(SYSTEM_PARTITION), loader, spec.vmlinuz, initrd, arguments)
+        emulator = architecture(platform.machine()).emulator
+        variables = self._path(FIRMWARE_VARIABLES)
+        write_variables(variables, emulator, program, spec.certificates, spec.owner_certificates)
+
+    @staticmethod
+    def _kernel_arguments(spec: MachineSpec) -> list[str]:
+        emulator = architecture(platform.machine()).emulator
+        _action, panic_arguments = PANIC_ACTIONS[spec.on_panic]
+        arguments = [f"console={emulator.console}", "root=/dev/vda", "rw", "net.ifnames=0", "systemd.show_status=0"]
+        return [*arguments, *panic_arguments, *spec.kernel_arguments]
+
     def _host_key(self) -> str:
         try:
             with open(self._path("host_key.pub"), encoding="ascii") as public:
@@ -210,19 +248,25 @@ class Machine:
         """QEMU's arguments for the machine with this UUID, whose SSH server is reached by this port."""
         # Kernels come from this host's package sources, so that they are for its architecture.
         emulator = architecture(platform.machine()).emulator
-        panic_action, panic_arguments = PANIC_ACTIONS[spec.on_panic]
-        arguments = [f"console={emulator.console}", "root=/dev/vda", "rw", "net.ifnames=0", "systemd.show_status=0"]
-        arguments += [*panic_arguments, *spec.kernel_arguments]
+        panic_action, _arguments = PANIC_ACTIONS[spec.on_panic]
         command = [emulator.program, "-name", self.name, "-uuid", identity]
         command += ["-no-user-config", "-nodefaults", "-display", "none", "-machine", emulator.machine]
         command += ["-accel", ACCELERATORS[spec.accelerator], "-cpu", "max"]
         command += ["-smp", str(spec.cpus), "-m", str(spec.memory_mib)]
-        command += ["-kernel", spec.vmlinuz, "-initrd", "initrd.cpio", "-append", " ".join(arguments)]
+        if spec.firmware != BIOS:
+            command += firmware_arguments(emulator, self._path(FIRMWARE_VARIABLES))
+        if spec.firmware != SHIM:
+            arguments = " ".join(self._kernel_arguments(spec))
+            command += ["-kernel", spec.vmlinuz, "-initrd", "initrd.cpio", "-append", arguments]
         for name in ("root", "modules"):
             # An absolute path: QEMU opens it again when it hands the disk over, and is in another directory by then.
             path = self._path(f"{name}.qcow2").replace(",", ",,")
             command += ["-drive", f"file={path},if=none,id={name},cache=unsafe,discard=unmap"]
             command += ["-device", f"virtio-blk-pci,drive={name},serial={name}"]
+        if spec.firmware == SHIM:  # after the others, whose names do not depend on it
+            place = self._path(SYSTEM_PARTITION).replace(",", ",,")
+            command += ["-drive", f"if=none,id=esp,readonly=on,format=raw,file.driver=vvfat,file.dir={place}"]
+            command += ["-device", "virtio-blk-pci,drive=esp,bootindex=0"]
         forward = f"hostfwd=tcp:{LOOPBACK}:{port}-:{GUEST_SSH_PORT}"
         # restrict: the machine reaches nothing outside, only the forwarded port leads in
         command += ["-netdev", f"user,id=network,restrict=on,{forward}", "-device", "virtio-net-pci,netdev=network"]

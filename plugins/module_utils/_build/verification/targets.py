@@ -237,9 +237,9 @@ class Targets:
             fits = bool(sizes) and (body.is_code or 0 in sizes or body.size in sizes)
         if not fits:
             use.refuse(f"the helper writes the address of {found or where}", expected=names, found=found or where)
-        if inside is not None and _needs_mark(use, unit, inside):
-            if not any(unit.runs_marked(mark.name) for mark in marks):
-                use.refuse(f"a pointer leads to the running {inside.body.title}, which begins with no landing mark")
+        needs_mark = inside is not None and _needs_mark(use, unit, inside)
+        if needs_mark and not any(unit.runs_marked(mark.name) for mark in marks):
+            use.refuse(f"a pointer leads to the running {names[0]}, which begins with no landing mark")
         if body is not None and body.size:  # as are lock classes of a kernel without lockdep: all stand in one place
             self._one_for_one(use, body, (unit.object_name, unit.name, section.name, fixup.symbol.offset))
 

@@ -11,6 +11,8 @@ import time
 from ansible_collections.rebootless.splice.plugins.module_utils._common.build_id import parse_build_id
 from ansible_collections.rebootless.splice.plugins.module_utils._common.distribution.kernel_package import version_in
 
+SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"  # UEFI 2.10, 3.3
+FIRMWARE = "/sys/firmware/efi"
 LOCKDOWN = "/sys/kernel/security/lockdown"  # security/lockdown/lockdown.c
 VULNERABILITIES = "/sys/devices/system/cpu/vulnerabilities"  # arch/x86/kernel/cpu/bugs.c has the words in its files
 
@@ -64,6 +66,14 @@ def build_id() -> str:
 def lockdown() -> str:
     """``none``, ``integrity``, ``confidentiality``, or ``unknown`` where securityfs or the LSM is not there."""
     return parse_lockdown(_read(LOCKDOWN))
+
+
+def secure_boot() -> str:
+    """``on``, ``off`` (or no UEFI), or ``unknown`` where UEFI's variables are not mounted or cannot be read."""
+    variable = _read_bytes(SECURE_BOOT)
+    if len(variable) == 5:  # four bytes of attributes before it
+        return "on" if variable[4] else "off"
+    return "unknown" if os.path.isdir(FIRMWARE) else "off"
 
 
 def signatures_enforced() -> bool:

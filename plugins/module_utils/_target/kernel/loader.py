@@ -25,7 +25,7 @@ LOAD_ERRORS = {
         "load_not_permitted",
         "The kernel does not let this process load the module {module}.",
         "Become root with the capability CAP_SYS_MODULE (not in a container), and check that kernel.modules_disabled "
-        "is 0 and that the module is signed if the kernel is locked down.",
+        "is 0 and, if the kernel is locked down, that the module is signed with a key that is enrolled on this host.",
     ),
     errno.ENOEXEC: (
         "module_other_kernel",
@@ -45,8 +45,10 @@ LOAD_ERRORS = {
     ),
     errno.EKEYREJECTED: (
         "module_key_rejected",
-        "The signature of the module {module} was rejected by the kernel.",
-        "Sign the modules with a key that is enrolled on this host and not revoked.",
+        "The kernel rejected the module {module}: it has no signature by a key that this kernel trusts, or was changed "
+        "after it was signed.",
+        "Build the update again with a signer whose certificate is enrolled on this host and not revoked; if it is "
+        "enrolled, find out who changed the package.",
     ),
     errno.EBADMSG: (
         "module_signature_damaged",

@@ -3,8 +3,7 @@
 """What a kernel module file says of itself, without kmod's tools.
 
 Source: the ELF-64 object file format; ``.modinfo`` holds NUL-terminated ``key=value`` strings
-(include/linux/moduleparam.h); a signature is appended behind the ELF file and ends with a magic string
-(scripts/sign-file.c).
+(include/linux/moduleparam.h).  A signature behind the ELF file (``_common/module_signature``) is no part of it.
 """
 
 from __future__ import annotations
@@ -15,16 +14,10 @@ import typing as t
 from ansible_collections.rebootless.splice.plugins.module_utils._common.build_id import parse_build_id
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
-SIGNATURE_MAGIC = b"~Module signature appended~\n"
 ELF64_LITTLE = b"\x7fELF\x02\x01"
 ELF_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 LONGEST_NAME = 1024  # bytes of a section's name; thousands of sections can share one
 SECTION_HEADER = struct.Struct("<IIQQQQIIQQ")
-
-
-def is_signed(image: bytes) -> bool:
-    """Whether a signature is appended; whether the kernel trusts its key only the kernel can say."""
-    return image.endswith(SIGNATURE_MAGIC)
 
 
 def read_modinfo(image: bytes, label: str) -> dict[str, str]:

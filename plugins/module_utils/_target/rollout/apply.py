@@ -43,7 +43,7 @@ def preflight(step: Step) -> str:
         return step.live(state)
     _check_kernel(step)
     result = _operation(step, _package(step), check_mode=True).run()
-    step.known.update({key: result[key] for key in ("match_ns", "matched_bytes") if key in result})
+    step.known.update({key: result[key] for key in ("match_ns", "matched_bytes", "signer") if key in result})
     return MATCHED
 
 
@@ -202,6 +202,7 @@ def _apply(step: Step, package: Package, times: list[int]) -> str:
         raise _fail(step, record, error) from error
     record.update(step=records.APPLIED, applied_at=since_boot())
     record.update({key: result[key] for key in ("pause_ns", "match_ns", "tries")})
+    step.known["signer"] = result["signer"]
     return _soak(step, record)
 
 

@@ -4,14 +4,17 @@
 
 from __future__ import annotations
 
+import collections
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import signers
 from ansible_collections.rebootless.splice.plugins.module_utils._common.distribution import kernel_package
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import LEFT_OUT, Plan
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.spread import PlannedKernel, Survey
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.windows import Window
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.manifest import BUILT, STATUSES, Manifest
 
+UNKNOWN_SIGNER = "of a signer that the store does not name"
 FEW = 6  # hosts that are named one by one
 
 
@@ -40,7 +43,8 @@ def _outcome(kernel: PlannedKernel, manifest: Manifest, builders: t.Mapping[str,
     if entry is None:
         return "not built"
     if entry.status == BUILT:
-        return f"built, {count(len(entry.functions), 'function')} ({', '.join(entry.functions[:FEW])})"
+        functions = f"{count(len(entry.functions), 'function')} ({', '.join(entry.functions[:FEW])})"
+        return f"built, {functions}, {signers.described(entry.signer)}"
     return f"{STATUSES[entry.status]}. {entry.code}: {entry.sentence} {entry.next_step}".rstrip()
 
 
@@ -63,7 +67,7 @@ def plan_lines(plan: Plan, manifest: Manifest) -> list[str]:
         lines.append(f"    {batch.name}: {few(batch.hosts)}; {_budget(plan.budget(number), len(batch.hosts))}")
     if not plan.hosts:
         lines.append("    No host: there is nothing to roll out.")
-    lines += _kernel_lines(plan)
+    lines += _kernel_lines(plan, manifest)
     lines += _remark_lines(plan, manifest)
     lines += _rule_lines(plan)
     lines += _left_out_lines(plan)
@@ -88,12 +92,15 @@ def _budget(allowed: int, hosts: int) -> str:
     return "none may fail" if allowed == 0 else f"{allowed} may fail"
 
 
-def _kernel_lines(plan: Plan) -> list[str]:
+def _kernel_lines(plan: Plan, manifest: Manifest) -> list[str]:
+    """Each kernel with its package and whose signature that has, of which an approver approves the whole."""
+    known = {entry.build_id: signers.described(entry.signer) for entry in manifest.kernels}
+    signed = collections.defaultdict(lambda: UNKNOWN_SIGNER, known)
     hosts: dict[tuple[str, str, str, str], list[str]] = {}
     for name, row in plan.hosts.items():
         hosts.setdefault((row.release, row.build_id, row.package, row.sha256), []).append(name)
     return [
-        f"  {release} (build ID {build_id[:12]}): {package}, SHA-256 {digest}, {few(names)}"
+        f"  {release} (build ID {build_id[:12]}): {package}, SHA-256 {digest}, {signed[build_id]}, {few(names)}"
         for (release, build_id, package, digest), names in sorted(hosts.items())
     ]
 

@@ -191,9 +191,28 @@ def _by_entry(kernel: Row, manifest: Manifest, reboot_pending: str, release: str
         step = "Run the build playbook, then plan again."
         return LeftOut(outcomes.UNCOVERED, "no_build", sentence, step, release, build_id)
     if _has_package(entry):
-        return None
+        return _not_loadable(kernel, entry, release, build_id)
     state = outcomes.NOT_NEEDED if _is_harmless(entry) else outcomes.UNCOVERED
     return LeftOut(state, entry.code, entry.sentence, entry.next_step, release, build_id)
+
+
+def _not_loadable(kernel: Row, entry: KernelEntry, release: str, build_id: str) -> LeftOut | None:
+    """Hosts whose kernels demand signatures and do not trust the package's; they would refuse it themselves."""
+    mode = kernel.get("lockdown")
+    locked = mode in ("integrity", "confidentiality")
+    if not locked and not kernel.get("signatures_enforced"):
+        return None
+    demands = f"Its kernel {f'is locked down ({mode})' if locked else 'enforces module signatures'}"
+    if not entry.signer:
+        sentence = f"{demands}, and the package {entry.package} is not signed."
+        step = "Build the update with a signer whose certificate is enrolled on the host (docs/secure-boot.md)."
+        return LeftOut(outcomes.UNCOVERED, "unsigned_module", sentence, step, release, build_id)
+    keys = kernel.get("module_keys")
+    if not isinstance(keys, list) or any(row["key_id"] == entry.signer["key_id"] for row in keys):
+        return None
+    sentence = f"{demands}, and trusts no certificate of the package's signer {entry.signer['subject']}."
+    step = f"Enrol the certificate with the SHA-256 {entry.signer['fingerprint']} on it (docs/secure-boot.md)."
+    return LeftOut(outcomes.UNCOVERED, "signer_not_trusted", sentence, step, release, build_id)
 
 
 def _has_package(entry: KernelEntry | None) -> bool:

@@ -75,21 +75,24 @@ def why_silent(answer: Row) -> str:
 
 
 def unbuilt(
-    kernels: t.Iterable[PlannedKernel], manifest: Manifest, again: t.Collection[str] = ()
+    kernels: t.Iterable[PlannedKernel], manifest: Manifest, again: t.Collection[str] = (), signed: bool = False
 ) -> list[PlannedKernel]:
     """The kernels that are to be built for: those without an answer in the store, and what failed there.
 
+    Where builds are ``signed``, a package that is not is no answer.
     A kernel whose version says that it has the fix needs no build.
     ``again`` has build IDs or releases for which the answer is not taken, or ``all``.
     """
-    return [kernel for kernel in kernels if _wanted(kernel, manifest, again)]
+    return [kernel for kernel in kernels if _wanted(kernel, manifest, again, signed)]
 
 
-def _wanted(kernel: PlannedKernel, manifest: Manifest, again: t.Collection[str]) -> bool:
+def _wanted(kernel: PlannedKernel, manifest: Manifest, again: t.Collection[str], signed: bool) -> bool:
     if kernel_package.fixed(kernel.version, manifest.versions_with_fix):
         return False
     entry = manifest.kernel(kernel.build_id)
     if entry is None or entry.status == FAILED:
+        return True
+    if signed and entry.status == BUILT and not entry.signer:
         return True
     return any(name in again for name in (ALL, kernel.build_id, kernel.release))
 

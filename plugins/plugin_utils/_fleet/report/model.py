@@ -182,6 +182,7 @@ def _update(update: UpdateRow, table: list[dict[str, t.Any]]) -> dict[str, t.Any
         "cves": update.cves,
         "states": states.count(row["updates"][update.name]["state"] for row in table),
         "remarks": _remarks(update.manifest),
+        "signers": _signers(update.manifest),
     }
 
 
@@ -192,6 +193,21 @@ def _remarks(manifest: dict[str, t.Any]) -> list[dict[str, t.Any]]:
         for remark in rows(kernel.get("remarks")):
             releases.setdefault(text(remark.get("sentence"), 400), set()).add(text(kernel.get("release"), 100))
     return [{"sentence": said, "releases": sorted(found, key=natural)} for said, found in sorted(releases.items())]
+
+
+def _signers(manifest: dict[str, t.Any]) -> list[dict[str, t.Any]]:
+    """Whose signatures the modules of an update's packages have, each once, with the releases of those packages."""
+    releases: dict[tuple[str, str, str], set[str]] = {}
+    for kernel in rows(manifest.get("kernels")):
+        signer = kernel.get("signer")
+        if kernel.get("status") == "built":
+            said = signer if isinstance(signer, dict) else {}
+            key = (text(said.get("subject"), 400), text(said.get("fingerprint"), 64), text(said.get("key_id"), 100))
+            releases.setdefault(key, set()).add(text(kernel.get("release"), 100))
+    return [
+        {"subject": subject, "fingerprint": fingerprint, "key_id": key_id, "releases": sorted(found, key=natural)}
+        for (subject, fingerprint, key_id), found in sorted(releases.items())
+    ]
 
 
 def _cves(updates: list[UpdateRow], table: list[dict[str, t.Any]]) -> list[dict[str, t.Any]]:

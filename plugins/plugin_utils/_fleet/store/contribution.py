@@ -10,7 +10,7 @@ import os
 import re
 import typing as t
 
-from ansible_collections.rebootless.splice.plugins.module_utils._common import strict_json
+from ansible_collections.rebootless.splice.plugins.module_utils._common import signers, strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.distribution import kernel_package
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import Package, read_package
@@ -90,7 +90,7 @@ def entry(
     """The entry of one kernel, and its package under its name.
 
     Raises ``RebootlessError``: what `read_package` raises, ``package_differs`` if it is one of something else, and
-    ``bad_result`` for a result that is no JSON.
+    ``signer_differs`` if others than its manifest names have signed it, ``bad_result`` for a result that is no JSON.
     """
     kernel = dataclasses.replace(
         empty_kernel(build.release, build.version, build.build_id, build.arch),
@@ -102,6 +102,7 @@ def entry(
     package = read_package(build.package)
     _check_package(update, build, package)
     _check_listed(update, package)
+    signers.check(package)
     manifest = package.manifest
     name = os.path.basename(build.package)
     built = dataclasses.replace(
@@ -119,6 +120,7 @@ def entry(
         compiler=str(manifest.get("compiler", "")),
         remarks=_tables(build, build.result.get("remarks")),
         ignore_missing=update.ignore_missing,
+        signer=manifest.get("signer", {}),
     )
     return built, {name: package.content}
 

@@ -14,6 +14,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.distribution import kernel_package
+from ansible_collections.rebootless.splice.plugins.module_utils._common.package import SIGNER as SIGNER_KEYS
 from ansible_collections.rebootless.splice.plugins.module_utils._common.value_checks import (
     filled,
     list_of,
@@ -57,6 +58,9 @@ NAME_OF_FILE = fields.Value(
 )
 STATUS = fields.Value(one_of(*STATUSES), f"one of {', '.join(STATUSES)}")
 REMARKS = fields.Value(lambda value: list_of(table)(value) and value != [], "a list of tables")
+SIGNER = fields.Value(
+    lambda value: isinstance(value, dict) and all(map(filled, map(value.get, SIGNER_KEYS))), "a signer"
+)
 PATHS = fields.Value(
     lambda value: list_of(filled)(value) and value == sorted(set(value)) != [],
     "a sorted list of paths, each once",
@@ -101,7 +105,8 @@ class KernelEntry(Record):
     ``objects`` (vmlinux, modules); with any other, ``code``, ``sentence`` and ``next_step`` say why there is none, and
     ``findings`` what of the patch.  ``remarks`` (``code``, ``sentence``, ``details``) are what operators should know of
     a fix that is made live.  ``ignore_missing`` are the files that the package was built without need of, whether the
-    kernel has them or not.  ``built`` is the time, ISO 8601, at which ``build_host`` came to its end with it.
+    kernel has them or not.  ``signer`` is who signed the package's modules (docs/formats.md, *Package*), empty if they
+    are not signed.  ``built`` is the time, ISO 8601, at which ``build_host`` came to its end with it.
     """
 
     release: str = field(metadata=TEXT)
@@ -124,6 +129,7 @@ class KernelEntry(Record):
     build_host: str = field(metadata=TEXT)
     remarks: list[Row] = field(default_factory=list, metadata=holds(REMARKS, omit=True))
     ignore_missing: list[str] = field(default_factory=list, metadata=holds(PATHS, omit=True))
+    signer: Row = field(default_factory=dict, metadata=holds(SIGNER, omit=True))
 
     def check(self, where: str, code: str) -> None:
         for name, value in OF_PACKAGE.items() if self.status == BUILT else ():

@@ -69,7 +69,7 @@ def test_what_people_are_shown_of_a_build():
     for more, shown, left in (
         ({}, "not built; it is tried again next time. code: It is so. Do that.", [RELEASE["50"]]),
         ({"status": "not_applicable"}, "the update changes nothing in this kernel. code: It is so. Do that.", []),
-        ({"status": "built", "functions": ["one", "two"]}, "built, 2 functions (one, two)", []),
+        ({"status": "built", "functions": ["one", "two"]}, "built, 2 functions (one, two), not signed", []),
     ):
         said: dict[str, t.Any] = {"code": "code", "sentence": "It is so.", "next_step": "Do that.", **more}
         row = dataclasses.replace(entry, **said)

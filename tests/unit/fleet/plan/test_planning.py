@@ -54,6 +54,8 @@ POLICY = {
     "store_url": None,
 }
 DIGEST = "ab" * 32
+SIGNER = {"subject": "CN=Fleet", "fingerprint": "ab" * 32, "key_id": "36b6", "hash": "sha256"}
+KEY = {"keyring": ".machine", "name": "Fleet", "key_id": "36b6"}
 
 
 def entry(kernel: str, **more) -> KernelEntry:
@@ -97,6 +99,7 @@ def live(state: str, digest: str = DIGEST, name: str = "x") -> list[dict]:
 
 NEWER = [{"release": "6.1.0-53-cloud-amd64", "version": "6.1.187-1"}]
 BOTH = manifest(entry("47"), entry("50"))
+SIGNED = manifest(entry("50", signer=SIGNER))
 
 
 def plan(hosts: dict, update: Manifest = BOTH, **policy):
@@ -136,6 +139,15 @@ def plan(hosts: dict, update: Manifest = BOTH, **policy):
         ({"failed": True, "timedout": {"period": 60}, "msg": "Timed out."}, BOTH, "unreachable", "unreachable"),
         ({"failed": True, "msg": "no python"}, BOTH, "uncovered", "kernel_unknown"),
         (answer(build_id=""), BOTH, "uncovered", "kernel_unknown"),
+        # kernels that demand signatures
+        (answer(lockdown="none", signatures_enforced=False, module_keys=[]), BOTH, "", ""),
+        (answer(lockdown="integrity", module_keys=[KEY]), BOTH, "uncovered", "unsigned_module"),
+        (answer(lockdown="confidentiality", module_keys=None), BOTH, "uncovered", "unsigned_module"),
+        (answer(lockdown="none", signatures_enforced=True), BOTH, "uncovered", "unsigned_module"),
+        (answer(lockdown="integrity", module_keys=[KEY]), SIGNED, "", ""),
+        (answer(lockdown="integrity", module_keys=None), SIGNED, "", ""),
+        (answer(lockdown="integrity", module_keys=[]), SIGNED, "uncovered", "signer_not_trusted"),
+        (answer(lockdown="none", signatures_enforced=True, module_keys=[]), SIGNED, "uncovered", "signer_not_trusted"),
     ],
 )
 def test_who_is_left_out(host, update, state, code):
@@ -262,13 +274,15 @@ def test_what_people_are_shown():
     hosts["db"] = answer(version="6.1.187-1")
     hosts["far"] = {"unreachable": True, "msg": "No route."}
     made = plan(hosts, failure_budget={"percent": 20}, windows=[samples.NIGHT])
-    text = "\n".join(display.plan_lines(made, manifest(entry("47", remarks=[{"sentence": "Only new ones."}]))))
+    shown = manifest(entry("47", remarks=[{"sentence": "Only new ones."}], signer=SIGNER))
+    text = "\n".join(display.plan_lines(made, shown))
     for part in (
         made.digest,
         "8 hosts in 2 batches",
         "batch 1: 1 host (web1); none may fail",
         "batch 2: 7 hosts (web2, web3, web4, web5, web6, web7, ...); 1 may fail",
         "window: sat, sun 22:00 to 04:00 Europe/Berlin",
+        "SHA-256 " + "47" * 32 + ", signed by CN=Fleet (SHA-256 abababababababab, sha256), 8 hosts",
         f"remark ({RELEASE['47']}): Only new ones.",
         "2 hosts left out",
         "unreachable: 1 host (far). unreachable: It cannot be reached: No route. See that",

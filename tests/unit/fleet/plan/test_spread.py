@@ -60,6 +60,21 @@ def test_nothing_is_built_twice():
     assert unbuilt(kernels, manifest, ["all"]) == kernels
 
 
+def test_a_package_that_is_not_signed_is_built_again_where_builds_are_signed():
+    built = {"status": "built", "package": "x-1.rbl.tar.gz", "sha256": "ab" * 32, "size": 9, "build_digest": "ab" * 32}
+    signer = {"subject": "CN=Fleet", "fingerprint": "ab" * 32, "key_id": "36b6", "hash": "sha256"}
+    empty = [empty_kernel(f"release-{name}", "6.1.176-1", name, "x86_64") for name in ("aa", "bb", "cc")]
+    rows = [
+        dataclasses.replace(empty[0], **built, signer=signer),
+        dataclasses.replace(empty[1], **built),
+        dataclasses.replace(empty[2], status="refused", code="unsafe_change", sentence="It is so."),
+    ]
+    manifest = Manifest("x", "1", [], {}, [], [], rows)
+    kernels = [kernel(row.build_id) for row in rows]
+    assert unbuilt(kernels, manifest) == []
+    assert [row.build_id for row in unbuilt(kernels, manifest, signed=True)] == ["bb"]
+
+
 def test_flavours_of_one_source_stay_together():
     kernels = [kernel("a", "1"), kernel("b", "2"), kernel("c", "1"), kernel("d", "2")]
     shares = spread(kernels, ["one", "two"])

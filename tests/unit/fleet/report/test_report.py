@@ -252,6 +252,23 @@ def test_what_builds_remark_is_said_once_and_with_the_kernels(tmp_path: pathlib.
     assert "What the builds remark" not in render.as_html(made(sample.six(tmp_path / "calm")[0], None))
 
 
+def test_who_signed_is_said_with_the_kernels(tmp_path: pathlib.Path) -> None:
+    rollout, _answers = sample.six(tmp_path)
+    path = next(tmp_path.glob("store/*/*/manifest.json"))
+    manifest = json.loads(path.read_text())
+    signed = {"subject": "CN=<Fleet>", "fingerprint": "ab" * 32, "key_id": "36b6", "hash": "sha256"}
+    for kernel, signer in zip(manifest["kernels"], (signed, {}), strict=False):
+        kernel.update(status="built", signer=signer)
+    path.write_text(json.dumps(manifest))
+    report = made(rollout, None)
+    said = {row["subject"]: row for row in report["updates"][0]["signers"]}
+    assert set(said) == {"CN=<Fleet>", ""}
+    assert said["CN=<Fleet>"]["releases"] == [manifest["kernels"][0]["release"]]
+    page = render.as_html(report)
+    assert "Who signed the modules" in page and "CN=&lt;Fleet&gt;" in page and "not signed" in page
+    assert "Who signed the modules" not in render.as_html(made(sample.six(tmp_path / "calm")[0], None))
+
+
 def test_a_later_plan_that_leaves_a_confirmed_host_out_does_not_hide_it(tmp_path: pathlib.Path) -> None:
     _first, _answers = sample.six(tmp_path)
     later = sample.Sample(

@@ -13,6 +13,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.manifest import parse_manifest
 from ansible_collections.rebootless.splice.tests.support import other_numbers
 
+SIGNER = {"subject": "CN=Fleet", "fingerprint": "ab" * 32, "key_id": "36b6", "hash": "sha256"}
 BUILT = {
     "release": "6.1.0-50-cloud-amd64",
     "version": "6.1.176-1",
@@ -85,6 +86,11 @@ def test_the_files_that_may_be_missing_are_a_set():
                 parse_manifest(changed(*place, ignore_missing=odd), "The manifest")
 
 
+def test_the_signer_is_written_again():
+    data = changed("kernels", 1, signer=SIGNER)
+    assert parse_manifest(data, "The manifest").to_json() == data
+
+
 def test_what_is_read_is_written_again():
     manifest = parse_manifest(MANIFEST, "The manifest")
     assert manifest.to_json() == MANIFEST
@@ -111,6 +117,8 @@ def test_what_is_read_is_written_again():
         (changed("kernels", 1, sha256=""), "sha256: '', which is not 64 hex digits"),
         (changed("kernels", 1, build_digest="x"), "build_digest: 'x', which is not 64 hex digits"),
         (changed("kernels", 1, package="../x.rbl.tar.gz"), "which is not the name of a package file"),
+        (changed("kernels", 1, signer={}), "signer: {}, which is not a signer"),
+        (changed("kernels", 1, signer={**SIGNER, "key_id": 7}), "which is not a signer"),
         (changed("kernels", 1, remarks=[]), "remarks: [], which is not a list of tables"),
     ],
 )

@@ -12,11 +12,13 @@ import pytest
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._common.package import parse_package
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store import contribution
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.contribution import ListedBuild
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.store import Store
 from ansible_collections.rebootless.splice.tests.support.fleet.packages import package
 from ansible_collections.rebootless.splice.tests.support.fleet.samples import BUILD_ID, RELEASE
+from ansible_collections.rebootless.splice.tests.support.signers import make_signer, product_signer, resigned
 
 NAME, VERSION = "cve-2026-52928", "1.0"
 FINDING = {"code": "layout_changed", "sentence": "struct foo grew from 64 to 72 bytes.", "details": {}}
@@ -298,6 +300,21 @@ def test_what_a_build_has_to_say_is_kept(store, options, tmp_path):
     assert "remarks" not in silent.after.kernel(BUILD_ID["50"]).to_json()
     add(store, options, build("50", package=path, result={"remarks": [remark]}))
     assert store.manifest(NAME, VERSION).kernel(BUILD_ID["50"]).remarks == [remark]
+
+
+def test_who_signed_is_kept_and_has_to_be_true(store, options, tmp_path):
+    made, other = make_signer(tmp_path), make_signer(tmp_path, "other")
+    path = pathlib.Path(package(tmp_path, RELEASE["50"], BUILD_ID["50"]))
+    unsigned = path.read_bytes()
+    add(store, options, build("50", package=str(path)))
+    assert store.manifest(NAME, VERSION).kernel(BUILD_ID["50"]).signer == {}
+    path.write_bytes(resigned(unsigned, made))
+    assert add(store, options, build("50", package=str(path))).changed
+    assert store.manifest(NAME, VERSION).kernel(BUILD_ID["50"]).signer == product_signer(made).facts()
+    strange = parse_package("package", resigned(unsigned, other)).files["update.ko"]
+    path.write_bytes(resigned(unsigned, made, update=strange))
+    with pytest.raises(RebootlessError, check=lambda error: error.code == "signer_differs"):
+        add(store, options, build("50", package=str(path)))
 
 
 def listed(tmp_path, kernel: str, *paths: str) -> ListedBuild:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common import module_signature
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import loader, modinfo
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.memory_file import memory_file
@@ -43,9 +44,10 @@ def test_build_id_of_a_module(image):
     assert modinfo.module_build_id(image, "module.ko") == "0123456789abcdef"
 
 
-def test_signature(image):
-    assert not modinfo.is_signed(image)
-    assert modinfo.is_signed(image + b"signature" + modinfo.SIGNATURE_MAGIC)
+def test_a_signed_module_says_the_same(image):
+    signed = module_signature.append(image, b"signature")
+    assert modinfo.read_modinfo(signed, "module.ko") == modinfo.read_modinfo(image, "module.ko")
+    assert modinfo.module_build_id(signed, "module.ko") == "0123456789abcdef"
 
 
 @given(st.data())

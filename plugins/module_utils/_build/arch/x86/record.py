@@ -71,6 +71,13 @@ X86_64 = Architecture(
         carried=("arch/x86/realmode/", "arch/x86/purgatory/"),
         offsets=("arch/x86/kernel/asm-offsets.c", "arch/x86/kvm/kvm-asm-offsets.c"),
     ),
-    emulator=Emulator("qemu-system-x86_64", "q35", "ttyS0", frozenset(("svm", "vmx"))),
+    emulator=Emulator(
+        "qemu-system-x86_64",
+        "q35",
+        "ttyS0",
+        frozenset(("svm", "vmx")),
+        "OVMF/OVMF_CODE_4M.fd",
+        "OVMF/OVMF_VARS_4M.fd",
+    ),
     kernels=KERNELS,
 )

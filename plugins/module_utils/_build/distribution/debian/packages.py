@@ -17,6 +17,10 @@ NEEDED_BY_HEADERS = re.compile(
     r"(?: \((?P<relation>[<>=]+) (?P<version>[^)]+)\))?"
 )
 
+# Signed programs that firmware with Secure Boot starts: the package, and the file in it.
+SHIM = ("shim-signed", "usr/lib/shim/shimx64.efi.signed")
+GRUB = ("grub-efi-amd64-signed", "usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed")
+
 
 def image(release: str) -> str:
     """The package with the image, the configuration and the modules."""

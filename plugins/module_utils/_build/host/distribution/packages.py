@@ -34,6 +34,7 @@ DEBIAN = HostPackages(
         "ld": "binutils",
         "make": "make",
         "objcopy": "binutils",
+        "openssl": "openssl",
         "pahole": "dwarves",
         "perl": "perl",
         "rustc and bindgen": "rustc",
