@@ -326,7 +326,8 @@ struct static_call_key { int unused; };
 #define JMP8_INSN_OPCODE 0xeb
 #define MCOUNT_INSN_SIZE 5
 #define X86_FEATURE_IBT 1
-#define boot_cpu_has(feature) true	/* the longer way through the checks */
+extern bool fuzz_tracks_branches;
+#define boot_cpu_has(feature) fuzz_tracks_branches	/* no other one is asked for */
 #define int3_emulate_jmp(regs, target) ((regs)->ip = (target))
 #define sync_core() do { } while (0)
 void *text_poke_kgdb(void *where, const void *bytes, size_t size);

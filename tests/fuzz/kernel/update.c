@@ -249,7 +249,9 @@ static void prepare(void)
 	other_module.mem[MOD_DATA] = (struct module_memory){ (void *)(OTHER_MODULE + OTHER_MODULE_SIZE), OTHER_MODULE_SIZE };
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+bool fuzz_tracks_branches;
+
+static void offer(const uint8_t *data, size_t size)
 {
 	struct input input = { data, size };
 	size_t descriptor = take(&input, 2), text_size = take(&input, 2);
@@ -285,5 +287,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	admit(descriptor, text_size, image, size);
 	free(image);
 	free(kernel);
+}
+
+/* Once for each kind of processor: where branches are tracked, more is refused. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	fuzz_tracks_branches = false;
+	offer(data, size);
+	fuzz_tracks_branches = true;
+	offer(data, size);
 	return 0;
 }
