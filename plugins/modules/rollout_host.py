@@ -184,7 +184,7 @@ RETURN = r"""
 state:
   description:
     - What became of the host. V(matched) after a preflight, V(applied) in the soak, V(confirmed), V(reversed) by
-      O(step=reverse), V(pending) if nothing has happened, V(not needed) if its kernel has the fix, V(uncovered) if
+      O(step=reverse), V(not there) if it found nothing to take back, V(pending) if nothing has happened, V(not needed) if its kernel has the fix, V(uncovered) if
       the plan has no build for its kernel, V(failed) otherwise.
     - An update that failed is taken back; RV(kernel_state) tells what runs.
   returned: always

@@ -173,7 +173,8 @@ finished:
   type: bool
   sample: true
 outcome:
-  description: V(done), V(reverted), V(stopped), V(waiting), V(interrupted), or in check mode V(checked).
+  description: V(done), V(reverted), V(stopped), V(waiting), V(interrupted), V(not there) where no
+      host had what was to be taken back, or in check mode V(checked).
   returned: O(step=finish)
   type: str
   sample: done

@@ -293,6 +293,28 @@ def test_a_revert_by_name_is_the_last_word(tmp_path: pathlib.Path) -> None:
     assert not report["notes"]
 
 
+def test_an_update_that_no_host_had_is_none(tmp_path: pathlib.Path) -> None:
+    """As where its name was mistyped when it was to be taken back."""
+    rollout, answers = sample.six(tmp_path)
+    plan = json.dumps({"format": 1, "kind": "revert", "update": {"name": "nosuch", "version": ""}}).encode()
+    digest = hashlib.sha256(plan).hexdigest()
+    directory = tmp_path / "rollouts" / digest[:12]
+    directory.mkdir()
+    (directory / "plan.json").write_bytes(plan)
+    line = {"time": "2026-11-24T01:00:00.000Z", "plan": digest, "update": {"name": "nosuch", "version": ""}}
+    evidence.append(
+        str(directory / "evidence.jsonl"),
+        [
+            {**line, "event": "reverting"},
+            {**line, "event": "host", "host": "web1", "step": "reverse", "state": "not there", "seconds": 1},
+            {**line, "event": "rollout_finished", "state": "not there"},
+        ],
+    )
+    report = made(rollout, answers)
+    assert [update["name"] for update in report["updates"]] == [NAME]
+    assert [row["kind"] for row in report["rollouts"]] == ["rollout"]
+
+
 def test_several_controllers_are_reported_together(tmp_path: pathlib.Path) -> None:
     sample.six(tmp_path / "one")
     sample.Sample(tmp_path / "two", {"all": ["far1"]}, {}).save()

@@ -367,8 +367,15 @@ def test_reverse_is_the_same_twice(world):
 
 
 def test_reverse_where_nothing_was(world):
-    result = world.run("reverse")
-    assert (result["state"], result["changed"]) == ("reversed", False)
+    """As with a name that is mistyped: nothing went back, so nothing is said to have."""
+    for options in ({}, {"plan": None}, {"plan": None, "remove": True}):
+        result = world.run("reverse", **options)
+        assert (result["state"], result["code"], result["failed"], result["changed"]) == (
+            "not there",
+            "not_there",
+            False,
+            False,
+        )
     assert world.run("status")["state"] == "pending"
 
 
