@@ -16,6 +16,7 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run impor
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.slices import task_files
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store import packages
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.manifest import FILE
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.targets import demand_unlimited
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.times import now, parse_time
 
 SHOWN = 10  # hosts that a sentence names
@@ -82,13 +83,7 @@ def demand_inventory(hosts: t.Collection[str], request: RunRequest) -> None:
             "Use the inventory that the plan was made with, or make a new plan.",
             hosts=missing,
         )
-    if request.limit:
-        raise RebootlessError(
-            "limited",
-            "The run is limited to a part of the hosts (--limit), which the plan does not say.",
-            "Leave out --limit, or make a plan for these hosts.",
-            limit=request.limit,
-        )
+    demand_unlimited(request.limit)
 
 
 def demand_store(plan: Plan) -> None:
