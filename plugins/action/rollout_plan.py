@@ -53,7 +53,7 @@ class ActionModule(FleetAction):
             "changed": changed,
             "path": path,
             "digest": plan.digest,
-            "plan": canonical.parse(plan.content, "plan", path),
+            "plan": canonical.parse(plan.content, "plan", path, seal=True),
             "text": display.plan_lines(plan, manifest),
             "uncovered": sorted(name for name, row in plan.left_out.items() if row.state in UNCOVERED),
         }

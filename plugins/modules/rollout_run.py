@@ -51,6 +51,10 @@ options:
   plan:
     description: Path of the plan.
     type: path
+  digest:
+    description: The digest that O(plan) has to have, as it was approved. Without it, every plan is taken that is intact.
+    type: str
+    default: ""
   run:
     description: The directory of the run. Needed with O(step=finish).
     type: path

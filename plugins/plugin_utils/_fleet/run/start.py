@@ -16,7 +16,6 @@ import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import read_plan
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import evidence, guards, lock, resume, slices
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles, directory_of, lock_of
@@ -30,6 +29,7 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.recor
 )
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.request import (
     RunRequest,
+    approved_plan,
     demand_inventory,
     demand_store,
     demand_valid,
@@ -44,7 +44,7 @@ CHECKS = "checks"  # in the operator's directory: runs in check mode
 
 def rollout(request: RunRequest, path: str) -> Row:
     """Begins the rollout of the plan in a file, or goes on with it.  Raises ``RebootlessError``."""
-    plan = read_plan(path)
+    plan = approved_plan(path, request)
     demand_valid(plan, request)
     demand_store(plan)
     run = slices.run_of_plan(plan, request.by)
@@ -60,7 +60,7 @@ def rollout(request: RunRequest, path: str) -> Row:
 
 def take_back(request: RunRequest, path: str) -> Row:
     """Begins to take the update of a plan back from all hosts that may have it, or goes on."""
-    plan = read_plan(path)
+    plan = approved_plan(path, request)
     demand_inventory(plan.hosts, request)
     run = slices.run_of_plan(plan, request.by)
     files, first = _open(request, run, plan.content, slices.slices_of_plan(plan))

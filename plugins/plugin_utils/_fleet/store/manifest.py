@@ -259,7 +259,7 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
 
     Raises ``RebootlessError``: ``manifest_missing``, ``manifest_damaged``, ``bad_manifest``.
     """
-    data, _digest = canonical.read(path, "manifest")
+    data = canonical.read(path, "manifest")
     return parse_manifest(data, f"The manifest {os.fspath(path)}")
 
 

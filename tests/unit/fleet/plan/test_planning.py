@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan import display
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.batches import (
     make_batches,
@@ -163,7 +163,7 @@ def test_each_host_gets_the_package_of_its_kernel():
     assert (made.hosts["a"].package, made.hosts["a"].sha256) == ("x-1-47.rbl.tar.gz", "47" * 32)
     assert (made.hosts["b"].package, made.hosts["b"].build_id) == ("x-1-50.rbl.tar.gz", BUILD_ID["50"])
     assert made.update.manifest_sha256 == BOTH.digest
-    assert parse_plan(json.loads(made.content)).digest == made.digest
+    assert parse_plan(canonical.parse(made.content, "plan", "", seal=True)).digest == made.digest
 
 
 def test_windows_of_hosts():
