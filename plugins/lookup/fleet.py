@@ -12,8 +12,8 @@ description:
   - Returns the patterns that it gets, for C(hosts), and fails where no host of the inventory matches them.
   - Ansible skips a play without hosts and ends well, so that a mistyped group would look like a fleet that was worked
     on.
-  - The same with C(--limit), which takes away the controller, and with it the plays that decide and judge. It is refused
-    unless O(limited).
+  - The same with C(--limit), which takes away the controller, and with it the plays that decide and judge. It is
+    refused unless O(limited).
 author:
   - The rebootless.splice authors (@rebootless)
 options:

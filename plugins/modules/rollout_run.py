@@ -52,7 +52,7 @@ options:
     description: Path of the plan.
     type: path
   digest:
-    description: The digest that O(plan) has to have, as it was approved. Without it, every plan is taken that is intact.
+    description: The digest that O(plan) has to have, as it was approved. Without it every intact plan is taken.
     type: str
     default: ""
   run:
@@ -177,8 +177,8 @@ finished:
   type: bool
   sample: true
 outcome:
-  description: V(done), V(reverted), V(stopped), V(waiting), V(interrupted), V(not there) where no
-      host had what was to be taken back, or in check mode V(checked).
+  description: V(done), V(reverted), V(stopped), V(waiting), V(interrupted), V(not there)
+    where no host had what was to be taken back, or in check mode V(checked).
   returned: O(step=finish)
   type: str
   sample: done

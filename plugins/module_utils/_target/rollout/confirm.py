@@ -178,11 +178,7 @@ def _unrecorded(step: Step, record: dict[str, t.Any]) -> RebootlessError | None:
 
 def reverse(step: Step) -> str:
     """Takes the update back, so that it does not come again at the next boot either, and looks at the host's health."""
-    record = step.records.read(step.name)
-    state = sysfs.state(step.name)
-    if state in sysfs.LIVE and step.request.plan and not step.is_ours(record):
-        raise Stopped(state if state in sysfs.IN_EFFECT else FAILED, back.other_rollout(step.request, record))
-    _demand_there(step, state)
+    record, state = _to_take_back(step)
     if record is not None:
         with contextlib.suppress(RebootlessError):
             watch.stop(record)
@@ -192,6 +188,27 @@ def reverse(step: Step) -> str:
     if state in sysfs.LIVE:
         _check_original(step, subject)
     return REVERSED
+
+
+def look_back(step: Step) -> str:
+    """What `reverse` would find; changes nothing."""
+    _record, state = _to_take_back(step)
+    if state not in sysfs.LIVE:
+        step.known["sentence"] = f"The original code runs: {step.name} is not live."
+        return REVERSED
+    step.known["sentence"] = f"{step.name} {sysfs.version(step.name)} is live, and would be taken back."
+    return state if state in sysfs.IN_EFFECT else APPLIED
+
+
+def _to_take_back(step: Step) -> tuple[dict[str, t.Any] | None, str]:
+    """The record and the kernel's state of what is to be taken back; ends the step where that is another rollout's, or
+    not there."""
+    record = step.records.read(step.name)
+    state = sysfs.state(step.name)
+    if state in sysfs.LIVE and step.request.plan and not step.is_ours(record):
+        raise Stopped(state if state in sysfs.IN_EFFECT else FAILED, back.other_rollout(step.request, record))
+    _demand_there(step, state)
+    return record, state
 
 
 def _demand_there(step: Step, state: str) -> None:

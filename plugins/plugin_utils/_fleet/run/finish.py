@@ -8,6 +8,7 @@ import dataclasses
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.display import few
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import display, evidence, lock
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import NAME_LENGTH, RunFiles, lock_of
@@ -31,6 +32,7 @@ STOPPED_STEP = {
     REVERT: "Find the cause; then go on with the same command and -e rebootless_continue=true.",
 }
 
+CHECKED_STEP = {ROLLOUT: "Roll out.", REVERT: "Take it back: the same command without --check."}
 NOTHING_FOUND = Outcome(
     outcomes.NOT_THERE,
     False,
@@ -88,11 +90,22 @@ def _found_nothing(status: Status, records: t.Mapping[str, HostRecord]) -> bool:
     return status.goal == REVERT and states == {outcomes.NOT_THERE} and not went_back
 
 
+def _would_happen(status: Status, records: t.Mapping[str, HostRecord]) -> str:
+    """What going back would do, where that was only looked at."""
+    if status.goal != REVERT:
+        return ""
+    live = [host for host in status.reverting if records[host].state in (outcomes.APPLIED, outcomes.CONFIRMED)]
+    return f" The update would be taken back from {few(live)}." if live else " The update is live on no host."
+
+
 def _outcome(status: Status, records: t.Mapping[str, HostRecord], check: bool) -> Outcome:
     """How the run came out, and code, sentence and next step where it is not over."""
     bad = any(outcomes.is_bad(record.state) for record in records.values())
+    if (check or status.status == FINISHED) and _found_nothing(status, records):
+        return NOTHING_FOUND
     if check:
-        return Outcome("checked", True, "", "Nothing was changed.", "" if bad else "Roll out.")
+        would = _would_happen(status, records)
+        return Outcome("checked", True, "", f"Nothing was changed.{would}", "" if bad else CHECKED_STEP[status.goal])
     if status.status == WAITING and status.waiting:
         waiting = status.waiting
         inside = " Inside the windows, that is." if waiting.code == "outside_window" else ""
@@ -101,8 +114,6 @@ def _outcome(status: Status, records: t.Mapping[str, HostRecord], check: bool) -
         gone = [host for host in status.reverting if records[host].state == outcomes.REVERSED]
         back = f" {len(gone)} healthy hosts went back." if gone else ""
         return Outcome("stopped", False, status.stop.code, f"{status.stop.sentence}.{back}", STOPPED_STEP[status.goal])
-    if status.status == FINISHED and _found_nothing(status, records):
-        return NOTHING_FOUND
     if status.status == FINISHED:
         look = "Look at the hosts that failed, above; the playbook report shows all of it." if bad else ""
         return Outcome("reverted" if status.goal == REVERT else "done", True, "", "", look)

@@ -26,8 +26,9 @@ SHOWN = 10  # hosts that a sentence names
 class RunRequest:
     """What the operator asked for.
 
-    ``inventory`` are all known hosts, ``limit`` Ansible's ``--limit``, ``retry`` hosts to try again, ``approved``
-    the digest that the plan has to have, ``proceed`` after a stop, ``break_lock`` of a run that cannot be seen, ``check`` leaves everything as it is.
+    ``inventory`` are all known hosts, ``limit`` Ansible's ``--limit``, ``retry`` hosts to try again, ``approved`` the
+    digest that the plan has to have, ``proceed`` after a stop, ``break_lock`` of a run that cannot be seen, ``check``
+    leaves everything as it is.
     """
 
     directory: str
