@@ -116,5 +116,6 @@ def _outcome(status: Status, records: t.Mapping[str, HostRecord], check: bool) -
         return Outcome("stopped", False, status.stop.code, f"{status.stop.sentence}.{back}", STOPPED_STEP[status.goal])
     if status.status == FINISHED:
         look = "Look at the hosts that failed, above; the playbook report shows all of it." if bad else ""
-        return Outcome("reverted" if status.goal == REVERT else "done", True, "", "", look)
+        nothing = "" if records else "No host needs the update, so there was nothing to roll out."
+        return Outcome("reverted" if status.goal == REVERT else "done", True, "", nothing, look)
     return Outcome("interrupted", False, "interrupted", "Not every host has come to its end.", GOES_ON)

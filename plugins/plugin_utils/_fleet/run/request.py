@@ -12,6 +12,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common import o
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.display import named
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import Plan, read_plan
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.work import demand_work
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import lock
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.slices import task_files
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store import packages
@@ -81,6 +82,7 @@ def demand_valid(plan: Plan, request: RunRequest) -> None:
             "Build the update for their kernels and make a new plan, or make one with the policy report.",
             hosts=uncovered,
         )
+    demand_work(plan)
     demand_inventory(plan.hosts, request)
     for path in task_files(plan.checks):
         if not os.path.isfile(path):

@@ -53,3 +53,9 @@ def test_a_plan_that_was_edited_by_hand_is_not_taken(how, path):
     path.write_bytes(good.replace(b'"deadline": 1500', b'"deadline": 1501'))
     assert path.read_bytes() != good
     assert refusal(how, path) == "plan_damaged"
+
+
+def test_a_plan_without_work_is_not_rolled_out(path):
+    left_out = {name: row for name, row in samples.plan()["left_out"].items() if row["state"] == "unreachable"}
+    path.write_bytes(parse_plan(samples.plan(hosts={}, batches=[], left_out=left_out)).content)
+    assert refusal(start.rollout, path) == "nothing_to_roll_out"
