@@ -217,17 +217,26 @@ def test_what_the_kernel_refused_without_a_rollout(tmp_path: pathlib.Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("status", "state"),
-    [("built", "pending"), ("not_applicable", "not needed"), ("refused", "reboot needed"), ("failed", "uncovered")],
+    ("status", "code", "state"),
+    [
+        ("built", "", "pending"),
+        ("not_applicable", "no_effect", "not needed"),
+        ("refused", "unsafe_change", "reboot needed"),
+        ("refused", "vdso_not_supported", "reboot needed"),
+        ("refused", "patch_does_not_apply", "failed"),  # no reboot mends a wrong patch
+        ("refused", "does_not_compile", "failed"),
+        ("refused", "rename_not_supported", "failed"),
+        ("failed", "build_host_lost", "uncovered"),
+    ],
 )
 def test_a_host_without_a_plan_is_what_the_store_has_for_its_kernel(
-    tmp_path: pathlib.Path, status: str, state: str
+    tmp_path: pathlib.Path, status: str, code: str, state: str
 ) -> None:
     rollout, answers = sample.six(tmp_path)
     path = next(tmp_path.glob("store/*/*/manifest.json"))
     manifest = json.loads(path.read_text())
     for kernel in manifest["kernels"]:
-        kernel.update(status=status, code="some_code")
+        kernel.update(status=status, code=code)
     path.write_text(json.dumps(manifest))
     answers["new1"] = rollout.answer("new1", None, build_id="a" * 40)
     assert states(made(rollout, answers))["new1"] == state
