@@ -25,12 +25,14 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.state.lo
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
 
 LOCK = "/run/rebootless-rollout-{}.lock"
-LOOKING = ("preflight", "status")  # steps that change nothing
+LOOKING = ("preflight", "status", "look back")  # steps that change nothing
+LOOKS = {"preflight": "preflight", "apply": "preflight", "reverse": "look back"}  # in check mode; others are a status
 STEPS = {
     "preflight": apply.preflight,
     "apply": apply.apply,
     "confirm": confirm.confirm,
     "reverse": confirm.reverse,
+    "look back": confirm.look_back,
     "status": confirm.status,
 }
 
