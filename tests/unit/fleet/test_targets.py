@@ -101,12 +101,14 @@ def playbook(tmp_path, name, *arguments):
         ("rollout", ["--limit", "web1"], "limited"),
         ("plan", ["-e", "rebootless_targets=nosuch", "-e", "{rebootless_update: {name: x}}"], "no_hosts"),
         ("report", ["-e", "rebootless_targets=nosuch"], "no_hosts"),
+        *((name, [], "nothing_named") for name in ("build", "plan", "preflight", "rollout")),
+        ("build", ["-e", "{rebootless_update: {name: x, patch: [y]}}"], "bad_update"),
     ],
 )
 def test_a_scheduler_sees_that_nothing_was_done(tmp_path, name, arguments, code):
     done = playbook(tmp_path, name, *arguments)
     assert done.returncode != 0, done.stdout
-    assert done.stdout.count(f"[{code}]") == 1, done.stdout
+    assert f"[{code}]" in done.stdout, done.stdout
     assert not (tmp_path / "report").exists()
 
 
