@@ -236,6 +236,11 @@ deadline:
   returned: always
   type: int
   sample: 1500
+notes:
+  description: What went wrong beside the step, in sentences, such as metrics that could not be written.
+  returned: if something did
+  type: list
+  elements: str
 checks:
   description: The health checks that have been run, in this step and, for O(step=confirm), in the soak before it.
   returned: always

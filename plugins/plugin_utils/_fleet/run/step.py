@@ -38,7 +38,17 @@ BEGINS = {
     CONFIRM: {outcomes.APPLIED},
 }
 # What of a module's result the evidence keeps.
-KEPT = ("kernel_state", "pause_ns", "effective_release", "release", "build_id", "boot_id", "deadline", "checks")
+KEPT = (
+    "kernel_state",
+    "pause_ns",
+    "effective_release",
+    "release",
+    "build_id",
+    "boot_id",
+    "deadline",
+    "checks",
+    "notes",
+)
 # What Ansible says of a host that answered, and could not keep a file (ActionBase._make_tmp_path).
 FULL, NO_DIRECTORY = "No space left on device", "Failed to create temporary directory"
 NO_PLACE = "No usable temporary directory found"  # Python's tempfile, where the module unpacks itself
