@@ -49,7 +49,7 @@ PLAYBOOK = ansible-playbook -e lab_cache=$(CACHE) -e lab_name=$(LAB)
 
 .PHONY: help
 help:  ## say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {gsub(/\$$\(CACHE\)/, "$(CACHE)", $$2); printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # ---- set-up ----------------------------------------------------------------------------------------------------------
 

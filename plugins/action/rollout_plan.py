@@ -13,6 +13,7 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import ca
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.action import FleetAction
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan import answers, display, planning
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import Plan, read_plan
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.work import demand_work
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import lock
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.store import Store
 
@@ -42,6 +43,8 @@ class ActionModule(FleetAction):
         plan = planning.make_plan(
             self._asked(variables["hostvars"], given), manifest, store.root, given, _user(), times.now()
         )
+        if plan.policy.uncovered != "stop":  # which says the same in its own words
+            demand_work(plan)
         path = os.path.abspath(os.path.expanduser(given["path"]))
         before = _there(path)
         changed = before is None or _without_occasion(before) != _without_occasion(plan)
@@ -53,7 +56,7 @@ class ActionModule(FleetAction):
             "changed": changed,
             "path": path,
             "digest": plan.digest,
-            "plan": canonical.parse(plan.content, "plan", path),
+            "plan": canonical.parse(plan.content, "plan", path, seal=True),
             "text": display.plan_lines(plan, manifest),
             "uncovered": sorted(name for name, row in plan.left_out.items() if row.state in UNCOVERED),
         }

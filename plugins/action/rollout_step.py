@@ -120,6 +120,8 @@ class ActionModule(FleetAction):
         step.record(files, begun, settled)
         text = display.host_line(record.host, wanted, {**answer, "state": settled.state})
         Display().display(text, color=display.color(settled.state))
+        for note in answer.get("notes") or ():
+            Display().display(f"{record.host} {wanted}: {note}", color="yellow")
         shown = {name: answer[name] for name in step.KEPT if name in answer}
         return {
             **{name: result[name] for name in PASSED_ON if name in result},

@@ -30,7 +30,8 @@ attributes:
   check_mode:
     support: partial
     details:
-      - In check mode O(step=apply) is O(step=preflight); the other steps only look, like O(step=status).
+      - In check mode O(step=apply) is O(step=preflight), O(step=reverse) says what would be taken back, and the other
+        steps only look, like O(step=status).
   diff_mode:
     support: none
   idempotent:
@@ -184,8 +185,8 @@ RETURN = r"""
 state:
   description:
     - What became of the host. V(matched) after a preflight, V(applied) in the soak, V(confirmed), V(reversed) by
-      O(step=reverse), V(pending) if nothing has happened, V(not needed) if its kernel has the fix, V(uncovered) if
-      the plan has no build for its kernel, V(failed) otherwise.
+      O(step=reverse), V(not there) if it found nothing to take back, V(pending) if nothing has happened, V(not needed)
+      if its kernel has the fix, V(uncovered) if the plan has no build for its kernel, V(failed) otherwise.
     - An update that failed is taken back; RV(kernel_state) tells what runs.
   returned: always
   type: str
@@ -235,6 +236,11 @@ deadline:
   returned: always
   type: int
   sample: 1500
+notes:
+  description: What went wrong beside the step, in sentences, such as metrics that could not be written.
+  returned: if something did
+  type: list
+  elements: str
 checks:
   description: The health checks that have been run, in this step and, for O(step=confirm), in the soak before it.
   returned: always
@@ -376,7 +382,7 @@ def main() -> None:
     )
     request = StepRequest(**module.params)
     if module.check_mode:
-        request = request._replace(step={"apply": "preflight", "preflight": "preflight"}.get(request.step, "status"))
+        request = request._replace(step=run.LOOKS.get(request.step, "status"))
     result = run.run(request)
     if result.pop("failed"):
         module.fail_json(**result)

@@ -51,6 +51,10 @@ options:
   plan:
     description: Path of the plan.
     type: path
+  digest:
+    description: The digest that O(plan) has to have, as it was approved. Without it every intact plan is taken.
+    type: str
+    default: ""
   run:
     description: The directory of the run. Needed with O(step=finish).
     type: path
@@ -173,7 +177,8 @@ finished:
   type: bool
   sample: true
 outcome:
-  description: V(done), V(reverted), V(stopped), V(waiting), V(interrupted), or in check mode V(checked).
+  description: V(done), V(reverted), V(stopped), V(waiting), V(interrupted), V(not there)
+    where no host had what was to be taken back, or in check mode V(checked).
   returned: O(step=finish)
   type: str
   sample: done

@@ -50,7 +50,8 @@ def read_plan_file(data: bytes) -> None:
 def read_plan_table(data: bytes) -> None:
     """A plan's table; what is written of it is read as the same, and its windows can be asked."""
     plan = parse_plan(loaded(data))
-    assert parse_plan(json.loads(plan.content)) == plan
+    assert parse_plan(canonical.parse(plan.content, "plan", "", seal=True)) == plan
+    assert canonical.digest_of(plan.content) == plan.digest
     for host in plan.hosts.values():
         opening(host.windows or plan.windows, [*plan.freezes, *host.freezes], NOON, 60)
     assert plan.budget(0) >= 0 and len(plan.digest) == 64

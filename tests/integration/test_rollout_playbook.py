@@ -250,8 +250,8 @@ def test_what_ansible_says_of_a_host_it_could_not_begin_with(said, state, code):
 def test_a_limited_run_is_refused(fleet):
     two = fleet(1, 1)
     refused = two.run("rollout", "--limit", "web1,localhost")
-    assert refused.returncode == 2
-    assert "--limit" in refused.stdout
+    assert refused.returncode == 4
+    assert "[limited]" in refused.stdout
     assert two.asked() == []
 
 

@@ -52,7 +52,7 @@ class PlanFile:
 
     @property
     def files(self) -> RunFiles:
-        return RunFiles(directory_of(str(self.base), canonical.sha256(self.path.read_bytes())))
+        return RunFiles(directory_of(str(self.base), canonical.digest_of(self.path.read_bytes())))
 
     def states(self) -> dict[str, str]:
         """What the controller has of each host."""
@@ -145,7 +145,7 @@ def write_plan(
         **SETTINGS,
         **settings,
     }
-    content = canonical.canonical(plan)
-    path = directory / f"plan-{canonical.sha256(content)[:12]}.json"
+    content = canonical.sealed(plan)
+    path = directory / f"plan-{canonical.digest_of(content)[:12]}.json"
     path.write_bytes(content)
     return PlanFile(path, directory / "operator", inventory)

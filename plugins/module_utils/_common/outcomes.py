@@ -16,6 +16,7 @@ MATCHED = "matched"
 APPLIED = "applied"
 CONFIRMED = "confirmed"
 REVERSED = "reversed"
+NOT_THERE = "not there"
 FAILED = "failed"
 LOST = "lost"
 UNCOVERED = "uncovered"
@@ -61,6 +62,12 @@ STATES: dict[str, State] = {
         "The update was taken out again; the original code runs.",
         PENDING,
         "Find out why the rollout went back; then make a new plan.",
+        settled=True,
+    ),
+    NOT_THERE: State(
+        "The host has nothing of the update that was to be taken out.",
+        PENDING,
+        "Nothing to do on the host.",
         settled=True,
     ),
     FAILED: State(

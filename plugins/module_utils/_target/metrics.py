@@ -15,6 +15,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common import d
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._target import inventory
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import sysfs
+from ansible_collections.rebootless.splice.plugins.module_utils._target.state import collectors
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
 
 FILE = "rebootless.prom"  # the collector reads *.prom
@@ -98,10 +99,32 @@ METRICS: dict[str, tuple[str, Collect]] = {
 
 
 def write(store: Store, directory: str) -> None:
-    """Replaces the file ``rebootless.prom`` in the collector's directory, in one step.
+    """Replaces the file ``rebootless.prom`` in the collector's directory, in one step, and remembers the directory.
 
     Raises ``RebootlessError`` code ``metrics_failed``.
     """
+    _write(store, directory)
+    collectors.remember(store.directory, directory)
+
+
+def refresh(store: Store) -> list[str]:
+    """Writes the metrics anew wherever they were written before: an old file goes on claiming a fix.
+
+    A directory that is gone is forgotten.  Returns what went wrong, in sentences.
+    """
+    told = []
+    for directory in collectors.known(store.directory):
+        if not os.path.isdir(directory):
+            collectors.forget(store.directory, directory)
+            continue
+        try:
+            _write(store, directory)
+        except RebootlessError as error:
+            told.append(f"The host's metrics could not be written: {error}")
+    return told
+
+
+def _write(store: Store, directory: str) -> None:
     path = os.path.join(directory, FILE)
     content = render(inventory.kernel(store), inventory.updates(store))
     try:

@@ -20,7 +20,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.m
     module_build_id,
     read_modinfo,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._target.state import armed_record, store
+from ansible_collections.rebootless.splice.plugins.module_utils._target.state import armed_record, collectors, store
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.lock import host_lock
 
 MODULE_PREFIX = "rbl_"  # RBL_MODULE_PREFIX of kmod/rebootless.h
@@ -57,7 +57,10 @@ class UpdateOperation:
     def run(self) -> dict:
         """The module's result; raises ``RebootlessError`` on a refusal."""
         try:
-            return self._run()
+            try:
+                return self._run()
+            finally:
+                self._renew_metrics()
         except OSError as error:
             raise RebootlessError(
                 "host_error",
@@ -81,6 +84,16 @@ class UpdateOperation:
                 raise
             self.result["state_after"] = self._predicted(before) if self.check_mode else sysfs.state(self.name)
         return self.result
+
+    def _renew_metrics(self) -> None:
+        if self.check_mode or not collectors.known(self.store.directory):
+            return
+        # Few hosts have metrics, and they ask for all that is known of the host.
+        from ansible_collections.rebootless.splice.plugins.module_utils._target import metrics  # cost: 20 ms
+
+        told = metrics.refresh(self.store)
+        if told:
+            self.result["warnings"] = told
 
     def _predicted(self, before: str) -> str:
         wanted = {"applied": sysfs.APPLIED, "reversed": sysfs.REVERSED, "absent": sysfs.ABSENT}[self.request.state]

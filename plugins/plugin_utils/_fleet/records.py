@@ -163,8 +163,8 @@ class FileRecord(Record):
 
     @functools.cached_property
     def digest(self) -> str:
-        """SHA-256 of the file's bytes, in hex."""
-        return canonical.sha256(self.content)
+        """SHA-256 of the record's content in its one form, in hex."""
+        return canonical.sha256(canonical.canonical(self.to_json()))
 
 
 def _default(field: dataclasses.Field[t.Any]) -> t.Any:

@@ -9,7 +9,6 @@ otherwise.
 from __future__ import annotations
 
 import datetime
-import hashlib
 import json
 import pathlib
 import subprocess
@@ -18,7 +17,7 @@ import typing as t
 import yaml
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.checks import normalise
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.canonical import canonical
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.canonical import digest_of, sealed
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.times import UTC, written
 from ansible_collections.rebootless.splice.tests.fleet.scene import service
 from ansible_collections.rebootless.splice.tests.fleet.scene.process import Process
@@ -158,7 +157,7 @@ class Pair:
         # another moment, so another digest
         plan.update(options, checks=checks, created=written(datetime.datetime.now(UTC)))
         path = self._path_of_plan()
-        path.write_bytes(canonical(plan))
+        path.write_bytes(sealed(plan))
         return path
 
     def ask_and_plan(self, harm: Harm, ok: bool = True) -> pathlib.Path:
@@ -204,7 +203,7 @@ class Pair:
     # ---- what became of it
 
     def _rollout_directory(self, plan: pathlib.Path) -> pathlib.Path:
-        digest = hashlib.sha256(plan.read_bytes()).hexdigest()
+        digest = digest_of(plan.read_bytes())
         return self.directory / "controller" / "rollouts" / digest[:12]
 
     def evidence(self, plan: pathlib.Path) -> list[dict[str, t.Any]]:

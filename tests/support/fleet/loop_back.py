@@ -85,18 +85,18 @@ class Fleet:
         self._make_collection()
         self._make_store()
         self.plan_path = directory / "plan.json"
-        self.plan_path.write_bytes(canonical.canonical(plan))
+        self.plan_path.write_bytes(canonical.sealed(plan))
         self.inventory = directory / "inventory.json"
         self.set_inventory()
 
     def change(self, edit: t.Callable[[dict[str, t.Any]], object]) -> None:
         """Writes the plan anew after `edit` has changed it."""
         edit(self.plan)
-        self.plan_path.write_bytes(canonical.canonical(self.plan))
+        self.plan_path.write_bytes(canonical.sealed(self.plan))
 
     @property
     def files(self) -> RunFiles:
-        return RunFiles(directory_of(str(self.base), canonical.sha256(self.plan_path.read_bytes())))
+        return RunFiles(directory_of(str(self.base), canonical.digest_of(self.plan_path.read_bytes())))
 
     def set_inventory(self, **hosts: dict[str, t.Any]) -> None:
         """Writes the inventory; ``hosts`` have variables of their own."""

@@ -4,7 +4,11 @@
 
 from __future__ import annotations
 
+import pathlib
+import shutil
+
 from ansible_collections.rebootless.splice.plugins.module_utils._target import inventory, metrics
+from ansible_collections.rebootless.splice.plugins.module_utils._target.state import collectors
 from ansible_collections.rebootless.splice.tests.support.booting_host import NAME, refusal
 
 
@@ -23,6 +27,35 @@ def test_metrics(host, tmp_path):
     told = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
     assert told <= set(metrics.METRICS)
     assert oct((tmp_path / metrics.FILE).stat().st_mode & 0o777) == "0o644"
+
+
+def test_metrics_are_renewed_wherever_they_were_written(host, tmp_path):
+    """An update that was reversed by its name alone went on being called a fix by the file of its rollout."""
+    host.arm()
+    one, other = tmp_path / "one", tmp_path / "other"
+    for directory in (one, other):
+        directory.mkdir()
+        metrics.write(host.packages, str(directory))
+        (directory / metrics.FILE).write_text("outdated")
+    assert metrics.refresh(host.packages) == []
+    assert "rebootless_cve_fixed_live" in (one / metrics.FILE).read_text()
+    shutil.rmtree(other)
+    assert metrics.refresh(host.packages) == []
+    assert collectors.known(host.packages.directory) == [str(one)]
+    (one / metrics.FILE).unlink()
+    (one / metrics.FILE).mkdir()  # cannot be replaced by a file
+    (told,) = metrics.refresh(host.packages)
+    assert "could not be written" in told
+
+
+def test_a_list_of_directories_that_is_damaged_is_none(host, tmp_path):
+    metrics.write(host.packages, str(tmp_path))
+    path = pathlib.Path(host.packages.directory, collectors.FILE)
+    for content in (b"", b"{}", b"\xff", b"[1, null]"):
+        path.write_bytes(content)
+        assert collectors.known(host.packages.directory) == []
+    metrics.write(host.packages, str(tmp_path))
+    assert collectors.known(host.packages.directory) == [str(tmp_path)]
 
 
 def test_metrics_escape_what_labels_cannot_hold(host):

@@ -72,3 +72,16 @@ def test_an_update_whose_function_something_else_has_taken_away_is_not_applied(h
     assert f'rebootless_update_live{{name="{NAME}"}} 0' in text and "rebootless_cve_fixed_live" not in text
     assert change(host, "reversed")["state_after"] == "reversed"
     assert MANIFEST["cves"], "which would have been told as fixed"
+
+
+def test_metrics_say_what_the_last_change_left(host, tmp_path):
+    """A revert by name does not say where a rollout had metrics written to."""
+    collector = tmp_path / "collector"
+    collector.mkdir()
+    metrics.write(Store(str(host.state_directory)), str(collector))
+    live = 'rebootless_cve_fixed_live{cve="CVE-2026-52928"} 1'
+    assert live in (collector / metrics.FILE).read_text()
+    change(host, "reversed", check_mode=True)
+    assert live in (collector / metrics.FILE).read_text()
+    assert "warnings" not in change(host, "reversed")
+    assert live not in (collector / metrics.FILE).read_text()

@@ -60,9 +60,11 @@ def main(arguments: list[str]) -> int:
     elif options.command in ("settle", "stop"):
         run = {"settle": settle, "stop": stop}[options.command]
         each_armed(packages, lambda record: run(packages, record))
-    if options.metrics_directory:
-        with _noted("metrics"):
+    with _noted("metrics"):
+        if options.metrics_directory:
             metrics.write(packages, options.metrics_directory)
+        for sentence in metrics.refresh(packages):
+            _say(WARNING, sentence)
     return 0
 
 

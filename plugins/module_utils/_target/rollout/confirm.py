@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 import typing as t
 
@@ -19,12 +20,15 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.
     APPLIED,
     CONFIRMED,
     FAILED,
+    NOT_THERE,
     PENDING,
     REVERSED,
     Step,
     Stopped,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._target.state import armed_record
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.lock import host_lock
+from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
 from ansible_collections.rebootless.splice.plugins.module_utils._target.update import UpdateOperation, UpdateRequest
 
 EARLY_S = 30.0  # of a soak that is waited for here
@@ -174,10 +178,7 @@ def _unrecorded(step: Step, record: dict[str, t.Any]) -> RebootlessError | None:
 
 def reverse(step: Step) -> str:
     """Takes the update back, so that it does not come again at the next boot either, and looks at the host's health."""
-    record = step.records.read(step.name)
-    state = sysfs.state(step.name)
-    if state in sysfs.LIVE and step.request.plan and not step.is_ours(record):
-        raise Stopped(state if state in sysfs.IN_EFFECT else FAILED, back.other_rollout(step.request, record))
+    record, state = _to_take_back(step)
     if record is not None:
         with contextlib.suppress(RebootlessError):
             watch.stop(record)
@@ -187,6 +188,43 @@ def reverse(step: Step) -> str:
     if state in sysfs.LIVE:
         _check_original(step, subject)
     return REVERSED
+
+
+def look_back(step: Step) -> str:
+    """What `reverse` would find; changes nothing."""
+    _record, state = _to_take_back(step)
+    if state not in sysfs.LIVE:
+        step.known["sentence"] = f"The original code runs: {step.name} is not live."
+        return REVERSED
+    step.known["sentence"] = f"{step.name} {sysfs.version(step.name)} is live, and would be taken back."
+    return state if state in sysfs.IN_EFFECT else APPLIED
+
+
+def _to_take_back(step: Step) -> tuple[dict[str, t.Any] | None, str]:
+    """The record and the kernel's state of what is to be taken back; ends the step where that is another rollout's, or
+    not there."""
+    record = step.records.read(step.name)
+    state = sysfs.state(step.name)
+    if state in sysfs.LIVE and step.request.plan and not step.is_ours(record):
+        raise Stopped(state if state in sysfs.IN_EFFECT else FAILED, back.other_rollout(step.request, record))
+    _demand_there(step, state)
+    return record, state
+
+
+def _demand_there(step: Step, state: str) -> None:
+    """Ends the step on a host that has nothing of the update: what was never there, as one whose name is mistyped, must
+    not be said to have been taken back."""
+    store, name = Store(step.request.state_directory), step.name
+    kept = (step.records.path(name), store.path(name), armed_record.record_path(store, name))
+    if state == sysfs.ABSENT and not any(map(os.path.lexists, kept)):
+        raise Stopped(
+            NOT_THERE,
+            RebootlessError(
+                "not_there",
+                f"The host has nothing of the update {name}: its kernel does not know it, and no file is kept of it.",
+                "Nothing to do on this host, if the name is the one that was meant.",
+            ),
+        )
 
 
 def _subject(step: Step) -> Subject:

@@ -25,12 +25,14 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.state.lo
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
 
 LOCK = "/run/rebootless-rollout-{}.lock"
-LOOKING = ("preflight", "status")  # steps that change nothing
+LOOKING = ("preflight", "status", "look back")  # steps that change nothing
+LOOKS = {"preflight": "preflight", "apply": "preflight", "reverse": "look back"}  # in check mode; others are a status
 STEPS = {
     "preflight": apply.preflight,
     "apply": apply.apply,
     "confirm": confirm.confirm,
     "reverse": confirm.reverse,
+    "look back": confirm.look_back,
     "status": confirm.status,
 }
 
@@ -64,9 +66,9 @@ def run(request: StepRequest) -> dict[str, t.Any]:
         answer.update(refused.result(), state=FAILED)
     answer["failed"] = answer["state"] in BAD
     answer.update(step.known, changed=step.changed, **_host(request))
-    if step.warnings:
-        answer["warnings"] = step.warnings
     _write_metrics(step)
+    if step.warnings:
+        answer["notes"] = step.warnings
     return answer
 
 
@@ -102,9 +104,12 @@ def _host(request: StepRequest) -> dict[str, t.Any]:
 
 
 def _write_metrics(step: Step) -> None:
-    if not step.request.metrics_directory or step.request.step in LOOKING:
+    if step.request.step in LOOKING:
         return
+    kept = Store(step.request.state_directory)
     try:
-        metrics.write(Store(step.request.state_directory), step.request.metrics_directory)
+        if step.request.metrics_directory:
+            metrics.write(kept, step.request.metrics_directory)
+        step.warnings += metrics.refresh(kept)
     except (OSError, RebootlessError) as error:
         step.warnings.append(f"The host's metrics could not be written: {error}")

@@ -19,7 +19,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.state.lo
 
 # The host's states (_common.outcomes), as far as a host can know them.
 MATCHED, APPLIED, CONFIRMED, REVERSED, FAILED = "matched", "applied", "confirmed", "reversed", "failed"
-UNCOVERED, NOT_NEEDED, PENDING = "uncovered", "not needed", "pending"
+UNCOVERED, NOT_NEEDED, PENDING, NOT_THERE = "uncovered", "not needed", "pending", "not there"
 BAD = (FAILED, UNCOVERED)
 
 

@@ -160,6 +160,11 @@ class Plan(FileRecord):
     metrics_directory: str | None = field(metadata=option("metrics_directory"))
     approvals: Approvals = field(metadata=holds(One(Approvals)))
 
+    @property
+    def content(self) -> bytes:
+        """The bytes of the plan's file, which carries the plan's digest."""
+        return canonical.sealed(self.to_json())
+
     def budget(self, batch: int) -> int:
         """How many hosts of a batch may fail."""
         return self.failure_budget.of(len(self.batches[batch].hosts))
@@ -179,7 +184,7 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
     Raises ``RebootlessError``: ``plan_missing``, ``plan_damaged`` (not the bytes that were written), ``bad_plan``, and
     the codes of the windows and checks in it.
     """
-    data, _digest = canonical.read(path, "plan")
+    data = canonical.read(path, "plan", seal=True)
     return parse_plan(data, f"The plan {os.fspath(path)}")
 
 

@@ -64,6 +64,11 @@ class History:
     begun: float | None
     ended: float | None
 
+    @property
+    def found_nothing(self) -> bool:
+        """Whether an update was to be taken back that no host had."""
+        return self.outcome == outcomes.NOT_THERE and not self.tracks
+
 
 def seconds(time: object) -> float | None:
     """An ISO time as seconds of the epoch, None if it is none; one without an offset is UTC."""
@@ -126,7 +131,7 @@ def _event(history: History, entry: dict[str, t.Any], time: float) -> None:
         batch.ended = time
         if event == "gate":
             batch.gate = text(entry.get("sentence")) or text(entry.get("state"))
-    if event == "host" and entry.get("host"):
+    if event == "host" and entry.get("host") and not _never_had_it(history, entry):
         track = history.tracks.setdefault(text(entry["host"]), Track())
         _host(track, entry, time)
         if strict_json.is_whole(index):
@@ -135,6 +140,12 @@ def _event(history: History, entry: dict[str, t.Any], time: float) -> None:
             begun = time if track.begun is None else min(time, track.begun)
             batch.begun = begun if batch.begun is None else min(batch.begun, begun)
             batch.ended = time if batch.ended is None else max(batch.ended, time)
+
+
+def _never_had_it(history: History, entry: dict[str, t.Any]) -> bool:
+    """Whether going back found nothing on a host of which there is no other word: that is no update of the host, as
+    where a name was mistyped."""
+    return text(entry.get("state")) == outcomes.NOT_THERE and text(entry["host"]) not in history.tracks
 
 
 def _batch(history: History, index: object) -> BatchRow | None:

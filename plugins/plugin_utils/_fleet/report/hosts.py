@@ -21,10 +21,16 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.va
     text,
     texts,
 )
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.manifest import (
+    BUILT,
+    NOT_APPLICABLE,
+    NOT_LIVE,
+    REFUSED,
+)
 
 LIVE = (states.APPLIED, states.CONFIRMED)
 # What the store says of a kernel, in the words of a report.
-OF_BUILD = {"built": states.PENDING, "not_applicable": states.NOT_NEEDED, "refused": states.REBOOT_NEEDED}
+OF_BUILD = {BUILT: states.PENDING, NOT_APPLICABLE: states.NOT_NEEDED, REFUSED: states.FAILED}
 BYPASSED = "bypassed"  # what the kernel says of an update, and its code here
 TAKEN_AWAY = "The update is applied and not in effect: something else has taken one of its functions away."
 GIVE_BACK = "Find what uses the function (/sys/kernel/livepatch, tracers) and remove it; update_info names it."
@@ -93,7 +99,7 @@ def _gone(known: Known, answer: dict[str, t.Any], said: dict[str, t.Any]) -> Sta
     kernel = mapping(answer.get("kernel"))
     if track.boot_id and text(kernel.get("boot_id")) not in ("", track.boot_id):
         found = _by_store(known, kernel)
-        if found.state in (states.NOT_NEEDED, states.REBOOT_NEEDED, states.UNCOVERED):  # another kernel
+        if found.state != states.PENDING:  # another kernel
             return found
         why = "the host was booted since, and the update was not applied again"
     else:
@@ -150,6 +156,8 @@ def _by_store(known: Known, kernel: dict[str, t.Any]) -> Standing:
     for build in rows(manifest.get("kernels")):
         if build_id and text(build.get("build_id")) == build_id:
             state = OF_BUILD.get(text(build.get("status")), states.UNCOVERED)
+            if state == states.FAILED and text(build.get("code")) in NOT_LIVE:
+                state = states.REBOOT_NEEDED  # other refusals are of a patch that is wrong, which no reboot mends
             if state == states.PENDING:
                 return Standing(state, "store", next_step=ROLL_OUT)
             code, sentence, next_step = (text(build.get(key)) for key in ("code", "sentence", "next_step"))

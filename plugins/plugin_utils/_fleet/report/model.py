@@ -46,6 +46,7 @@ def build(
     """
     told = [(rollout, tell(rollout)) for rollout in sources.rollouts]
     told = [(rollout, history) for rollout, history in told if not only or update_name(rollout) in only]
+    told = [(rollout, history) for rollout, history in told if not history.found_nothing]
     answers = {host: _with_clean_keys(answer) for host, answer in answers.items()}
     updates = _updates(told, sources.manifests, answers, only or [])
     names = hosts if hosts is not None else sorted({host for update in updates for host in update.tracks})

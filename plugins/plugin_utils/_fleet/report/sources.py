@@ -61,7 +61,7 @@ def read_rollout(path: pathlib.Path, notes: list[str]) -> Rollout:
         content = (path / "plan.json").read_bytes()
     except OSError:
         return Rollout(named, {}, evidence, str(path))
-    digest = canonical.sha256(content)
+    digest = canonical.digest_of(content)
     if not digest.startswith(path.name) or named not in ("", digest):
         notes.append(f"The plan in {path} is not the one that was carried out there: it was changed afterwards.")
     return Rollout(digest, _json(path / "plan.json", notes), evidence, str(path))

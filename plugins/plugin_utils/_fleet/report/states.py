@@ -32,12 +32,15 @@ class Appearance(t.NamedTuple):
 # Worst first: the order of every table, and of what a host is that has several updates.
 APPEARANCES = {
     FAILED: Appearance(
-        "✕", "failed", False, "the update failed, was taken back for it, or the host gave no answer after apply"
+        "✕",
+        "failed",
+        False,
+        "the update failed, was taken back for it, or the host gave no answer after apply; or its patch is wrong",
     ),
     UNKNOWN: Appearance("?", "unknown", False, "the host did not answer, and nothing is recorded about it"),
     PENDING: Appearance("○", "pending", False, "its turn has not come, or it went back with others"),
     UNCOVERED: Appearance("∅", "uncovered", False, "there is no build of the update for its kernel"),
-    REBOOT_NEEDED: Appearance("↻", "reboot", False, "only a reboot brings the fix"),
+    REBOOT_NEEDED: Appearance("↻", "reboot", False, "only a reboot brings the fix: the change cannot be made live"),
     APPLIED: Appearance("◐", "applied", True, "live, not confirmed yet: it goes back by itself unless it is"),
     CONFIRMED: Appearance("●", "confirmed", True, "live, and checked for the whole soak"),
     NOT_NEEDED: Appearance("–", "notneeded", True, "its kernel has the fix, or not the code that it fixes"),

@@ -184,7 +184,7 @@ class Batch:
             return {"go": True, "stop": False, "sentence": ""}
         if not self.check:
             self._demand_room()  # else hosts that were left alone for want of it would count as lost
-        phase = PREFLIGHT if self.check else phase
+        phase = PREFLIGHT if self.check and self.status.goal != REVERT else phase
         records = self.files.records(self.hosts)
         verdict = gate.judge(
             records,

@@ -20,6 +20,7 @@ COLUMNS = (
     outcomes.PENDING,
     outcomes.APPLYING,
     outcomes.REVERSED,
+    outcomes.NOT_THERE,
     outcomes.FAILED,
     outcomes.LOST,
     outcomes.UNCOVERED,

@@ -8,6 +8,7 @@ import dataclasses
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.display import few
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import display, evidence, lock
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import NAME_LENGTH, RunFiles, lock_of
@@ -20,6 +21,7 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.recor
     WAITING,
     HostRecord,
     Outcome,
+    Run,
     Status,
 )
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.selection import to_roll_out, to_take_back
@@ -30,6 +32,15 @@ STOPPED_STEP = {
     REVERT: "Find the cause; then go on with the same command and -e rebootless_continue=true.",
 }
 
+CHECKED_STEP = {ROLLOUT: "Roll out.", REVERT: "Take it back: the same command without --check."}
+NOTHING_FOUND = Outcome(
+    outcomes.NOT_THERE,
+    False,
+    "no_such_update",
+    "No host that was asked has anything of this update, so nothing was taken back.",
+    "See in the report (the playbook report) which updates the hosts have, and give one of these names.",
+)
+
 
 def finish(files: RunFiles, directory: str, holder: lock.Holder, say: t.Callable[[str], None], check: bool) -> Row:
     """Tells how the run came out; ``finished`` is false where something is left to do.  Locks are given back."""
@@ -39,7 +50,7 @@ def finish(files: RunFiles, directory: str, holder: lock.Holder, say: t.Callable
         status = dataclasses.replace(status, status=FINISHED)
         files.write_status(status)
     outcome = _outcome(status, records, check)
-    title = f"{run.update.name} {run.update.version}, plan {run.plan[:NAME_LENGTH]}"
+    title = _title(run)
     say(f"{title}: {outcome.outcome}. {outcome.sentence}".strip())
     for text in display.table(run.batches, records, run.left_out):
         say(f"  {text}")
@@ -66,11 +77,35 @@ def finish(files: RunFiles, directory: str, holder: lock.Holder, say: t.Callable
     return {**outcome.to_json(), "states": counts, "bad": bad, "run": files.path, "goal": status.goal}
 
 
+def _title(run: Run) -> str:
+    """``cve-2026-52928 1.0, plan b44e5f7f265a``; what goes back by name has neither version nor plan."""
+    name = f"{run.update.name} {run.update.version}".strip()
+    return f"{name}, plan {run.plan[:NAME_LENGTH]}" if run.deadline else name
+
+
+def _found_nothing(status: Status, records: t.Mapping[str, HostRecord]) -> bool:
+    """Whether no host had anything of the update that was to be taken back: its name may be mistyped."""
+    states = {records[host].state for host in status.reverting}
+    went_back = any(record.state == outcomes.REVERSED for record in records.values())
+    return status.goal == REVERT and states == {outcomes.NOT_THERE} and not went_back
+
+
+def _would_happen(status: Status, records: t.Mapping[str, HostRecord]) -> str:
+    """What going back would do, where that was only looked at."""
+    if status.goal != REVERT:
+        return ""
+    live = [host for host in status.reverting if records[host].state in (outcomes.APPLIED, outcomes.CONFIRMED)]
+    return f" The update would be taken back from {few(live)}." if live else " The update is live on no host."
+
+
 def _outcome(status: Status, records: t.Mapping[str, HostRecord], check: bool) -> Outcome:
     """How the run came out, and code, sentence and next step where it is not over."""
     bad = any(outcomes.is_bad(record.state) for record in records.values())
+    if (check or status.status == FINISHED) and _found_nothing(status, records):
+        return NOTHING_FOUND
     if check:
-        return Outcome("checked", True, "", "Nothing was changed.", "" if bad else "Roll out.")
+        would = _would_happen(status, records)
+        return Outcome("checked", True, "", f"Nothing was changed.{would}", "" if bad else CHECKED_STEP[status.goal])
     if status.status == WAITING and status.waiting:
         waiting = status.waiting
         inside = " Inside the windows, that is." if waiting.code == "outside_window" else ""
@@ -81,5 +116,6 @@ def _outcome(status: Status, records: t.Mapping[str, HostRecord], check: bool) -
         return Outcome("stopped", False, status.stop.code, f"{status.stop.sentence}.{back}", STOPPED_STEP[status.goal])
     if status.status == FINISHED:
         look = "Look at the hosts that failed, above; the playbook report shows all of it." if bad else ""
-        return Outcome("reverted" if status.goal == REVERT else "done", True, "", "", look)
+        nothing = "" if records else "No host needs the update, so there was nothing to roll out."
+        return Outcome("reverted" if status.goal == REVERT else "done", True, "", nothing, look)
     return Outcome("interrupted", False, "interrupted", "Not every host has come to its end.", GOES_ON)

@@ -11,11 +11,13 @@ import typing as t
 from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.display import named
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import Plan
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import Plan, read_plan
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.work import demand_work
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import lock
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.slices import task_files
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store import packages
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.manifest import FILE
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.targets import demand_unlimited
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.times import now, parse_time
 
 SHOWN = 10  # hosts that a sentence names
@@ -25,8 +27,9 @@ SHOWN = 10  # hosts that a sentence names
 class RunRequest:
     """What the operator asked for.
 
-    ``inventory`` are all known hosts, ``limit`` Ansible's ``--limit``, ``retry`` hosts to try again, ``proceed`` after
-    a stop, ``break_lock`` of a run that cannot be seen, ``check`` leaves everything as it is.
+    ``inventory`` are all known hosts, ``limit`` Ansible's ``--limit``, ``retry`` hosts to try again, ``approved`` the
+    digest that the plan has to have, ``proceed`` after a stop, ``break_lock`` of a run that cannot be seen, ``check``
+    leaves everything as it is.
     """
 
     directory: str
@@ -34,6 +37,7 @@ class RunRequest:
     inventory: t.Collection[str]
     limit: str = ""
     retry: t.Sequence[str] = ()
+    approved: str = ""
     proceed: bool = False
     break_lock: bool = False
     check: bool = False
@@ -41,6 +45,22 @@ class RunRequest:
     @property
     def by(self) -> str:
         return self.holder.by
+
+
+def approved_plan(path: str, request: RunRequest) -> Plan:
+    """The plan in a file, which is the one that the operator named by its digest, if he did."""
+    plan = read_plan(path)
+    wanted = request.approved.strip().lower()
+    if wanted and wanted != plan.digest:
+        raise RebootlessError(
+            "plan_differs",
+            f"The plan {path} has the digest {plan.digest}, and the run is to be of the one with {wanted}.",
+            "Give the plan that was approved, or have this one approved; rebootless_plan_digest takes all 64 digits.",
+            path=path,
+            digest=plan.digest,
+            approved=wanted,
+        )
+    return plan
 
 
 def demand_valid(plan: Plan, request: RunRequest) -> None:
@@ -62,6 +82,7 @@ def demand_valid(plan: Plan, request: RunRequest) -> None:
             "Build the update for their kernels and make a new plan, or make one with the policy report.",
             hosts=uncovered,
         )
+    demand_work(plan)
     demand_inventory(plan.hosts, request)
     for path in task_files(plan.checks):
         if not os.path.isfile(path):
@@ -82,13 +103,7 @@ def demand_inventory(hosts: t.Collection[str], request: RunRequest) -> None:
             "Use the inventory that the plan was made with, or make a new plan.",
             hosts=missing,
         )
-    if request.limit:
-        raise RebootlessError(
-            "limited",
-            "The run is limited to a part of the hosts (--limit), which the plan does not say.",
-            "Leave out --limit, or make a plan for these hosts.",
-            limit=request.limit,
-        )
+    demand_unlimited(request.limit)
 
 
 def demand_store(plan: Plan) -> None:

@@ -15,9 +15,7 @@ import tempfile
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
-from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import read_plan
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import evidence, guards, lock, resume, slices
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles, directory_of, lock_of
@@ -31,6 +29,7 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.recor
 )
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.request import (
     RunRequest,
+    approved_plan,
     demand_inventory,
     demand_store,
     demand_valid,
@@ -38,13 +37,14 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.reque
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.selection import to_take_back
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.manifest import FILE
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.store import Store
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.targets import demand_some
 
 CHECKS = "checks"  # in the operator's directory: runs in check mode
 
 
 def rollout(request: RunRequest, path: str) -> Row:
     """Begins the rollout of the plan in a file, or goes on with it.  Raises ``RebootlessError``."""
-    plan = read_plan(path)
+    plan = approved_plan(path, request)
     demand_valid(plan, request)
     demand_store(plan)
     run = slices.run_of_plan(plan, request.by)
@@ -60,7 +60,7 @@ def rollout(request: RunRequest, path: str) -> Row:
 
 def take_back(request: RunRequest, path: str) -> Row:
     """Begins to take the update of a plan back from all hosts that may have it, or goes on."""
-    plan = read_plan(path)
+    plan = approved_plan(path, request)
     demand_inventory(plan.hosts, request)
     run = slices.run_of_plan(plan, request.by)
     files, first = _open(request, run, plan.content, slices.slices_of_plan(plan))
@@ -72,10 +72,7 @@ def take_back(request: RunRequest, path: str) -> Row:
 
 def revert_hosts(request: RunRequest, plan: RevertPlan) -> Row:
     """Begins to take an update back from the hosts that the operator named, or goes on."""
-    if not plan.hosts:
-        raise RebootlessError(
-            "no_hosts", "No host of the inventory matches.", "Give rebootless_targets, a pattern of hosts."
-        )
+    demand_some(plan.hosts, ["rebootless_targets"])
     planned = slices.slice_of_revert(plan)
     run = slices.run_of_revert(plan, request.by)
     files, first = _open(request, run, plan.content, dict.fromkeys(plan.hosts, planned))
@@ -102,6 +99,7 @@ def preflight(
 
     There is no plan and nothing is changed, so it is always in check mode.
     """
+    demand_some(hosts, ["rebootless_targets"])
     found = Store(store)
     manifest = found.built(*update)
     run = slices.run_of_preflight(manifest, request.by, hosts, task_timeout, concurrency)

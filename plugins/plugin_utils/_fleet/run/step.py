@@ -48,6 +48,7 @@ KEPT = (
     "deadline",
     "checks",
     "signer",
+    "notes",
 )
 # What Ansible says of a host that answered, and could not keep a file (ActionBase._make_tmp_path).
 FULL, NO_DIRECTORY = "No space left on device", "Failed to create temporary directory"

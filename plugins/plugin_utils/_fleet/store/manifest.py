@@ -38,19 +38,25 @@ DAMAGED = "store_damaged"  # the code of an entry whose package is not what it w
 STATUSES = {
     BUILT: "there is a package",
     NOT_APPLICABLE: "the update changes nothing in this kernel",
-    REFUSED: "the update cannot be made live in this kernel",
+    REFUSED: "the update as it is cannot be made for this kernel",
     FAILED: "not built; it is tried again next time",
 }
-# Refusals that come from the patch and this kernel, so that another try ends like the first.
-REFUSALS = frozenset(
+# Refusals of a change that no live patch makes in this kernel: it takes another kernel, and so a reboot.
+NOT_LIVE = frozenset(
     (
-        "does_not_compile",
+        "build_file_not_supported",
+        "deleted_file_not_supported",
+        "embedded_code_not_supported",
+        "file_not_supported",
         "generated_source_changes",
-        "patch_does_not_apply",
-        "replaced_file_bypassed",
+        "new_file_not_supported",
         "unsafe_change",
+        "vdso_not_supported",
     )
 )
+# Refusals that come from the patch and this kernel, so that another try ends like the first: of the others a corrected
+# patch is the cure.
+REFUSALS = NOT_LIVE | {"does_not_compile", "patch_does_not_apply", "replaced_file_bypassed"}
 REFUSAL_SUFFIX = "_not_supported"
 
 NAME_OF_FILE = fields.Value(
@@ -265,7 +271,7 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
 
     Raises ``RebootlessError``: ``manifest_missing``, ``manifest_damaged``, ``bad_manifest``.
     """
-    data, _digest = canonical.read(path, "manifest")
+    data = canonical.read(path, "manifest")
     return parse_manifest(data, f"The manifest {os.fspath(path)}")
 
 

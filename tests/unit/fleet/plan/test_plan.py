@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import typing as t
 
 import pytest
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.canonical import canonical, write
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.canonical import canonical, sealed, write
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import PlanHost, parse_plan, read_plan
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.windows import Freeze
 from ansible_collections.rebootless.splice.tests.support import other_numbers
@@ -25,10 +26,13 @@ def refusal(data) -> RebootlessError:
 
 def test_round_trip(tmp_path):
     path = tmp_path / "plan.json"
-    write(path, canonical(samples.plan()))
+    write(path, sealed(samples.plan()))
     plan = read_plan(path)
     assert plan.content == path.read_bytes()
-    assert plan.digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert plan.digest == hashlib.sha256(canonical(samples.plan())).hexdigest()
+    assert json.loads(path.read_text())["digest"] == plan.digest
+    rest = [line for line in path.read_bytes().splitlines(True) if not line.startswith(b' "digest": ')]
+    assert hashlib.sha256(b"".join(rest)).hexdigest() == plan.digest, "as documented, without any library"
     assert plan.hosts["web1"] == PlanHost(**samples.plan()["hosts"]["web1"])
     assert [batch.hosts for batch in plan.batches] == [["web1"], ["web2", "web3"]]
     assert plan.left_out["db1"].code == "unsafe_change"
@@ -52,8 +56,13 @@ def test_what_was_edited_by_hand_is_refused(tmp_path):
         b"",
         b"[]\n",
         b"{",
-        canonical(samples.plan()) + b"\n",
-        canonical(samples.plan()).replace(b"\n ", b"\n"),
+        sealed(samples.plan()) + b"\n",
+        sealed(samples.plan()).replace(b"\n ", b"\n"),
+        sealed(samples.plan()).replace(b'"deadline": 1500', b'"deadline": 1501'),
+        sealed(samples.plan()).replace(b'"persist": true', b'"persist": false'),
+        canonical({**samples.plan(), "digest": "0" * 64}),
+        canonical({**samples.plan(), "digest": {}}),
+        canonical(samples.plan()),
     ):
         path.write_bytes(content)
         with pytest.raises(RebootlessError) as caught:

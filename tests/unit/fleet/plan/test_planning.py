@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan import display
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.batches import (
     make_batches,
@@ -22,6 +22,7 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.batc
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import parse_plan
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.planning import Asked, make_plan
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.windows import Freeze, Window
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.work import demand_work
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.manifest import (
     KernelEntry,
     Manifest,
@@ -175,7 +176,25 @@ def test_each_host_gets_the_package_of_its_kernel():
     assert (made.hosts["a"].package, made.hosts["a"].sha256) == ("x-1-47.rbl.tar.gz", "47" * 32)
     assert (made.hosts["b"].package, made.hosts["b"].build_id) == ("x-1-50.rbl.tar.gz", BUILD_ID["50"])
     assert made.update.manifest_sha256 == BOTH.digest
-    assert parse_plan(json.loads(made.content)).digest == made.digest
+    assert parse_plan(canonical.parse(made.content, "plan", "", seal=True)).digest == made.digest
+
+
+def test_a_plan_that_brings_no_host_anything_is_refused_unless_none_needs_it():
+    """As where no host answers: a rollout of it would be "done", with every host as vulnerable as before."""
+    demand_work(plan({"a": answer("47"), "b": {"unreachable": True, "msg": "no route"}}))
+    has_it = answer("47", updates=live("confirmed"))
+    demand_work(plan({"a": has_it}))
+    for asked, said in (
+        ({"a": {"unreachable": True, "msg": "no route"}, "c": has_it}, "unreachable [unreachable]: a."),
+        ({"a": {"msg": "no"}}, "uncovered [kernel_unknown]: a."),
+        ({"a": answer(installed=NEWER)}, "reboot needed [fixed_kernel_installed]: a."),
+        ({}, "no host that was asked"),
+    ):
+        made = plan(asked, reboot_pending="reboot")
+        with pytest.raises(RebootlessError) as refused:
+            demand_work(made)
+        assert refused.value.code == "nothing_to_roll_out"
+        assert said in refused.value.sentence
 
 
 def test_windows_of_hosts():

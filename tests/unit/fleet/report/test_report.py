@@ -217,17 +217,26 @@ def test_what_the_kernel_refused_without_a_rollout(tmp_path: pathlib.Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("status", "state"),
-    [("built", "pending"), ("not_applicable", "not needed"), ("refused", "reboot needed"), ("failed", "uncovered")],
+    ("status", "code", "state"),
+    [
+        ("built", "", "pending"),
+        ("not_applicable", "no_effect", "not needed"),
+        ("refused", "unsafe_change", "reboot needed"),
+        ("refused", "vdso_not_supported", "reboot needed"),
+        ("refused", "patch_does_not_apply", "failed"),  # no reboot mends a wrong patch
+        ("refused", "does_not_compile", "failed"),
+        ("refused", "rename_not_supported", "failed"),
+        ("failed", "build_host_lost", "uncovered"),
+    ],
 )
 def test_a_host_without_a_plan_is_what_the_store_has_for_its_kernel(
-    tmp_path: pathlib.Path, status: str, state: str
+    tmp_path: pathlib.Path, status: str, code: str, state: str
 ) -> None:
     rollout, answers = sample.six(tmp_path)
     path = next(tmp_path.glob("store/*/*/manifest.json"))
     manifest = json.loads(path.read_text())
     for kernel in manifest["kernels"]:
-        kernel.update(status=status, code="some_code")
+        kernel.update(status=status, code=code)
     path.write_text(json.dumps(manifest))
     answers["new1"] = rollout.answer("new1", None, build_id="a" * 40)
     assert states(made(rollout, answers))["new1"] == state
@@ -308,6 +317,28 @@ def test_a_revert_by_name_is_the_last_word(tmp_path: pathlib.Path) -> None:
     assert (report["rollouts"][0]["kind"], report["rollouts"][0]["outcome"]) == ("revert", "reverted")
     assert f"Revert of {NAME}" in render.as_html(report)
     assert not report["notes"]
+
+
+def test_an_update_that_no_host_had_is_none(tmp_path: pathlib.Path) -> None:
+    """As where its name was mistyped when it was to be taken back."""
+    rollout, answers = sample.six(tmp_path)
+    plan = json.dumps({"format": 1, "kind": "revert", "update": {"name": "nosuch", "version": ""}}).encode()
+    digest = hashlib.sha256(plan).hexdigest()
+    directory = tmp_path / "rollouts" / digest[:12]
+    directory.mkdir()
+    (directory / "plan.json").write_bytes(plan)
+    line = {"time": "2026-11-24T01:00:00.000Z", "plan": digest, "update": {"name": "nosuch", "version": ""}}
+    evidence.append(
+        str(directory / "evidence.jsonl"),
+        [
+            {**line, "event": "reverting"},
+            {**line, "event": "host", "host": "web1", "step": "reverse", "state": "not there", "seconds": 1},
+            {**line, "event": "rollout_finished", "state": "not there"},
+        ],
+    )
+    report = made(rollout, answers)
+    assert [update["name"] for update in report["updates"]] == [NAME]
+    assert [row["kind"] for row in report["rollouts"]] == ["rollout"]
 
 
 def test_several_controllers_are_reported_together(tmp_path: pathlib.Path) -> None:

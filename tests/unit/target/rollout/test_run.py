@@ -367,9 +367,30 @@ def test_reverse_is_the_same_twice(world):
 
 
 def test_reverse_where_nothing_was(world):
-    result = world.run("reverse")
-    assert (result["state"], result["changed"]) == ("reversed", False)
+    """As with a name that is mistyped: nothing went back, so nothing is said to have."""
+    for options in ({}, {"plan": None}, {"plan": None, "remove": True}):
+        result = world.run("reverse", **options)
+        assert (result["state"], result["code"], result["failed"], result["changed"]) == (
+            "not there",
+            "not_there",
+            False,
+            False,
+        )
     assert world.run("status")["state"] == "pending"
+
+
+def test_what_would_be_taken_back_is_said_and_left(world):
+    assert (world.run("look back")["state"], world.run("look back", plan=None)["code"]) == ("not there", "not_there")
+    world.run("apply")
+    world.run("confirm")
+    before = world.commands()
+    looked = world.run("look back", plan=None)
+    assert (looked["state"], looked["changed"], looked["kernel_state"]) == ("confirmed", False, "confirmed")
+    assert "would be taken back" in looked["sentence"]
+    assert world.run("look back", plan=OTHER_PLAN)["code"] == "other_rollout"
+    assert world.commands() == before
+    world.run("reverse")
+    assert world.run("look back")["state"] == "reversed"
 
 
 def test_reverse_tells_a_host_that_is_not_well(world):

@@ -1,0 +1,119 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Playbooks that are given no host: Ansible skips a play without hosts and ends well, and these must not."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from ansible.errors import AnsibleError
+from ansible.parsing.dataloader import DataLoader
+
+from ansible_collections.rebootless.splice.plugins.lookup import fleet
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import lock, start
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.request import RunRequest
+from ansible_collections.rebootless.splice.tests.support.places import COLLECTION
+
+GROUPS = {"all": ["web1", "web2", "db1"], "web": ["web1", "web2"], "ungrouped": ["db1"]}
+PLAYBOOKS = sorted((COLLECTION / "playbooks").glob("*.yml"))
+COLLECTIONS = next(path for path in pathlib.Path(fleet.__file__).parents if path.name == "ansible_collections").parent
+
+
+def look_up(*terms, limit=None, **options):
+    variables = {"groups": GROUPS, **({"ansible_limit": limit} if limit else {})}
+    module = fleet.LookupModule(loader=DataLoader())
+    module._load_name = "rebootless.splice.fleet"
+    return module.run(list(terms), variables, **options)
+
+
+@pytest.fixture(autouse=True)
+def options_of_the_lookup(monkeypatch):
+    """What Ansible reads from the plugin's documentation when it loads it."""
+
+    def set_options(self, var_options=None, direct=None):
+        self._options = {"limited": False, **(direct or {})}
+
+    monkeypatch.setattr(fleet.LookupModule, "set_options", set_options)
+    monkeypatch.setattr(fleet.LookupModule, "get_option", lambda self, name: self._options[name])
+
+
+def test_patterns_with_hosts_are_returned():
+    assert look_up("web") == ["web"]
+    assert look_up(["web", "!web2"]) == ["web", "!web2"]
+    assert look_up("localhost") == ["localhost"]
+    assert look_up("all", limit="web1", limited=True) == ["all"]
+
+
+@pytest.mark.parametrize(
+    "terms, limit, limited, code",
+    [
+        (["nosuch"], None, False, "no_hosts"),
+        (["web:&ungrouped"], None, False, "no_hosts"),
+        ([[]], None, False, "no_hosts"),
+        (["web"], "db1", True, "no_hosts"),
+        (["all"], "nosuch", True, "no_hosts"),
+        (["all"], "web1", False, "limited"),
+        (["localhost"], "web1,localhost", False, "limited"),
+    ],
+)
+def test_a_play_without_hosts_is_refused(terms, limit, limited, code):
+    with pytest.raises(AnsibleError, match=rf"\[{code}\]"):
+        look_up(*terms, limit=limit, limited=limited)
+
+
+@pytest.mark.parametrize("path", PLAYBOOKS, ids=lambda path: path.stem)
+def test_each_playbook_begins_with_hosts_that_were_looked_up(path):
+    hosts = [play["hosts"] for play in yaml.safe_load(path.read_text())]
+    first, *later = [pattern for pattern in hosts if pattern != "localhost"]  # which --limit skips
+    assert "query('rebootless.splice.fleet'" in first
+    # What comes then is what was looked up, or what a run has to do.
+    unchecked = [pattern for pattern in later if "rebootless_targets" in pattern and "query(" not in pattern]
+    assert not unchecked
+
+
+def playbook(tmp_path, name, *arguments):
+    inventory = tmp_path / "inventory"
+    inventory.write_text("[web]\nweb1 ansible_connection=local\nweb2 ansible_connection=local\n")
+    return subprocess.run(
+        [
+            pathlib.Path(sys.executable).parent / "ansible-playbook",
+            *("-i", inventory, f"rebootless.splice.{name}", "-e", f"rebootless_directory={tmp_path}", *arguments),
+        ],
+        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "ANSIBLE_NOCOLOR": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "name, arguments, code",
+    [
+        ("rollout", ["--limit", "web1"], "limited"),
+        ("plan", ["-e", "rebootless_targets=nosuch", "-e", "{rebootless_update: {name: x}}"], "no_hosts"),
+        ("report", ["-e", "rebootless_targets=nosuch"], "no_hosts"),
+        *((name, [], "nothing_named") for name in ("build", "plan", "preflight", "rollout")),
+        ("build", ["-e", "{rebootless_update: {name: x, patch: [y]}}"], "bad_update"),
+    ],
+)
+def test_a_scheduler_sees_that_nothing_was_done(tmp_path, name, arguments, code):
+    done = playbook(tmp_path, name, *arguments)
+    assert done.returncode != 0, done.stdout
+    assert f"[{code}]" in done.stdout, done.stdout
+    assert not (tmp_path / "report").exists()
+
+
+def test_hosts_that_are_looked_up_by_a_task_are_demanded_too(tmp_path):
+    request = RunRequest(str(tmp_path), lock.process(os.getpid()), ["web1"])
+    with pytest.raises(RebootlessError) as refused:
+        start.preflight(request, str(tmp_path), ("x", "1"), [], 300, 0)
+    assert refused.value.code == "no_hosts"
