@@ -72,7 +72,7 @@ def options(builds, tmp_path):
 @pytest.fixture(scope="module")
 def build(tree50, builds, tmp_path_factory):
     """Builds edits of the newer kernel, in a cache of this file's own."""
-    cache = Cache(tmp_path_factory.mktemp("build") / "cache")
+    cache = builds.fresh_cache(RELEASE, tmp_path_factory.mktemp("build") / "cache")
 
     def make(*edits, text=None, name="test", tree=tree50):
         text = "".join(builds.patch(RELEASE, edit) for edit in edits) if text is None else text
@@ -349,7 +349,8 @@ IN_A_LATER_FILE = """--- a/mm/vma.c
 """
 
 
-def test_a_file_of_another_kernel_is_refused_until_the_operator_lists_it(controller, options, builds):
+def test_a_file_of_another_kernel_is_refused_until_the_operator_lists_it(controller, options, builds, tmp_path):
+    builds.fresh_cache(RELEASE, tmp_path / "cache")
     text = builds.patch(RELEASE, SIOCATMARK) + IN_A_LATER_FILE
     for check in (True, False):
         refused = controller.module("localhost", "update_build", check=check, **options(text=text))
