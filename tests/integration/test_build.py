@@ -284,11 +284,15 @@ def test_an_update_four_times(controller, options, tmp_path):
 
 
 def test_both_kernels_and_the_same_bytes_everywhere(builds, tree, tmp_path):
-    """The package depends on its inputs alone, not on where or when it was built."""
+    """The package depends on its inputs alone, not on where or when it was built.
+
+    Nor does its helper module: ``test_the_helper_is_built_once_and_the_same_everywhere``.
+    """
     patch = parse_patch("fix.patch", builds.patch(tree.release, SIOCATMARK).encode())
     digests = set()
     for name in ("a", "b/deeper"):
-        build = Builder(tree, KMOD, Cache(tmp_path / name), 2, Phases()).build(UpdateSource("x", "1", (), (patch,)))
+        cache = builds.fresh_cache(tree.release, tmp_path / name)
+        build = Builder(tree, KMOD, cache, 2, Phases()).build(UpdateSource("x", "1", (), (patch,)))
         digests.add((build.digest, build.facts["digest"]))
         assert [row["name"] for row in build.facts["functions"]] == ["unix_ioctl"]
     assert len(digests) == 1
