@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Everything that must hold for the collection before any of its code runs: ``gates.py [NAME...]``.
 
+A name stands for all gates that begin with it: ``sanity`` for "sanity import" and its siblings.
+
 Each gate is one row of ``GATES``.  They run at the same time, each says one line, and failed ones show their output
 at the end.
 """
@@ -9,6 +11,7 @@ at the end.
 from __future__ import annotations
 
 import concurrent.futures
+import fcntl
 import os
 import pathlib
 import re
@@ -37,11 +40,15 @@ CHECKED = ["-p", f"{COLLECTION}.plugins", *(word for name in TESTS for word in (
 CHECKED += [word for name in MODULES for word in ("-m", f"{COLLECTION}.tests.gates.{name}")]
 MYPY = ["mypy", "--config-file", str(tree.TREE / "pyproject.toml")]
 
+# Tests of ansible-test that take long, each a gate of its own: it runs one after the other on one processor.
+APART = ("import", "pylint", "validate-modules")
+
 
 class Gate(t.NamedTuple):
     command: list[str]
     cwd: pathlib.Path = tree.TREE
     environment: dict[str, str] = {}
+    copied: bool = False  # it has a copy of the tree for itself
 
 
 def own(script: str) -> list[str]:
@@ -54,9 +61,15 @@ def reads(module: str) -> Gate:
     return Gate(command, environment={"PYTHONPATH": str(tree.WORK)})
 
 
+def sanity(*options: str) -> Gate:
+    """Tests of ansible-test, which writes into the tree that it looks at."""
+    return Gate(["ansible-test", "sanity", "--color", "no", *options], copied=True)
+
+
 # Longest first.
 GATES = {
-    "sanity": Gate(["ansible-test", "sanity", "--color", "no"]),
+    **{f"sanity {test}": sanity("--test", test) for test in APART},
+    "sanity others": sanity(*(word for test in APART for word in ("--skip-test", test))),
     "galaxy": Gate(own("galaxy.py")),
     "target pythons": Gate(own("target_pythons.py")),
     "mypy": Gate(
@@ -117,6 +130,18 @@ def environment() -> dict[str, str]:
     }
 
 
+def prime() -> None:
+    """Has ansible-test make the virtual environments that it lacks: its parts, side by side, would make the same ones.
+
+    They are those of all checkouts.  If it cannot, the gates say why.
+    """
+    command = ["ansible-test", "sanity", "--prime-venvs"]
+    quiet: t.Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    with (tree.HOME / "prime.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run(command, cwd=tree.copied("primed"), env=environment(), **quiet, check=False)
+
+
 def run(name: str) -> tuple[str, bool, float, str]:
     gate = GATES[name]
     start = time.monotonic()
@@ -124,7 +149,7 @@ def run(name: str) -> tuple[str, bool, float, str]:
         return name, False, 0, f"{gate.command[0]} is not installed; `make venv` installs it."
     done = subprocess.run(
         gate.command,
-        cwd=gate.cwd,
+        cwd=tree.copied(name) if gate.copied else gate.cwd,
         env={**environment(), **gate.environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -135,16 +160,23 @@ def run(name: str) -> tuple[str, bool, float, str]:
     return name, done.returncode == 0, time.monotonic() - start, done.stdout
 
 
+def is_meant(gate: str, name: str) -> bool:
+    return gate == name or gate.startswith(f"{name} ")
+
+
 def main(names: list[str]) -> int:
-    unknown = set(names) - set(GATES)
+    meant = {gate for gate in GATES if not names or any(is_meant(gate, name) for name in names)}
+    unknown = {name for name in names if not any(is_meant(gate, name) for gate in GATES)}
     if unknown:
         print(f"No such gate: {', '.join(sorted(unknown))}. There are: {', '.join(GATES)}.")
         return 2
     tree.prepare()
     print(f"Target Pythons at hand: {', '.join(pythons.interpreters())}", flush=True)
+    if any(GATES[name].copied for name in meant):
+        prime()
     failed = []
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        jobs = [pool.submit(run, name) for name in GATES if not names or name in names]
+        jobs = [pool.submit(run, name) for name in GATES if name in meant]
         for job in concurrent.futures.as_completed(jobs):
             name, passed, seconds, output = job.result()
             print(f"{'ok    ' if passed else 'FAILED'} {name:22} {seconds:6.1f} s", flush=True)

@@ -37,6 +37,14 @@ def prepare() -> None:
     _provide_pip()
 
 
+def copied(name: str) -> pathlib.Path:
+    """A copy of the tree for one gate, beside which others can write into theirs."""
+    directory = WORK / "copies" / name.replace(" ", "-") / TREE.relative_to(WORK)
+    shutil.rmtree(directory, ignore_errors=True)
+    shutil.copytree(TREE, directory, symlinks=True)
+    return directory
+
+
 def _git(directory: pathlib.Path, *arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=directory, check=True, capture_output=True, text=True).stdout
 

@@ -53,8 +53,9 @@ def build(controller, builds, tmp_path):
     def make(edit, release=RELEASE):
         (tmp_path / "fix.patch").write_text(builds.patch(release, edit))
         options = {"name": "awkward", "patches": [str(tmp_path / "fix.patch")], "kmod": str(KMOD)}
+        cache = builds.fresh_cache(release, tmp_path / "cache")
         tree = builds.tree(release)["path"]
-        return controller.module("localhost", "update_build", tree=tree, cache=str(tmp_path / "cache"), **options)
+        return controller.module("localhost", "update_build", tree=tree, cache=str(cache.root), **options)
 
     return make
 

@@ -72,7 +72,7 @@ def options(builds, tmp_path):
 @pytest.fixture(scope="module")
 def build(tree50, builds, tmp_path_factory):
     """Builds edits of the newer kernel, in a cache of this file's own."""
-    cache = Cache(tmp_path_factory.mktemp("build") / "cache")
+    cache = builds.fresh_cache(RELEASE, tmp_path_factory.mktemp("build") / "cache")
 
     def make(*edits, text=None, name="test", tree=tree50):
         text = "".join(builds.patch(RELEASE, edit) for edit in edits) if text is None else text
@@ -284,11 +284,15 @@ def test_an_update_four_times(controller, options, tmp_path):
 
 
 def test_both_kernels_and_the_same_bytes_everywhere(builds, tree, tmp_path):
-    """The package depends on its inputs alone, not on where or when it was built."""
+    """The package depends on its inputs alone, not on where or when it was built.
+
+    Nor does its helper module: ``test_the_helper_is_built_once_and_the_same_everywhere``.
+    """
     patch = parse_patch("fix.patch", builds.patch(tree.release, SIOCATMARK).encode())
     digests = set()
     for name in ("a", "b/deeper"):
-        build = Builder(tree, KMOD, Cache(tmp_path / name), 2, Phases()).build(UpdateSource("x", "1", (), (patch,)))
+        cache = builds.fresh_cache(tree.release, tmp_path / name)
+        build = Builder(tree, KMOD, cache, 2, Phases()).build(UpdateSource("x", "1", (), (patch,)))
         digests.add((build.digest, build.facts["digest"]))
         assert [row["name"] for row in build.facts["functions"]] == ["unix_ioctl"]
     assert len(digests) == 1
@@ -349,7 +353,8 @@ IN_A_LATER_FILE = """--- a/mm/vma.c
 """
 
 
-def test_a_file_of_another_kernel_is_refused_until_the_operator_lists_it(controller, options, builds):
+def test_a_file_of_another_kernel_is_refused_until_the_operator_lists_it(controller, options, builds, tmp_path):
+    builds.fresh_cache(RELEASE, tmp_path / "cache")
     text = builds.patch(RELEASE, SIOCATMARK) + IN_A_LATER_FILE
     for check in (True, False):
         refused = controller.module("localhost", "update_build", check=check, **options(text=text))

@@ -17,7 +17,6 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.compilati
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.overlay import Overlay
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.patches import parse_patch
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.saved_command import dependency_file
-from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import Phases
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import read_tree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.update import Builder, UpdateSource
@@ -36,8 +35,8 @@ def tree(builds):
 
 
 @pytest.fixture(scope="module")
-def builder(tree, tmp_path_factory):
-    cache = Cache(tmp_path_factory.mktemp("headers") / "cache")
+def builder(tree, builds, tmp_path_factory):
+    cache = builds.fresh_cache(RELEASE, tmp_path_factory.mktemp("headers") / "cache")
     return Builder(tree, COLLECTION / "kmod", cache, os.cpu_count() or 1, Phases())
 
 

@@ -16,7 +16,10 @@ import shutil
 import subprocess
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts.helper import build_helper
 from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts.package import make_package
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import read_tree
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import parse_package
 from ansible_collections.rebootless.splice.tests.support.exclusive import locked
 from ansible_collections.rebootless.splice.tests.support.places import COLLECTION, KMOD
@@ -122,6 +125,16 @@ class Builds:
             **({"sign": dict(sign)} if sign else {}),
         )
         return BuiltUpdate(result, pathlib.Path(result["package"]).read_bytes())
+
+    def fresh_cache(self, release: str, directory: pathlib.Path) -> Cache:
+        """A cache in which nothing was built for this release, except for the helper module of the collection.
+
+        A helper module takes 15 seconds of a processor, and each update of a kernel comes with the same one.
+        """
+        cache = Cache(directory)
+        helper, _built = build_helper(read_tree(self.tree(release)["path"]), KMOD, Cache(self.cache))
+        shutil.copytree(helper.module.parent, cache.path("helpers", helper.digest))
+        return cache
 
     def helper_of_abi(self, abi: int) -> pathlib.Path:
         """Sources of a helper module that differs in its ABI's number only."""

@@ -6,6 +6,8 @@ replaced by one that does what the test wrote down for its host.  It says nothin
 
 from __future__ import annotations
 
+import atexit
+import functools
 import itertools
 import json
 import os
@@ -13,14 +15,17 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import tempfile
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import evidence
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles, directory_of
+from ansible_collections.rebootless.splice.tests.support import ansible_server
 from ansible_collections.rebootless.splice.tests.support.places import COLLECTION
 
 BIN = pathlib.Path(sys.executable).parent
+SPLICE = "ansible_collections/rebootless/splice"
 STARTED = "started"  # file that a module makes which then waits until it is gone
 
 # Its world is a directory: <host>.json says what to answer to a step instead of that all is well, asked has the steps.
@@ -73,6 +78,23 @@ module.exit_json(**{"state": state, "kernel_state": kernel, "changed": True, "bo
 """
 
 
+@functools.cache
+def collections() -> pathlib.Path:
+    """Where the collection is whose module on the target is replaced; of all tests of a process.
+
+    Python compiles it once, since it keeps what it compiles by its path.
+    """
+    made = pathlib.Path(tempfile.mkdtemp(prefix="loop-back-"))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    collection = made / SPLICE
+    collection.mkdir(parents=True)
+    for name in ("roles", "playbooks", "meta", "galaxy.yml"):
+        (collection / name).symlink_to(COLLECTION / name)
+    shutil.copytree(COLLECTION / "plugins", collection / "plugins", ignore=shutil.ignore_patterns("__pycache__"))
+    (collection / "plugins/modules/rollout_host.py").write_text(MODULE)
+    return made
+
+
 class Fleet:
     """Hosts ``web1`` … in batches of the given sizes; other fields of the plan by name."""
 
@@ -82,7 +104,6 @@ class Fleet:
         self.world = directory / "world"
         self.world.mkdir(parents=True)
         self.plan = plan
-        self._make_collection()
         self._make_store()
         self.plan_path = directory / "plan.json"
         self.plan_path.write_bytes(canonical.sealed(plan))
@@ -138,31 +159,25 @@ class Fleet:
     def command(self, playbook: str, *arguments: str, **variables: t.Any) -> list[str]:
         extra = {"rebootless_directory": str(self.base), "rebootless_plan": str(self.plan_path), **variables}
         extra = {name: value for name, value in extra.items() if value is not None}
-        path = self.directory / "ansible_collections/rebootless/splice/playbooks" / f"{playbook}.yml"
+        path = collections() / SPLICE / "playbooks" / f"{playbook}.yml"
         inventory = ["-i", str(self.inventory)]
         return [str(BIN / "ansible-playbook"), *inventory, str(path), "-e", json.dumps(extra), *arguments]
 
     @property
     def environment(self) -> dict[str, str]:
         return {
-            **os.environ,
-            "ANSIBLE_COLLECTIONS_PATH": str(self.directory),
+            **{name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
+            "ANSIBLE_COLLECTIONS_PATH": str(collections()),
             "ANSIBLE_LOCALHOST_WARNING": "false",
             "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
             "ANSIBLE_NOCOLOR": "true",
-            "ANSIBLE_LOCAL_TEMP": str(self.directory / "tmp"),
+            "ANSIBLE_LOCAL_TEMP": str(collections() / "tmp"),
         }
 
     def run(self, playbook: str, *arguments: str, **variables: t.Any) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.command(playbook, *arguments, **variables),
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        program, *given = self.command(playbook, *arguments, **variables)
+        status, output = ansible_server.run(pathlib.Path(program).name, given, self.environment, {})
+        return subprocess.CompletedProcess([program, *given], status, output)
 
     def start(self, playbook: str, *arguments: str, **variables: t.Any) -> subprocess.Popen[bytes]:
         """A run that goes on, in a process group of its own."""
@@ -174,14 +189,6 @@ class Fleet:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-
-    def _make_collection(self) -> None:
-        collection = self.directory / "ansible_collections/rebootless/splice"
-        collection.mkdir(parents=True)
-        for name in ("roles", "playbooks", "meta", "galaxy.yml"):
-            (collection / name).symlink_to(COLLECTION / name)
-        shutil.copytree(COLLECTION / "plugins", collection / "plugins", ignore=shutil.ignore_patterns("__pycache__"))
-        (collection / "plugins/modules/rollout_host.py").write_text(MODULE)
 
     def _make_store(self) -> None:
         update = self.plan["update"]
