@@ -104,7 +104,8 @@ class Cpus:
         for unit in self.units:
             self.check.unit(unit, {cpu.name: memory})
         counts = self.check.counts - before
-        self._has_been_checked(cpu, memory, counts)
+        for kind in unchecked(cpu, bool(memory.pages), counts, self.flips):
+            self._fail(f"{cpu.name}: nothing was checked ({kind}: none)")
         seeded, refused = (_sum(counts, kind) for kind in ("faults: ", "refused: "))
         print(
             f"{cpu.name}: {counts['built-in units matched']} of {len(self.units)} units, {refused} of {seeded} faults,"
@@ -119,14 +120,6 @@ class Cpus:
         if digest in self._texts:
             self._fail(f"{cpu.name}: its code is that of {self._texts[digest]}")
         self._texts[digest] = cpu.name
-
-    def _has_been_checked(self, cpu: Cpu, memory: KernelMemory, counts: t.Mapping[str, int]) -> None:
-        needed = [("built-in units matched", True), ("faults: byte flipped", True), ("faults: place flipped", True)]
-        needed += [("faults: return thunk", bool(cpu.return_thunk) and "RETHUNK" in cpu.features)]
-        needed += [("faults: thunk flipped", bool(memory.pages))]
-        for kind, wanted in needed if self.flips else needed[:1]:
-            if wanted and not counts.get(kind):
-                self._fail(f"{cpu.name}: nothing was checked ({kind}: none)")
 
     def call_depth(self, directory: pathlib.Path) -> None:
         """With call depth tracking code does not match, and the preflight says so before anything is tried."""
@@ -147,6 +140,16 @@ class Cpus:
     def _fail(self, what: str) -> None:
         self.failures.append(what)
         print(what, flush=True)
+
+
+def unchecked(cpu: Cpu, thunks: bool, counts: t.Mapping[str, int], flips: int) -> list[str]:
+    """What ought to have been counted on a machine, which has allocated ``thunks`` or has not, and was not."""
+    needed = ["built-in units matched"]
+    if flips:
+        needed += ["faults: byte flipped", "faults: place flipped"]
+        needed += ["faults: return thunk"] if cpu.return_thunk and "RETHUNK" in cpu.features else []
+        needed += ["faults: thunk flipped"] if thunks else []
+    return [kind for kind in needed if not counts.get(kind)]
 
 
 def refusal(vulnerabilities: t.Mapping[str, str]) -> str:

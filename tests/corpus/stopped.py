@@ -154,7 +154,9 @@ def _run_to(facts: KernelFacts, stub: Connection, *ends: int) -> None:
     at = stub.go_on(TIMEOUT)
     if at == invalid:
         where = _word(stub, stub.register(RSP))  # the frame of the exception
-        raise RuntimeError(f"no instruction of this processor, or a warning, at {where:#x}: {stub.read(where, 8).hex()}")
+        raise RuntimeError(
+            f"no instruction of this processor, or a warning, at {where:#x}: {stub.read(where, 8).hex()}"
+        )
     if at not in ends:
         raise RuntimeError(f"the kernel stopped at {at:#x}, {PANIC}() or elsewhere, while it rewrote itself")
     for address in stops:
