@@ -15,7 +15,7 @@ import typing as t
 
 from ansible_collections.rebootless.splice.tests.corpus.kernel_facts import FeatureNames
 
-Features = t.FrozenSet[str]
+Features = frozenset[str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Cpu:
 
     ``features`` are all that its processors have in the kernel's eyes, ``later`` those of them that 6.1 has no name
     for.  ``return_thunk`` is what ``x86_return_thunk`` points to, "" for what it points to anyway.  ``calls`` are the
-    pointers of ``pv_ops`` that a hypervisor's code sets, to a function of one of the names that it has had in the series;
+    pointers of ``pv_ops`` that a hypervisor's code sets, to a function of one of the names that it has in the series;
     before, whole groups of it are copied from ``copies``.
     """
 
@@ -174,7 +174,7 @@ NEVER_AT_RANDOM, ALWAYS_AT_RANDOM = _names("CALL_DEPTH"), _names("ALWAYS")
 
 
 def random_cpu(seed: str, names: FeatureNames) -> Cpu:
-    """A machine that nothing but a lot has made: each feature by the toss of a coin, a hypervisor, and a return thunk."""
+    """A machine made by lot: each feature by the toss of a coin, a hypervisor, and a return thunk."""
     choose = random.Random(seed)
     features = {name for name in sorted(names.numbers) if choose.random() < 0.5} - NEVER_AT_RANDOM | ALWAYS_AT_RANDOM
     calls = choose.choice(({}, KVM, HYPER_V, XEN_HVM))

@@ -87,7 +87,7 @@ class Matched:
         return content[0]
 
 
-Fault = t.Tuple[str, Target]  # what it is, and the target that has it
+Fault = tuple[str, Target]  # what it is, and the target that has it
 
 
 def outside_places(matched: Matched, choose: Random, count: int) -> t.Iterator[Fault]:

@@ -56,7 +56,7 @@ def feature_names(header: str) -> FeatureNames:
 
 
 class KernelFacts:
-    """``features`` by name, ``slots`` of ``pv_ops`` by name (``lock.wait``), ``capability``, their address."""
+    """``features`` by name, ``slots`` of ``pv_ops`` as in ``pv_slots``, ``capability``, their address."""
 
     def __init__(self, tree: KernelTree, compiled: pathlib.Path) -> None:
         """``compiled`` is the object of the unit ``WITH_LAYOUTS``."""
@@ -80,7 +80,7 @@ class KernelFacts:
 
 
 def pv_slots(layouts: t.Mapping[str, Layout]) -> dict[str, int]:
-    """The offsets in ``pv_ops`` of its groups (``mmu``) and of the pointers in them (``mmu.set_pte``)."""
+    """The offsets in ``pv_ops`` of its groups, as "mmu", and of the pointers in them, as "mmu.set_pte"."""
     slots = {}
     for group in layouts["struct paravirt_patch_template"].members:
         slots[group.name] = group.offset // 8

@@ -14,9 +14,9 @@ They are matched against the distribution's kernel and modules, or, with ``--boo
 kernel booted in QEMU, once for each: ``--boot max:2 --boot qemu64:1 --boot EPYC-Rome:2:retbleed=unret``.
 
 Then against faults, which all have to be refused: one byte flipped outside of the places that may vary, ``--flips``
-times for each unit; in a booted kernel, the first byte of such a place to what nothing there begins with, and the return
-thunk; and, of those not chosen at random, the same unit of the release ``--next`` in its place, if that
-is another one.
+times for each unit; in a booted kernel, the first byte of such a place changed to what no content begins with, and the
+return thunk; and, of those not chosen at random, the same unit of the release ``--next`` in its place, if that is
+another one.
 
 Ends with both figures, and status 1 if a unit did not match or a fault was accepted.
 """

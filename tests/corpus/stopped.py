@@ -71,7 +71,7 @@ def _check(facts: KernelFacts, memory: KernelMemory, cpu: Cpu, features: t.Colle
 def started(
     facts: KernelFacts, directory: pathlib.Path, count: int, la57: bool
 ) -> t.Iterator[tuple[Connection, Monitor]]:
-    """A machine that has not begun to run.  Its page tables have five levels if ``la57``, which cannot be told later."""
+    """A machine that has not begun to run.  That its page tables have five levels (``la57``) is decided here."""
     for name in ("stub", "monitor", "memory"):
         (directory / name).unlink(missing_ok=True)
     command = [
