@@ -216,6 +216,15 @@ match-check: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## match every built-in 
 	$(RUN).corpus.match_check \
 	    --release $(RELEASE) --next "$(NEXT)" --corpus --random 200 --flips 5 $(ARGS)
 
+# Seed of units and machines drawn by lot; another one each time if it is empty, and printed.
+SEED ?=
+CPUS_RELEASES ?= $(RELEASE) 6.12.107+deb12-cloud-amd64
+
+.PHONY: match-cpus
+match-cpus: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## match what kernels make of themselves on machines that QEMU cannot be: ITS, SRSO, Xen (CPUS_RELEASES="..." SEED=1)
+	$(RUN).corpus.match_cpus \
+	    $(addprefix --release ,$(CPUS_RELEASES)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
 .PHONY: header-check
 header-check: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## edit headers; ask each unit that the text of the sources leaves out whether it changes (RELEASE=...)
 	$(RUN).corpus.header_check \

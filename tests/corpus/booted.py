@@ -11,20 +11,26 @@ import pathlib
 import shutil
 import subprocess
 import time
+import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.cpio import CpioArchive
 from ansible_collections.rebootless.splice.tests.support.monitor import Monitor
 
 START = 0xFFFFFFFF81000000  # __START_KERNEL without KASLR,
 PHYSICAL_START = 0x1000000  # CONFIG_PHYSICAL_START
+PAGE = 0x1000
 TIMEOUT = 240  # seconds; the machine is emulated
 READY = b"symbols are written"
+VULNERABILITY = "vulnerability "  # begins a line of the console
 
 INIT = f"""#!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t sysfs sys /sys
 /bin/busybox mount -t devtmpfs dev /dev
 /bin/busybox stty -F /dev/ttyS1 raw -opost
 /bin/busybox gzip -1 -c /proc/kallsyms >/dev/ttyS1
+cd /sys/devices/system/cpu/vulnerabilities
+/bin/busybox grep . * | /bin/busybox sed 's/^/{VULNERABILITY}/'
 /bin/busybox sleep 1
 echo {READY.decode()}
 /bin/busybox sleep 1000000
@@ -50,17 +56,27 @@ class Machine:
 
 
 class KernelMemory:
-    """A booted kernel's text and data, and its symbols: a target for ``Matcher``."""
+    """A booted kernel's text and data, and its symbols: a target for ``Matcher``.
 
-    def __init__(self, memory: bytes, table: dict[str, list[int]]) -> None:
-        self._memory, self._table = memory, table
+    ``pages`` holds more of its memory: what the kernel has allocated for code, by address; ``vulnerabilities`` what
+    sysfs says of them.
+    """
+
+    def __init__(
+        self, memory: bytes, table: t.Mapping[str, list[int]], pages: t.Mapping[int, bytes] | None = None
+    ) -> None:
+        self._memory, self._table, self.pages = memory, table, pages or {}
+        self.vulnerabilities: dict[str, str] = {}
 
     def prefetch(self, names: set[tuple[str, str]]) -> None:
         """Everything has been read."""
 
     def read(self, address: int, length: int) -> bytes | None:
         start = address - START
-        return self._memory[start : start + length] if 0 <= start <= len(self._memory) - length else None
+        if 0 <= start <= len(self._memory) - length:
+            return self._memory[start : start + length]
+        page, offset = self.pages.get(address & -PAGE, b""), address % PAGE
+        return page[offset : offset + length] if offset + length <= len(page) else None
 
     def lookup(self, name: str, object_name: str) -> list[int]:
         return self._table.get(name, [])
@@ -88,7 +104,12 @@ def boot(vmlinuz: str | pathlib.Path, directory: pathlib.Path, machine: Machine)
     finally:
         qemu.kill()
         qemu.wait()
-    return KernelMemory((directory / "memory").read_bytes(), table)
+    memory = KernelMemory((directory / "memory").read_bytes(), table)
+    for line in (directory / "console").read_text(errors="replace").splitlines():
+        if line.startswith(VULNERABILITY):
+            name, _colon, words = line[len(VULNERABILITY) :].partition(":")
+            memory.vulnerabilities[name] = words
+    return memory
 
 
 def initial_root() -> bytes:
@@ -97,7 +118,7 @@ def initial_root() -> bytes:
     if busybox is None:
         raise FileNotFoundError("busybox, statically linked, is needed to boot a kernel")
     archive = CpioArchive()
-    for path in ("proc", "dev"):
+    for path in ("proc", "sys", "dev"):
         archive.directory(path)
     archive.file("bin/busybox", pathlib.Path(busybox).read_bytes(), 0o755)
     archive.file("init", INIT.encode(), 0o755)

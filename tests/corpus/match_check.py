@@ -14,8 +14,9 @@ They are matched against the distribution's kernel and modules, or, with ``--boo
 kernel booted in QEMU, once for each: ``--boot max:2 --boot qemu64:1 --boot EPYC-Rome:2:retbleed=unret``.
 
 Then against faults, which all have to be refused: one byte flipped outside of the places that may vary, ``--flips``
-times for each unit; and, of those not chosen at random, the same unit of the release ``--next`` in its place, if that
-is another one.
+times for each unit; in a booted kernel, the first byte of such a place changed to what no content begins with, and the
+return thunk; and, of those not chosen at random, the same unit of the release ``--next`` in its place, if that is
+another one.
 
 Ends with both figures, and status 1 if a unit did not match or a fault was accepted.
 """
@@ -23,7 +24,6 @@ Ends with both figures, and status 1 if a unit did not match or a fault was acce
 from __future__ import annotations
 
 import argparse
-import bisect
 import collections
 import contextlib
 import dataclasses
@@ -47,42 +47,17 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.un
 from ansible_collections.rebootless.splice.plugins.module_utils._build.matching.program_builder import ProgramBuilder
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._common.match_program import (
-    SYMBOL_LOCAL,
-    Program,
-    ProgramSection,
-)
+from ansible_collections.rebootless.splice.plugins.module_utils._common.match_program import SYMBOL_LOCAL, Program
 from ansible_collections.rebootless.splice.plugins.module_utils._common.matcher import Matcher, Target
-from ansible_collections.rebootless.splice.tests.corpus.booted import Machine, boot
+from ansible_collections.rebootless.splice.tests.corpus import faults
+from ansible_collections.rebootless.splice.tests.corpus.booted import KernelMemory, Machine, boot
+from ansible_collections.rebootless.splice.tests.corpus.faults import Matched
 from ansible_collections.rebootless.splice.tests.support.places import CACHE
 
 HERE = pathlib.Path(__file__).resolve().parent
 KMOD = HERE.parents[1] / "kmod"
 KEPT = "objects-2"  # of the tree, see Compiler
 CHUNK = 40  # units given to make at a time
-
-
-@dataclasses.dataclass
-class Flipped:
-    """A target in which the bits ``mask`` of the byte at ``address`` are other ones."""
-
-    target: Target
-    address: int
-    mask: int
-
-    def prefetch(self, names: set[tuple[str, str]]) -> None:
-        self.target.prefetch(names)
-
-    def lookup(self, name: str, object_name: str) -> list[int]:
-        return self.target.lookup(name, object_name)
-
-    def read(self, address: int, length: int) -> bytes | None:
-        data = self.target.read(address, length)
-        if data is None or not address <= self.address < address + length:
-            return data
-        changed = bytearray(data)
-        changed[self.address - address] ^= self.mask
-        return bytes(changed)
 
 
 class Built:
@@ -138,7 +113,7 @@ class Check:
         self.counts: collections.Counter[str] = collections.Counter()
         self.failures: list[str] = []
         self.exchanged = exchanged
-        self._random = random.Random(f"{built.tree.build_id} {seed}")
+        self.random = random.Random(f"{built.tree.build_id} {seed}")
 
     def unit(self, unit: Unit, targets: t.Mapping[str, Target]) -> None:
         """Matches one unit, in the first object that it is linked into, against every target, then its faults."""
@@ -162,15 +137,15 @@ class Check:
                 continue
             self.counts[f"{kind} matched"] += 1
             self.counts["bytes compared"] += sum(section.size for section in program.sections if section.compared)
-            self._flip(unit, name, target, program, result.bases)
+            self._flip(unit, name, Matched(program, target, result.bases))
             if other is not None:
                 self._refused(unit, name, f"the unit of {self.after and self.after.tree.release}", other, target)
 
     def figures(self) -> tuple[str, str]:
         """How much matched, and how many faults were refused."""
         tried, matched = self._sum(" tried"), self._sum(" matched")
-        faults, refused = self._sum("faults: "), self._sum("refused: ")
-        return f"matched {_share(matched, tried)}", f"faults refused {_share(refused, faults)}"
+        seeded, refused = self._sum("faults: "), self._sum("refused: ")
+        return f"matched {_share(matched, tried)}", f"faults refused {_share(refused, seeded)}"
 
     def _sum(self, part: str) -> int:
         return sum(count for name, count in self.counts.items() if part in name)
@@ -189,14 +164,22 @@ class Check:
             return None
         return other
 
-    def _flip(self, unit: Unit, name: str, target: Target, program: Program, bases: dict[int, int]) -> None:
-        found = [(base, program.sections[index]) for index, base in bases.items() if program.sections[index].compared]
-        weights = [section.size for base, section in found]
-        for base, section in self._random.choices(found, weights, k=self.flips) if found else ():
-            offset = self._random.choice(fixed_bytes(program, section))
-            flipped = Flipped(target, base + offset, self._random.randrange(1, 256))
-            what = f"{section.name}+{offset:#x} with bits {flipped.mask:#x} flipped"
-            self._refused(unit, name, what, program, flipped, "byte flipped")
+    def _flip(self, unit: Unit, name: str, matched: Matched) -> None:
+        """Seeds faults; those in a place only if the target is a kernel that has written there."""
+        found = [("byte flipped", faults.outside_places(matched, self.random, self.flips))]
+        if isinstance(matched.target, KernelMemory):
+            found += [
+                ("place flipped", faults.in_places(matched, self.random, self.flips)),
+                ("return thunk", faults.of_return_thunk(matched) if self.flips else iter(())),
+                ("thunk flipped", self._in_thunks(matched, matched.target)),
+            ]
+        for kind, seeded in found:
+            for what, target in seeded:
+                self._refused(unit, name, what, matched.program, target, kind)
+
+    def _in_thunks(self, matched: Matched, memory: KernelMemory) -> t.Iterator[faults.Fault]:
+        if memory.pages:
+            yield from faults.in_thunks(matched, self.matcher, min(memory.pages), self.random, self.flips)
 
     def _refused(
         self, unit: Unit, name: str, what: str, program: Program, target: Target, kind: str = "unit of the next release"
@@ -220,30 +203,6 @@ def meaning(program: Program) -> tuple:
 
 def _share(part: int, whole: int) -> str:
     return f"{part} of {whole}, {100 * part / whole:.2f} %" if whole else "0 of 0"
-
-
-class FixedBytes(t.Sequence[int]):
-    """The offsets in a section that are in no place with several contents, without a list of them all."""
-
-    def __init__(self, size: int, variable: list[tuple[int, int]]) -> None:
-        starts, ends = [0, *(end for start, end in variable)], [*(start for start, end in variable), size]
-        self._spans = [(start, end) for start, end in zip(starts, ends, strict=True) if start < end]
-        self._counts = [0]
-        for start, end in self._spans:
-            self._counts.append(self._counts[-1] + end - start)
-
-    def __len__(self) -> int:
-        return self._counts[-1]
-
-    def __getitem__(self, index: t.Any) -> t.Any:
-        span = bisect.bisect_right(self._counts, index) - 1
-        return self._spans[span][0] + index - self._counts[span]
-
-
-def fixed_bytes(program: Program, section: ProgramSection) -> t.Sequence[int]:
-    """The offsets whose content is the same in every running kernel, addresses aside; all if none is."""
-    variable = [(p.offset, p.offset + p.length) for p in program.places_of(section) if p.n_contents > 1]
-    return FixedBytes(section.size, variable) or range(section.size)
 
 
 def chosen_units(tree: KernelTree, patterns: list[str]) -> list[Unit]:
