@@ -1,0 +1,35 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the kernel's own functions mean for the object that they are called with; from their names.
+
+Source: include/linux/bitops.h, include/asm-generic/bitops, and the headers of locks, lists, counters, works and timers.
+"""
+
+from __future__ import annotations
+
+import re
+
+BIT_SETS = re.compile(r"_*(arch_|raw_)?_*(test_and_)?set_bit(_lock)?")
+BIT_CLEARS = re.compile(r"_*(arch_|raw_)?_*(test_and_)?clear_bit(_unlock)?")
+# Not test_and_set_bit(): what it asks for is that nothing has been done yet, as in objects that exist.
+BIT_TESTS = re.compile(r"_*(arch_|const_|generic_|constant_|variable_)?_*test_(and_(clear|change)_)?bit(_acquire)?")
+INITIALISES = re.compile(
+    r"INIT_\w+|(\w*_)?init(_\w+)?|(refcount|kref|atomic\w*|percpu_counter|local\w*)_set|timer_setup|tasklet_setup"
+)
+# What could as well be memory that was cleared.
+ZEROS = re.compile(
+    r"spinlock_check|xa_init\w*|seqcount_init|__seqcount_init|INIT_HLIST_\w+|init_llist_head|idr?a?_init"
+)
+# What breaks where it was not initialised: an empty list points to itself, a lock has a list of those who wait.
+NEEDS_START = re.compile(
+    r"_*list_\w+|h?list_\w+|_*mutex_\w+|down\w*|_*wake_up\w*|_*add_wait_queue\w*|prepare_to_wait\w*|_*queue_\w*work\w*"
+    r"|schedule_\w*work|mod_timer|add_timer|hrtimer_start\w*|complete(_all)?|wait_for_completion\w*|refcount_inc\w*"
+    r"|refcount_dec\w*|kref_\w+|skb_queue_\w+|_*skb_queue_\w+|tasklet_schedule|call_rcu|rhashtable_\w+|percpu_\w+"
+)
+NO_USE = re.compile(r"__builtin_\w+|fortify_\w+|memset|kfence_\w+|kasan_\w+|spinlock_check|\.\w+")
+FAILS = re.compile(r"_*warn\w*|ERR_PTR|panic")
+MAKES = re.compile(r"\w*alloc\w*|\w*dup\w*|\w*_create\w*|\w*clone\w*|\w*_new|new_\w+")
+# Memory that is handed out as it is.
+UNCLEAN = re.compile(r"_*kv?malloc\w*|vmalloc\w*|kmem_cache_alloc\w*|_*kmalloc\w*|kmemdup")
+# The object in which, or of which, their argument is a part: inet_sk (sk), netdev_priv (device).
+SAME_OBJECT = re.compile(r"\w+_(sk|priv|I)|to_\w+|\w+_drvdata")

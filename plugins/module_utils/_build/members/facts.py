@@ -1,0 +1,374 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What functions do to the members of objects: what they store there, ask for, initialise and use."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Callable, NamedTuple
+
+from ansible_collections.rebootless.splice.plugins.module_utils._build.members import calls
+from ansible_collections.rebootless.splice.plugins.module_utils._build.members.dump import Function, targets
+from ansible_collections.rebootless.splice.plugins.module_utils._build.members.values import (
+    ANONYMOUS,
+    Address,
+    Bits,
+    Called,
+    Changed,
+    Constant,
+    Either,
+    Held,
+    Made,
+    Member,
+    Parameter,
+    Values,
+    assignment,
+    call,
+    constant,
+)
+
+# What is done with a member.  SET, CLEAR and TEST are about bits, STORE and EQUAL about all of it, MADE about what an
+# object gets by the function that makes it.
+SET, CLEAR, TEST, STORE, EQUAL, INIT, USE, READ, MADE = (
+    *("set", "clear", "test", "store", "equal", "init", "use", "read", "made"),
+)
+FOLLOWED, INDEX = "follow", "index"  # what a READ value is good for, if a wrong one cannot be borne
+
+_LOCK = re.compile(r"\.?(rlock\.)?raw_lock\.(val\.)?counter$|\.?(rlock\.)?raw_lock\.val$")
+_CONDITION = re.compile(r"if \((?P<left>\S+) (?P<operation>[<>=!]=?) (?P<right>.*?)\) goto")
+_SWITCH = re.compile(r"switch \((?P<value>[^ ]+)\) \{(?P<cases>.*)\}")
+_CASE = re.compile(r"case (?P<number>[^:]*?)(?: \.\.\. [^:]*)?:")
+_PLACE = re.compile(r"(?P<place>[^=]*?(?:->|\.|\]|__MEM)[^=]*?) =(?:\{v\})? (?P<value>.*)")
+_BASE = re.compile(r"[A-Za-z_]\w*(?:\(D\))?")
+_SAME_TRUTH = re.compile(
+    r"(?P<not>~)?(?:\([^()]*\) ?)?(?P<of>_?\w+)(?: (?P<is>[!=]=) (?:_Literal \([^()]*\) )?0[ul]*)?"
+)
+_FOLLOWS = re.compile(r"(?P<base>[A-Za-z_]\w*)->")
+_INDEXES = re.compile(r"\[(?P<index>[A-Za-z_]\w*)\]")
+_MANY = 40  # values of which a stored one may be any
+_NO_OBJECT = ("if ", "switch ", "__asm__", "goto ", "return")
+
+BitFields = Callable[[Member, int, int], "list[tuple[str, int]]"]
+
+
+class Fact(NamedTuple):
+    """``what`` is done with ``member``.
+
+    ``number`` are bits or a value, or which parameter has them; ``words`` the function that is called with it, or the
+    shape of what is stored.
+    """
+
+    what: str
+    member: Member
+    number: int | Parameter | None = None
+    words: str = ""
+
+
+class Row(NamedTuple):
+    """A fact; ``living``: the object may be one that existed before the function was called.
+
+    ``refused``: the function fails where the object has not what is asked for.
+    """
+
+    fact: Fact
+    living: bool
+    refused: bool = False
+
+
+def rows_of(functions: Mapping[str, Function], bit_fields: BitFields) -> dict[str, list[Row]]:
+    """All rows of each function.
+
+    ``bit_fields(member, at, mask)`` has those of a struct that the ``mask`` from bit ``at`` covers, each with its
+    value.  What a function does with a number that its caller gives is the caller's: ``sock_set_flag (sk, 25)``.
+    """
+    readers = {name: _Reader(function, bit_fields) for name, function in functions.items()}
+    found = {name: list(reader.rows()) for name, reader in readers.items()}
+    waiting = {name: [row for row in rows if isinstance(row.fact.number, Parameter)] for name, rows in found.items()}
+    for _level in range(3):  # as deep as the kernel's accessors are nested
+        more: dict[str, list[Row]] = {}
+        for name, reader in readers.items():
+            for called in reader.calls:
+                for row in waiting.get(called.function, ()):
+                    filled = _filled(row, called, functions[name], reader)
+                    if filled is not None:
+                        (
+                            more.setdefault(name, []) if isinstance(filled.fact.number, Parameter) else found[name]
+                        ).append(filled)
+        waiting = more
+    return {name: [row for row in rows if not isinstance(row.fact.number, Parameter)] for name, rows in found.items()}
+
+
+def _filled(row: Row, called: Called, caller: Function, reader: _Reader) -> Row | None:
+    fact = row.fact
+    if not isinstance(fact.number, Parameter) or fact.number.place >= len(called.arguments):
+        return None
+    words = called.arguments[fact.number.place]
+    number = constant(words)
+    if number is not None:
+        filled: int | Parameter = bit(number.number) if fact.words == "bit" else number.number
+        fact = fact._replace(number=filled, words="")
+        return Row(fact, True, fact.what == TEST and reader.refuses(called))
+    index = caller.parameter(words)
+    return row._replace(fact=fact._replace(number=Parameter(index))) if index is not None else None
+
+
+def bit(number: int) -> int:
+    """The mask of a bit that is named by its number."""
+    return 1 << number if 0 <= number < 4096 else 0
+
+
+class _Reader:
+    """Reads the rows of one function."""
+
+    def __init__(self, function: Function, bit_fields: BitFields) -> None:
+        self._function, self._values, self._bit_fields = function, Values(function), bit_fields
+        self._kept: set[str] = set()  # values that go back to the member they are from
+        self.calls: list[Called] = []
+        self._against: dict[str, list[int]] = {}  # by condition's value, the blocks of an object that has it not
+
+    def rows(self) -> Iterator[Row]:
+        for statement in self._function.statements:
+            yield from self._stores(statement)
+        self._conditions()
+        for statement in self._function.statements:
+            yield from self._asks(statement)
+            yield from self._reads(statement)
+            yield from self._called(statement)
+
+    # ---- what is stored
+
+    def _stores(self, statement: str) -> Iterator[Row]:
+        found = None if statement.startswith(_NO_OBJECT) else _PLACE.fullmatch(statement)
+        member = self._values.member(found["place"].strip()) if found else None
+        if found is None or member is None:
+            return
+        living = self._living(found["place"])
+        for fact in self._stored(member, found["value"], set()):
+            yield Row(fact, living)
+            if not living and fact.what in (STORE, SET):
+                path = self._values.access(found["place"].strip()) or member
+                if fact.number != 0 or self._values.made_unclean(found["place"].strip()):
+                    yield Row(fact._replace(what=MADE, member=path), living)
+
+    def _stored(self, member: Member, words: str, seen: set[str]) -> Iterator[Fact]:
+        seen.add(words)
+        value = self._values.value(words)
+        if isinstance(value, Constant):
+            if value.number == 0 and _LOCK.search(member.path):
+                yield Fact(INIT, Member(member.struct, _LOCK.sub("", member.path)), 0, "spin_lock_init")
+            if value.is_truth:
+                yield Fact(SET if value.number else CLEAR, member, 1)
+            else:
+                yield Fact(STORE, member, value.number)
+        elif isinstance(value, Parameter):
+            yield Fact(STORE, member, value, "number")
+            yield Fact(STORE, member, None, self._shape(words))
+        elif isinstance(value, Changed) and value.member == member:
+            self._keep(words)
+            yield Fact(SET, member, value.bits.number)
+        elif isinstance(value, Held) and value.member == member and value.mask is not None:
+            self._keep(words)
+            yield Fact(CLEAR, member, _inverted(value.mask))
+        elif isinstance(value, Either):
+            for name in value.names:
+                yield from self._stored(member, name, seen) if name not in seen and len(seen) < _MANY else ()
+        elif isinstance(value, Made) and value.operation == "|":
+            yield from self._together(member, words, value)
+        else:
+            yield Fact(STORE, member, None, self._shape(words))
+
+    def _together(self, member: Member, words: str, value: Made) -> Iterator[Fact]:
+        """``flags = (flags & ~OLD) | NEW``"""
+        left, number = self._values.value(value.left), constant(value.right)
+        if isinstance(left, Held) and left.member == member and left.mask is not None and number is not None:
+            self._keep(value.left)
+            yield Fact(CLEAR, member, _inverted(left.mask) & ~number.number)
+            yield Fact(SET, member, number.number)
+        else:
+            yield Fact(STORE, member, None, self._shape(words))
+
+    def _keep(self, words: str) -> None:
+        """These values are stored again, and not asked for."""
+        while words and words not in self._kept:
+            self._kept.add(words)
+            words = self._values.definition(words).rpartition(") ")[2]
+
+    # ---- what is asked for
+
+    def _conditions(self) -> None:
+        for statement in self._function.statements:
+            found = _CONDITION.match(statement)
+            number = constant(found["right"]) if found else None
+            if found and number is not None and found["operation"] in ("==", "!="):
+                there = targets(statement)
+                equal, other = (there[0], there[-1]) if found["operation"] == "==" else (there[-1], there[0])
+                if number.number == 0:
+                    self._depends(found["left"], equal, other)
+                else:
+                    self._against.setdefault(found["left"], []).append(other)
+
+    def _depends(self, name: str, without: int, has_it: int) -> None:
+        """Two blocks depend on whether a value is 0; so they do on what the value is made of: ``_8 = ~_7``."""
+        for _step in range(4):
+            self._against.setdefault(name, []).append(without)
+            made = _SAME_TRUTH.fullmatch(self._values.definition(name))
+            if not made:
+                return
+            name = made["of"]
+            if made["not"] or made["is"] == "==":
+                without, has_it = has_it, without
+
+    def _refused(self, words: str) -> bool:
+        """Whether the function fails where the value of a condition, ``words``, is not what is asked for."""
+        return any(self._fails(block) for block in self._against.get(words, ()))
+
+    def refuses(self, called: Called) -> bool:
+        """Whether the function fails where a called one says no."""
+        return any(self._refused(name) for name in self._values.names_of(called))
+
+    def _asks(self, statement: str) -> Iterator[Row]:
+        named = assignment(statement)
+        if named and named[0] not in self._kept:
+            value = self._values.value(named[1])
+            if isinstance(value, Held) and value.mask is not None and " & " in named[1]:
+                living = self._living_value(named[1])
+                yield Row(Fact(TEST, value.member, value.mask.number), living, self._refused(named[0]))
+            elif isinstance(value, Bits) and value.mask is not None and " & " in named[1]:
+                yield from self._asks_bits(value, named[0], named[1])
+            elif isinstance(value, Made) and constant(value.right) is not None and value.operation in ("==", "!="):
+                yield from self._compared(value.left, value.right)
+        found = _CONDITION.match(statement)
+        if found and found["operation"] in ("==", "!="):
+            yield from self._compared(found["left"], found["right"])
+        switch = _SWITCH.match(statement)
+        for case in _CASE.finditer(switch["cases"]) if switch else ():
+            yield from self._compared(switch["value"] if switch else "", case["number"])
+
+    def _asks_bits(self, value: Bits, name: str, words: str) -> Iterator[Row]:
+        for path, number in self._bit_fields(value.member, value.at, value.mask or 0):
+            member = Member(value.member.struct, _below(value.member.path, path))
+            yield Row(Fact(TEST, member, number), self._living_value(words), self._refused(name))
+
+    def _compared(self, words: str, with_words: str) -> Iterator[Row]:
+        number, living = constant(with_words), self._living_value(words)
+        for member in sorted(self._values.held(words)) if number is not None else ():
+            if number is not None and number.is_truth:
+                yield Row(Fact(TEST, member, 1), living, self._refused(words))
+            elif number is not None:
+                yield Row(Fact(EQUAL, member, number.number), living, bool(number.number) and self._refused(words))
+
+    # ---- what else becomes of a value
+
+    def _reads(self, statement: str) -> Iterator[Row]:
+        for pattern, good_for in ((_FOLLOWS, FOLLOWED), (_INDEXES, INDEX)):
+            for found in pattern.finditer(statement):
+                value = self._values.value(found[1]) if good_for == INDEX else None
+                yield from self._read(value.left if isinstance(value, Made) else found[1], good_for)
+        named, condition = assignment(statement), _CONDITION.match(statement)
+        if condition and constant(condition["right"]) is None:
+            sides = (condition["left"], condition["right"])
+            for one, other in (sides, sides[::-1]):
+                yield from self._read(one, f"{condition['operation']} {self._shape(other)}")
+        elif condition and condition["operation"] not in ("==", "!="):
+            yield from self._read(condition["left"], f"{condition['operation']} {condition['right']}")
+        value = self._values.value(named[1]) if named and named[0] not in self._kept else None
+        if isinstance(value, Made) and value.operation not in ("==", "!="):
+            yield from self._read(value.left, f"{value.operation} {self._shape(value.right)}")
+            yield from self._read(value.right, f"{value.operation} {self._shape(value.left)}")
+
+    def _read(self, words: str, good_for: str) -> Iterator[Row]:
+        for member in sorted(self._values.held(words)):
+            yield Row(Fact(READ, member, None, good_for), self._living_value(words))
+
+    def _called(self, statement: str) -> Iterator[Row]:
+        named = assignment(statement)
+        called = None if statement.startswith(_NO_OBJECT) else call(named[1] if named else statement)
+        if called is None or calls.NO_USE.fullmatch(called.function):
+            return
+        self.calls.append(called)
+        for words in called.arguments:
+            value = self._values.value(words)
+            if isinstance(value, Address):
+                living = self._living_value(words)
+                for fact in self._use(called, value.member):
+                    yield Row(fact, living, fact.what == TEST and named is not None and self._refused(named[0]))
+            else:
+                yield from self._read(words, f"{called.function}()")
+
+    def _use(self, called: Called, member: Member) -> Iterator[Fact]:
+        first, name = self._values.value(called.arguments[0]), called.function
+        kinds = [kind for kind, pattern in _BIT_CALLS if pattern.fullmatch(name)]
+        for kind in kinds:
+            if isinstance(first, Constant):
+                yield Fact(kind, member, bit(first.number))
+            elif isinstance(first, Parameter):
+                yield Fact(kind, member, first, "bit")
+        if not kinds and calls.INITIALISES.fullmatch(name):
+            yield Fact(INIT, member, 0 if self._starts_with_zeros(called) else None, name)
+        elif not kinds:
+            yield Fact(USE, member, None, name)
+
+    def _starts_with_zeros(self, called: Called) -> bool:
+        if calls.ZEROS.fullmatch(called.function):
+            return True
+        second = self._values.value(called.arguments[1]) if len(called.arguments) > 1 else None
+        return called.function.endswith("_set") and isinstance(second, Constant) and second.number == 0
+
+    # ---- helpers
+
+    def _living(self, place: str) -> bool:
+        base = _BASE.match(place.strip())
+        if place.startswith("__MEM"):
+            return True
+        return not (base and self._values.made_here(base[0]))
+
+    def _living_value(self, words: str, depth: int = 8) -> bool:
+        """Whether the member that a value comes from may be of an object that existed before."""
+        words = words.strip()
+        if "->" in words:
+            return self._living(words.lstrip("&"))
+        made = self._values.definition(words.partition(" & ")[0].strip())
+        return self._living_value(made.rpartition(") ")[2] or made, depth - 1) if made and depth else True
+
+    def _fails(self, block: int) -> bool:
+        """Whether a block returns an error or warns."""
+        for statement in self._function.blocks.get(block, ()):
+            named = assignment(statement)
+            number = constant(named[1]) if named else None
+            called = call(named[1] if named else statement)
+            if number is not None and -4096 < number.number < 0:
+                return True
+            if called and calls.FAILS.fullmatch(called.function):
+                return True
+            if statement.startswith("__asm__") and "__bug_table" in statement:
+                return True
+        return False
+
+    def _shape(self, words: str, depth: int = 4) -> str:
+        """A value in words that do not depend on the names of variables."""
+        value = self._values.value(words)
+        if isinstance(value, Constant):
+            return str(value.number)
+        if isinstance(value, Held):
+            return f"{value.member}{f' & {value.mask.number}' if value.mask else ''}"
+        if isinstance(value, Address):
+            return f"&{value.member}"
+        if isinstance(value, Changed):
+            return f"{value.member} | {value.bits.number}"
+        if isinstance(value, Called):
+            return f"{value.function}()"
+        if isinstance(value, Made) and depth:
+            return f"({self._shape(value.left, depth - 1)} {value.operation} {self._shape(value.right, depth - 1)})"
+        return words if words.startswith("&") else self._function.type_of(words) or "?"
+
+
+_BIT_CALLS = ((SET, calls.BIT_SETS), (CLEAR, calls.BIT_CLEARS), (TEST, calls.BIT_TESTS))
+
+
+def _below(path: str, name: str) -> str:
+    return name if path in ("", ANONYMOUS) else f"{path}.{name}"
+
+
+def _inverted(mask: Constant) -> int:
+    return ~mask.number & ((1 << mask.bits) - 1)
