@@ -29,7 +29,7 @@ def bit_fields_of(types: DebugTypes) -> BitFields:
 
 def _fields(types: DebugTypes, member: Member) -> Iterator[tuple[str, int, int]]:
     """Name, offset and width of the fields of what ``member`` is."""
-    name = member.struct
+    name = types.struct_of(member.struct)
     steps = [] if member.path in ("", ANONYMOUS) else member.path.split(".")
     for step in steps:
         layout = types.layouts.get(name)

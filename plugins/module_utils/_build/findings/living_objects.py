@@ -18,6 +18,18 @@ from typing import Dict, NamedTuple, Tuple
 from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.claims import handled
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import UnitChange
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.finding import Finding, finding
+from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.inner_members import Names
+from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.member_words import (
+    and_words,
+    bits,
+    counted_otherwise,
+    number_words,
+    numbers,
+    tells,
+    values_words,
+    who,
+    within,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._build.members import calls, facts
 from ansible_collections.rebootless.splice.plugins.module_utils._build.members.facts import Fact, Member, Row
 from ansible_collections.rebootless.splice.plugins.module_utils._build.members.unit import Members
@@ -25,7 +37,6 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.d
 
 STATE_MISSING, MEANING_CHANGED, EXISTING = "state_missing", "meaning_changed", "existing_objects"
 RENUMBERED = "constant_renumbered"
-_BOUND, _OFFSET = re.compile(r"[<>]=? (_Literal .*|-?\d+[ul]*)"), re.compile(r"([-+]|<<|>>) \d+")
 _Where = Dict[Fact, "dict[Tuple[str, str], Row]"]  # by unit and function
 
 
@@ -59,8 +70,12 @@ class _Found(NamedTuple):
 def living_objects(changes: Sequence[UnitChange], members: Mapping[str, Members]) -> LivingObjects:
     """What ``changes``, with ``members`` by unit, ask of objects that exist."""
     rows: tuple[dict[int, list[Finding]], dict[int, list[Finding]]] = ({}, {})
-    settled = _settled(changes, members)
-    for found in _Comparison(members).found():
+    # Not what functions of headers do that are called for the first time: of a lock, they know the innermost part.
+    theirs = (unit.after[name] for unit in members.values() for name in unit.gone)
+    direct = {row.fact.member.struct for rows in theirs for row in rows}
+    names = Names((change.difference.types[1] for change in changes if change.unit in members), direct)
+    settled = _settled(changes, members, names)
+    for found in _Comparison(members, names).found():
         if settled(found.member):
             continue
         for change in changes:
@@ -77,16 +92,18 @@ def living_objects(changes: Sequence[UnitChange], members: Mapping[str, Members]
     return LivingObjects(*rows)
 
 
-def _settled(changes: Sequence[UnitChange], members: Mapping[str, Members]) -> Callable[[Member], bool]:
+def _settled(
+    changes: Sequence[UnitChange], members: Mapping[str, Members], names: Names
+) -> Callable[[Member], bool]:
     """Says of a member that no living object has it, or that another finding tells that it is new."""
     types = [change.difference.types for change in changes if change.unit in members]
-    stack = frozenset().union(*(unit.on_stack for unit in members.values()))
+    stack = {names.struct(kind) for unit in members.values() for kind in unit.on_stack}
     inside = {
         m.type.partition(" [")[0] for pair in types for layout in pair[0].layouts.values() for m in layout.members
     }
 
     def settled(member: Member) -> bool:
-        if not member.struct.startswith(("struct", "union")):
+        if member.struct.startswith("the variable "):
             return False
         before = [layout for pre, _post in types if (layout := pre.layouts.get(member.struct))]
         if not any(_has(layout, member) for layout in before):
@@ -105,7 +122,7 @@ def _has(layout: Layout, member: Member) -> bool:
 class _Comparison:
     """The facts of all units that an update changes."""
 
-    def __init__(self, members: Mapping[str, Members]) -> None:
+    def __init__(self, members: Mapping[str, Members], names: Names) -> None:
         self._before: _Where = collections.defaultdict(dict)
         self._gone: _Where = collections.defaultdict(dict)  # in functions that are not the same any more
         self._after: _Where = collections.defaultdict(dict)  # in these, now
@@ -113,7 +130,8 @@ class _Comparison:
             for where, functions in ((self._before, its.before), (self._gone, its.gone), (self._after, its.after)):
                 for name, rows in functions.items():
                     for row in rows:
-                        _note(where[row.fact], (unit, name), row)
+                        fact = row.fact._replace(member=names.member(row.fact.member))
+                        _note(where[fact], (unit, name), row._replace(fact=fact))
         self._members, self._known, self._lost = map(_by_member, (self._after, self._before, self._gone))
 
     def found(self) -> Iterator[_Found]:
@@ -132,32 +150,63 @@ class _Comparison:
 
     def _asked(self, member: Member) -> _Found | None:
         """A flag or a value that only the new code sets, and that it asks for."""
-        pairs = ((facts.SET, facts.TEST, _bits), (facts.STORE, facts.EQUAL, _numbers))
-        for stored, asked, numbers in pairs:
-            known = numbers(_of(self._known, member, (facts.SET, facts.TEST, facts.STORE, facts.EQUAL)))
-            new = numbers(_of(self._members, member, (stored,))) - known - {0}
-            asking = [f for f in _of(self._members, member, (asked,)) if numbers([f]) & new and self._living(f)]
-            if not asking:
+        found = self._asked_as(member, facts.SET, facts.TEST, bits)
+        return found or self._asked_as(member, facts.STORE, facts.EQUAL, numbers) or self._asked_beyond(member)
+
+    def _asked_as(
+        self, member: Member, stored: str, asked: str, of: Callable[[Sequence[Fact]], set[int]]
+    ) -> _Found | None:
+        known = of(_of(self._known, member, (facts.SET, facts.TEST, facts.STORE, facts.EQUAL)))
+        new = of(_of(self._members, member, (stored,))) - known - {0}
+        asking = [f for f in _of(self._members, member, (asked,)) if of([f]) & new and self._living(f)]
+        if not asking:
+            return None
+        wanted = sorted(set().union(*(of([f]) for f in asking)) & new)
+        setting = [f for f in _of(self._members, member, (stored,)) if of([f]) & set(wanted)]
+        refused = {f: [where for where, row in self._after[f].items() if row.refused] for f in asking}
+        failing = sorted({w[1] for f, there in refused.items() for w in there if not self._does_without(f, w, known)})
+        words, is_flag = and_words([*map(number_words, wanted)]), stored == facts.SET
+        what = (
+            f"for the flag{'s' * (len(wanted) > 1)} {words} in {member}" if is_flag else f"whether {member} is {words}"
+        )
+        by, verb = self._functions(setting), "set" if is_flag else "store"
+        end = f", and {who(failing, 'fail')} for them" if failing else ""
+        return self._tell(
+            member,
+            STATE_MISSING,
+            bool(failing),
+            f"{who(self._functions(asking), 'ask')} {what}, which only the new {who(by, verb)} there: objects that "
+            f"exist have {'it' if len(wanted) == 1 else 'them'} not{end}.",
+            [*asking, *setting],
+            [*map(number_words, wanted)],
+        )
+
+    def _does_without(self, fact: Fact, where: tuple[str, str], known: set[int]) -> bool:
+        """Whether a function that asks for what is new takes what objects have had before as well."""
+        if fact.what == facts.TEST:
+            return fact.words == facts.ANY and bool(bits([fact]) & known)
+        old = numbers(_of(self._known, fact.member, (facts.STORE,)))
+        there = numbers([f for f in _of(self._members, fact.member, (facts.EQUAL,)) if where in self._after[f]])
+        return bool(old) and old <= there
+
+    def _asked_beyond(self, member: Member) -> _Found | None:
+        """Values beyond a bound that the old code stored none of: ``state < READY``"""
+        old = numbers(_of(self._known, member, (facts.STORE,)))
+        stored = [f for f in _of(self._members, member, (facts.STORE,)) if f.number not in old]
+        for fact in _of(self._members, member, (facts.BOUND,)) if old else ():
+            beyond = [f for f in stored if isinstance(f.number, int) and not within(f.number, fact)]
+            if not beyond or fact in self._before or not self._living(fact) or not all(within(n, fact) for n in old):
                 continue
-            wanted = sorted(set().union(*(numbers([f]) for f in asking)) & new)
-            setting = [f for f in _of(self._members, member, (stored,)) if numbers([f]) & set(wanted)]
-            refused = sorted({name for f in asking for (_u, name), row in self._after[f].items() if row.refused})
-            words, is_flag = _and([*map(_number, wanted)]), stored == facts.SET
-            what = (
-                f"for the flag{'s' * (len(wanted) > 1)} {words} in {member}"
-                if is_flag
-                else f"whether {member} is {words}"
-            )
-            who, by = _who(self._functions(asking), "ask"), self._functions(setting)
-            end = f", and {_who(refused, 'fail')} for them" if refused else ""
+            failing = sorted({name for (_unit, name), row in self._after[fact].items() if row.refused})
+            end = f", and {who(failing, 'fail')} for them" if failing else ""
             return self._tell(
                 member,
                 STATE_MISSING,
-                bool(refused),
-                f"{who} {what}, which only the new {_who(by, 'set' if is_flag else 'store')} there: objects that "
-                f"exist have {'it' if len(wanted) == 1 else 'them'} not{end}.",
-                [*asking, *setting],
-                [*map(_number, wanted)],
+                bool(failing),
+                f"{who(self._functions([fact]), 'ask')} whether {member} is {fact.words} {fact.number}, as all that the "
+                f"old code stored there; only the new {who(self._functions(beyond), 'store')} others{end}.",
+                [fact, *beyond],
+                values_words(beyond),
             )
         return None
 
@@ -175,8 +224,8 @@ class _Comparison:
             member,
             STATE_MISSING,
             hard,
-            f"{_who(self._functions(using), 'call')} {_and(dict.fromkeys(f.words for f in using))} with {member}, "
-            f"which only the new {_who(self._functions(started), 'initialise')}: in objects that exist nothing has.",
+            f"{who(self._functions(using), 'call')} {and_words(dict.fromkeys(f.words for f in using))} with {member}, "
+            f"which only the new {who(self._functions(started), 'initialise')}: in objects that exist nothing has.",
             [*using, *started],
             [f.words for f in started],
         )
@@ -190,16 +239,17 @@ class _Comparison:
         if not stored or not read or len({*self._functions(stored), *self._functions(read)}) == 1:
             return None
         asked = any(f.number == 0 for f in read if f.what == facts.EQUAL)
-        hard = [f for f in read if f.words in (facts.FOLLOWED, facts.INDEX)] if not asked else []
-        end = f", and {_who(self._functions(hard), 'count')} on it" if hard else ""
+        refusing = [f for f in read if any(row.refused for row in self._after[f].values())]
+        hard = [f for f in read if f.words in (facts.FOLLOWED, facts.INDEX) or f in refusing] if not asked else []
+        end = f", and {who(self._functions(hard), 'count')} on it" if hard else ""
         return self._tell(
             member,
             STATE_MISSING,
             bool(hard),
-            f"{_who(self._functions(read), 'read')} {member}, which only the new "
-            f"{_who(self._functions(stored), 'set')}: in objects that exist it is what they were made with{end}.",
+            f"{who(self._functions(read), 'read')} {member}, which only the new "
+            f"{who(self._functions(stored), 'set')}: in objects that exist it is what they were made with{end}.",
             [*read, *stored],
-            _values(stored),
+            values_words(stored),
         )
 
     def _renumbered(self, member: Member) -> _Found | None:
@@ -213,10 +263,10 @@ class _Comparison:
                     member,
                     RENUMBERED,
                     True,
-                    f"In {member}, {_number(new)} takes the place of {_number(old)} "
+                    f"In {member}, {number_words(new)} takes the place of {number_words(old)} "
                     f"({', '.join(self._functions(rows))}); existing objects hold the old number.",
                     rows,
-                    [_number(old), _number(new)],
+                    [number_words(old), number_words(new)],
                 )
         return None
 
@@ -224,20 +274,20 @@ class _Comparison:
         """Other values are stored in a member, and it is read in another way."""
         gone, new = [], []
         for kinds in ((facts.STORE,), (facts.READ, facts.EQUAL, facts.TEST)):
-            gone.append([f for f in _of(self._lost, member, kinds) if f not in self._after and _tells(f)])
-            new.append([f for f in _of(self._members, member, kinds) if f not in self._before and _tells(f)])
+            gone.append([f for f in _of(self._lost, member, kinds) if f not in self._after and tells(f)])
+            new.append([f for f in _of(self._members, member, kinds) if f not in self._before and tells(f)])
         if not all((*gone, *new)):
             return None
         return self._tell(
             member,
             MEANING_CHANGED,
             any(f.words == facts.INDEX for f in _of(self._members, member, (facts.READ,)))
-            and _counted_otherwise(new[1]),
-            f"{_who(self._functions(new[0]), 'store')} {_and(_values(new[0]))} in {member}, where it was "
-            f"{_and(_values(gone[0]))}, and {_who(self._functions(new[1]), 'read')} it otherwise; objects that exist "
+            and counted_otherwise(new[1]),
+            f"{who(self._functions(new[0]), 'store')} {and_words(values_words(new[0]))} in {member}, where it was "
+            f"{and_words(values_words(gone[0]))}, and {who(self._functions(new[1]), 'read')} it otherwise; objects that exist "
             "hold what the old code stored.",
             [*new[0], *new[1]],
-            [*_values(gone[0]), *_values(new[0])],
+            [*values_words(gone[0]), *values_words(new[0])],
         )
 
     def _made(self, member: Member) -> _Found | None:
@@ -250,10 +300,10 @@ class _Comparison:
             member,
             EXISTING,
             False,
-            f"{_who(self._functions(rows), 'set')} {member} of objects that are made from now on; those that exist "
+            f"{who(self._functions(rows), 'set')} {member} of objects that are made from now on; those that exist "
             "keep what they have.",
             rows,
-            _values(rows),
+            values_words(rows),
         )
 
     # ---- facts
@@ -304,43 +354,3 @@ def _note(rows: dict[tuple[str, str], Row], where: tuple[str, str], row: Row) ->
 
 def _is_within(inner: Member, outer: Member) -> bool:
     return inner.struct == outer.struct and inner.path.startswith((f"{outer.path}.", f"{outer.path}->"))
-
-
-def _bits(rows: Sequence[Fact]) -> set[int]:
-    """Each bit of each mask, as a mask of its own."""
-    masks = [fact.number for fact in rows if isinstance(fact.number, int) and fact.number > 0]
-    return {1 << at for mask in masks for at in range(mask.bit_length()) if mask >> at & 1}
-
-
-def _numbers(rows: Sequence[Fact]) -> set[int]:
-    return {fact.number for fact in rows if isinstance(fact.number, int)}
-
-
-def _number(number: int) -> str:
-    return str(number) if -1 <= number < 10 else f"{number:#x}"
-
-
-def _values(rows: Sequence[Fact]) -> list[str]:
-    return list(dict.fromkeys(_number(f.number) if isinstance(f.number, int) else f.words for f in rows))
-
-
-def _and(words: Sequence[str] | Mapping[str, object]) -> str:
-    """``a, b and c``; of more than four, the first three and how many there are."""
-    shown = list(words)
-    *most, last = shown if len(shown) < 5 else [*shown[:3], f"{len(shown) - 3} more"]
-    return f"{', '.join(most)} and {last}" if most else last
-
-
-def _tells(fact: Fact) -> bool:
-    """Whether a fact says what the values of a member mean: not that it is cleared, or that it is bounded."""
-    return fact.number != 0 and not _BOUND.fullmatch(fact.words)
-
-
-def _counted_otherwise(read: Sequence[Fact]) -> bool:
-    """Whether code counts on from a value: ``place - 1``"""
-    return any(_OFFSET.fullmatch(fact.words) for fact in read)
-
-
-def _who(functions: Sequence[str], verb: str) -> str:
-    """``f sets``, ``f and g set``"""
-    return f"{_and(functions)} {verb}{'s' if len(functions) == 1 else ''}"

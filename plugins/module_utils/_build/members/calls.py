@@ -9,10 +9,16 @@ from __future__ import annotations
 
 import re
 
-BIT_SETS = re.compile(r"_*(arch_|raw_)?_*(test_and_)?set_bit(_lock)?")
-BIT_CLEARS = re.compile(r"_*(arch_|raw_)?_*(test_and_)?clear_bit(_unlock)?")
+BIT_SETS = re.compile(r"_*(arch_|raw_)?_*((test_and_)?(set|change)|assign)_bit(_lock|_le)?")
+BIT_CLEARS = re.compile(r"_*(arch_|raw_)?_*((test_and_)?(clear|change)|assign)_bit(_unlock|_le)?")
 # Not test_and_set_bit(): what it asks for is that nothing has been done yet, as in objects that exist.
-BIT_TESTS = re.compile(r"_*(arch_|const_|generic_|constant_|variable_)?_*test_(and_(clear|change)_)?bit(_acquire)?")
+BIT_TESTS = re.compile(r"_*(arch_|const_|generic_|constant_|variable_)?_*test_(and_(clear|change)_)?bit(_acquire|_le)?")
+# Bits of a counter, given as a mask: the mask comes first.
+MASK_SETS = re.compile(r"(raw_|arch_)?atomic\w*?_(fetch_)?or(_\w+)?")
+MASK_CLEARS = re.compile(r"(raw_|arch_)?atomic\w*?_(fetch_)?andnot(_\w+)?")
+# What gives the value of what its argument points to.
+READS = re.compile(r"(raw_|arch_)?(atomic\w*|refcount|kref|local\w*)_read(_acquire)?|__atomic_load_\d+")
+STORES = re.compile(r"(raw_|arch_)?(atomic\w*|refcount|local\w*)_set(_release)?")
 INITIALISES = re.compile(
     r"INIT_\w+|(\w*_)?init(_\w+)?|(refcount|kref|atomic\w*|percpu_counter|local\w*)_set|timer_setup|tasklet_setup"
 )
@@ -24,7 +30,7 @@ ZEROS = re.compile(
 NEEDS_START = re.compile(
     r"_*list_\w+|h?list_\w+|_*mutex_\w+|down\w*|_*wake_up\w*|_*add_wait_queue\w*|prepare_to_wait\w*|_*queue_\w*work\w*"
     r"|schedule_\w*work|mod_timer|add_timer|hrtimer_start\w*|complete(_all)?|wait_for_completion\w*|refcount_inc\w*"
-    r"|refcount_dec\w*|kref_\w+|skb_queue_\w+|_*skb_queue_\w+|tasklet_schedule|call_rcu|rhashtable_\w+|percpu_\w+"
+    r"|refcount_dec\w*|atomic\w*_(dec|sub)\w*|atomic\w*_(inc_not_zero|add_unless|inc_unless_\w+)|kref_\w+|skb_queue_\w+|_*skb_queue_\w+|tasklet_schedule|call_rcu|rhashtable_\w+|percpu_\w+"
 )
 NO_USE = re.compile(r"__builtin_\w+|fortify_\w+|memset|kfence_\w+|kasan_\w+|spinlock_check|\.\w+")
 FAILS = re.compile(r"_*warn\w*|ERR_PTR|panic")

@@ -10,6 +10,7 @@ Source: gcc/gimple-pretty-print.cc and gcc/c/gimple-parser.cc of gcc 12.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from typing import Iterator
 
@@ -23,18 +24,24 @@ _BLOCK = re.compile(r"^  __BB\((?P<number>\d+)[^\n]*\):$", re.MULTILINE)
 _DECLARED = re.compile(r"^  (?:static |register |const )*(?P<type>[^;=]*?)\s*(?P<name>[A-Za-z_]\w*)(?:\[[^\n]*)?;$")
 _SSA = re.compile(r"(?P<variable>[A-Za-z]\w*?|)_(?P<version>\d+)(?:\(D\))?$")
 _ANONYMOUS = re.compile(r"\bD_\d+\b")
+_LABEL = re.compile(r"^(?P<label>\w+):$", re.MULTILINE)
 _GOTO = re.compile(r"goto __BB(\d+)")
 
 
 @dataclasses.dataclass(frozen=True)
 class Function:
-    """``parameters`` are names, ``types`` those of all names; ``blocks`` has the statements of each basic block."""
+    """``parameters`` are names, ``types`` those of all names; ``blocks`` has the statements of each basic block.
+
+    ``returns`` is a type; ``labels`` has the block of each label that a ``switch`` jumps to.
+    """
 
     name: str
     parameters: tuple[str, ...]
     types: dict[str, str]
     blocks: dict[int, tuple[str, ...]]
     text: str
+    returns: str
+    labels: dict[str, int]
 
     @property
     def statements(self) -> Iterator[str]:
@@ -48,6 +55,14 @@ class Function:
             return self.types[name]
         found = _SSA.fullmatch(name)
         return self.types.get(found["variable"], "") if found else ""
+
+    @functools.cached_property
+    def _blocks_of(self) -> dict[str, int]:
+        return {row.partition(" = ")[0]: number for number, rows in self.blocks.items() for row in rows if " = " in row}
+
+    def block_of(self, name: str) -> int:
+        """The block in which a value gets its name; 0 if none does."""
+        return self._blocks_of.get(name, 0)
 
     def parameter(self, name: str) -> int | None:
         """Which parameter a value is, from 0."""
@@ -83,9 +98,11 @@ def _function(head: re.Match[str], body: str) -> Function:
     for name, its_type in parameters:
         _declare(types, name, its_type)
     stops = [*(mark.start() for mark in marks[1:]), len(body)]
-    blocks = {int(mark["number"]): tuple(_statements(body[mark.end() : stop])) for mark, stop in zip(marks, stops)}
+    parts = {int(mark["number"]): body[mark.end() : stop] for mark, stop in zip(marks, stops)}
+    blocks = {number: tuple(_statements(part)) for number, part in parts.items()}
+    labels = {found["label"]: number for number, part in parts.items() for found in _LABEL.finditer(part)}
     names = tuple(name for name, _type in parameters)
-    return Function(head["name"], names, types, blocks, _ANONYMOUS.sub("D", body))
+    return Function(head["name"], names, types, blocks, _ANONYMOUS.sub("D", body), head["type"], labels)
 
 
 def _declare(types: dict[str, str], name: str, its_type: str) -> None:

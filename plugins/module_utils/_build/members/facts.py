@@ -9,7 +9,13 @@ from collections.abc import Iterator, Mapping
 from typing import Callable, NamedTuple
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.members import calls
-from ansible_collections.rebootless.splice.plugins.module_utils._build.members.dump import Function, targets
+from ansible_collections.rebootless.splice.plugins.module_utils._build.members.dump import Function
+from ansible_collections.rebootless.splice.plugins.module_utils._build.members.refusals import (
+    CASE,
+    CONDITION,
+    SWITCH,
+    Refusals,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._build.members.values import (
     ANONYMOUS,
     Address,
@@ -30,23 +36,19 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.members.v
 
 # What is done with a member.  SET, CLEAR and TEST are about bits, STORE and EQUAL about all of it, MADE about what an
 # object gets by the function that makes it.
-SET, CLEAR, TEST, STORE, EQUAL, INIT, USE, READ, MADE = (
-    *("set", "clear", "test", "store", "equal", "init", "use", "read", "made"),
+SET, CLEAR, TEST, STORE, EQUAL, BOUND, INIT, USE, READ, MADE = (
+    *("set", "clear", "test", "store", "equal", "bound", "init", "use", "read", "made"),
 )
+ANY = "any"  # of several bits that are asked for at once
 FOLLOWED, INDEX = "follow", "index"  # what a READ value is good for, if a wrong one cannot be borne
 
 _LOCK = re.compile(r"\.?(rlock\.)?raw_lock\.(val\.)?counter$|\.?(rlock\.)?raw_lock\.val$")
-_CONDITION = re.compile(r"if \((?P<left>\S+) (?P<operation>[<>=!]=?) (?P<right>.*?)\) goto")
-_SWITCH = re.compile(r"switch \((?P<value>[^ ]+)\) \{(?P<cases>.*)\}")
-_CASE = re.compile(r"case (?P<number>[^:]*?)(?: \.\.\. [^:]*)?:")
 _PLACE = re.compile(r"(?P<place>[^=]*?(?:->|\.|\]|__MEM)[^=]*?) =(?:\{v\})? (?P<value>.*)")
 _BASE = re.compile(r"[A-Za-z_]\w*(?:\(D\))?")
-_SAME_TRUTH = re.compile(
-    r"(?P<not>~)?(?:\([^()]*\) ?)?(?P<of>_?\w+)(?: (?P<is>[!=]=) (?:_Literal \([^()]*\) )?0[ul]*)?"
-)
 _FOLLOWS = re.compile(r"(?P<base>[A-Za-z_]\w*)->")
 _INDEXES = re.compile(r"\[(?P<index>[A-Za-z_]\w*)\]")
 _MANY = 40  # values of which a stored one may be any
+_OPPOSITE = {"<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 _NO_OBJECT = ("if ", "switch ", "__asm__", "goto ", "return")
 
 BitFields = Callable[[Member, int, int], "list[tuple[str, int]]"]
@@ -84,6 +86,7 @@ def rows_of(functions: Mapping[str, Function], bit_fields: BitFields) -> dict[st
     """
     readers = {name: _Reader(function, bit_fields) for name, function in functions.items()}
     found = {name: list(reader.rows()) for name, reader in readers.items()}
+    _ask_through_accessors(readers, found)
     waiting = {name: [row for row in rows if isinstance(row.fact.number, Parameter)] for name, rows in found.items()}
     for _level in range(3):  # as deep as the kernel's accessors are nested
         more: dict[str, list[Row]] = {}
@@ -99,6 +102,18 @@ def rows_of(functions: Mapping[str, Function], bit_fields: BitFields) -> dict[st
     return {name: [row for row in rows if not isinstance(row.fact.number, Parameter)] for name, rows in found.items()}
 
 
+def _ask_through_accessors(readers: Mapping[str, _Reader], found: Mapping[str, list[Row]]) -> None:
+    """Adds what functions fail without and ask for through a function that says it: ``if (!PageFoo (page)) return``."""
+    for _level in range(3):
+        for name, reader in readers.items():
+            for called, value in reader.called_as:
+                answered = readers[called.function].answered if called.function in readers else []
+                if reader.refusals.refused(value, 0):
+                    found[name] += [Row(fact, reader.is_living(called), True) for fact in answered]
+                if value in reader.answers:
+                    reader.answered += [fact for fact in answered if fact not in reader.answered]
+
+
 def _filled(row: Row, called: Called, caller: Function, reader: _Reader) -> Row | None:
     fact = row.fact
     if not isinstance(fact.number, Parameter) or fact.number.place >= len(called.arguments):
@@ -108,7 +123,7 @@ def _filled(row: Row, called: Called, caller: Function, reader: _Reader) -> Row 
     if number is not None:
         filled: int | Parameter = bit(number.number) if fact.words == "bit" else number.number
         fact = fact._replace(number=filled, words="")
-        return Row(fact, True, fact.what == TEST and reader.refuses(called))
+        return Row(fact, reader.is_living(called), fact.what == TEST and reader.refuses(called))
     index = caller.parameter(words)
     return row._replace(fact=fact._replace(number=Parameter(index))) if index is not None else None
 
@@ -125,12 +140,14 @@ class _Reader:
         self._function, self._values, self._bit_fields = function, Values(function), bit_fields
         self._kept: set[str] = set()  # values that go back to the member they are from
         self.calls: list[Called] = []
-        self._against: dict[str, list[int]] = {}  # by condition's value, the blocks of an object that has it not
+        self.called_as: list[tuple[Called, str]] = []  # with the name of what the call returns
+        self.refusals = Refusals(function, self._values)
+        self.answers = self.refusals.answers()
+        self.answered: list[Fact] = []  # what is asked for in what the function returns
 
     def rows(self) -> Iterator[Row]:
         for statement in self._function.statements:
             yield from self._stores(statement)
-        self._conditions()
         for statement in self._function.statements:
             yield from self._asks(statement)
             yield from self._reads(statement)
@@ -196,67 +213,63 @@ class _Reader:
 
     # ---- what is asked for
 
-    def _conditions(self) -> None:
-        for statement in self._function.statements:
-            found = _CONDITION.match(statement)
-            number = constant(found["right"]) if found else None
-            if found and number is not None and found["operation"] in ("==", "!="):
-                there = targets(statement)
-                equal, other = (there[0], there[-1]) if found["operation"] == "==" else (there[-1], there[0])
-                if number.number == 0:
-                    self._depends(found["left"], equal, other)
-                else:
-                    self._against.setdefault(found["left"], []).append(other)
-
-    def _depends(self, name: str, without: int, has_it: int) -> None:
-        """Two blocks depend on whether a value is 0; so they do on what the value is made of: ``_8 = ~_7``."""
-        for _step in range(4):
-            self._against.setdefault(name, []).append(without)
-            made = _SAME_TRUTH.fullmatch(self._values.definition(name))
-            if not made:
-                return
-            name = made["of"]
-            if made["not"] or made["is"] == "==":
-                without, has_it = has_it, without
-
-    def _refused(self, words: str) -> bool:
-        """Whether the function fails where the value of a condition, ``words``, is not what is asked for."""
-        return any(self._fails(block) for block in self._against.get(words, ()))
-
     def refuses(self, called: Called) -> bool:
         """Whether the function fails where a called one says no."""
-        return any(self._refused(name) for name in self._values.names_of(called))
+        return any(self.refusals.refused(name, 0) for name in self._values.names_of(called))
+
+    def is_living(self, called: Called) -> bool:
+        """Whether a function is called with an object that may have existed before."""
+        return not any(self._values.made_here(words) for words in called.arguments)
 
     def _asks(self, statement: str) -> Iterator[Row]:
         named = assignment(statement)
         if named and named[0] not in self._kept:
-            value = self._values.value(named[1])
-            if isinstance(value, Held) and value.mask is not None and " & " in named[1]:
-                living = self._living_value(named[1])
-                yield Row(Fact(TEST, value.member, value.mask.number), living, self._refused(named[0]))
-            elif isinstance(value, Bits) and value.mask is not None and " & " in named[1]:
-                yield from self._asks_bits(value, named[0], named[1])
-            elif isinstance(value, Made) and constant(value.right) is not None and value.operation in ("==", "!="):
-                yield from self._compared(value.left, value.right)
-        found = _CONDITION.match(statement)
+            for row in self._asks_value(*named):
+                if named[0] in self.answers:
+                    self.answered.append(row.fact)
+                yield row
+        found = CONDITION.match(statement)
         if found and found["operation"] in ("==", "!="):
             yield from self._compared(found["left"], found["right"])
-        switch = _SWITCH.match(statement)
-        for case in _CASE.finditer(switch["cases"]) if switch else ():
+        elif found:
+            yield from self._bounded(found, statement)
+        switch = SWITCH.match(statement)
+        for case in CASE.finditer(switch["cases"]) if switch else ():
             yield from self._compared(switch["value"] if switch else "", case["number"])
 
-    def _asks_bits(self, value: Bits, name: str, words: str) -> Iterator[Row]:
-        for path, number in self._bit_fields(value.member, value.at, value.mask or 0):
-            member = Member(value.member.struct, _below(value.member.path, path))
-            yield Row(Fact(TEST, member, number), self._living_value(words), self._refused(name))
+    def _bounded(self, found: re.Match[str], statement: str) -> Iterator[Row]:
+        """``state < 4``, and what an object comes to that is, or is not, below."""
+        number = constant(found["right"])
+        if number is None:
+            return
+        for holds, operation in enumerate((_OPPOSITE[found["operation"]], found["operation"])):
+            refused = self.refusals.fails_at(statement, bool(holds))
+            for member in sorted(self._values.held(found["left"])):
+                fact = Fact(BOUND, member, number.number, operation)
+                yield Row(fact, self._living_value(found["left"]), refused)
+
+    def _asks_value(self, name: str, words: str) -> Iterator[Row]:
+        value = self._values.value(words)
+        if isinstance(value, Held) and value.mask is not None and " & " in words:
+            number = value.mask.number
+            one_of = number & (number - 1) and not self.refusals.compared_whole(name)
+            fact = Fact(TEST, value.member, number, ANY if one_of else "")
+            yield Row(fact, self._living_value(words), self.refusals.refused(name))
+        elif isinstance(value, Bits) and value.mask is not None and " & " in words:
+            for path, number in self._bit_fields(value.member, value.at, value.mask or 0):
+                member = Member(value.member.struct, _below(value.member.path, path))
+                yield Row(Fact(TEST, member, number), self._living_value(words), self.refusals.refused(name))
+        elif isinstance(value, Made) and constant(value.right) is not None and value.operation in ("==", "!="):
+            yield from self._compared(value.left, value.right)
 
     def _compared(self, words: str, with_words: str) -> Iterator[Row]:
         number, living = constant(with_words), self._living_value(words)
         for member in sorted(self._values.held(words)) if number is not None else ():
             if number is not None and number.is_truth:
-                yield Row(Fact(TEST, member, 1), living, self._refused(words))
+                yield Row(Fact(TEST, member, 1), living, self.refusals.refused(words, number.number))
             elif number is not None:
-                yield Row(Fact(EQUAL, member, number.number), living, bool(number.number) and self._refused(words))
+                refused = bool(number.number) and self.refusals.refused(words, number.number)
+                yield Row(Fact(EQUAL, member, number.number), living, refused)
 
     # ---- what else becomes of a value
 
@@ -265,11 +278,12 @@ class _Reader:
             for found in pattern.finditer(statement):
                 value = self._values.value(found[1]) if good_for == INDEX else None
                 yield from self._read(value.left if isinstance(value, Made) else found[1], good_for)
-        named, condition = assignment(statement), _CONDITION.match(statement)
+        named, condition = assignment(statement), CONDITION.match(statement)
         if condition and constant(condition["right"]) is None:
             sides = (condition["left"], condition["right"])
             for one, other in (sides, sides[::-1]):
-                yield from self._read(one, f"{condition['operation']} {self._shape(other)}")
+                refused = self._refuses_cleared(statement, condition["operation"], one == sides[0])
+                yield from self._read(one, f"{condition['operation']} {self._shape(other)}", refused)
         elif condition and condition["operation"] not in ("==", "!="):
             yield from self._read(condition["left"], f"{condition['operation']} {condition['right']}")
         value = self._values.value(named[1]) if named and named[0] not in self._kept else None
@@ -277,9 +291,14 @@ class _Reader:
             yield from self._read(value.left, f"{value.operation} {self._shape(value.right)}")
             yield from self._read(value.right, f"{value.operation} {self._shape(value.left)}")
 
-    def _read(self, words: str, good_for: str) -> Iterator[Row]:
+    def _read(self, words: str, good_for: str, refused: bool = False) -> Iterator[Row]:
         for member in sorted(self._values.held(words)):
-            yield Row(Fact(READ, member, None, good_for), self._living_value(words))
+            yield Row(Fact(READ, member, None, good_for), self._living_value(words), refused)
+
+    def _refuses_cleared(self, statement: str, operation: str, is_left: bool) -> bool:
+        """Whether a function fails where the member that it compares with another value was never set."""
+        holds = operation == "!=" or (operation in ("<", "<=") if is_left else operation in (">", ">="))
+        return self.refusals.fails_at(statement, holds)
 
     def _called(self, statement: str) -> Iterator[Row]:
         named = assignment(statement)
@@ -287,17 +306,29 @@ class _Reader:
         if called is None or calls.NO_USE.fullmatch(called.function):
             return
         self.calls.append(called)
+        if named:
+            self.called_as.append((called, named[0]))
         for words in called.arguments:
             value = self._values.value(words)
             if isinstance(value, Address):
                 living = self._living_value(words)
                 for fact in self._use(called, value.member):
-                    yield Row(fact, living, fact.what == TEST and named is not None and self._refused(named[0]))
+                    if fact.what == TEST and named and named[0] in self.answers and not isinstance(fact.number, Parameter):
+                        self.answered.append(fact)
+                    yield Row(fact, living, fact.what == TEST and named is not None and self.refusals.refused(named[0]))
             else:
                 yield from self._read(words, f"{called.function}()")
 
     def _use(self, called: Called, member: Member) -> Iterator[Fact]:
         first, name = self._values.value(called.arguments[0]), called.function
+        masks = [kind for kind, pattern in _MASK_CALLS if pattern.fullmatch(name)]
+        if masks:
+            yield from (Fact(kind, member, first.number) for kind in masks if isinstance(first, Constant))
+            return
+        if calls.STORES.fullmatch(name) and len(called.arguments) > 1:
+            second = self._values.value(called.arguments[1])
+            if isinstance(second, Constant):
+                yield Fact(STORE, member, second.number)
         kinds = [kind for kind, pattern in _BIT_CALLS if pattern.fullmatch(name)]
         for kind in kinds:
             if isinstance(first, Constant):
@@ -331,20 +362,6 @@ class _Reader:
         made = self._values.definition(words.partition(" & ")[0].strip())
         return self._living_value(made.rpartition(") ")[2] or made, depth - 1) if made and depth else True
 
-    def _fails(self, block: int) -> bool:
-        """Whether a block returns an error or warns."""
-        for statement in self._function.blocks.get(block, ()):
-            named = assignment(statement)
-            number = constant(named[1]) if named else None
-            called = call(named[1] if named else statement)
-            if number is not None and -4096 < number.number < 0:
-                return True
-            if called and calls.FAILS.fullmatch(called.function):
-                return True
-            if statement.startswith("__asm__") and "__bug_table" in statement:
-                return True
-        return False
-
     def _shape(self, words: str, depth: int = 4) -> str:
         """A value in words that do not depend on the names of variables."""
         value = self._values.value(words)
@@ -364,6 +381,7 @@ class _Reader:
 
 
 _BIT_CALLS = ((SET, calls.BIT_SETS), (CLEAR, calls.BIT_CLEARS), (TEST, calls.BIT_TESTS))
+_MASK_CALLS = ((SET, calls.MASK_SETS), (CLEAR, calls.MASK_CLEARS))
 
 
 def _below(path: str, name: str) -> str:

@@ -192,13 +192,18 @@ class Values:
         binary = _BINARY.fullmatch(words)
         if binary:
             return self._binary(binary["left"], binary["operation"], binary["right"], depth)
-        return call(words)
+        called = call(words)
+        if called and called.arguments and calls.READS.fullmatch(called.function):
+            address = self.value(called.arguments[0], depth - 1)
+            return Held(address.member) if isinstance(address, Address) else called
+        return called
 
     def _binary(self, left: str, operation: str, right: str, depth: int) -> Value:
         number, of = constant(right), self.value(left, depth - 1)
         if number is None and operation in "|&":
-            second = self.value(right, depth - 1)
-            number = second if isinstance(second, Constant) else None
+            number = self._constants(right, depth) if operation == "|" else self._constant(right, depth)
+            if number is None and operation == "|":  # either side may be the member
+                number, of = self._constants(left, depth), self.value(right, depth - 1)
         if number is not None and isinstance(of, Held) and of.mask is None:
             if operation == "&":
                 return Held(of.member, number)
@@ -207,6 +212,22 @@ class Values:
         if number is not None and isinstance(of, Bits) and of.mask is None and operation == "&":
             return of._replace(mask=number.number)
         return Made(operation, left, right)
+
+    def _constant(self, words: str, depth: int) -> Constant | None:
+        value = self.value(words, depth - 1)
+        return value if isinstance(value, Constant) else None
+
+    def _constants(self, words: str, depth: int) -> Constant | None:
+        """All bits that a value may have, if it is one of several constants: ``flags |= b ? ONE : TWO``."""
+        value, found = self.value(words, depth - 1), 0
+        if not isinstance(value, Either):
+            return self._constant(words, depth)
+        for name in value.names:
+            number = self._constant(name, depth)
+            if number is None or number.number < 0:
+                return None
+            found |= number.number
+        return Constant(found, 64)
 
     def whole(self, words: str, depth: int = _DEEP) -> Member | None:
         """The same as ``member``, also of an object itself (``path`` is "" then)."""
