@@ -17,6 +17,7 @@ from typing import Dict, NamedTuple, Tuple
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.claims import handled
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import UnitChange
+from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.begun_counts import Begun, begun_counts
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.finding import Finding, finding
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.inner_members import Names
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.member_words import (
@@ -75,7 +76,7 @@ def living_objects(changes: Sequence[UnitChange], members: Mapping[str, Members]
     direct = {row.fact.member.struct for rows in theirs for row in rows}
     names = Names((change.difference.types[1] for change in changes if change.unit in members), direct)
     settled = _settled(changes, members, names)
-    for found in _Comparison(members, names).found():
+    for found in (*_Comparison(members, names).found(), *map(_begun, begun_counts(members, names))):
         if settled(found.member):
             continue
         for change in changes:
@@ -103,7 +104,7 @@ def _settled(
     }
 
     def settled(member: Member) -> bool:
-        if member.struct.startswith("the variable "):
+        if member.struct.startswith("the variable ") or not member.path:
             return False
         before = [layout for pre, _post in types if (layout := pre.layouts.get(member.struct))]
         if not any(_has(layout, member) for layout in before):
@@ -119,6 +120,22 @@ def _has(layout: Layout, member: Member) -> bool:
     return any(m.name == name or (not m.name and re.search(rf"\b{name}\b", m.type)) for m in layout.members)
 
 
+def _begun(count: Begun) -> _Found:
+    taken = "references to" if not count.member.path else "in"
+    thing = count.member if count.member.path else count.member.struct
+    words = count.words.replace("@", "*")
+    return _Found(
+        count.unit,
+        STATE_MISSING,
+        True,
+        count.member,
+        f"{who(count.giving, 'give')} back {taken} {thing} ({words}) what only the new {who(count.taking, 'take')}: for "
+        "objects that exist nothing was taken.",
+        (*count.giving, *count.taking),
+        (words,),
+    )
+
+
 class _Comparison:
     """The facts of all units that an update changes."""
 
@@ -130,6 +147,8 @@ class _Comparison:
             for where, functions in ((self._before, its.before), (self._gone, its.gone), (self._after, its.after)):
                 for name, rows in functions.items():
                     for row in rows:
+                        if row.fact.what in (facts.TAKE, facts.GIVE):
+                            continue
                         fact = row.fact._replace(member=names.member(row.fact.member))
                         _note(where[fact], (unit, name), row._replace(fact=fact))
         self._members, self._known, self._lost = map(_by_member, (self._after, self._before, self._gone))
@@ -348,8 +367,8 @@ def _of(rows: Mapping[Member, list[Fact]], member: Member, kinds: Sequence[str])
 
 
 def _note(rows: dict[tuple[str, str], Row], where: tuple[str, str], row: Row) -> None:
-    known = rows.get(where, row)
-    rows[where] = Row(row.fact, known.living or row.living, known.refused or row.refused)
+    known = rows.get(where, Row(row.fact, False))
+    rows[where] = Row(row.fact, known.living or row.living, known.refused or (row.refused and row.living))
 
 
 def _is_within(inner: Member, outer: Member) -> bool:

@@ -39,3 +39,19 @@ MAKES = re.compile(r"\w*alloc\w*|\w*dup\w*|\w*_create\w*|\w*clone\w*|\w*_new|new
 UNCLEAN = re.compile(r"_*kv?malloc\w*|vmalloc\w*|kmem_cache_alloc\w*|_*kmalloc\w*|kmemdup")
 # The object in which, or of which, their argument is a part: inet_sk (sk), netdev_priv (device).
 SAME_OBJECT = re.compile(r"\w+_(sk|priv|I)|to_\w+|\w+_drvdata")
+# What takes and gives back a reference, or counts up and down: sock_hold and sock_put, refcount_inc and
+# refcount_dec_and_test.
+_TAKES, _GIVES = re.compile(r"get|hold|grab|inc(?!l)"), re.compile(r"put|drop|release|dec(?!o)")
+_MANNER = re.compile(r"_*try_?|_(and|test|not|zero|unless|rcu|sync|noidle|autosuspend|safe|relaxed|acquire|release)(?=_|$)")
+
+
+def takes(function: str) -> str:
+    """What a function takes a reference of, in words that are those of the one that gives it back; "" if none."""
+    words = _MANNER.sub("", function).strip("_")
+    return _TAKES.sub("@", words, count=1) if _TAKES.search(words) else ""
+
+
+def gives(function: str) -> str:
+    """The same of a function that gives a reference back."""
+    words = _MANNER.sub("", function).strip("_") or function
+    return _GIVES.sub("@", words, count=1) if _GIVES.search(words) else ""

@@ -39,6 +39,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.members.v
 SET, CLEAR, TEST, STORE, EQUAL, BOUND, INIT, USE, READ, MADE = (
     *("set", "clear", "test", "store", "equal", "bound", "init", "use", "read", "made"),
 )
+TAKE, GIVE = "take", "give"  # a reference to an object, or a count in it; ``words`` say how
 ANY = "any"  # of several bits that are asked for at once
 FOLLOWED, INDEX = "follow", "index"  # what a READ value is good for, if a wrong one cannot be borne
 
@@ -308,6 +309,7 @@ class _Reader:
         self.calls.append(called)
         if named:
             self.called_as.append((called, named[0]))
+        yield from self._counted(called)
         for words in called.arguments:
             value = self._values.value(words)
             if isinstance(value, Address):
@@ -318,6 +320,16 @@ class _Reader:
                     yield Row(fact, living, fact.what == TEST and named is not None and self.refusals.refused(named[0]))
             else:
                 yield from self._read(words, f"{called.function}()")
+
+    def _counted(self, called: Called) -> Iterator[Row]:
+        for kind, words in ((TAKE, calls.takes(called.function)), (GIVE, calls.gives(called.function))):
+            for argument in called.arguments if words else ():
+                value = self._values.value(argument)
+                kept = self._function.type_of(argument).removesuffix("*").strip()
+                if isinstance(value, Address):
+                    yield Row(Fact(kind, value.member, None, words), self._living_value(argument))
+                elif kept.startswith(("struct", "union")):
+                    yield Row(Fact(kind, Member(kept, ""), None, words), not self._values.made_here(argument))
 
     def _use(self, called: Called, member: Member) -> Iterator[Fact]:
         first, name = self._values.value(called.arguments[0]), called.function

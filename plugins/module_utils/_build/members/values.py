@@ -35,7 +35,7 @@ class Member(NamedTuple):
     path: str
 
     def __str__(self) -> str:
-        return f"{self.struct}.{self.path}"
+        return f"{self.struct}.{self.path}" if self.path else self.struct
 
 
 class Constant(NamedTuple):
