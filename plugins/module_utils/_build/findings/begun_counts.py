@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Set, Tuple
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.inner_members import Names
-from ansible_collections.rebootless.splice.plugins.module_utils._build.members import facts
+from ansible_collections.rebootless.splice.plugins.module_utils._build.members import calls, facts
 from ansible_collections.rebootless.splice.plugins.module_utils._build.members.facts import Member
 from ansible_collections.rebootless.splice.plugins.module_utils._build.members.unit import Members
 
@@ -51,10 +51,13 @@ class _Counts:
 def begun_counts(members: Mapping[str, Members], names: Names) -> Iterator[Begun]:
     """The counts that begin, by what is counted."""
     more = _Counts(members, names).more
+    known = {names.member(row.fact.member) for its in members.values() for rows in its.before.values() for row in rows}
     for key in sorted(more[facts.TAKE].keys() & more[facts.GIVE].keys()):
         takes, gives = (more[kind][key] for kind in (facts.TAKE, facts.GIVE))
         if sum(takes.values()) <= 0 or sum(gives.values()) <= 0:
             continue  # moved to another function
+        if calls.LINKS.fullmatch(key[1]) and key[0] in known:
+            continue  # an entry of no list, which was initialised, can be taken out
         taking = {where for where, count in takes.items() if count > 0}
         giving = {where for where, count in gives.items() if count > 0 and takes[where] <= 0}
         giving = {where for where in giving if not _reaches(where, taking, members)}

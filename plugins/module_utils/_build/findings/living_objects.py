@@ -93,9 +93,7 @@ def living_objects(changes: Sequence[UnitChange], members: Mapping[str, Members]
     return LivingObjects(*rows)
 
 
-def _settled(
-    changes: Sequence[UnitChange], members: Mapping[str, Members], names: Names
-) -> Callable[[Member], bool]:
+def _settled(changes: Sequence[UnitChange], members: Mapping[str, Members], names: Names) -> Callable[[Member], bool]:
     """Says of a member that no living object has it, or that another finding tells that it is new."""
     types = [change.difference.types for change in changes if change.unit in members]
     stack = {names.struct(kind) for unit in members.values() for kind in unit.on_stack}

@@ -39,10 +39,14 @@ MAKES = re.compile(r"\w*alloc\w*|\w*dup\w*|\w*_create\w*|\w*clone\w*|\w*_new|new
 UNCLEAN = re.compile(r"_*kv?malloc\w*|vmalloc\w*|kmem_cache_alloc\w*|_*kmalloc\w*|kmemdup")
 # The object in which, or of which, their argument is a part: inet_sk (sk), netdev_priv (device).
 SAME_OBJECT = re.compile(r"\w+_(sk|priv|I)|to_\w+|\w+_drvdata")
-# What takes and gives back a reference, or counts up and down: sock_hold and sock_put, refcount_inc and
-# refcount_dec_and_test.
-_TAKES, _GIVES = re.compile(r"get|hold|grab|inc(?!l)"), re.compile(r"put|drop|release|dec(?!o)")
-_MANNER = re.compile(r"_*try_?|_(and|test|not|zero|unless|rcu|sync|noidle|autosuspend|safe|relaxed|acquire|release)(?=_|$)")
+# What takes and gives back a reference, counts up and down, or puts into a list and takes out: sock_hold and sock_put,
+# refcount_inc and refcount_dec_and_test, list_add_tail and list_del_init.
+_TAKES = re.compile(r"get|hold|grab|inc(?!l)|(?<=list_)add")
+_GIVES = re.compile(r"put|drop|release|dec(?!o)|(?<=list_)del")
+_MANNER = re.compile(
+    r"_*try_?|_(and|test|not|zero|unless|rcu|sync|noidle|autosuspend|safe|relaxed|acquire|tail|head|init|valid)(?=_|$)"
+)
+LINKS = re.compile(r"h?list_@")
 
 
 def takes(function: str) -> str:

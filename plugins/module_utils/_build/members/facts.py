@@ -315,7 +315,12 @@ class _Reader:
             if isinstance(value, Address):
                 living = self._living_value(words)
                 for fact in self._use(called, value.member):
-                    if fact.what == TEST and named and named[0] in self.answers and not isinstance(fact.number, Parameter):
+                    if (
+                        fact.what == TEST
+                        and named
+                        and named[0] in self.answers
+                        and not isinstance(fact.number, Parameter)
+                    ):
                         self.answered.append(fact)
                     yield Row(fact, living, fact.what == TEST and named is not None and self.refusals.refused(named[0]))
             else:
