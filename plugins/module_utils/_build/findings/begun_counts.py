@@ -2,15 +2,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """References that a fix begins to count: one function takes one, and another one, later, gives it back.
 
-For objects that were set up by the old code nothing was taken: the new code gives back what belongs to somebody else,
-and the object is freed while it is in use.
+For objects that were set up by the old code nothing was taken: the new code gives back what others have taken, and the
+object is freed while it is in use.
 """
 
 from __future__ import annotations
 
 import collections
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple, Set, Tuple
+from typing import NamedTuple, Tuple
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.inner_members import Names
 from ansible_collections.rebootless.splice.plugins.module_utils._build.members import calls, facts
@@ -66,7 +66,7 @@ def begun_counts(members: Mapping[str, Members], names: Names) -> Iterator[Begun
             yield Begun(unit, *key, *(tuple(sorted({n for _unit, n in there})) for there in (taking, giving)))
 
 
-def _reaches(where: _Where, taking: Set[_Where], members: Mapping[str, Members]) -> bool:
+def _reaches(where: _Where, taking: set[_Where], members: Mapping[str, Members]) -> bool:
     """Whether a function itself calls one that takes: what it gives back, it was given."""
     unit, name = where
     level = {name}

@@ -3,8 +3,8 @@
 """One name for each member, by whichever way a function comes to it.
 
 gcc's dumps call a struct by the typedef that a variable was declared with, and a member of a struct within another one
-by the whole path.  A function that sets ``socket->common.flags`` and one that is given ``&socket->common`` and asks for
-``common->flags`` are about the same member.
+by the whole path.  Of the member ``skc_flags``, a function that has the whole ``struct sock`` says that it lies in its
+``__sk_common``, and one that is given that part alone says the same of a ``struct sock_common``.
 """
 
 from __future__ import annotations

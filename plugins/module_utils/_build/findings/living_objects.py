@@ -127,8 +127,8 @@ def _begun(count: Begun) -> _Found:
         STATE_MISSING,
         True,
         count.member,
-        f"{who(count.giving, 'give')} back {taken} {thing} ({words}) what only the new {who(count.taking, 'take')}: for "
-        "objects that exist nothing was taken.",
+        f"{who(count.giving, 'give')} back {taken} {thing} ({words}) what only the new {who(count.taking, 'take')}: "
+        "for objects that exist nothing was taken.",
         (*count.giving, *count.taking),
         (words,),
     )
@@ -220,8 +220,8 @@ class _Comparison:
                 member,
                 STATE_MISSING,
                 bool(failing),
-                f"{who(self._functions([fact]), 'ask')} whether {member} is {fact.words} {fact.number}, as all that the "
-                f"old code stored there; only the new {who(self._functions(beyond), 'store')} others{end}.",
+                f"{who(self._functions([fact]), 'ask')} whether {member} is {fact.words} {fact.number}, as all is that "
+                f"the old code stored there; only the new {who(self._functions(beyond), 'store')} others{end}.",
                 [fact, *beyond],
                 values_words(beyond),
             )
@@ -301,8 +301,8 @@ class _Comparison:
             any(f.words == facts.INDEX for f in _of(self._members, member, (facts.READ,)))
             and counted_otherwise(new[1]),
             f"{who(self._functions(new[0]), 'store')} {and_words(values_words(new[0]))} in {member}, where it was "
-            f"{and_words(values_words(gone[0]))}, and {who(self._functions(new[1]), 'read')} it otherwise; objects that exist "
-            "hold what the old code stored.",
+            f"{and_words(values_words(gone[0]))}, and {who(self._functions(new[1]), 'read')} it otherwise; objects "
+            "that exist hold what the old code stored.",
             [*new[0], *new[1]],
             [*values_words(gone[0]), *values_words(new[0])],
         )

@@ -10,7 +10,8 @@ from collections.abc import Container, Mapping, Set
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.members import calls
 from ansible_collections.rebootless.splice.plugins.module_utils._build.members.dump import Function, read_dump
-from ansible_collections.rebootless.splice.plugins.module_utils._build.members.facts import BitFields, Row, rows_of
+from ansible_collections.rebootless.splice.plugins.module_utils._build.members.facts import BitFields, Row
+from ansible_collections.rebootless.splice.plugins.module_utils._build.members.rows import rows_of
 from ansible_collections.rebootless.splice.plugins.module_utils._build.members.values import (
     Called,
     Held,

@@ -69,7 +69,7 @@ FINDINGS = {
         "exist have it not, and both_use fails for them."
     ),
     ("state_missing", "struct bounded.state"): (
-        "bounded_use asks whether struct bounded.state is <= 3, as all that the old code stored there; only the new"
+        "bounded_use asks whether struct bounded.state is <= 3, as all is that the old code stored there; only the new"
         " bounded_open stores others, and bounded_use fails for them."
     ),
     ("state_missing", "struct compared.age"): (
@@ -159,6 +159,10 @@ REMARKS = {
     ("state_missing", "struct own_accessed.flags"): (
         "own_has and own_make ask for the flag 4 in struct own_accessed.flags, which only the new own_set sets "
         "there: objects that exist have it not."
+    ),
+    ("state_missing", "struct assembled.count"): (
+        "assembled_add and assembled_sum read struct assembled.count, which only the new assembled_add sets: in objects"
+        " that exist it is what they were made with."
     ),
 }
 

@@ -11,7 +11,8 @@ import pytest
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.members import facts
 from ansible_collections.rebootless.splice.plugins.module_utils._build.members.dump import Function, read_dump
-from ansible_collections.rebootless.splice.plugins.module_utils._build.members.facts import Fact, rows_of
+from ansible_collections.rebootless.splice.plugins.module_utils._build.members.facts import Fact
+from ansible_collections.rebootless.splice.plugins.module_utils._build.members.rows import rows_of
 from ansible_collections.rebootless.splice.plugins.module_utils._build.members.values import Member
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
