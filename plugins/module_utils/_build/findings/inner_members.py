@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Set
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.members.facts import Member
+from ansible_collections.rebootless.splice.plugins.module_utils._build.members.values import VARIABLE, Member
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.dwarf_types import DebugTypes
 
 _ARRAY = re.compile(r" ?(?:\[\d*\])+$")
@@ -46,7 +46,7 @@ class Names:
         return self._known[member]
 
     def _find(self, member: Member) -> Member:
-        struct, path = self.struct(member.struct), member.path
+        struct, path = self._of_variable(member.struct), member.path
         found = Member(struct, path)
         if "->" in path:  # the way to it is what is meant
             return found
@@ -58,6 +58,14 @@ class Names:
             if struct in self._direct:
                 found = Member(struct, ".".join(steps[number + 1 :]))
         return found
+
+    def _of_variable(self, words: str) -> str:
+        """The struct that a variable is, if functions have pointers to such; else the variable."""
+        name = words.removeprefix(VARIABLE)
+        for types in self._types if name != words else ():
+            if types.variables.get(name) in self._direct:
+                return types.variables[name]
+        return self.struct(words)
 
     def _type_of(self, struct: str, name: str) -> str:
         for types in self._types:

@@ -34,6 +34,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.
 from ansible_collections.rebootless.splice.plugins.module_utils._build.members import calls, facts
 from ansible_collections.rebootless.splice.plugins.module_utils._build.members.facts import Fact, Member, Row
 from ansible_collections.rebootless.splice.plugins.module_utils._build.members.unit import Members
+from ansible_collections.rebootless.splice.plugins.module_utils._build.members.values import VARIABLE
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.dwarf_types import Layout
 
 STATE_MISSING, MEANING_CHANGED, EXISTING = "state_missing", "meaning_changed", "existing_objects"
@@ -102,7 +103,7 @@ def _settled(changes: Sequence[UnitChange], members: Mapping[str, Members], name
     }
 
     def settled(member: Member) -> bool:
-        if member.struct.startswith("the variable ") or not member.path:
+        if member.struct.startswith(VARIABLE) or not member.path:
             return False
         before = [layout for pre, _post in types if (layout := pre.layouts.get(member.struct))]
         if not any(_has(layout, member) for layout in before):
@@ -174,12 +175,13 @@ class _Comparison:
         self, member: Member, stored: str, asked: str, of: Callable[[Sequence[Fact]], set[int]]
     ) -> _Found | None:
         known = of(_of(self._known, member, (facts.SET, facts.TEST, facts.STORE, facts.EQUAL)))
-        new = of(_of(self._members, member, (stored,))) - known - {0}
+        kinds = (stored, facts.STORE)  # flags = OLD | NEW
+        new = of(_of(self._members, member, kinds)) - known - {0}
         asking = [f for f in _of(self._members, member, (asked,)) if of([f]) & new and self._living(f)]
         if not asking:
             return None
         wanted = sorted(set().union(*(of([f]) for f in asking)) & new)
-        setting = [f for f in _of(self._members, member, (stored,)) if of([f]) & set(wanted)]
+        setting = [f for f in _of(self._members, member, kinds) if of([f]) & set(wanted)]
         refused = {f: [where for where, row in self._after[f].items() if row.refused] for f in asking}
         failing = sorted({w[1] for f, there in refused.items() for w in there if not self._does_without(f, w, known)})
         words, is_flag = and_words([*map(number_words, wanted)]), stored == facts.SET

@@ -146,8 +146,26 @@ class Reader:
             self._keep(value.left)
             yield Fact(CLEAR, member, _inverted(left.mask) & ~number.number)
             yield Fact(SET, member, number.number)
-        else:
-            yield Fact(STORE, member, None, self._shape(words))
+            return
+        if number is not None:  # flags = given | NEW
+            yield Fact(SET, member, number.number)
+        for one, other in ((value.left, value.right), (value.right, value.left)):
+            given = self._given(one)
+            if given and self._values.value(other) == Held(member):
+                self._keep(other)
+                yield Fact(SET, member, *given)
+        yield Fact(STORE, member, None, self._shape(words))
+
+    def _given(self, words: str) -> tuple[Parameter, str] | None:
+        """A mask, or the number of a bit, that the function is given: ``flag``, ``1 << flag``."""
+        value = self._values.value(words)
+        if isinstance(value, Made) and value.operation == "<<" and constant(value.left) is not None:
+            return self._shift(value.right)
+        return (value, "number") if isinstance(value, Parameter) else None
+
+    def _shift(self, words: str) -> tuple[Parameter, str] | None:
+        value = self._values.value(words)
+        return (value, "bit") if isinstance(value, Parameter) else None
 
     def _keep(self, words: str) -> None:
         """These values are stored again, and not asked for."""
@@ -169,7 +187,7 @@ class Reader:
         named = assignment(statement)
         if named and named[0] not in self._kept:
             for row in self._asks_value(*named):
-                if named[0] in self.answers:
+                if named[0] in self.answers and not isinstance(row.fact.number, Parameter):
                     self.answered.append(row.fact)
                 yield row
         found = CONDITION.match(statement)
@@ -203,11 +221,22 @@ class Reader:
             for path, number in self._bit_fields(value.member, value.at, value.mask or 0):
                 member = Member(value.member.struct, _below(value.member.path, path))
                 yield Row(Fact(TEST, member, number), self._living_value(words), self.refusals.refused(name))
-        elif isinstance(value, Made) and constant(value.right) is not None and value.operation in ("==", "!="):
+        elif isinstance(value, Made) and value.operation in ("==", "!="):
             yield from self._compared(value.left, value.right)
+        elif isinstance(value, Made) and value.operation == "&":
+            for one, other in ((value.left, value.right), (value.right, value.left)):
+                given, held = self._given(one), self._values.value(other)
+                if isinstance(held, Made) and held.operation == ">>" and constant(one) is not None:
+                    given, held = self._shift(held.right), self._values.value(held.left)  # flags >> flag & 1
+                if given and isinstance(held, Held) and held.mask is None:
+                    yield Row(Fact(TEST, held.member, *given), self._living_value(other))
 
     def _compared(self, words: str, with_words: str) -> Iterator[Row]:
         number, living = constant(with_words), self._living_value(words)
+        for one, other in ((words, with_words), (with_words, words)) if number is None else ():
+            given = self._values.value(other)
+            for member in sorted(self._values.held(one)) if isinstance(given, Parameter) else ():
+                yield Row(Fact(EQUAL, member, given, "number"), self._living_value(one))
         for member in sorted(self._values.held(words)) if number is not None else ():
             if number is not None and number.is_truth:
                 yield Row(Fact(TEST, member, 1), living, self.refusals.refused(words, number.number))

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.members.dump import Function
-from ansible_collections.rebootless.splice.plugins.module_utils._build.members.facts import TEST, BitFields, Row
+from ansible_collections.rebootless.splice.plugins.module_utils._build.members.facts import EQUAL, TEST, BitFields, Row
 from ansible_collections.rebootless.splice.plugins.module_utils._build.members.reader import Reader, bit
 from ansible_collections.rebootless.splice.plugins.module_utils._build.members.values import Called, Parameter, constant
 
@@ -57,6 +57,6 @@ def _filled(row: Row, called: Called, caller: Function, reader: Reader) -> Row |
     if number is not None:
         filled: int | Parameter = bit(number.number) if fact.words == "bit" else number.number
         fact = fact._replace(number=filled, words="")
-        return Row(fact, reader.is_living(called), fact.what == TEST and reader.refuses(called))
+        return Row(fact, reader.is_living(called), fact.what in (TEST, EQUAL) and reader.refuses(called))
     index = caller.parameter(words)
     return row._replace(fact=fact._replace(number=Parameter(index))) if index is not None else None

@@ -18,12 +18,13 @@ _REFERENCE = re.compile(rf"(?P<base>{_NAME})(?P<path>{_PATH})")
 _MEMORY = re.compile(r"__MEM <[^()]*?> \((?P<address>.*)\)(?P<path>" + _PATH + ")?")
 _BITS = re.compile(r"__BIT_FIELD_REF <[^()]*?> \((?P<of>.*), (?P<size>\d+)u?, (?P<at>\d+)u?\)")
 _CAST = re.compile(rf"\([^()]*(?:\([^()]*\)[^()]*)*\) ?(?P<operand>&?{_NAME}(?:{_PATH})?)")
-_BINARY = re.compile(rf"(?P<left>{_NAME}) (?P<operation>[-+*/%&|^]|<<|>>|[<>=!]=?) (?P<right>\S.*)")
+_BINARY = re.compile(rf"(?P<left>{_NAME}|\d+[ul]*) (?P<operation>[-+*/%&|^]|<<|>>|[<>=!]=?) (?P<right>\S.*)")
 _CALL = re.compile(rf"(?P<called>{_NAME}) \((?P<arguments>.*)\)")
 _PHI = re.compile(r"__PHI \((?P<values>.*)\)")
 _ASSIGNED = re.compile(rf"(?P<name>{_NAME}) =(?:\{{v\}})? (?P<value>.*)")
 _ANONYMOUS = re.compile(r"(?:->|\.)D_\d+\b")
 ANONYMOUS = "<anonymous>"  # the path of a struct without a name in a struct
+VARIABLE = "the variable "  # and its name, in the place of a struct's
 _WAYS = 5  # meetings of ways through a function that are looked back through
 _DEEP = 60  # steps from a value back to what it is made of
 
@@ -257,7 +258,7 @@ class Values:
             return Member(struct, _path(path)) if struct.startswith(("struct", "union")) else None
         if self.function.type_of(base) or base.startswith("__"):
             return None  # a variable of the function
-        return Member(f"the variable {base}", _path(path)) if path.startswith(".") else None
+        return Member(f"{VARIABLE}{base}", _path(path)) if path.startswith(".") else None
 
     def held(self, words: str) -> set[Member]:
         """The members that a value, as a whole, may be from, depending on the way through the function."""

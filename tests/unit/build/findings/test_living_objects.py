@@ -124,6 +124,30 @@ FINDINGS = {
         "holding_close gives back references to struct refused (thing_*) what only the new holding_open takes: for "
         "objects that exist nothing was taken."
     ),
+    ("state_missing", "struct global.flags"): (
+        "global_use asks for the flag 0x10 in struct global.flags, which only the new global_open sets there: "
+        "objects that exist have it not, and global_use fails for them."
+    ),
+    ("state_missing", "struct masked.all"): (
+        "masked_all asks for the flag 0x10 in struct masked.all, which only the new masked_open sets there: objects"
+        " that exist have it not, and masked_all fails for them."
+    ),
+    ("state_missing", "struct masked.flags"): (
+        "masked_flags asks for the flag 0x10 in struct masked.flags, which only the new masked_open sets there: "
+        "objects that exist have it not, and masked_flags fails for them."
+    ),
+    ("state_missing", "struct masked.more"): (
+        "masked_more asks for the flag 0x10 in struct masked.more, which only the new masked_open sets there: "
+        "objects that exist have it not, and masked_more fails for them."
+    ),
+    ("state_missing", "struct masked.some"): (
+        "masked_some asks for the flag 0x10 in struct masked.some, which only the new masked_open sets there: "
+        "objects that exist have it not, and masked_some fails for them."
+    ),
+    ("state_missing", "struct masked.state"): (
+        "masked_state asks whether struct masked.state is 7, which only the new masked_open stores there: objects "
+        "that exist have it not, and masked_state fails for them."
+    ),
 }
 REMARKS = {
     ("state_missing", "struct grown.mark"): "grown_ask asks for the flag 1 in struct grown.mark, which only the new "
