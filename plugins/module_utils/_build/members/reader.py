@@ -235,8 +235,9 @@ class Reader:
         number, living = constant(with_words), self._living_value(words)
         for one, other in ((words, with_words), (with_words, words)) if number is None else ():
             given = self._values.value(other)
-            for member in sorted(self._values.held(one)) if isinstance(given, Parameter) else ():
-                yield Row(Fact(EQUAL, member, given, "number"), self._living_value(one))
+            if isinstance(given, Parameter):
+                for member in sorted(self._values.held(one)):
+                    yield Row(Fact(EQUAL, member, given, "number"), self._living_value(one))
         for member in sorted(self._values.held(words)) if number is not None else ():
             if number is not None and number.is_truth:
                 yield Row(Fact(TEST, member, 1), living, self.refusals.refused(words, number.number))
