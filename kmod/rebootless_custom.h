@@ -21,8 +21,8 @@
 /*
  * RBL_HANDLES("init_code_changed", "foo_init"): this code brings about what
  * the finding says the update cannot: so it is no reason to refuse the build.
- * The words are those of the finding: its code, and its function, data, type
- * or symbol.
+ * The words are those of the finding: its code, and its function, data, type,
+ * symbol or member.
  */
 #define RBL_HANDLES(finding, thing)							\
 	static const char __used __aligned(1) __section(".rbl.handles")			\

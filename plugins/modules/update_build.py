@@ -361,7 +361,12 @@ remarks:
         - C(init_has_run) means that a changed function is init code of a loadable module. A host that has loaded the
           module refuses the update; on others the function is replaced whenever the module is loaded.
         - C(existing_objects) means that a changed function runs only when something is set up, such as a device when it
-          is bound, and does nothing for what is set up already.
+          is bound, and does nothing for what is set up already; or that it sets a member of objects which it makes from
+          now on.
+        - C(state_missing) means that new code asks for a flag, a value, a lock or the like that only new code sets or
+          initialises in objects. Those that exist do not have it, and are treated as before.
+        - C(meaning_changed) means that other values are stored in a member than before, and that it is read in another
+          way. Objects that exist hold what the old code stored.
         - C(stays_loaded) means that the update's module cannot be unloaded once it was applied, since objects may hold
           the address of a new function, new data, or a string or constant of it.
         - C(ignored_missing) means that O(ignore_missing) had a file left out, whose part of the fix is not live.

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 
 import pytest
 
@@ -46,13 +47,26 @@ WEAK_OVERRIDDEN = Edit(
     "#include <asm/elf.h>\n\n"
     "unsigned long vma_mmu_pagesize(struct vm_area_struct *vma)\n{\n\treturn 12345 * 1024UL;\n}\n",
 )
+# A flag that only the new code gives to sockets, and without which it refuses them.
+FLAG_SET = Edit(
+    "net/unix/af_unix.c",
+    "\tspin_lock_init(&u->lock);\n\tmutex_init(&u->iolock);",
+    "\tsock_set_flag(sk, 40);\n\tspin_lock_init(&u->lock);\n\tmutex_init(&u->iolock);",
+)
+FLAG_ASKED = Edit(
+    "net/unix/af_unix.c",
+    "int answ = 0;\n\n\t\t\tskb = skb_peek",
+    "int answ = 0;\n\n\t\t\tif (!sock_flag(sk, 40))\n\t\t\t\treturn -EOPNOTSUPP;\n\n\t\t\tskb = skb_peek",
+)
 
 
 @pytest.fixture
 def build(controller, builds, tmp_path):
-    def make(edit, release=RELEASE):
-        (tmp_path / "fix.patch").write_text(builds.patch(release, edit))
-        options = {"name": "awkward", "patches": [str(tmp_path / "fix.patch")], "kmod": str(KMOD)}
+    def make(*edits, release=RELEASE):
+        paths = {str(tmp_path / f"fix-{number}.patch"): edit for number, edit in enumerate(edits)}
+        for path, edit in paths.items():
+            pathlib.Path(path).write_text(builds.patch(release, edit))
+        options = {"name": "awkward", "patches": list(paths), "kmod": str(KMOD)}
         cache = builds.fresh_cache(release, tmp_path / "cache")
         tree = builds.tree(release)["path"]
         return controller.module("localhost", "update_build", tree=tree, cache=str(cache.root), **options)
@@ -66,7 +80,7 @@ def build(controller, builds, tmp_path):
     ids=["labels in a replacement", "this module"],
 )
 def test_what_was_compiled_is_in_the_module(build, release, edit):
-    result = build(edit, release)
+    result = build(edit, release=release)
     assert not result["failed"], result
     assert os.path.exists(result["package"])
 
@@ -88,3 +102,11 @@ def test_a_definition_that_nothing_would_call_is_refused(build):
     assert (result["failed"], result["code"]) == (True, "unsafe_change")
     (row,) = result["details"]["findings"]
     assert (row["code"], row["details"]["function"]) == ("overrides_running", "vma_mmu_pagesize")
+
+
+def test_a_flag_that_only_new_sockets_have_is_refused(build):
+    result = build(FLAG_SET, FLAG_ASKED)
+    assert (result["failed"], result["code"]) == (True, "unsafe_change")
+    (row,) = result["details"]["findings"]
+    assert (row["code"], row["details"]["member"]) == ("state_missing", "struct sock.__sk_common.skc_flags")
+    assert row["details"]["functions"] == ["unix_ioctl", "unix_create1"]

@@ -67,3 +67,12 @@ def unit_change(construct: str, object_name: str = "vmlinux") -> UnitChange:
 def decision(construct: str, object_name: str = "vmlinux") -> Decision:
     """What is decided about the fixture's change."""
     return decide(unit_change(construct, object_name), KERNEL)
+
+
+def dump(construct: str, *flags: str) -> str:
+    """What the compiler understands of the fixture's functions (``Compiler.understood``)."""
+    with tempfile.TemporaryDirectory(prefix="dumps") as scratch:
+        output, source = pathlib.Path(scratch, "dump"), FIXTURES / f"diff_{construct}.c"
+        options = ["-g0", "-flto", f"-fdump-tree-ssa-gimple={output}", "-S", "-o", "/dev/null"]
+        subprocess.run(["gcc", *KERNEL_FLAGS, *flags, *options, str(source)], check=True)
+        return output.read_text(encoding="utf-8")

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import re
 from pathlib import Path
 from typing import AbstractSet as Set
-from typing import Any, Iterator, Sequence
+from typing import Any, Iterable, Iterator, Sequence
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected import missing
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.paths import NotApplicable
@@ -31,11 +32,16 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.compiler import Compiler
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.overlay import PatchedSource
-from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.patches import Patch
+from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.patches import Patch, PatchedFile
 from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.decide import Decision
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import UnitChange, compare
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings import custom_code
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings import unit as findings
+from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.bit_fields import bit_fields_of
+from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.living_objects import (
+    LivingObjects,
+    living_objects,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import Phases
 from ansible_collections.rebootless.splice.plugins.module_utils._build.judgement import judge_changes
@@ -43,6 +49,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.ex
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.shipped import DistributionTarget
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import KernelTree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import VMLINUX, Unit
+from ansible_collections.rebootless.splice.plugins.module_utils._build.members.unit import read_members
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.elf import ObjectFile
 from ansible_collections.rebootless.splice.plugins.module_utils._build.outcome import Build, changed_facts
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement import handed_out
@@ -54,6 +61,8 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.verificat
 from ansible_collections.rebootless.splice.plugins.module_utils._build.verification.unit import CheckedUnit
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import program_member
+
+_WORD = re.compile(r"[A-Za-z_]\w*")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,11 +122,11 @@ class BuildRun:
                 helper, _built = build_helper(self._tree, self._host.kmod, self._host.cache)
             source = PatchedSource(Path(self._tree.source), self._work / "source", touched.files, touched.directories)
             through, asked = self._changed_through(source)
-            changes = self._compile_and_compare([*touched.own, *through], source)
+            changes, living = self._compile_and_compare([*touched.own, *through], source)
             with phase("look for findings"):
                 kernel = self._tree.kernel
                 decisions, idle = judge_changes(
-                    changes, kernel, touched.reason_file, lambda *symbol: target.result().defines(*symbol)
+                    changes, kernel, touched.reason_file, lambda *symbol: target.result().defines(*symbol), living
                 )
             skipped = (*touched.not_applicable, *_same_objects(touched, {change.unit for change in changes}), *idle)
             if not decisions:
@@ -136,7 +145,9 @@ class BuildRun:
                     match_offline(helper, program, target.result(), self._tree.vmlinuz)
         files = self._signed(files, helper)
         with phase("package"):
-            return self._package({**self._facts(decisions, skipped, replacement), "asked": asked}, files, programs)
+            return self._package(
+                {**self._facts(decisions, skipped, replacement, living), "asked": asked}, files, programs
+            )
 
     def _changed_through(self, source: PatchedSource) -> tuple[list[Unit], dict[str, int]]:
         if not self._touched.through and not self._touched.embedded:
@@ -144,7 +155,9 @@ class BuildRun:
         with self._host.phases.phase("look through includes"):
             return changed_through(self._tree, self._touched, source, self._host.jobs, self._host.phases.say)
 
-    def _compile_and_compare(self, units: Sequence[Unit], source: PatchedSource) -> list[UnitChange]:
+    def _compile_and_compare(
+        self, units: Sequence[Unit], source: PatchedSource
+    ) -> tuple[list[UnitChange], LivingObjects]:
         phases = self._host.phases
         compiler = Compiler(self._tree, self._host.jobs)
         with phases.phase("compile pre"):
@@ -160,7 +173,18 @@ class BuildRun:
                 changes += [
                     UnitChange(name, pre.unit.name, exact, difference) for name in pre.unit.objects if difference
                 ]
-        return changes
+        with phases.phase("look at living objects"):
+            changed = {change.unit: change.difference for change in changes if change.difference.functions}
+            patched = _words(dataclasses.replace(file, appended=b"") for file in source.files.values())
+            custom = _words(source.files.values()) - patched
+            members = compiler.understood(
+                [pre for pre in pre_objects if pre.unit.name in changed],
+                source,
+                lambda unit, before, after: read_members(
+                    before, after, bit_fields_of(changed[unit].types[1]), patched, custom
+                ),
+            )
+            return changes, living_objects(changes, members)
 
     def _make_module(self, replacement: Replacement, helper: Helper) -> dict[str, bytes]:
         """The update module, the helper and the match library by file."""
@@ -199,7 +223,11 @@ class BuildRun:
         return Says(identity.name, identity.version, identity.digest, identity.build_id)
 
     def _facts(
-        self, decisions: Sequence[Decision], skipped: Sequence[NotApplicable], replacement: Replacement
+        self,
+        decisions: Sequence[Decision],
+        skipped: Sequence[NotApplicable],
+        replacement: Replacement,
+        living: LivingObjects,
     ) -> dict[str, Any]:
         return {
             **changed_facts(decisions, skipped),
@@ -208,6 +236,7 @@ class BuildRun:
             "remarks": [
                 *missing.remarks(skipped),
                 *(row.as_dict() for decision in decisions for row in findings.remarks(decision)),
+                *(row.as_dict() for decision in decisions for row in living.told(decision.change)),
                 *handed_out.remarks(replacement.parts),
             ],
         }
@@ -241,6 +270,11 @@ class BuildRun:
         package.write_bytes(make_package(manifest, {**files, **members}))
         facts = {**facts, "digest": disk.sha256_of_file(package), "size": package.stat().st_size}
         return Build(digest, package, facts, built=True)
+
+
+def _words(files: Iterable[PatchedFile]) -> frozenset[str]:
+    """All words of the patched files."""
+    return frozenset(word for file in files for word in _WORD.findall(file.text(False).decode("utf-8", "replace")))
 
 
 def _checked(change: UnitChange) -> CheckedUnit:

@@ -12,6 +12,10 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import UnitChange
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings import unit as findings
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.finding import Finding
+from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.living_objects import (
+    NOTHING_LIVING,
+    LivingObjects,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.moved_calls import moved_work
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.overrides import Defines, overrides
 from ansible_collections.rebootless.splice.plugins.module_utils._build.outcome import changed_facts
@@ -23,20 +27,27 @@ _SHOWN = 3  # findings in the sentence; the details have all
 
 
 def judge_changes(
-    changes: Sequence[UnitChange], kernel: Kernel, reason_file: Callable[[str], str], defines: Defines
+    changes: Sequence[UnitChange],
+    kernel: Kernel,
+    reason_file: Callable[[str], str],
+    defines: Defines,
+    living: LivingObjects = NOTHING_LIVING,
 ) -> tuple[list[Decision], tuple[NotApplicable, ...]]:
     """What is decided about ``changes``, without those that have no effect in a running kernel, and these.
 
     ``reason_file`` names a patched file for a unit; ``defines(name, object_name)`` says whether a running object has a
-    global symbol of that name.  Raises ``RebootlessError``: ``unsafe_change`` if a change cannot
-    be made live, ``handles_nothing``, ``bad_custom_code``, and what ``Places`` raises.
+    global symbol of that name; ``living`` is what the changes ask of objects that exist.  Raises ``RebootlessError``:
+    ``unsafe_change`` if a change cannot be made live, ``handles_nothing``, ``bad_custom_code``, and what ``Places``
+    raises.
     """
     moved, overriding = moved_work(changes), overrides(changes, defines)
     decisions: list[Decision] = []
     idle: list[NotApplicable] = []
     rows: list[Finding] = []
     for decision in [decide(change, kernel) for change in changes]:
-        found = findings.refusals(decision, [*moved.get(id(decision.change), ()), *overriding[id(decision.change)]])
+        change = decision.change
+        more = [*moved.get(id(change), ()), *overriding[id(change)], *living.findings.get(id(change), ())]
+        found = findings.refusals(decision, more, living.remarks.get(id(change), ()))
         if not decision.is_effective and all(row.code in _WITHOUT_EFFECT for row in found):
             why = " ".join(row.sentence for row in found) or "Only what the kernel does not use any more changes."
             idle.append(NotApplicable(reason_file(decision.change.unit), "no_effect", why))

@@ -20,11 +20,13 @@ import posixpath
 import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
-from typing import Sequence
+from typing import Callable, Sequence, TypeVar
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.overlay import Overlay, PatchedSource
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.saved_command import (
+    Roots,
     SavedCommand,
     command_file,
     dependency_file,
@@ -44,9 +46,12 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common import d
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 SECTION_FLAGS = ("-ffunction-sections", "-fdata-sections")
+_Read = TypeVar("_Read")
 _EXACT, _SECTIONED, _CHECK, _COMMAND = "exact.o", "sectioned.o", "check.o", "command.json"
 _OBJECTS = "objects-2"  # in the tree; before, some units were compiled with the flags of another directory
 _POSTS = "posts"
+# Without debug information, and without making code: with -flto, gcc leaves that to the linker, if it can.
+_DUMPED = (("-g0", "-flto"), ("-g0",))
 _BATCH = 20  # units between two lines of progress
 # In an object's table of names if it exports anything; the second one since Linux 6.4.
 _EXPORTS = (b"__ksymtab_", b"__export_symbol_")
@@ -67,7 +72,8 @@ class PreObjects:
 class Compiler:
     """Compiles units in ``tree``, at most ``jobs`` at a time; pre objects are kept in the tree.
 
-    Raises ``RebootlessError``: ``pre_failed``, ``not_reproducible``, ``does_not_compile``, ``unknown_command``.
+    Raises ``RebootlessError``: ``pre_failed``, ``not_reproducible``, ``does_not_compile``, ``unknown_command``,
+    ``not_dumped``.
     """
 
     def __init__(self, tree: KernelTree, jobs: int) -> None:
@@ -108,6 +114,33 @@ class Compiler:
                 if len(posts) % _BATCH == 0 or len(posts) == len(pre_objects):
                     say(f"compile {len(posts)}/{len(pre_objects)} patched units")
         return posts
+
+    def understood(
+        self, pre_objects: Sequence[PreObjects], patched: PatchedSource, read: Callable[[str, str, str], _Read]
+    ) -> dict[str, _Read]:
+        """By unit, what ``read`` makes of its name and the compiler's dumps of it before and after the patch.
+
+        ``members/dump.py`` says what these are.  ``patched`` is that of ``post()``.  Only of C sources.
+        Raises ``RebootlessError`` (``not_dumped``).
+        """
+        original = Roots(self._tree.source, self._tree.source)
+        sources = [pre for pre in pre_objects if pre.command.source.endswith(".c")]
+
+        def both(pre: PreObjects) -> _Read:
+            return read(pre.unit.name, self._dump(pre, original), self._dump(pre, patched.numbered.place))
+
+        with concurrent.futures.ThreadPoolExecutor(self._jobs) as pool:
+            return dict(zip((pre.unit.name for pre in sources), pool.map(both, sources)))
+
+    def _dump(self, pre: PreObjects, place: Roots) -> str:
+        with tempfile.TemporaryDirectory(prefix="rebootless-") as scratch:
+            output = Path(scratch, "dump")
+            for flags in _DUMPED:
+                done = self._shell(pre.command.dump(place, output, flags))
+                if done.returncode == 0:  # a unit without functions has no dump
+                    return output.read_text(encoding="utf-8", errors="replace") if output.is_file() else ""
+        sentence = f"The compiler does not say what it understands of {pre.unit.name}."
+        raise failed(done.args, done.returncode, done.stdout, "not_dumped", sentence, _REPORT)
 
     def _post(self, pre: PreObjects, patched: PatchedSource) -> Path:
         texts = (part for path, file in sorted(patched.files.items()) for part in (path, file.text()))

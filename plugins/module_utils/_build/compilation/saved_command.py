@@ -66,6 +66,15 @@ class SavedCommand:
         before, _after = self._without_dependencies()
         return " ".join(place.moved([*before, *flags, "-E", self.source]))
 
+    def dump(self, place: Roots, output: Path, flags: Sequence[str]) -> str:
+        """The command that writes to ``output`` what the compiler understands of the source's functions.
+
+        It makes no object.
+        """
+        before, _after = self._without_dependencies()
+        dump = f"-fdump-tree-ssa-gimple={shlex.quote(os.fspath(output))}"
+        return " ".join(place.moved([*before, *flags, dump, "-S", "-o", "/dev/null", self.source]))
+
     @property
     def is_text(self) -> bool:
         """Whether the target itself is preprocessed text: a linker script."""

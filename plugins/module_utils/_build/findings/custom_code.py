@@ -99,15 +99,15 @@ def attach(files: Iterable[PatchedFile], custom: Sequence[CustomCode], kmod: Pat
     return found
 
 
-def excuse(change: UnitChange, rows: Sequence[Finding]) -> list[Finding]:
-    """The findings of one unit that its custom code does not take care of.
+def excuse(change: UnitChange, rows: Sequence[Finding], told: Iterable[Finding] = ()) -> list[Finding]:
+    """The findings of one unit that its custom code does not take care of; ``told`` are remarks that it may claim.
 
     Raises ``RebootlessError``: ``handles_nothing`` where it claims to take care of what has not been found, or of what
     no code can take care of; ``bad_custom_code``.
     """
     post = change.difference.correlation.post.object
     claims = dict.fromkeys(handled(post))
-    possible = {(row.code, row.thing) for row in rows if row.code not in NEVER_HANDLED}
+    possible = {(row.code, row.thing) for row in (*rows, *told) if row.code not in NEVER_HANDLED}
     for code, thing in claims:
         if (code, thing) not in possible:
             raise RebootlessError(

@@ -10,7 +10,7 @@ from typing import Any
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import UnitChange
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import family
 
-_THINGS = ("function", "data", "type", "symbol")
+_THINGS = ("member", "function", "data", "type", "symbol")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Finding:
 
     @property
     def thing(self) -> str:
-        """The function, variable, type or symbol that the finding is about."""
+        """The member, function, variable, type or symbol that the finding is about."""
         return family(next((str(self.details[k]) for k in _THINGS if k in self.details), ""))
 
     def as_dict(self) -> dict[str, Any]:

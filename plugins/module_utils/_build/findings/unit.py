@@ -49,14 +49,14 @@ def findings_of(decision: Decision) -> list[Finding]:
     return found
 
 
-def refusals(decision: Decision, more: Iterable[Finding] = ()) -> list[Finding]:
-    """The findings of one unit, with ``more`` about it, that stop the build.
+def refusals(decision: Decision, more: Iterable[Finding] = (), told: Iterable[Finding] = ()) -> list[Finding]:
+    """The findings of one unit, with ``more`` about it, that stop the build; custom code can claim ``told``, too.
 
     Not those that its custom code takes care of, and not those about a module's init code, if that is replaced each
     time that the module is loaded: the target refuses where it is loaded already.  Raises ``RebootlessError``
     (``handles_nothing``, ``bad_custom_code``).
     """
-    rows = custom_code.excuse(decision.change, [*findings_of(decision), *more])
+    rows = custom_code.excuse(decision.change, [*findings_of(decision), *more], told)
     return [row for row in rows if row.code != INIT_CODE_CHANGED or not decision.init_functions]
 
 

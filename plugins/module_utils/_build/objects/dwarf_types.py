@@ -51,7 +51,8 @@ class DebugTypes:
     """``layouts`` by name, and what else is declared at file scope; empty without DWARF.
 
     ``never_return`` has the names of functions declared ``__noreturn``; ``variables`` the types of variables that the
-    object defines, in words; ``constants`` has, for each enumeration, the values of its constants by name.
+    object defines, in words; ``constants`` has, for each enumeration, the values of its constants by name;
+    ``typedefs`` the structs and unions that other names stand for.
 
     Raises ``RebootlessError`` (``bad_object``) if the debug information cannot be read.
     """
@@ -62,6 +63,7 @@ class DebugTypes:
         self.never_return: set[str] = set()
         self.variables: dict[str, str] = {}
         self.constants: list[dict[str, int]] = []
+        self.typedefs: dict[str, str] = {}
         self._described: dict[int, str] = {}
         self._functions: dict[str, Any] = {}
         with debug_information(path) as elf:
@@ -96,6 +98,15 @@ class DebugTypes:
             words = self._type_of(entry)
             if "{" in words:  # what has a name is compared by that
                 self.layouts[name] = Layout(name, 0, (Member("", words, 0, 0),))
+            elif words.startswith(tuple(_AGGREGATES.values())) and len(words.split()) == 2:
+                self.typedefs[name] = words
+
+    def struct_of(self, words: str) -> str:
+        """The name among ``layouts`` of a struct that gcc's dumps call ``struct name``, also by a typedef's name."""
+        name = words.rpartition(" ")[2]
+        if words in self.layouts or not words.startswith(tuple(_AGGREGATES.values())):
+            return words
+        return name if name in self.layouts else self.typedefs.get(name, words)
 
     def prototype(self, name: str) -> str:
         """What the function ``name`` takes and returns, in words; "" if it is not declared here."""

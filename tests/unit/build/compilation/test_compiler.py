@@ -190,3 +190,24 @@ def test_a_post_object_is_made_once_for_the_same_patched_files(tree, compiler, t
     assert compiler.post([pre], patched(tree, tmp_path / "2", PATCH)) == [first]
     assert first.stat().st_mtime_ns == made
     assert compiler.post([pre], patched(tree, tmp_path / "3", PATCH.replace("+ 2;", "+ 3;"))) != [first]
+
+
+def test_what_the_compiler_understands_is_read_before_and_after_the_patch(tree, compiler, tmp_path):
+    made = compiler.pre([A, B])
+    source = patched(tree, tmp_path, PATCH)
+    compiler.post(made, source)
+    texts = compiler.understood(made, source, lambda unit, *dumps: (unit, *dumps))
+    unit, before, after = texts["net/a.o"]
+    assert unit == "net/a.o" and list(texts) == ["net/a.o", "net/b.o"]
+    assert "_1 + 1;" in before and "_1 + 2;" in after
+    assert sorted(path.name for path in Path(tree.build, "net").glob("a*")) == ["a.d", "a.o"]
+
+
+def test_a_unit_that_the_compiler_does_not_tell_of_is_refused(tree, compiler, tmp_path):
+    [made] = compiler.pre([A])
+    source = patched(tree, tmp_path, PATCH)
+    compiler.post([made], source)
+    Path(tree.source, "net/a.c").write_text("int broken\n")
+    with pytest.raises(RebootlessError) as caught:
+        compiler.understood([made], source, lambda unit, *dumps: unit)
+    assert caught.value.code == "not_dumped" and "net/a.o" in caught.value.sentence
