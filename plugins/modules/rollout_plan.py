@@ -169,6 +169,11 @@ options:
     description: How often a host tries to apply an update while a task sleeps in a function that changes.
     type: int
     default: 11
+  blockers:
+    description: What a host does about tasks that stay in a function that changes, as in M(rebootless.splice.update).
+    type: str
+    default: wait
+    choices: [refuse, signal, wait]
   metrics_directory:
     description: Directory on the targets where metrics for Prometheus are written, if that is wanted.
     type: str

@@ -87,6 +87,21 @@ options:
       - Without it, the helper module's own setting holds. It is 11 unless it was changed on the host, which takes 10
         seconds in all.
     type: int
+  blockers:
+    description:
+      - What to do about tasks that stay inside of one of the functions.
+    type: str
+    default: wait
+    choices:
+      wait:
+        - They are waited for, as often as O(tries) says; then the operation is refused.
+      signal:
+        - Those that are there after that are sent out of the kernel, as the kernel's own live patching does it, and
+          wait at its edge until the switch is made. No handler sees that, and no task is killed; a system call that
+          waited is restarted. Some, such as C(epoll_wait), return C(EINTR) instead, as they do when a process is
+          stopped and continued. A task that sleeps uninterruptibly stays, and the operation is refused.
+      refuse:
+        - The operation is refused at once, and the tasks are named.
   force:
     description:
       - Whether to bring the original code back although tasks are in the replacement code, as the helper module itself
@@ -277,6 +292,11 @@ tries:
   returned: when the update is loaded
   type: int
   sample: 1
+signalled:
+  description: How many tasks the last operation sent out of the kernel, with O(blockers=signal).
+  returned: when the update is loaded
+  type: int
+  sample: 0
 held_by:
   description: How many tasks are still in the code of the update that was reversed, with O(force) or at a deadline.
   returned: O(state=reversed) or O(state=absent), not in check mode
@@ -320,6 +340,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.module_result import finish
 from ansible_collections.rebootless.splice.plugins.module_utils._target import update
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import sysfs
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import store
 
 
@@ -340,6 +361,7 @@ def main() -> None:
             "deadline": {"type": "int", "default": 0},
             "confirm": {"type": "bool", "default": False},
             "tries": {"type": "int"},
+            "blockers": {"type": "str", "default": sysfs.WAIT, "choices": list(sysfs.BLOCKERS)},
             "force": {"type": "bool", "default": False},
             "lock_timeout": {"type": "int", "default": 60},
             "state_directory": {"type": "path", "default": store.DIRECTORY},

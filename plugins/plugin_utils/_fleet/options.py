@@ -104,6 +104,7 @@ OPTIONS: dict[str, RolloutOption] = {
         11,
         Value(whole(1, 1000), "a whole number from 1 to 1000"),
     ),
+    "blockers": _choice("What a host does about tasks that stay in a function that changes,", "wait", "signal", "refuse"),
     "metrics_directory": _text("Directory on the targets where metrics for Prometheus are written,"),
     "expires": _text("When the plan is no longer good,"),
     "approvals": _number("How many approvals the plan needs.", 0, A_COUNT),

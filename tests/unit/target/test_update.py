@@ -41,6 +41,14 @@ def test_only_who_asks_for_it_reverses_by_force(host):
     assert not change(host, "reversed", force=True)["changed"], "it is reversed already"
 
 
+def test_what_is_done_about_tasks_that_stay_in_the_way(host):
+    change(host, "reversed", blockers="signal")
+    change(host, "applied", blockers="refuse", deadline=60)
+    change(host, "reversed", blockers="signal", force=True)
+    change(host, "applied", blockers="wait", deadline=60)
+    assert host.commands() == ["apply", "reverse signal", "apply 60 refuse", "reverse force", "apply 60"]
+
+
 def test_tasks_that_are_left_in_the_code_of_a_reversed_update(host, tmp_path):
     change(host, "reversed", force=True)
     host.show(NAME, state="reversed, held by 2 tasks", holders="812 dhclient unix_ioctl 0x0\n813 sshd unix_ioctl 0x0")

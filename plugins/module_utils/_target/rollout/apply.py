@@ -160,6 +160,7 @@ def _operation(step: Step, package: Package, check_mode: bool = False) -> Update
         name=step.name,
         deadline=step.request.deadline,
         tries=step.request.tries,
+        blockers=step.request.blockers,
         lock_timeout=step.request.lock_timeout,
         state_directory=step.request.state_directory,
     )

@@ -42,7 +42,7 @@ def check_failed(record: dict[str, t.Any]) -> RebootlessError:
 def go_back(record: dict[str, t.Any], reason: RebootlessError, who: str, request: t.Any) -> RebootlessError:
     """Reverses the update, and returns ``reason`` with how that went; it is the record's outcome from then on.
 
-    ``request`` has ``tries`` and ``state_directory``.  Where the update cannot be reversed now (a busy function), its
+    ``request`` has ``tries``, ``blockers`` and ``state_directory``.  Where the update cannot be reversed now (a busy function), its
     deadline is set to now, so that the helper module goes on trying by itself.
     """
     reason.details.update(back(record["name"], who, request))
@@ -55,7 +55,12 @@ def go_back(record: dict[str, t.Any], reason: RebootlessError, who: str, request
 def back(name: str, who: str, request: t.Any) -> dict[str, t.Any]:
     """Reverses an update that is live: ``reversed_by``, or what hinders it as ``not_reversed``."""
     wanted = UpdateRequest(
-        "reversed", name=name, tries=request.tries, lock_timeout=LOCK_S, state_directory=request.state_directory
+        "reversed",
+        name=name,
+        tries=request.tries,
+        blockers=request.blockers,
+        lock_timeout=LOCK_S,
+        state_directory=request.state_directory,
     )
     operation = UpdateOperation(wanted, check_mode=False)
     try:
@@ -111,6 +116,7 @@ def restore(record: dict[str, t.Any], request: t.Any) -> dict[str, t.Any]:
         name=name,
         confirm=True,
         tries=request.tries,
+        blockers=request.blockers,
         lock_timeout=LOCK_S,
         state_directory=request.state_directory,
     )

@@ -42,6 +42,7 @@ class StepRequest(t.NamedTuple):
     persist: bool = False
     fixed_in: t.Any = ()
     tries: int | None = None
+    blockers: str = sysfs.WAIT
     retry: bool = False
     remove: bool = False
     reason: str | None = None

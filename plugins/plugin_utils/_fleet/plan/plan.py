@@ -159,6 +159,8 @@ class Plan(FileRecord):
     tries: int = field(metadata=option("tries"))
     metrics_directory: str | None = field(metadata=option("metrics_directory"))
     approvals: Approvals = field(metadata=holds(One(Approvals)))
+    # What earlier releases did not know is not written as long as it is as they did it: their plans stay the same.
+    blockers: str = field(default="wait", metadata=option("blockers", omit=True))
 
     def budget(self, batch: int) -> int:
         """How many hosts of a batch may fail."""

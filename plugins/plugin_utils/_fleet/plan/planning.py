@@ -42,6 +42,7 @@ UNREACHABLE = "unreachable"  # the one state of a host that only plans know
 CONFIRMED = "confirmed"
 # Options that a plan has as they were given; the others decide something, or are completed.
 AS_GIVEN = (
+    "blockers",
     "concurrency",
     "deadline",
     "metrics_directory",

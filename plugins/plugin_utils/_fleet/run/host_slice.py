@@ -70,6 +70,7 @@ class PlanSlice(Slice):
     windows: list[Window] = field(metadata=WINDOWS)
     freezes: list[Freeze] = field(metadata=FREEZES)
     retry: bool = field(default=False, metadata=holds(fields.A_FLAG, omit=True))
+    blockers: str = field(default="wait", metadata=for_module(option("blockers", omit=True), *TRYING))
 
 
 @dataclass(frozen=True)

@@ -117,6 +117,7 @@ def slices_of_plan(plan: Plan) -> dict[str, PlanSlice]:
             persist=plan.persist,
             fixed_in=fixed_in,
             tries=plan.tries,
+            blockers=plan.blockers,
             metrics_directory=plan.metrics_directory,
             windows=host.windows,
             freezes=host.freezes,

@@ -48,6 +48,7 @@ POLICY = {
     "uncovered": "report",
     "reboot_pending": "patch",
     "tries": 11,
+    "blockers": "wait",
     "metrics_directory": None,
     "expires": None,
     "approvals": 0,
