@@ -79,7 +79,7 @@ struct rbl_lookup {
 /* What an update has for one object: vmlinux, or a loadable module, which may be absent, come and go. */
 struct rbl_part {
 	const struct rbl_object *object;	/* in the update's module */
-	bool present;			/* matched and resolved: all that follows is there */
+	bool present;			/* matched and resolved, so all that follows is there; and of the update (coming.c) */
 	struct module *target;		/* NULL for vmlinux */
 
 	struct rbl_lookup lookup;
@@ -151,6 +151,7 @@ struct rbl_record {
 	bool kept;			/* its module may not go until the next boot */
 	bool gone;			/* no longer in the list, and about to be freed */
 	u32 busy;			/* operations on it that are under way, also while they do not hold rbl_lock */
+	u32 visits;			/* hooks that are called for modules which come or go, without rbl_lock */
 	u32 operations;			/* that its parts take part in: two if a deadline comes while a hook hangs */
 	u32 switched;			/* of them, those that have switched: only hooks are still to be called */
 
@@ -212,7 +213,7 @@ void rbl_detach(struct rbl_record *record);
 void rbl_bury(struct rbl_record *record);
 int rbl_forget(struct rbl_record *record);
 
-/* objects.c: loadable modules that are patched, and their coming and going */
+/* objects.c: vmlinux and the loadable modules that are patched */
 int rbl_parts_new(struct rbl_record *record);
 int rbl_parts_resolve(struct rbl_record *record);
 void rbl_parts_free(struct rbl_record *record);
@@ -220,6 +221,9 @@ void rbl_keep_code(struct rbl_record *record);
 int rbl_parts_engage(struct rbl_record *record);
 void rbl_parts_disengage(struct rbl_record *record);
 int rbl_check_engaged(struct rbl_record *record);
+bool rbl_is_init_part(const struct rbl_part *part);
+
+/* coming.c: loadable modules that come and go */
 int rbl_object_coming(struct module *module);
 void rbl_object_live(struct module *module);
 void rbl_object_going(struct module *module);
@@ -267,6 +271,7 @@ bool rbl_is_bypassed(const struct rbl_record *record);
 int rbl_resolve(struct rbl_record *record, struct rbl_part *part);
 int rbl_match_again(struct rbl_record *record);
 void rbl_unresolve(struct rbl_record *record, struct rbl_part *part);
+void rbl_set_present(struct rbl_record *record, struct rbl_part *part, bool present);
 
 /* fixups.c */
 int rbl_write_fixups(struct rbl_record *record, struct rbl_part *part);
