@@ -147,6 +147,15 @@ options:
           stopped and continued. A task that sleeps uninterruptibly stays, and the operation is refused.
       refuse:
         - The operation is refused at once, and the tasks are named.
+  isolated_cpus:
+    description:
+      - Whether an update may be applied to a host that keeps CPUs free of interruptions, as in
+        M(rebootless.splice.update).
+      - A rollout gives V(apply) to a host with maintenance windows whose plan says V(window), since it visits the host
+        in them only; V(window) itself refuses, for there is none.
+    type: str
+    default: refuse
+    choices: [refuse, window, apply]
   retry:
     description: Whether an update that has failed on this host under this O(plan) is tried again.
     type: bool
@@ -340,6 +349,7 @@ details:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.rebootless.splice.plugins.module_utils._target import isolation
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import sysfs
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import run
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.step import StepRequest
@@ -370,6 +380,7 @@ def main() -> None:
             "fixed_in": {"type": "list", "elements": "str", "default": []},
             "tries": {"type": "int"},
             "blockers": {"type": "str", "default": sysfs.WAIT, "choices": list(sysfs.BLOCKERS)},
+            "isolated_cpus": {"type": "str", "default": isolation.REFUSE, "choices": list(isolation.POLICIES)},
             "retry": {"type": "bool", "default": False},
             "remove": {"type": "bool", "default": False},
             "reason": {"type": "str"},

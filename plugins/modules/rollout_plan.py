@@ -174,6 +174,19 @@ options:
     type: str
     default: wait
     choices: [refuse, signal, wait]
+  isolated_cpus:
+    description:
+      - Whether hosts that keep CPUs free of interruptions are worked on, as in M(rebootless.splice.update).
+      - What is not worked on is left out of the plan, with the CPUs. The way back is never held up by it.
+    type: str
+    default: refuse
+    choices:
+      refuse:
+        - No.
+      window:
+        - If they have maintenance windows, of their own or the plan's.
+      apply:
+        - Yes.
   metrics_directory:
     description: Directory on the targets where metrics for Prometheus are written, if that is wanted.
     type: str

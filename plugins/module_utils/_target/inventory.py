@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, installed, sysfs
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, installed, isolated_cpus, sysfs
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import armed_record, prospects
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
 
@@ -60,6 +60,7 @@ def kernel(store: Store) -> dict:
         "lockdown": facts.lockdown(),
         "signatures_enforced": facts.signatures_enforced(),
         "modules_disabled": facts.modules_disabled(),
+        "isolated_cpus": isolated_cpus.find().shown(),
         "taint": facts.taint(),
         "boot_id": facts.boot_id(),
         "uptime": facts.uptime(),

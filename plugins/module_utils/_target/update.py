@@ -14,7 +14,7 @@ import typing as t
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.names import demand_name
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import Package, read_package
-from ansible_collections.rebootless.splice.plugins.module_utils._target import preflight, rights
+from ansible_collections.rebootless.splice.plugins.module_utils._target import isolation, preflight, rights
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, loader, sysfs
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.modinfo import (
     module_build_id,
@@ -38,6 +38,8 @@ class UpdateRequest(t.NamedTuple):
     confirm: bool = False
     tries: int | None = None  # before a busy function refuses; None: as the helper module is set
     blockers: str = sysfs.WAIT  # or SIGNAL, REFUSE: what is done about tasks that stay in the way
+    isolated_cpus: str = isolation.REFUSE  # or WINDOW, APPLY: whether a host that has some may be switched
+    isolated_cpus_window: t.Mapping[str, str] | None = None  # start and end
     force: bool = False  # to reverse although tasks are in the replacement code
     lock_timeout: int = 60  # seconds
     state_directory: str = store.DIRECTORY
@@ -143,6 +145,8 @@ class UpdateOperation:
             live = False
         if not live:
             preflight.check(package)
+            window = self.request.isolated_cpus_window
+            self.result["isolated_cpus"] = isolation.check(self.request.isolated_cpus, window)
             self.result["changed"] = True
             if self.check_mode:
                 # Matching in user space is half of the target's code, and only check mode needs it.

@@ -41,7 +41,7 @@ module = AnsibleModule(
         "retry": {"type": "bool"},
         "remove": {"type": "bool"},
         **{name: {"type": "int"} for name in ("size", "tries")},
-        **{name: {"type": "str"} for name in (*OPTIONS, "blockers", "metrics_directory", "state_directory")},
+        **{name: {"type": "str"} for name in (*OPTIONS, "blockers", "isolated_cpus", "metrics_directory", "state_directory")},
         "deadline": {"type": "int"},
     },
     supports_check_mode=True,

@@ -11,6 +11,7 @@ import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._target import isolation
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, sysfs
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import records
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.records import Records, since_boot
@@ -115,6 +116,7 @@ def restore(record: dict[str, t.Any], request: t.Any) -> dict[str, t.Any]:
         sha256=previous["sha256"],
         name=name,
         confirm=True,
+        isolated_cpus=isolation.APPLY,  # it was live a moment ago
         tries=request.tries,
         blockers=request.blockers,
         lock_timeout=LOCK_S,
