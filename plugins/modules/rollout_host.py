@@ -356,14 +356,13 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import store
 
 
+STEPS = ["preflight", "apply", "confirm", "reverse", "status"]
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "step": {
-                "type": "str",
-                "required": True,
-                "choices": ["preflight", "apply", "confirm", "reverse", "status"],
-            },
+            "step": {"type": "str", "required": True, "choices": STEPS},
             "name": {"type": "str", "required": True},
             "version": {"type": "str"},
             "plan": {"type": "str"},

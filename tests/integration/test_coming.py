@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Custom code that hangs while a loadable module of its update comes or goes: it holds up that module, and nothing else."""
+"""Custom code that hangs while a loadable module of its update comes or goes: it holds up that module alone."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def hang(host: Host, stage: str, command: str):
 
 @pytest.fixture
 def host(host50: Host):
-    """The machine, with two updates that are live: one of a function of the kernel, one of a module that is not loaded."""
+    """The machine, which is left as it was found."""
     untouched = text_digest(host50)
     yield host50
     host50.run("dmesg -n 7")

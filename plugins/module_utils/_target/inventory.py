@@ -4,7 +4,12 @@
 
 from __future__ import annotations
 
-from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, installed, isolated_cpus, sysfs
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import (
+    facts,
+    installed,
+    isolated_cpus,
+    sysfs,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import armed_record, prospects
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
 

@@ -32,7 +32,7 @@ def check(policy: str, window: t.Mapping[str, str] | None) -> str:
     if found.all and policy != APPLY:
         if policy != WINDOW:
             raise _refusal(found, "", NEXT_STEP)
-        if times is None:
+        if window is None or times is None:
             raise _refusal(found, "no window is given for it", "Give a window, for example by those of the plan.")
         start, end = times
         if not start <= datetime.datetime.now(UTC) < end:

@@ -104,7 +104,9 @@ OPTIONS: dict[str, RolloutOption] = {
         11,
         Value(whole(1, 1000), "a whole number from 1 to 1000"),
     ),
-    "blockers": _choice("What a host does about tasks that stay in a function that changes,", "wait", "signal", "refuse"),
+    "blockers": _choice(
+        "What a host does about tasks that stay in a function that changes,", "wait", "signal", "refuse"
+    ),
     "isolated_cpus": _choice(
         "Whether hosts that keep CPUs free of interruptions are worked on,", "refuse", "window", "apply"
     ),

@@ -66,7 +66,10 @@ def window(start: datetime.timedelta, end: datetime.timedelta) -> dict:
         ({}, "(nohz_full 2-3)."),
         ({"isolated_cpus": "window"}, "no window is given"),
         ({"isolated_cpus": "window", "isolated_cpus_window": window(DAY, 2 * DAY)}, "not the time for it"),
-        ({"isolated_cpus": "window", "isolated_cpus_window": window(-DAY, datetime.timedelta())}, "not the time for it"),
+        (
+            {"isolated_cpus": "window", "isolated_cpus_window": window(-DAY, datetime.timedelta())},
+            "not the time for it",
+        ),
         ({"isolated_cpus": "window", "isolated_cpus_window": window(-DAY, DAY)}, ""),
         ({"isolated_cpus": "apply"}, ""),
     ],

@@ -94,11 +94,7 @@ def make_plan(
     Raises ``RebootlessError``: ``bad_batches``, the codes of windows, freezes and checks, and of `parse_plan`.
     """
     work_times = _work_times(policy)
-    left_out = {
-        name: why_left_out(host.answer, manifest, policy["reboot_pending"])
-        or _why_undisturbed(host, policy["isolated_cpus"], work_times)
-        for name, host in asked.items()
-    }
+    left_out = {name: _why_not_now(host, manifest, policy, work_times) for name, host in asked.items()}
     taken = {name: host for name, host in asked.items() if left_out[name] is None}
     made, ring_of = batches.make_batches({name: host.groups for name, host in taken.items()}, _rings(policy))
     places = {name: (number, ring_of[name]) for number, batch in enumerate(made) for name in batch.hosts}
@@ -204,6 +200,11 @@ def _by_entry(kernel: Row, manifest: Manifest, reboot_pending: str, release: str
 def _isolated_cpus(kernel: Row) -> str:
     found = kernel.get("isolated_cpus")
     return str(found.get("all") or "") if isinstance(found, dict) else ""
+
+
+def _why_not_now(host: Asked, manifest: Manifest, policy: Row, plan: WorkTimes) -> LeftOut | None:
+    found = why_left_out(host.answer, manifest, policy["reboot_pending"])
+    return found or _why_undisturbed(host, policy["isolated_cpus"], plan)
 
 
 def _why_undisturbed(host: Asked, policy: str, plan: WorkTimes) -> LeftOut | None:
