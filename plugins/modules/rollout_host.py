@@ -355,7 +355,6 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout 
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.step import StepRequest
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import store
 
-
 STEPS = ["preflight", "apply", "confirm", "reverse", "status"]
 
 

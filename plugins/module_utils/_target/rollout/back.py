@@ -43,8 +43,8 @@ def check_failed(record: dict[str, t.Any]) -> RebootlessError:
 def go_back(record: dict[str, t.Any], reason: RebootlessError, who: str, request: t.Any) -> RebootlessError:
     """Reverses the update, and returns ``reason`` with how that went; it is the record's outcome from then on.
 
-    ``request`` has ``tries``, ``blockers`` and ``state_directory``.  Where the update cannot be reversed now (a busy function), its
-    deadline is set to now, so that the helper module goes on trying by itself.
+    ``request`` has ``tries``, ``blockers`` and ``state_directory``.  Where the update cannot be reversed now (a busy
+    function), its deadline is set to now, so that the helper module goes on trying by itself.
     """
     reason.details.update(back(record["name"], who, request))
     if sysfs.state(record["name"]) not in sysfs.LIVE:

@@ -22,12 +22,12 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.batc
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import parse_plan
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.planning import Asked, make_plan
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.windows import Freeze, Window
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.slices import slices_of_plan
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.manifest import (
     KernelEntry,
     Manifest,
     empty_kernel,
 )
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.slices import slices_of_plan
 from ansible_collections.rebootless.splice.tests.support.fleet import samples
 from ansible_collections.rebootless.splice.tests.support.fleet.samples import BUILD_ID, RELEASE
 
