@@ -21,6 +21,8 @@ static int call(struct rbl_record *record, const struct rbl_part *part, u32 stag
 	int value;
 
 	lockdep_assert_held(&rbl_lock);
+	if (!part->object->n_hooks)
+		return 0;
 	record->visits++;
 	mutex_unlock(&rbl_lock);
 	value = rbl_part_hooks(part, stage, refusing);
@@ -41,17 +43,18 @@ static int apply_part(struct rbl_record *record, struct rbl_part *part)
 	const struct rbl_hook *refusing;
 	int err, value = call(record, part, RBL_PRE_APPLY, &refusing);
 
-	rbl_begin(record);
-	if (!value && !rbl_is_live(record)) {
+	if (!rbl_is_live(record)) {
 		call(record, part, RBL_FAIL_APPLY, NULL);
 		return false;
 	}
+	rbl_begin(record);
+	rbl_fact(record, "object: %s\n", part->object->name);
 	err = value ? 0 : rbl_check_probes(record, part);
 	if (!err && !value)
 		value = rbl_part_hooks(part, RBL_CHECK_APPLY, &refusing);
-	if (err || value) {
-		rbl_fact(record, "object: %s\n", part->object->name);
-		err = err ? : rbl_refuse_hook(record, refusing, value);
+	if (value)
+		err = rbl_refuse_hook(record, refusing, value);
+	if (err) {
 		call(record, part, RBL_FAIL_APPLY, NULL);
 		return err;
 	}
