@@ -343,7 +343,8 @@ def test_tasks_that_sleep_in_a_function_are_sent_out(builds, host):
         assert {row["function"] for row in conflicts} == {"unix_accept"} and len(conflicts) == 16
         assert {row["comm"] for row in conflicts} == {"python3"}
     result = host.module("update", blockers="signal", **options)
-    assert (result["failed"], result["state_after"], result["signalled"]) == (False, "applied", threads), result
+    assert (result["failed"], result["state_after"]) == (False, "applied"), result
+    assert result["signalled"] >= threads, "other tasks may have been in the way, too"
     assert marks(task) == ["mark 77"] * threads + ["done"], "each is in the new code now, and has seen no error"
     task = run_in_guest(host, "accept_in_threads", "3")
     assert control(host, "accept", "reverse refuse") == "Resource temporarily unavailable"
