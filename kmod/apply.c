@@ -212,14 +212,15 @@ static void become_applied(struct rbl_record *record, struct rbl_record *other, 
  * helper itself reverses it then.  That is armed before the switch, so that it
  * comes also if the replacement code keeps this task from going on.
  */
-int rbl_apply(struct rbl_record *record, unsigned int deadline)
+int rbl_apply(struct rbl_record *record, const struct rbl_arguments *arguments)
 {
 	struct rbl_record *other = rbl_find_other(record);
 	bool was_live = other && rbl_is_live(other);
 	const struct rbl_switch_options how = {
 		.purpose = RBL_TO_REPLACEMENT,
 		.previous = was_live ? other : NULL,
-		.deadline = deadline,
+		.deadline = arguments->deadline,
+		.blockers = arguments->blockers,
 	};
 	int err;
 
@@ -240,7 +241,7 @@ int rbl_apply(struct rbl_record *record, unsigned int deadline)
 	become_applied(record, other, was_live);
 	end_switch(record, applying.post);
 	pr_info("%s: applied: %u functions, paused %llu ns, %u tries, deadline %u s%s\n", record->name,
-		count_functions(record), record->pause_ns, record->tries, deadline,
+		count_functions(record), record->pause_ns, record->tries, arguments->deadline,
 		record->kept ? "; its module stays until the next boot" : "");
 	if (was_live)
 		pr_info("%s: %s has taken the place of another version\n", record->name, record->version);
@@ -251,20 +252,20 @@ int rbl_apply(struct rbl_record *record, unsigned int deadline)
  * A new deadline, counted from now, for a confirmation that takes longer.  One
  * that has passed while the helper could not reverse yet is put off, too.
  */
-int rbl_extend(struct rbl_record *record, unsigned int deadline)
+int rbl_extend(struct rbl_record *record, const struct rbl_arguments *arguments)
 {
 	lockdep_assert_held(&rbl_lock);
 	rbl_begin(record);
 	if (record->state != RBL_APPLIED || !record->deadline_set)
 		return refuse_state(record);
-	rbl_set_deadline(record, deadline);
-	pr_info("%s: deadline extended, %u s from now\n", record->name, deadline);
+	rbl_set_deadline(record, arguments->deadline);
+	pr_info("%s: deadline extended, %u s from now\n", record->name, arguments->deadline);
 	rbl_succeed(record);
 	return 0;
 }
 
 /* The update may stay. */
-int rbl_confirm(struct rbl_record *record, unsigned int unused)
+int rbl_confirm(struct rbl_record *record, const struct rbl_arguments *unused)
 {
 	lockdep_assert_held(&rbl_lock);
 	rbl_begin(record);
@@ -280,9 +281,13 @@ int rbl_confirm(struct rbl_record *record, unsigned int unused)
 
 /* ---- reversing ---- */
 
-static int reverse(struct rbl_record *record, bool force, const char *why)
+static int reverse(struct rbl_record *record, const struct rbl_arguments *arguments, const char *why)
 {
-	const struct rbl_switch_options how = { .purpose = RBL_TO_OLD, .force = force };
+	const struct rbl_switch_options how = {
+		.purpose = RBL_TO_OLD,
+		.force = arguments->force,
+		.blockers = arguments->blockers,
+	};
 	int err;
 
 	lockdep_assert_held(&rbl_lock);
@@ -293,7 +298,7 @@ static int reverse(struct rbl_record *record, bool force, const char *why)
 	rbl_clear_deadline(record);
 	WRITE_ONCE(record->state, RBL_REVERSED);
 	rbl_succeed(record);
-	leave_code(record, force);
+	leave_code(record, arguments->force);
 	end_switch(record, reversing.post);
 	pr_info("%s: reversed%s: %u functions, paused %llu ns, %u tries", record->name, why, count_functions(record),
 		record->pause_ns, record->tries);
@@ -307,14 +312,16 @@ static int reverse(struct rbl_record *record, bool force, const char *why)
  * Switches back to the old code, and leaves the kernel's text as it was; by
  * force also while tasks are in the replacement code, which they finish.
  */
-int rbl_reverse(struct rbl_record *record, unsigned int force)
+int rbl_reverse(struct rbl_record *record, const struct rbl_arguments *arguments)
 {
 	lockdep_assert_held(&rbl_lock);
 	rbl_begin(record);
 	if (!rbl_is_live(record))
 		return refuse_state(record);
-	return reverse(record, force, force ? " by force" : "");
+	return reverse(record, arguments, arguments->force ? " by force" : "");
 }
+
+static const struct rbl_arguments by_force = { .force = true };
 
 /* Whether the deadline's own operation may begin: none is under way, or one that has switched and hangs in a hook. */
 static bool may_interfere(const struct rbl_record *record)
@@ -341,7 +348,7 @@ void rbl_deadline_work(struct work_struct *work)
 		again = record->deadline_at - jiffies;	/* of a later apply */
 	} else if (pending && may_interfere(record)) {
 		record->busy++;
-		pending = reverse(record, true, " at its deadline") != 0;
+		pending = reverse(record, &by_force, " at its deadline") != 0;
 		record->busy--;
 		again = min(HZ << min(record->deadline_tries++, 6u), MAX_RETRY);
 	}
@@ -371,7 +378,7 @@ void rbl_leave(struct rbl_record *record)
 	unsigned int pause = MSEC_PER_SEC;
 
 	lockdep_assert_held(&rbl_lock);
-	while (rbl_is_live(record) && reverse(record, true, " since its module is unloaded by force"))
+	while (rbl_is_live(record) && reverse(record, &by_force, " since its module is unloaded by force"))
 		rest(&pause);
 	if (!record->ran)
 		return;

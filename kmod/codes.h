@@ -43,7 +43,7 @@ RBL_CODE(CONFLICT, "Another update already replaces one of these functions.",
 	 "Reverse the other update first, or build one cumulative update.")
 /* applying and reversing */
 RBL_CODE(BUSY_FUNCTION, "A task stayed inside a function that is about to change, in every try.",
-	 "Try again, since tasks move on; if the named one stays, stop or restart it.")
+	 "Try again, since tasks move on; if the named one stays, stop or restart it, or use blockers: signal.")
 RBL_CODE(UNRELIABLE_STACK, "The stack of a task could not be walked reliably, in every try.",
 	 "Stop the named task, or wait until it sleeps elsewhere, then try again.")
 RBL_CODE(JUMP_OVERWRITTEN, "Something else has written over the update's jump.",

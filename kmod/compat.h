@@ -17,6 +17,7 @@
 #include <linux/stacktrace.h>
 #include <linux/static_call.h>
 #include <linux/stop_machine.h>
+#include <linux/task_work.h>
 #include <linux/version.h>
 
 #include "arch/arch.h"
@@ -62,6 +63,8 @@ extern const char __start_notes, __stop_notes;	/* the linker's: what /sys/kernel
 	X(kernel_text_address)			\
 	X(module_kallsyms_on_each_symbol)	\
 	X(stop_machine_cpuslocked)		\
+	X(task_work_cancel_match)		\
+	X(wake_up_state)			\
 	RBL_ARCH_KERNEL_FUNCTIONS(X)
 
 #define RBL_KERNEL_DATA(X)			\

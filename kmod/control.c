@@ -14,55 +14,87 @@ static bool is_deadline(const char *argument, unsigned int *seconds)
 	return !kstrtouint(argument, 10, seconds) && *seconds && *seconds <= MAX_DEADLINE;
 }
 
-static int control_apply(struct rbl_record *record, const char *argument)
+static bool is_blockers(const char *argument, enum rbl_blockers *blockers)
 {
-	unsigned int deadline = 0;
+	static const char *const words[] = {
+		[RBL_WAIT_FOR_BLOCKERS] = "wait", [RBL_SIGNAL_BLOCKERS] = "signal", [RBL_REFUSE_BLOCKERS] = "refuse",
+	};
+	int word = match_string(words, ARRAY_SIZE(words), argument);
 
-	if (*argument && !is_deadline(argument, &deadline))
-		return -EINVAL;
-	return rbl_operation_start(record, "apply", rbl_apply, deadline);
+	if (word < 0)
+		return false;
+	*blockers = word;
+	return true;
 }
 
-static int control_reverse(struct rbl_record *record, const char *argument)
+/* The next word of a line, "" behind the last one. */
+static char *next_word(char **line)
 {
-	bool force = !strcmp(argument, "force");
+	char *word = *line ? strsep(line, " ") : "";
 
-	return *argument && !force ? -EINVAL : rbl_operation_start(record, "reverse", rbl_reverse, force);
+	if (*line)
+		*line = skip_spaces(*line);
+	return word;
+}
+
+static int control_apply(struct rbl_record *record, char *rest)
+{
+	struct rbl_arguments arguments = {};
+	const char *word = next_word(&rest);
+
+	if (is_deadline(word, &arguments.deadline))
+		word = next_word(&rest);
+	if (is_blockers(word, &arguments.blockers))
+		word = next_word(&rest);
+	return *word ? -EINVAL : rbl_operation_start(record, "apply", rbl_apply, &arguments);
+}
+
+static int control_reverse(struct rbl_record *record, char *rest)
+{
+	struct rbl_arguments arguments = {};
+	const char *word = next_word(&rest);
+
+	/* By force no task is in the way, so there is nothing to say of them. */
+	arguments.force = !strcmp(word, "force");
+	if (arguments.force || is_blockers(word, &arguments.blockers))
+		word = next_word(&rest);
+	return *word ? -EINVAL : rbl_operation_start(record, "reverse", rbl_reverse, &arguments);
 }
 
 /* What takes no time is done here and now. */
-static int at_once(struct rbl_record *record, int (*run)(struct rbl_record *record, unsigned int argument),
-		   unsigned int argument)
+static int at_once(struct rbl_record *record, rbl_run_fn *run, const struct rbl_arguments *arguments)
 {
 	int err = rbl_operation_lock(record);
 
 	if (err)
 		return err;
-	err = run(record, argument);
+	err = run(record, arguments);
 	rbl_operation_unlock(record);
 	return err;
 }
 
-static int control_extend(struct rbl_record *record, const char *argument)
+static int control_extend(struct rbl_record *record, char *rest)
 {
-	unsigned int deadline;
+	struct rbl_arguments arguments = {};
 
-	return is_deadline(argument, &deadline) ? at_once(record, rbl_extend, deadline) : -EINVAL;
+	return is_deadline(rest, &arguments.deadline) ? at_once(record, rbl_extend, &arguments) : -EINVAL;
 }
 
-static int control_confirm(struct rbl_record *record, const char *argument)
+static int control_confirm(struct rbl_record *record, char *rest)
 {
-	return *argument ? -EINVAL : at_once(record, rbl_confirm, 0);
+	const struct rbl_arguments none = {};
+
+	return *rest ? -EINVAL : at_once(record, rbl_confirm, &none);
 }
 
-static int control_forget(struct rbl_record *record, const char *argument)
+static int control_forget(struct rbl_record *record, char *rest)
 {
-	return *argument ? -EINVAL : rbl_forget(record);
+	return *rest ? -EINVAL : rbl_forget(record);
 }
 
 struct command {
 	const char *name;
-	int (*run)(struct rbl_record *record, const char *argument);
+	int (*run)(struct rbl_record *record, char *rest);
 	bool removes;	/* the record, and with it the file that is written to */
 };
 
@@ -89,7 +121,7 @@ ssize_t rbl_control_store(struct kobject *kobj, struct kobj_attribute *attribute
 	struct rbl_record *record = rbl_record_of(kobj);
 	struct kernfs_node *node = NULL;
 	const struct command *command;
-	char line[32], *argument;
+	char line[48], *rest;
 	int err;
 
 	/* What may load an update may apply it: uid 0 alone is not enough, as in a container. */
@@ -99,8 +131,8 @@ ssize_t rbl_control_store(struct kobject *kobj, struct kobj_attribute *attribute
 		return -EINVAL;
 	memcpy(line, buffer, size);
 	line[size] = '\0';
-	argument = strim(line);
-	command = find_command(strsep(&argument, " "));
+	rest = strim(line);
+	command = find_command(next_word(&rest));
 	if (!command)
 		return -EINVAL;
 	/* Removing a file waits for those who write to it; here that would be this very task. */
@@ -109,7 +141,7 @@ ssize_t rbl_control_store(struct kobject *kobj, struct kobj_attribute *attribute
 		if (!node)
 			return -ENODEV;
 	}
-	err = command->run(record, argument ? skip_spaces(argument) : "");
+	err = command->run(record, rest ? rest : "");
 	if (node)
 		sysfs_unbreak_active_protection(node);
 	return err ? : size;

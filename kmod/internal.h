@@ -79,7 +79,7 @@ struct rbl_lookup {
 /* What an update has for one object: vmlinux, or a loadable module, which may be absent, come and go. */
 struct rbl_part {
 	const struct rbl_object *object;	/* in the update's module */
-	bool present;			/* matched and resolved: all that follows is there */
+	bool present;			/* matched and resolved, so all that follows is there; and of the update (coming.c) */
 	struct module *target;		/* NULL for vmlinux */
 
 	struct rbl_lookup lookup;
@@ -100,6 +100,22 @@ struct rbl_part {
 
 struct rbl_record;
 
+/* What is done about tasks that stay in the way of a switch. */
+enum rbl_blockers {
+	RBL_WAIT_FOR_BLOCKERS,		/* as many tries as the module's parameter says */
+	RBL_SIGNAL_BLOCKERS,		/* after those they are sent out of the kernel (blockers.c) */
+	RBL_REFUSE_BLOCKERS,		/* one try */
+};
+
+/* What a command says beside its name; each operation looks at its own. */
+struct rbl_arguments {
+	unsigned int deadline;		/* in seconds; 0: none */
+	bool force;
+	enum rbl_blockers blockers;
+};
+
+typedef int rbl_run_fn(struct rbl_record *record, const struct rbl_arguments *arguments);
+
 /*
  * A command that was written to `control` and may take a while.  A work item
  * does it, so that the writer is not inside vfs_write() and its like when those
@@ -109,8 +125,8 @@ struct rbl_operation {
 	struct work_struct work;
 	spinlock_t lock;		/* guards what follows */
 	const char *name;		/* of the last one, "" if there was none */
-	int (*run)(struct rbl_record *record, unsigned int argument);
-	unsigned int argument;
+	rbl_run_fn *run;
+	struct rbl_arguments arguments;
 	bool running;
 	bool unwanted;			/* the writer was killed: no other try */
 	int result;			/* of the last one */
@@ -135,6 +151,7 @@ struct rbl_record {
 	bool kept;			/* its module may not go until the next boot */
 	bool gone;			/* no longer in the list, and about to be freed */
 	u32 busy;			/* operations on it that are under way, also while they do not hold rbl_lock */
+	u32 visits;			/* hooks that are called for modules which come or go, without rbl_lock */
 	u32 operations;			/* that its parts take part in: two if a deadline comes while a hook hangs */
 	u32 switched;			/* of them, those that have switched: only hooks are still to be called */
 
@@ -157,6 +174,7 @@ struct rbl_record {
 
 	u64 match_ns, resolve_ns, pause_ns;
 	u32 tries;
+	u32 signalled;			/* tasks that the last apply or reverse has sent out of the kernel */
 
 	struct rbl_abort draft;		/* of the operation that runs */
 	struct mutex shown;		/* guards what sysfs shows of all this: `abort`, and whether a part is present */
@@ -195,7 +213,7 @@ void rbl_detach(struct rbl_record *record);
 void rbl_bury(struct rbl_record *record);
 int rbl_forget(struct rbl_record *record);
 
-/* objects.c: loadable modules that are patched, and their coming and going */
+/* objects.c: vmlinux and the loadable modules that are patched */
 int rbl_parts_new(struct rbl_record *record);
 int rbl_parts_resolve(struct rbl_record *record);
 void rbl_parts_free(struct rbl_record *record);
@@ -203,6 +221,9 @@ void rbl_keep_code(struct rbl_record *record);
 int rbl_parts_engage(struct rbl_record *record);
 void rbl_parts_disengage(struct rbl_record *record);
 int rbl_check_engaged(struct rbl_record *record);
+bool rbl_is_init_part(const struct rbl_part *part);
+
+/* coming.c: loadable modules that come and go */
 int rbl_object_coming(struct module *module);
 void rbl_object_live(struct module *module);
 void rbl_object_going(struct module *module);
@@ -250,6 +271,7 @@ bool rbl_is_bypassed(const struct rbl_record *record);
 int rbl_resolve(struct rbl_record *record, struct rbl_part *part);
 int rbl_match_again(struct rbl_record *record);
 void rbl_unresolve(struct rbl_record *record, struct rbl_part *part);
+void rbl_set_present(struct rbl_record *record, struct rbl_part *part, bool present);
 
 /* fixups.c */
 int rbl_write_fixups(struct rbl_record *record, struct rbl_part *part);
@@ -329,12 +351,20 @@ void rbl_write_part(struct rbl_part *part, bool forward);
 void rbl_set_deadline(struct rbl_record *record, unsigned int seconds);
 void rbl_clear_deadline(struct rbl_record *record);
 
+/* blockers.c: tasks that stay in the way */
+struct rbl_edge;
+struct rbl_edge *rbl_edge_open(void);
+int rbl_edge_send(struct rbl_edge *edge, const struct rbl_conflicts *conflicts);
+void rbl_edge_wait(struct rbl_edge *edge);
+void rbl_edge_close(struct rbl_edge *edge);
+
 /* switch.c */
 struct rbl_switch_options {
 	enum rbl_purpose purpose;
 	struct rbl_record *previous;	/* a live version of the same update, which goes; NULL: none */
 	unsigned int deadline;		/* in seconds, from the switch on; 0: none */
 	bool force;			/* the old code comes back although tasks are in the replacement code */
+	enum rbl_blockers blockers;
 };
 
 int rbl_switch(struct rbl_record *record, const struct rbl_switch_options *how);
@@ -350,17 +380,17 @@ static inline unsigned int rbl_longer(unsigned int pause)
 int rbl_operation_lock(struct rbl_record *record);
 void rbl_operation_unlock(struct rbl_record *record);
 void rbl_operation_init(struct rbl_record *record);
-int rbl_operation_start(struct rbl_record *record, const char *name,
-			int (*run)(struct rbl_record *record, unsigned int argument), unsigned int argument);
+int rbl_operation_start(struct rbl_record *record, const char *name, rbl_run_fn *run,
+			const struct rbl_arguments *arguments);
 void rbl_operation_end(struct rbl_record *record);
 void rbl_let_writer_go(struct rbl_record *record);
 bool rbl_operation_wait(struct rbl_record *record, long jiffies);
 
 /* apply.c */
-int rbl_apply(struct rbl_record *record, unsigned int deadline);
-int rbl_extend(struct rbl_record *record, unsigned int deadline);
-int rbl_confirm(struct rbl_record *record, unsigned int unused);
-int rbl_reverse(struct rbl_record *record, unsigned int force);
+int rbl_apply(struct rbl_record *record, const struct rbl_arguments *arguments);
+int rbl_extend(struct rbl_record *record, const struct rbl_arguments *arguments);
+int rbl_confirm(struct rbl_record *record, const struct rbl_arguments *unused);
+int rbl_reverse(struct rbl_record *record, const struct rbl_arguments *arguments);
 void rbl_leave(struct rbl_record *record);
 void rbl_deadline_work(struct work_struct *work);
 void rbl_drain_work(struct work_struct *work);

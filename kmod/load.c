@@ -147,7 +147,7 @@ static void going(struct module *module)
 	mutex_lock(&rbl_lock);
 	record = rbl_find_module_record(module);
 	/* Only this notifier ends a record that has a module, so it stays while others are waited for. */
-	while (record && rbl_is_busy(record)) {
+	while (record && (rbl_is_busy(record) || record->visits)) {
 		mutex_unlock(&rbl_lock);
 		msleep(10);
 		mutex_lock(&rbl_lock);

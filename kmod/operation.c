@@ -38,7 +38,7 @@ static int run(struct rbl_record *record)
 
 	if (err)
 		return err;
-	err = record->operation.run(record, record->operation.argument);
+	err = record->operation.run(record, &record->operation.arguments);
 	rbl_operation_unlock(record);
 	return err;
 }
@@ -78,8 +78,8 @@ static bool is_over(const struct rbl_operation *operation)
  * itself is in code that is to be replaced, so that it goes on alone; EINTR if
  * the writer is killed, and then there is no other try.
  */
-int rbl_operation_start(struct rbl_record *record, const char *name,
-			int (*run)(struct rbl_record *record, unsigned int argument), unsigned int argument)
+int rbl_operation_start(struct rbl_record *record, const char *name, rbl_run_fn *run,
+			const struct rbl_arguments *arguments)
 {
 	struct rbl_operation *operation = &record->operation;
 	int err;
@@ -91,7 +91,7 @@ int rbl_operation_start(struct rbl_record *record, const char *name,
 	}
 	operation->name = name;
 	operation->run = run;
-	operation->argument = argument;
+	operation->arguments = *arguments;
 	operation->running = true;
 	operation->unwanted = false;
 	operation->writer = current;

@@ -209,7 +209,8 @@ static void unpin_others(struct rbl_part *part)
 
 /* ---- the whole ---- */
 
-static void set_present(struct rbl_record *record, struct rbl_part *part, bool present)
+/* Whether the part is there for operations, and for those who read sysfs. */
+void rbl_set_present(struct rbl_record *record, struct rbl_part *part, bool present)
 {
 	mutex_lock(&record->shown);
 	part->present = present;
@@ -230,7 +231,8 @@ static int match_and_locate(struct rbl_record *record, struct rbl_part *part)
 
 /*
  * Matches a part whose object is there, and makes its code ready to run:
- * part->target is set.  On an error nothing is left of it.
+ * part->target is set.  It is for the caller to say that it is present.  On an
+ * error nothing is left of it.
  */
 int rbl_resolve(struct rbl_record *record, struct rbl_part *part)
 {
@@ -258,7 +260,6 @@ int rbl_resolve(struct rbl_record *record, struct rbl_part *part)
 		return err;
 	}
 	rbl_begin(record);
-	set_present(record, part, true);
 	return 0;
 }
 
@@ -304,7 +305,7 @@ int rbl_match_again(struct rbl_record *record)
 void rbl_unresolve(struct rbl_record *record, struct rbl_part *part)
 {
 	lockdep_assert_held(&rbl_lock);
-	set_present(record, part, false);
+	rbl_set_present(record, part, false);
 	rbl_unregister_branches(part);
 	rbl_take_back_fixups(part);
 	rbl_sites_free(part);

@@ -76,6 +76,8 @@ static void show_conflicts(struct rbl_record *record, struct rbl_stop *stop)
 		rbl_fact(record, "function: %s\n", first->function);
 	if (first->address)
 		rbl_secret(record, "address: 0x%lx\n", first->address);
+	if (record->signalled)
+		rbl_fact(record, "signalled: %u\n", record->signalled);
 	rbl_name_of(first->stopped_at, stopped_at, sizeof(stopped_at));
 	if (first->faults)
 		rbl_fact(record, "reason: it waits for user memory: a page of FUSE, userfaultfd or a file on the network\n");
@@ -120,14 +122,52 @@ static bool is_worth_waiting(u32 code)
 	return code == RBL_BUSY_FUNCTION || code == RBL_UNRELIABLE_STACK || code == RBL_HOOK_REFUSED;
 }
 
-/* Pauses after a try; false if there is to be no other one. */
-static bool wait_for_tasks(struct rbl_record *record, const struct rbl_stop *stop, unsigned int pause)
+/* The tries of a switch. */
+struct tries {
+	const struct rbl_switch_options *how;
+	unsigned int pause;		/* after the next one, in ms */
+	struct rbl_edge *edge;		/* of the kernel, to which tasks were sent; NULL: none were */
+};
+
+/* Whether this try is the last for which tasks are merely waited. */
+static bool has_waited(const struct rbl_record *record, const struct rbl_switch_options *how)
 {
-	if (!is_worth_waiting(stop->verdict) || stop->stacks.last_try)
+	return how->force || how->blockers == RBL_REFUSE_BLOCKERS || record->tries >= max(rbl_tries, 1u);
+}
+
+/* Tasks have stayed in the way: sends them out, if that is wanted, and waits for them; false if there is no other try. */
+static bool send_out(struct rbl_record *record, const struct rbl_stop *stop, struct tries *tries)
+{
+	int sent;
+
+	if (tries->how->blockers != RBL_SIGNAL_BLOCKERS || stop->verdict == RBL_HOOK_REFUSED)
 		return false;
-	if (stop->stacks.writer_is_busy)
+	if (!tries->edge)
+		tries->edge = rbl_edge_open();
+	sent = tries->edge ? rbl_edge_send(tries->edge, &stop->stacks.conflicts) : -ENOMEM;
+	if (sent < 0)
+		return false;
+	record->signalled += sent;
+	mutex_unlock(&rbl_lock);
+	rbl_edge_wait(tries->edge);
+	mutex_lock(&rbl_lock);
+	return !rbl_operation_wait(record, 1);	/* a moment for kernel threads that were woken */
+}
+
+/* Pauses after a try; false if there is to be no other one. */
+static bool wait_for_tasks(struct rbl_record *record, const struct rbl_stop *stop, struct tries *tries)
+{
+	bool again;
+
+	if (!is_worth_waiting(stop->verdict))
+		return false;
+	if (stop->stacks.writer_is_busy && (!stop->stacks.last_try || tries->how->blockers == RBL_SIGNAL_BLOCKERS))
 		rbl_let_writer_go(record);
-	return !rbl_operation_wait(record, msecs_to_jiffies(pause));
+	if (stop->stacks.last_try)
+		return send_out(record, stop, tries);
+	again = !rbl_operation_wait(record, msecs_to_jiffies(tries->pause));
+	tries->pause = rbl_longer(tries->pause);
+	return again;
 }
 
 static int refuse_stop(struct rbl_record *record, struct rbl_stop *stop)
@@ -161,15 +201,17 @@ static int check_again(struct rbl_record *record, const struct rbl_switch_option
 }
 
 /* One try; true if another one is wanted. */
-static bool try(struct rbl_record *record, const struct rbl_switch_options *how, struct rbl_stop *stop, unsigned int pause)
+static bool try(struct rbl_record *record, struct rbl_stop *stop, struct tries *tries)
 {
-	rbl_stop_begin(stop, record->tries >= max(rbl_tries, 1u) || how->force);
+	const struct rbl_switch_options *how = tries->how;
+
+	rbl_stop_begin(stop, has_waited(record, how));
 	if (how->deadline)
 		rbl_set_deadline(record, how->deadline);
 	rbl_stop_all_cpus(stop);
 	if (stop->verdict && how->deadline)
 		rbl_clear_deadline(record);
-	return wait_for_tasks(record, stop, pause);
+	return wait_for_tasks(record, stop, tries);
 }
 
 static int end_tries(struct rbl_record *record, const struct rbl_switch_options *how, struct rbl_stop *stop)
@@ -184,30 +226,39 @@ static int end_tries(struct rbl_record *record, const struct rbl_switch_options 
 	return 0;
 }
 
+static int try_on(struct rbl_record *record, struct tries *tries)
+{
+	struct rbl_stop *stop;
+	bool again;
+	int err;
+
+	for (record->tries = 1;; record->tries++) {
+		err = check_again(record, tries->how) ? : rbl_stop_new(record, tries->how, &stop);
+		if (err)
+			return err;
+		again = try(record, stop, tries);
+		if (!again)
+			err = end_tries(record, tries->how, stop);
+		rbl_stop_free(stop);
+		if (!again)
+			return err;
+	}
+}
+
 /*
  * Switches between old and replacement code.  While tasks are in the way it
  * waits, without rbl_lock, and tries again.  0, or the refusal's errno.
  */
 int rbl_switch(struct rbl_record *record, const struct rbl_switch_options *how)
 {
-	unsigned int pause = max(rbl_first_pause_ms, 1u);
-	struct rbl_stop *stop;
-	bool again;
+	struct tries tries = { .how = how, .pause = max(rbl_first_pause_ms, 1u) };
 	int err;
 
 	lockdep_assert_held(&rbl_lock);
-	for (record->tries = 1;; record->tries++) {
-		err = check_again(record, how) ? : rbl_stop_new(record, how, &stop);
-		if (err)
-			return err;
-		again = try(record, how, stop, pause);
-		if (!again)
-			err = end_tries(record, how, stop);
-		rbl_stop_free(stop);
-		if (!again)
-			return err;
-		pause = rbl_longer(pause);
-	}
+	record->signalled = 0;
+	err = try_on(record, &tries);
+	rbl_edge_close(tries.edge);
+	return err;
 }
 
 /*

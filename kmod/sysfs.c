@@ -87,6 +87,11 @@ SHOW(tries)
 	return sysfs_emit(buffer, "%u\n", rbl_record_of(kobj)->tries);
 }
 
+SHOW(signalled)
+{
+	return sysfs_emit(buffer, "%u\n", rbl_record_of(kobj)->signalled);
+}
+
 SHOW(deadline)
 {
 	const struct rbl_record *record = rbl_record_of(kobj);
@@ -328,6 +333,7 @@ FILE(conflicts, 0400, conflicts_show, NULL);
 FILE(holders, 0400, holders_show, NULL);
 FILE(pause_ns, 0444, pause_ns_show, NULL);
 FILE(tries, 0444, tries_show, NULL);
+FILE(signalled, 0444, signalled_show, NULL);
 FILE(match_ns, 0444, match_ns_show, NULL);
 FILE(resolve_ns, 0444, resolve_ns_show, NULL);
 FILE(deadline, 0444, deadline_show, NULL);
@@ -335,6 +341,7 @@ FILE(deadline, 0444, deadline_show, NULL);
 static struct attribute *record_attrs[] = {
 	&state_file.attr, &control_file.attr, &operation_file.attr, &version_file.attr, &digest_file.attr, &module_file.attr, &kept_file.attr,
 	&abort_file.attr, &conflicts_file.attr, &holders_file.attr, &pause_ns_file.attr, &tries_file.attr,
+	&signalled_file.attr,
 	&match_ns_file.attr, &resolve_ns_file.attr, &deadline_file.attr,
 	NULL
 };

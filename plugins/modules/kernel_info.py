@@ -128,6 +128,30 @@ kernel:
       description: Whether loading of modules has been switched off until the next boot.
       returned: always
       type: bool
+    isolated_cpus:
+      description:
+        - The CPUs that the host keeps free of interruptions, and which a switch stops like all others; those that are
+          online, as the kernel writes lists, empty if there are none.
+      returned: always
+      type: dict
+      sample: {"all": "2-5", "nohz_full": "2-3", "isolated": "2-3", "cpusets": "4-5"}
+      contains:
+        all:
+          description: All of them.
+          returned: always
+          type: str
+        nohz_full:
+          description: Those without a tick, by the boot parameter C(nohz_full).
+          returned: always
+          type: str
+        isolated:
+          description: Those that the scheduler leaves out, by the boot parameter C(isolcpus).
+          returned: always
+          type: str
+        cpusets:
+          description: Those of isolated partitions of cpusets.
+          returned: always
+          type: str
     taint:
       description: What taints it.
       returned: always

@@ -133,6 +133,30 @@ options:
   tries:
     description: How often to try before a task that stays inside one of the functions refuses the operation.
     type: int
+  blockers:
+    description:
+      - What to do about tasks that stay inside of one of the functions.
+    type: str
+    default: wait
+    choices:
+      wait:
+        - They are waited for, as often as O(tries) says; then the operation is refused.
+      signal:
+        - Those that are there after that are sent out of the kernel, as the kernel's own live patching does it, and
+          wait at its edge until the switch is made. No handler sees that, and no task is killed; a system call that
+          waited is restarted. Some, such as C(epoll_wait), return C(EINTR) instead, as they do when a process is
+          stopped and continued. A task that sleeps uninterruptibly stays, and the operation is refused.
+      refuse:
+        - The operation is refused at once, and the tasks are named.
+  isolated_cpus:
+    description:
+      - Whether an update may be applied to a host that keeps CPUs free of interruptions, as in
+        M(rebootless.splice.update).
+      - A rollout gives V(apply) to a host with maintenance windows whose plan says V(window), since it visits the host
+        in them only; V(window) itself refuses, for there is none.
+    type: str
+    default: refuse
+    choices: [refuse, window, apply]
   retry:
     description: Whether an update that has failed on this host under this O(plan) is tried again.
     type: bool
@@ -343,19 +367,19 @@ details:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.rebootless.splice.plugins.module_utils._target import isolation
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import sysfs
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import run
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.step import StepRequest
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import store
+
+STEPS = ["preflight", "apply", "confirm", "reverse", "status"]
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "step": {
-                "type": "str",
-                "required": True,
-                "choices": ["preflight", "apply", "confirm", "reverse", "status"],
-            },
+            "step": {"type": "str", "required": True, "choices": STEPS},
             "name": {"type": "str", "required": True},
             "version": {"type": "str"},
             "plan": {"type": "str"},
@@ -371,6 +395,8 @@ def main() -> None:
             "persist": {"type": "bool", "default": False},
             "fixed_in": {"type": "list", "elements": "str", "default": []},
             "tries": {"type": "int"},
+            "blockers": {"type": "str", "default": sysfs.WAIT, "choices": list(sysfs.BLOCKERS)},
+            "isolated_cpus": {"type": "str", "default": isolation.REFUSE, "choices": list(isolation.POLICIES)},
             "retry": {"type": "bool", "default": False},
             "remove": {"type": "bool", "default": False},
             "reason": {"type": "str"},

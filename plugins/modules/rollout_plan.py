@@ -169,6 +169,24 @@ options:
     description: How often a host tries to apply an update while a task sleeps in a function that changes.
     type: int
     default: 11
+  blockers:
+    description: What a host does about tasks that stay in a function that changes, as in M(rebootless.splice.update).
+    type: str
+    default: wait
+    choices: [refuse, signal, wait]
+  isolated_cpus:
+    description:
+      - Whether hosts that keep CPUs free of interruptions are worked on, as in M(rebootless.splice.update).
+      - What is not worked on is left out of the plan, with the CPUs. The way back is never held up by it.
+    type: str
+    default: refuse
+    choices:
+      refuse:
+        - No.
+      window:
+        - If they have maintenance windows, of their own or the plan's.
+      apply:
+        - Yes.
   metrics_directory:
     description: Directory on the targets where metrics for Prometheus are written, if that is wanted.
     type: str

@@ -87,6 +87,50 @@ options:
       - Without it, the helper module's own setting holds. It is 11 unless it was changed on the host, which takes 10
         seconds in all.
     type: int
+  blockers:
+    description:
+      - What to do about tasks that stay inside of one of the functions.
+    type: str
+    default: wait
+    choices:
+      wait:
+        - They are waited for, as often as O(tries) says; then the operation is refused.
+      signal:
+        - Those that are there after that are sent out of the kernel, as the kernel's own live patching does it, and
+          wait at its edge until the switch is made. No handler sees that, and no task is killed; a system call that
+          waited is restarted. Some, such as C(epoll_wait), return C(EINTR) instead, as they do when a process is
+          stopped and continued. A task that sleeps uninterruptibly stays, and the operation is refused.
+      refuse:
+        - The operation is refused at once, and the tasks are named.
+  isolated_cpus:
+    description:
+      - Whether an update may be applied to a host that keeps CPUs free of interruptions (the boot parameters
+        C(nohz_full) and C(isolcpus), isolated partitions of cpusets). A switch stops all CPUs for the time that
+        RV(pause_ns) reports, and what runs there may count on that it is never stopped.
+      - It is not asked for the way back, by a task or at a deadline, nor when an update is applied again at boot.
+    type: str
+    default: refuse
+    choices:
+      refuse:
+        - No. The task is refused with C(isolated_cpus), which names the CPUs.
+      window:
+        - As long as O(isolated_cpus_window) is open.
+      apply:
+        - Yes.
+  isolated_cpus_window:
+    description:
+      - When an update may be applied to a host with isolated CPUs, with O(isolated_cpus=window).
+      - Both are times of ISO 8601 with their offset, and are compared with the host's clock.
+    type: dict
+    suboptions:
+      start:
+        description: From when on, such as V(2026-12-24T22:00:00+01:00).
+        type: str
+        required: true
+      end:
+        description: Until when.
+        type: str
+        required: true
   force:
     description:
       - Whether to bring the original code back although tasks are in the replacement code, as the helper module itself
@@ -117,6 +161,16 @@ EXAMPLES = r"""
   rebootless.splice.update:
     name: "{{ applied.name }}"
     confirm: true
+  become: true
+
+- name: Apply an update to a host with isolated CPUs, if it is the time for it
+  rebootless.splice.update:
+    package: "{{ package }}"
+    deadline: 600
+    isolated_cpus: window
+    isolated_cpus_window:
+      start: "2026-12-24T22:00:00+01:00"
+      end: "2026-12-25T04:00:00+01:00"
   become: true
 
 - name: Only prove that the update fits the running code
@@ -258,6 +312,11 @@ signer:
     fingerprint: 9b3c1f0d5e7a2846b0c9d8e7f60518293a4b5c6d7e8f90a1b2c3d4e5f6071829
     key_id: 36b692bb139848f14b9a478d0065177c71d45ff0
     hash: sha256
+isolated_cpus:
+  description: The isolated CPUs that the switch stops with all others, as the kernel writes lists; empty if none are.
+  returned: O(state=applied), when it was not applied before
+  type: str
+  sample: ""
 match_ns:
   description: Nanoseconds that the match took, in the kernel, or in check mode in user space.
   returned: when the update is loaded, or was matched in check mode
@@ -289,6 +348,11 @@ tries:
   returned: when the update is loaded
   type: int
   sample: 1
+signalled:
+  description: How many tasks the last operation sent out of the kernel, with O(blockers=signal).
+  returned: when the update is loaded
+  type: int
+  sample: 0
 held_by:
   description: How many tasks are still in the code of the update that was reversed, with O(force) or at a deadline.
   returned: O(state=reversed) or O(state=absent), not in check mode
@@ -331,7 +395,8 @@ details:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.module_result import finish
-from ansible_collections.rebootless.splice.plugins.module_utils._target import update
+from ansible_collections.rebootless.splice.plugins.module_utils._target import isolation, update
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import sysfs
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import store
 
 
@@ -352,12 +417,19 @@ def main() -> None:
             "deadline": {"type": "int", "default": 0},
             "confirm": {"type": "bool", "default": False},
             "tries": {"type": "int"},
+            "blockers": {"type": "str", "default": sysfs.WAIT, "choices": list(sysfs.BLOCKERS)},
+            "isolated_cpus": {"type": "str", "default": isolation.REFUSE, "choices": list(isolation.POLICIES)},
+            "isolated_cpus_window": {
+                "type": "dict",
+                "options": {key: {"type": "str", "required": True} for key in ("start", "end")},
+            },
             "force": {"type": "bool", "default": False},
             "lock_timeout": {"type": "int", "default": 60},
             "state_directory": {"type": "path", "default": store.DIRECTORY},
         },
         required_one_of=[("package", "name")],
         required_by={"digest": "package"},
+        required_if=[("isolated_cpus", "window", ("isolated_cpus_window",))],
         supports_check_mode=True,
     )
     options = dict(module.params)

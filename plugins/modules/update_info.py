@@ -331,6 +331,11 @@ updates:
       returned: always
       type: int
       sample: 1
+    signalled:
+      description: How many tasks the last operation sent out of the kernel, since they stayed in the way.
+      returned: always
+      type: int
+      sample: 0
     deadline:
       description: Seconds left until the update reverses itself, V(0) if it will not.
       returned: always

@@ -27,7 +27,7 @@ _HEADERS = """
     linux/memory.h linux/mm.h linux/module.h linux/mutex.h linux/notifier.h linux/objtool.h linux/printk.h
     linux/ptrace.h linux/rethook.h linux/sched.h linux/sched/task_stack.h linux/sort.h linux/spinlock.h
     linux/stacktrace.h linux/static_call.h linux/stop_machine.h linux/string.h linux/stringhash.h linux/sysfs.h
-    linux/types.h linux/uaccess.h linux/version.h linux/wait.h linux/workqueue.h
+    linux/task_work.h linux/types.h linux/uaccess.h linux/version.h linux/wait.h linux/workqueue.h
 """
 
 

@@ -232,7 +232,8 @@ def seeds(parser: str) -> Iterator[tuple[str, bytes]]:
         # What is at the begin of a module's memory has nothing before it.
         yield "field_at_begin", update_seed(first_field=0)
     elif parser == "control":
-        for command in ("apply", "apply 60\n", "extend 3600", "confirm", "reverse", "reverse force", "forget"):
+        commands = ("apply", "apply 60\n", "extend 3600", "confirm", "reverse", "reverse force", "forget")
+        for command in (*commands, "apply 60 signal", "apply refuse", "reverse signal", "reverse  wait"):
             yield command.strip().replace(" ", "_"), command.encode()
     elif parser == "notes":
         yield "build_id", note_seed()

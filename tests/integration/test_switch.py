@@ -37,6 +37,13 @@ BITMAP = Edit(
     '\tasm volatile("nop");\n',
 )
 
+# accept(), which tasks sleep in for days; what it returns says in which code they do.
+ACCEPT = Edit(
+    "net/unix/af_unix.c",
+    "\tnewsock->state = SS_CONNECTED;\n\tunix_sock_inherit_flags(sock, newsock);\n",
+    "\tnewsock->state = SS_CONNECTED;\n\ttsk->sk_mark = 77;\n\tunix_sock_inherit_flags(sock, newsock);\n",
+)
+
 
 def control(host: Host, update: str, command: str) -> str:
     """What a command says that is written to an update's `control`: "" if it is done, else the system's error."""
@@ -310,6 +317,59 @@ def test_a_task_that_waits_for_user_memory(builds, host):
         host.run("echo 11 > /sys/module/rebootless/parameters/tries")
         killed(host, "hold_page", server)
     host.wait_until(lambda: state(host, "fix") == "reversed", 120)
+
+
+# ---- tasks that stay, and what is done about them
+
+
+def marks(task) -> list[str]:
+    """What the tasks of accept_in_threads got from accept(), once there is something for them."""
+    task.stdin.write(b"\n")
+    task.stdin.flush()
+    return task.stdout.read().decode().split("\n")[:-1]
+
+
+def test_tasks_that_sleep_in_a_function_are_sent_out(builds, host):
+    """They are more than are named at a time, and go into the same function again at once, so all have to be out."""
+    threads = 20
+    built = builds.update(host.release, "accept", ACCEPT)
+    host.write("/root/accept.rbl.tar.gz", built.content)
+    task = run_in_guest(host, "accept_in_threads", str(threads))
+    options = {"package": "/root/accept.rbl.tar.gz", "tries": 2}
+    for blockers, tries in (("refuse", 1), ("wait", 2)):
+        refused = host.module("update", blockers=blockers, **options)
+        assert (refused["code"], refused["tries"], refused["signalled"]) == ("busy_function", tries, 0), refused
+        conflicts = refused["details"]["conflicts"]
+        assert {row["function"] for row in conflicts} == {"unix_accept"} and len(conflicts) == 16
+        assert {row["comm"] for row in conflicts} == {"python3"}
+    result = host.module("update", blockers="signal", **options)
+    assert (result["failed"], result["state_after"]) == (False, "applied"), result
+    assert result["signalled"] >= threads, "other tasks may have been in the way, too"
+    assert marks(task) == ["mark 77"] * threads + ["done"], "each is in the new code now, and has seen no error"
+    task = run_in_guest(host, "accept_in_threads", "3")
+    assert control(host, "accept", "reverse refuse") == "Resource temporarily unavailable"
+    assert control(host, "accept", "reverse signal") == ""
+    assert marks(task) == ["mark 0"] * 3 + ["done"]
+
+
+def test_a_task_that_sleeps_uninterruptibly_is_named_and_left_alone(builds, host):
+    applied(builds, host, "fix", SIOCATMARK, state="applied")
+    assert control(host, "fix", "reverse") == ""
+    insert(builds, host, "busy", symbol="unix_ioctl", offset=BEHIND_FENTRY)
+    task = sleeping(host)
+    pid = int(host.read("/sys/module/busy/parameters/sleeper"))
+    host.run("echo 2 > /sys/module/rebootless/parameters/tries")
+    try:
+        assert control(host, "fix", "apply signal") == "Resource temporarily unavailable"
+    finally:
+        host.run("echo 11 > /sys/module/rebootless/parameters/tries")
+    abort = host.out(f"cat {SYSFS}/fix/abort")
+    assert "code: busy_function" in abort and f"task: {pid} python3" in abort and "signalled: 1" in abort
+    assert host.out(f"cut -d' ' -f1,3 {SYSFS}/fix/conflicts") == f"{pid} unix_ioctl"
+    assert state(host, "fix") == "reversed"
+    host.run("rmmod busy")
+    assert task.wait(60) == 0, "it goes on where it was"
+    assert control(host, "fix", "apply signal") == ""
 
 
 # ---- privileges, and being loaded

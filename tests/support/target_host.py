@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._target import preflight, rights, update
 from ansible_collections.rebootless.splice.plugins.module_utils._target.health import health_log
-from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, sysfs
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, isolated_cpus, sysfs
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import confirm, run, step, watch
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.records import Records
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.step import StepRequest
@@ -58,6 +58,8 @@ class FakeHost:
         self.sysfs.mkdir(parents=True)
         self.boots_begun = 1
         patch.setattr(sysfs, "ROOT", str(self.sysfs))
+        patch.setattr(isolated_cpus, "CPUS", str(directory / "cpu"))
+        patch.setattr(isolated_cpus, "CGROUPS", str(directory / "cgroup"))
         patch.setattr(facts, "boot_id", lambda: self.boot_id)
         self.run_kernel(KERNEL["build_id"], KERNEL["version"])
 
@@ -68,6 +70,12 @@ class FakeHost:
     def run_kernel(self, build_id: str, version: str) -> None:
         self.patch.setattr(facts, "build_id", lambda: build_id)
         self.patch.setattr(facts, "version", lambda: version)
+
+    def isolate(self, cpus: str) -> None:
+        """Has the kernel keep these CPUs of its eight free of interruptions."""
+        (self.directory / "cpu").mkdir(exist_ok=True)
+        (self.directory / "cpu" / "online").write_text("0-7\n")
+        (self.directory / "cpu" / "nohz_full").write_text(f"{cpus}\n")
 
     def reboot(self) -> None:
         """Another boot begins, without any update; the one before ended without a word."""

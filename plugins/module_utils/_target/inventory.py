@@ -4,7 +4,13 @@
 
 from __future__ import annotations
 
-from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, installed, keyrings, sysfs
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import (
+    facts,
+    installed,
+    isolated_cpus,
+    keyrings,
+    sysfs,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import armed_record, prospects
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
 
@@ -62,6 +68,7 @@ def kernel(store: Store) -> dict:
         "signatures_enforced": facts.signatures_enforced(),
         "module_keys": keyrings.trusted_keys(),
         "modules_disabled": facts.modules_disabled(),
+        "isolated_cpus": isolated_cpus.find().shown(),
         "taint": facts.taint(),
         "boot_id": facts.boot_id(),
         "uptime": facts.uptime(),

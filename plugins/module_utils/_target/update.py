@@ -14,7 +14,7 @@ import typing as t
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.names import demand_name
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import Package, read_package
-from ansible_collections.rebootless.splice.plugins.module_utils._target import preflight, rights
+from ansible_collections.rebootless.splice.plugins.module_utils._target import isolation, preflight, rights
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, loader, sysfs
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.modinfo import (
     module_build_id,
@@ -24,7 +24,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.state im
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.lock import host_lock
 
 MODULE_PREFIX = "rbl_"  # RBL_MODULE_PREFIX of kmod/rebootless.h
-MEASURES = ("match_ns", "resolve_ns", "pause_ns", "tries", "deadline")
+MEASURES = ("match_ns", "resolve_ns", "pause_ns", "tries", "signalled", "deadline")
 
 
 class UpdateRequest(t.NamedTuple):
@@ -37,6 +37,9 @@ class UpdateRequest(t.NamedTuple):
     deadline: int = 0  # seconds; 0: none
     confirm: bool = False
     tries: int | None = None  # before a busy function refuses; None: as the helper module is set
+    blockers: str = sysfs.WAIT  # or SIGNAL, REFUSE: what is done about tasks that stay in the way
+    isolated_cpus: str = isolation.REFUSE  # or WINDOW, APPLY: whether a host that has some may be switched
+    isolated_cpus_window: t.Mapping[str, str] | None = None  # start and end
     force: bool = False  # to reverse although tasks are in the replacement code
     lock_timeout: int = 60  # seconds
     state_directory: str = store.DIRECTORY
@@ -156,6 +159,8 @@ class UpdateOperation:
             live = False
         if not live:
             preflight.check(package)
+            window = self.request.isolated_cpus_window
+            self.result["isolated_cpus"] = isolation.check(self.request.isolated_cpus, window)
             self.result["changed"] = True
             if self.check_mode:
                 # Matching in user space is half of the target's code, and only check mode needs it.
@@ -185,9 +190,8 @@ class UpdateOperation:
     def _load_and_apply(self, package: Package) -> None:
         """A refused update stays loaded, so that its record can be read and a second task need not match it again."""
         self.record = self._load(package)
-        seconds = self.request.deadline
         with sysfs.helper_parameters(tries=self.request.tries):
-            sysfs.control(self.record, f"apply {seconds}" if seconds else "apply")
+            sysfs.control(self.record, sysfs.switch("apply", self.request.deadline, self.request.blockers))
         self.record = self.name
 
     def _load(self, package: Package) -> str:
@@ -255,7 +259,8 @@ class UpdateOperation:
         if live:
             try:
                 with sysfs.helper_parameters(tries=self.request.tries):
-                    sysfs.control(self.name, "reverse force" if self.request.force else "reverse")
+                    how = ("force",) if self.request.force else (self.request.blockers,)
+                    sysfs.control(self.name, sysfs.switch("reverse", *how))
             except RebootlessError as error:
                 raise self._still_live(error) from error
         armed_record.disarm(self.store, self.name)

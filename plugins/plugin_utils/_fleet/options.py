@@ -106,6 +106,12 @@ OPTIONS: dict[str, RolloutOption] = {
         11,
         Value(whole(1, 1000), "a whole number from 1 to 1000"),
     ),
+    "blockers": _choice(
+        "What a host does about tasks that stay in a function that changes,", "wait", "signal", "refuse"
+    ),
+    "isolated_cpus": _choice(
+        "Whether hosts that keep CPUs free of interruptions are worked on,", "refuse", "window", "apply"
+    ),
     "metrics_directory": _text("Directory on the targets where metrics for Prometheus are written,"),
     "expires": _text("When the plan is no longer good,"),
     "approvals": _number("How many approvals the plan needs.", 0, A_COUNT),

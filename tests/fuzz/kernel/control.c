@@ -21,24 +21,24 @@ struct rbl_record *rbl_record_of(struct kobject *kobj)
 	return container_of(kobj, struct rbl_record, kobj);
 }
 
-int rbl_apply(struct rbl_record *record, unsigned int deadline)
+int rbl_apply(struct rbl_record *record, const struct rbl_arguments *arguments)
 {
-	return note(deadline <= MAX_DEADLINE);
+	return note(arguments->deadline <= MAX_DEADLINE && arguments->blockers <= RBL_REFUSE_BLOCKERS && !arguments->force);
 }
 
-int rbl_extend(struct rbl_record *record, unsigned int deadline)
+int rbl_extend(struct rbl_record *record, const struct rbl_arguments *arguments)
 {
-	return note(deadline && deadline <= MAX_DEADLINE);
+	return note(arguments->deadline && arguments->deadline <= MAX_DEADLINE && !arguments->blockers);
 }
 
-int rbl_confirm(struct rbl_record *record, unsigned int unused)
+int rbl_confirm(struct rbl_record *record, const struct rbl_arguments *none)
 {
-	return note(!unused);
+	return note(!none->deadline && !none->force && !none->blockers);
 }
 
-int rbl_reverse(struct rbl_record *record, unsigned int force)
+int rbl_reverse(struct rbl_record *record, const struct rbl_arguments *arguments)
 {
-	return note(force <= 1);
+	return note(!arguments->deadline && !(arguments->force && arguments->blockers));
 }
 
 int rbl_forget(struct rbl_record *record)
@@ -57,10 +57,10 @@ void rbl_operation_unlock(struct rbl_record *record)
 	mutex_unlock(&rbl_lock);
 }
 
-int rbl_operation_start(struct rbl_record *record, const char *name,
-			int (*run)(struct rbl_record *record, unsigned int argument), unsigned int argument)
+int rbl_operation_start(struct rbl_record *record, const char *name, rbl_run_fn *run,
+			const struct rbl_arguments *arguments)
 {
-	return run(record, argument);
+	return run(record, arguments);
 }
 
 static int broken;

@@ -142,6 +142,16 @@ char *skip_spaces(const char *text)
 	return (char *)text;
 }
 
+int match_string(const char *const *words, size_t count, const char *text)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		if (!strcmp(words[i], text))
+			return i;
+	return -EINVAL;
+}
+
 char *strim(char *text)
 {
 	size_t length = strlen(text);

@@ -206,6 +206,7 @@ ssize_t strscpy(char *to, const char *from, size_t size);
 char *strreplace(char *text, char old, char new);
 char *strim(char *text);
 char *skip_spaces(const char *text);
+int match_string(const char *const *words, size_t count, const char *text);
 int kstrtouint(const char *text, unsigned int base, unsigned int *number);
 unsigned int full_name_hash(const void *salt, const char *name, unsigned int length);
 
@@ -389,6 +390,9 @@ int kernel_text_address(unsigned long address);
 int module_kallsyms_on_each_symbol(const char *module, int (*see)(void *data, const char *name, unsigned long address),
 				   void *data);
 int stop_machine_cpuslocked(int (*run)(void *), void *data, const void *cpus);
+struct callback_head *task_work_cancel_match(struct task_struct *task, bool (*match)(struct callback_head *work, void *data),
+					     void *data);
+int wake_up_state(struct task_struct *task, unsigned int state);
 unsigned long kallsyms_lookup_name(const char *name);
 extern struct jump_entry __start___jump_table[], __stop___jump_table[];
 extern struct mutex text_mutex;

@@ -13,6 +13,9 @@ NEVER(int jump_label_module_notify(struct notifier_block *block, unsigned long e
 NEVER(bool kallsyms_show_value(const struct cred *cred))
 NEVER(unsigned long kallsyms_lookup_name(const char *name))
 NEVER(int stop_machine_cpuslocked(int (*run)(void *), void *data, const void *cpus))
+NEVER(struct callback_head *task_work_cancel_match(struct task_struct *task,
+						   bool (*match)(struct callback_head *work, void *data), void *data))
+NEVER(int wake_up_state(struct task_struct *task, unsigned int state))
 NEVER(int register_kprobe(struct kprobe *probe))
 NEVER(void unregister_kprobe(struct kprobe *probe))
 #ifndef FUZZ_UPDATE

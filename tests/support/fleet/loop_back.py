@@ -47,6 +47,7 @@ module = AnsibleModule(
         "remove": {"type": "bool"},
         **{name: {"type": "int"} for name in ("size", "tries")},
         **{name: {"type": "str"} for name in (*OPTIONS, "metrics_directory", "state_directory")},
+        **{name: {"type": "str"} for name in ("blockers", "isolated_cpus")},
         "deadline": {"type": "int"},
     },
     supports_check_mode=True,

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import datetime
 import typing as t
 
 import pytest
@@ -41,6 +42,66 @@ def test_only_who_asks_for_it_reverses_by_force(host):
     change(host, "reversed")
     assert host.commands() == ["apply", "reverse force", "apply", "reverse"]
     assert not change(host, "reversed", force=True)["changed"], "it is reversed already"
+
+
+def test_what_is_done_about_tasks_that_stay_in_the_way(host):
+    change(host, "reversed", blockers="signal")
+    change(host, "applied", blockers="refuse", deadline=60)
+    change(host, "reversed", blockers="signal", force=True)
+    change(host, "applied", blockers="wait", deadline=60)
+    assert host.commands() == ["apply", "reverse signal", "apply 60 refuse", "reverse force", "apply 60"]
+
+
+DAY = datetime.timedelta(days=1)
+
+
+def window(start: datetime.timedelta, end: datetime.timedelta) -> dict:
+    """A window of a host on the other side of the world, as seen from now."""
+    now = datetime.datetime.now(datetime.timezone(datetime.timedelta(hours=11)))
+    return {"start": (now + start).isoformat(), "end": (now + end).isoformat()}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "(nohz_full 2-3)."),
+        ({"isolated_cpus": "window"}, "no window is given"),
+        ({"isolated_cpus": "window", "isolated_cpus_window": window(DAY, 2 * DAY)}, "not the time for it"),
+        (
+            {"isolated_cpus": "window", "isolated_cpus_window": window(-DAY, datetime.timedelta())},
+            "not the time for it",
+        ),
+        ({"isolated_cpus": "window", "isolated_cpus_window": window(-DAY, DAY)}, ""),
+        ({"isolated_cpus": "apply"}, ""),
+    ],
+)
+def test_cpus_that_are_not_to_be_stopped(host, options, words):
+    change(host, "reversed")
+    assert change(host, "applied")["isolated_cpus"] == "", "the host has none"
+    host.isolate("2-3")
+    assert not change(host, "applied")["changed"], "it is live, and nothing is stopped"
+    assert change(host, "reversed")["state_after"] == "reversed", "the way back is free"
+    for check_mode in (True, False) if words else ():
+        with refusal("isolated_cpus") as caught:
+            change(host, "applied", check_mode, **options)
+        assert words in str(caught.value) and caught.value.details["all"] == "2-3"
+    if not words:
+        assert change(host, "applied", **options)["isolated_cpus"] == "2-3"
+    assert host.commands() == ["apply", "reverse", "apply", "reverse", *([] if words else ["apply"])]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"start": "22:00", "end": "2026-12-25T04:00:00+01:00"},
+        {"start": "2026-12-24T22:00:00", "end": "2026-12-25T04:00:00+01:00"},
+        {"start": "2026-12-25T04:00:00Z", "end": "2026-12-25T05:00:00+01:00"},
+    ],
+)
+def test_a_window_that_is_none_is_refused_on_any_host(host, wrong):
+    change(host, "reversed")
+    with refusal("bad_window"):
+        change(host, "applied", isolated_cpus="window", isolated_cpus_window=wrong)
 
 
 def test_tasks_that_are_left_in_the_code_of_a_reversed_update(host, tmp_path):

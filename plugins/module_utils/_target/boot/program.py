@@ -18,7 +18,7 @@ import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._target import inventory, metrics
+from ansible_collections.rebootless.splice.plugins.module_utils._target import inventory, isolation, metrics
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, sysfs
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import armed_record, prospects, store
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.armed_record import ArmedRecord
@@ -107,6 +107,8 @@ def _apply(packages: Store, record: ArmedRecord, deadline: int) -> None:
         name=record.name,
         deadline=deadline,
         confirm=not deadline,
+        # A boot disturbs what runs on isolated CPUs by far more than the switch at its end.
+        isolated_cpus=isolation.APPLY,
         lock_timeout=LOCK_TIMEOUT,
         state_directory=packages.directory,
     )

@@ -35,7 +35,9 @@ IN_EFFECT = (APPLIED, CONFIRMED)  # and nothing has taken one of the functions a
 NEXT, PREVIOUS = ".next", ".previous"
 POLL_S = 0.02  # while an operation goes on without us
 
-NUMBERS = ("pause_ns", "match_ns", "resolve_ns", "tries", "deadline")
+# What is done about tasks that stay in the way of a switch: enum rbl_blockers of kmod/internal.h.
+BLOCKERS = WAIT, SIGNAL, REFUSE = "wait", "signal", "refuse"
+NUMBERS = ("pause_ns", "match_ns", "resolve_ns", "tries", "signalled", "deadline")
 FUNCTION_FIELDS = ("name", "old_address", "new_address", "jump_address", "saved_bytes", "jump")
 DATA_FIELDS = ("name", "address", "new_address", "size", "exchanged", "saved_bytes")
 CONFLICT_FIELDS = ("pid", "comm", "function", "address")
@@ -187,6 +189,11 @@ def data(name: str) -> list[dict]:
 def objects(name: str) -> list[dict]:
     """The kernel and the loadable modules that the update patches, each with its state."""
     return parse_objects(_read(name, "objects"))
+
+
+def switch(command: str, *how: int | str) -> str:
+    """The text of a command that switches, without what is the helper module's own way: no deadline, to wait."""
+    return " ".join([command, *(str(word) for word in how if word not in (0, WAIT))])
 
 
 def control(name: str, command: str) -> None:

@@ -160,6 +160,8 @@ def _operation(step: Step, package: Package, check_mode: bool = False) -> Update
         name=step.name,
         deadline=step.request.deadline,
         tries=step.request.tries,
+        blockers=step.request.blockers,
+        isolated_cpus=step.request.isolated_cpus,
         lock_timeout=step.request.lock_timeout,
         state_directory=step.request.state_directory,
     )

@@ -11,6 +11,7 @@ import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._target import isolation
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, sysfs
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout import records
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.records import Records, since_boot
@@ -42,8 +43,8 @@ def check_failed(record: dict[str, t.Any]) -> RebootlessError:
 def go_back(record: dict[str, t.Any], reason: RebootlessError, who: str, request: t.Any) -> RebootlessError:
     """Reverses the update, and returns ``reason`` with how that went; it is the record's outcome from then on.
 
-    ``request`` has ``tries`` and ``state_directory``.  Where the update cannot be reversed now (a busy function), its
-    deadline is set to now, so that the helper module goes on trying by itself.
+    ``request`` has ``tries``, ``blockers`` and ``state_directory``.  Where the update cannot be reversed now (a busy
+    function), its deadline is set to now, so that the helper module goes on trying by itself.
     """
     reason.details.update(back(record["name"], who, request))
     if sysfs.state(record["name"]) not in sysfs.LIVE:
@@ -55,7 +56,12 @@ def go_back(record: dict[str, t.Any], reason: RebootlessError, who: str, request
 def back(name: str, who: str, request: t.Any) -> dict[str, t.Any]:
     """Reverses an update that is live: ``reversed_by``, or what hinders it as ``not_reversed``."""
     wanted = UpdateRequest(
-        "reversed", name=name, tries=request.tries, lock_timeout=LOCK_S, state_directory=request.state_directory
+        "reversed",
+        name=name,
+        tries=request.tries,
+        blockers=request.blockers,
+        lock_timeout=LOCK_S,
+        state_directory=request.state_directory,
     )
     operation = UpdateOperation(wanted, check_mode=False)
     try:
@@ -110,7 +116,9 @@ def restore(record: dict[str, t.Any], request: t.Any) -> dict[str, t.Any]:
         sha256=previous["sha256"],
         name=name,
         confirm=True,
+        isolated_cpus=isolation.APPLY,  # it was live a moment ago
         tries=request.tries,
+        blockers=request.blockers,
         lock_timeout=LOCK_S,
         state_directory=request.state_directory,
     )

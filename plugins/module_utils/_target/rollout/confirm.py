@@ -239,6 +239,7 @@ def _take_back(step: Step, record: dict[str, t.Any] | None) -> None:
         "absent" if step.request.remove else "reversed",
         name=step.name,
         tries=step.request.tries,
+        blockers=step.request.blockers,
         lock_timeout=step.request.lock_timeout,
         state_directory=step.request.state_directory,
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._target import update
+from ansible_collections.rebootless.splice.plugins.module_utils._target import isolation, update
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import sysfs
 from ansible_collections.rebootless.splice.plugins.module_utils._target.rollout.records import Records
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import store
@@ -42,6 +42,8 @@ class StepRequest(t.NamedTuple):
     persist: bool = False
     fixed_in: t.Any = ()
     tries: int | None = None
+    blockers: str = sysfs.WAIT
+    isolated_cpus: str = isolation.REFUSE
     retry: bool = False
     remove: bool = False
     reason: str | None = None

@@ -131,6 +131,9 @@ def _rule_lines(plan: Plan) -> list[str]:
         }[plan.revert_scope],
         "  confirmed updates are applied again at boot" if plan.persist else "  the update lasts until the next boot",
     ]
+    isolated = [f"{name}: {row.isolated_cpus}" for name, row in plan.hosts.items() if row.isolated_cpus]
+    if isolated:
+        lines.append(f"  {few(isolated)} with isolated CPUs, which a switch stops for a moment like all others")
     own_windows = [name for name, row in plan.hosts.items() if row.windows != plan.windows]
     lines += [f"  {_window(window)}" for window in plan.windows]
     if own_windows:

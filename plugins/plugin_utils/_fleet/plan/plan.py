@@ -68,7 +68,8 @@ class PlannedUpdate(Record):
 class PlanHost(Record):
     """A host of the rollout: its kernel, and the package for it.
 
-    ``windows`` without any means always; ``freezes`` are those that the host has besides the plan's.
+    ``windows`` without any means always; ``freezes`` are those that the host has besides the plan's;
+    ``isolated_cpus`` are those that it keeps free of interruptions, and that a switch stops, too.
     """
 
     release: str = field(metadata=holds(fields.A_WORD))
@@ -82,6 +83,7 @@ class PlanHost(Record):
     windows: list[Window] = field(metadata=WINDOWS)
     timezone: str = field(metadata=option("timezone"))
     freezes: list[Freeze] = field(default_factory=list, metadata=OWN_FREEZES)
+    isolated_cpus: str = field(default="", metadata=holds(fields.A_TEXT, omit=True))
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,9 @@ class Plan(FileRecord):
     tries: int = field(metadata=option("tries"))
     metrics_directory: str | None = field(metadata=option("metrics_directory"))
     approvals: Approvals = field(metadata=holds(One(Approvals)))
+    # What earlier releases did not know is not written as long as it is as they did it: their plans stay the same.
+    blockers: str = field(default="wait", metadata=option("blockers", omit=True))
+    isolated_cpus: str = field(default="refuse", metadata=option("isolated_cpus", omit=True))
 
     @property
     def content(self) -> bytes:

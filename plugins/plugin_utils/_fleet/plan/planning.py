@@ -43,8 +43,10 @@ UNREACHABLE = "unreachable"  # the one state of a host that only plans know
 CONFIRMED = "confirmed"
 # Options that a plan has as they were given; the others decide something, or are completed.
 AS_GIVEN = (
+    "blockers",
     "concurrency",
     "deadline",
+    "isolated_cpus",
     "metrics_directory",
     "persist",
     "revert_scope",
@@ -93,7 +95,7 @@ def make_plan(
     Raises ``RebootlessError``: ``bad_batches``, the codes of windows, freezes and checks, and of `parse_plan`.
     """
     work_times = _work_times(policy)
-    left_out = {name: why_left_out(host.answer, manifest, policy["reboot_pending"]) for name, host in asked.items()}
+    left_out = {name: _why_not_now(host, manifest, policy, work_times) for name, host in asked.items()}
     taken = {name: host for name, host in asked.items() if left_out[name] is None}
     made, ring_of = batches.make_batches({name: host.groups for name, host in taken.items()}, _rings(policy))
     places = {name: (number, ring_of[name]) for number, batch in enumerate(made) for name in batch.hosts}
@@ -215,6 +217,33 @@ def _not_loadable(kernel: Row, entry: KernelEntry, release: str, build_id: str) 
     return LeftOut(outcomes.UNCOVERED, "signer_not_trusted", sentence, step, release, build_id)
 
 
+def _isolated_cpus(kernel: Row) -> str:
+    found = kernel.get("isolated_cpus")
+    return str(found.get("all") or "") if isinstance(found, dict) else ""
+
+
+def _why_not_now(host: Asked, manifest: Manifest, policy: Row, plan: WorkTimes) -> LeftOut | None:
+    found = why_left_out(host.answer, manifest, policy["reboot_pending"])
+    return found or _why_undisturbed(host, policy["isolated_cpus"], plan)
+
+
+def _why_undisturbed(host: Asked, policy: str, plan: WorkTimes) -> LeftOut | None:
+    """Hosts with isolated CPUs, which a switch would stop like all others, if the policy does not want that."""
+    kernel = host.answer["kernel"]
+    cpus = _isolated_cpus(kernel)
+    windows = plan.windows if host.windows is None else host.windows
+    if not cpus or policy == "apply" or (policy == "window" and windows):
+        return None
+    sentence = f"A switch stops all CPUs for a moment, and it keeps CPUs {cpus} free of interruptions"
+    if policy == "window":
+        sentence, step = f"{sentence}; it has no maintenance window.", "Give it windows, and plan again."
+    else:
+        sentence += "."
+        step = "Plan again with isolated_cpus: window or apply, or reboot it into a fixed kernel."
+    build = str(kernel["release"]), str(kernel["build_id"])
+    return LeftOut(outcomes.UNCOVERED, "isolated_cpus", sentence, step, *build)
+
+
 def _has_package(entry: KernelEntry | None) -> bool:
     return entry is not None and entry.status == BUILT
 
@@ -254,6 +283,7 @@ def _host(name: str, host: Asked, manifest: Manifest, plan: WorkTimes, batch: in
         windows=own,
         timezone=timezone,
         freezes=freezes,
+        isolated_cpus=_isolated_cpus(kernel),
     )
 
 

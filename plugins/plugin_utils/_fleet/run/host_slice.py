@@ -28,6 +28,7 @@ def for_module(metadata: Row, *steps: str) -> Row:
 EVERY_STEP = (PREFLIGHT, APPLY, CONFIRM, REVERSE)
 FORWARD = (PREFLIGHT, APPLY, CONFIRM)
 TRYING = (PREFLIGHT, APPLY, REVERSE)
+SWITCHING = (PREFLIGHT, APPLY)
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ class PlanSlice(Slice):
     windows: list[Window] = field(metadata=WINDOWS)
     freezes: list[Freeze] = field(metadata=FREEZES)
     retry: bool = field(default=False, metadata=holds(fields.A_FLAG, omit=True))
+    blockers: str = field(default="wait", metadata=for_module(option("blockers", omit=True), *TRYING))
+    isolated_cpus: str = field(default="refuse", metadata=for_module(option("isolated_cpus", omit=True), *SWITCHING))
 
 
 @dataclass(frozen=True)

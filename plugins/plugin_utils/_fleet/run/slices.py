@@ -117,6 +117,9 @@ def slices_of_plan(plan: Plan) -> dict[str, PlanSlice]:
             persist=plan.persist,
             fixed_in=fixed_in,
             tries=plan.tries,
+            blockers=plan.blockers,
+            # A host that has windows is visited in them alone.
+            isolated_cpus="apply" if plan.isolated_cpus == "window" and host.windows else plan.isolated_cpus,
             metrics_directory=plan.metrics_directory,
             windows=host.windows,
             freezes=host.freezes,

@@ -48,6 +48,8 @@ def test_one_content_has_one_digest():
 def test_a_plan_has_the_digest_that_it_had_in_earlier_releases():
     digest = "22a19d9434af6cb877a02ee25d99e066d2b699c36dcbb9b4c2978ea3af4e1c9b"
     assert parse_plan(samples.plan()).digest == digest
+    assert parse_plan(samples.plan(blockers="wait")).digest == digest, "as they did it without being told"
+    assert parse_plan(samples.plan(blockers="signal")).digest != digest
 
 
 def test_what_was_edited_by_hand_is_refused(tmp_path):
@@ -95,6 +97,7 @@ def test_every_field_is_needed_and_no_other():
         ("persist", 1),
         ("revert_scope", "all"),
         ("tries", 0),
+        ("blockers", "kill"),
         ("created", "yesterday"),
         ("expires", "2026-12-24T18:00:00"),
         ("check_times", [60, 300]),

@@ -23,6 +23,7 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.planning import Asked, make_plan
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.windows import Freeze, Window
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.work import demand_work
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.slices import slices_of_plan
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.manifest import (
     KernelEntry,
     Manifest,
@@ -49,6 +50,8 @@ POLICY = {
     "uncovered": "report",
     "reboot_pending": "patch",
     "tries": 11,
+    "blockers": "wait",
+    "isolated_cpus": "refuse",
     "metrics_directory": None,
     "expires": None,
     "approvals": 0,
@@ -213,6 +216,35 @@ def test_windows_of_hosts():
     assert made.hosts["fair"].freezes == [Freeze(**samples.FAIR)]
     # what holds for all is said once
     assert plan({"fair": hosts["fair"]}, freezes=[samples.FAIR]).hosts["fair"].freezes == []
+
+
+def test_hosts_with_cpus_that_are_not_to_be_stopped():
+    quiet = answer(isolated_cpus={"all": "2-3", "nohz_full": "2-3", "isolated": "", "cpusets": ""})
+    hosts = {
+        "plain": answer(isolated_cpus={"all": ""}),
+        "quiet": quiet,
+        "night": Asked(quiet, windows=[samples.NIGHT]),
+        "fixed": answer(version="6.1.187-1", isolated_cpus={"all": "2-3"}),
+    }
+    for policy, taken in (
+        ("refuse", {"plain"}),
+        ("window", {"plain", "night"}),
+        ("apply", {"plain", "quiet", "night"}),
+    ):
+        made = plan(hosts, isolated_cpus=policy)
+        assert set(made.hosts) == taken
+        left_out = [made.left_out[name] for name in ("quiet", "night") if name in made.left_out]
+        assert all(row.code == "isolated_cpus" and "CPUs 2-3" in row.sentence for row in left_out)
+        assert all(row.state == "uncovered" and "plan again" in row.next_step.lower() for row in left_out)
+        assert made.left_out["fixed"].code == "kernel_has_fix"
+        shown = "\n".join(display.plan_lines(made, BOTH))
+        assert ("quiet: 2-3" in shown) == ("quiet" in taken)
+        told = {name: host.options("apply")["isolated_cpus"] for name, host in slices_of_plan(made).items()}
+        # The rollout sees to the windows, so a host that has some need not know them.
+        assert told == {name: "apply" if name == "night" else policy for name in taken}
+    own = plan({"quiet": quiet}, isolated_cpus="window", windows=[samples.NIGHT])
+    assert set(own.hosts) == {"quiet"}, "the plan's windows are windows, too"
+    assert "isolated_cpus" not in slices_of_plan(own)["quiet"].options("reverse")
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ def test_a_good_boot(host):
     for number in (1, 2):
         host.reboot()
         host.run("apply", "--deadline", "1800")
+        assert host.applied[-1]["isolated_cpus"] == "apply", "the boot was the greater disturbance"
         assert host.applied[-1]["deadline"] == 1800 and host.applied[-1]["sha256"] == host.prospect()["package"]
         assert host.prospect()["state"] == "armed"
         host.run("settle")

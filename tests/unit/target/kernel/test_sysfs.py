@@ -16,7 +16,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel i
 ABORT = """\
 code: busy_function
 sentence: A task stayed inside a function that is about to change, in every try.
-next_step: Try again, since tasks move on; if the named one stays, stop or restart it.
+next_step: Try again, since tasks move on; if the named one stays, stop or restart it, or use blockers: signal.
 task: 812 dhclient
 function: unix_ioctl
 address: 0xffffffff81b3f2f1

@@ -1,0 +1,131 @@
+# Copyright (c) 2026, The rebootless.splice authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Custom code that hangs while a loadable module of its update comes or goes: it holds up that module alone."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+from ansible_collections.rebootless.splice.tests.support.builds import SIOCATMARK, Edit
+from ansible_collections.rebootless.splice.tests.support.host import Host
+from ansible_collections.rebootless.splice.tests.support.observe import text_digest, traces
+
+DUMMY = "drivers/net/dummy.c"
+SYSFS = "/sys/kernel/rebootless"
+QUEUE = Edit(DUMMY, "\tdev->min_mtu = 0;\n", "\tdev->min_mtu = 0;\n\tdev->tx_queue_len = 77;\n")
+# A hook hangs as long as the level of the console is its own, and says when it begins to.
+HANGING = """\
+#include <rebootless_custom.h>
+#include <linux/delay.h>
+
+#define HANG(stage, level)                                  \\
+    static int on_##stage(void)                             \\
+    {                                                       \\
+        pr_info("hook " #stage "\\n");                      \\
+        while (console_loglevel == (level))                 \\
+            msleep(20);                                     \\
+        return 0;                                           \\
+    }                                                       \\
+    RBL_HOOK(stage, on_##stage)
+
+HANG(RBL_PRE_APPLY, 4);
+HANG(RBL_POST_APPLY, 5);
+HANG(RBL_FAIL_APPLY, 0);
+HANG(RBL_PRE_REVERSE, 6);
+HANG(RBL_POST_REVERSE, 0);
+"""
+LEVEL = {"PRE_APPLY": 4, "POST_APPLY": 5, "PRE_REVERSE": 6}
+
+
+def control(host: Host, update: str, command: str) -> str:
+    said = host.run(f"echo {command} > {SYSFS}/{update}/control", check=False)
+    return "" if said.returncode == 0 else said.stderr.decode().rsplit(": ", 1)[-1].strip()
+
+
+def state(host: Host, update: str) -> str:
+    return host.out(f"cat {SYSFS}/{update}/state")
+
+
+def hooks(host: Host) -> list[str]:
+    """The stages whose hooks were called since the last time that this was asked."""
+    return re.findall(r"hook RBL_(\w+)", host.out("dmesg -c"))
+
+
+def hang(host: Host, stage: str, command: str):
+    """Has a hook hang from now on, and begins what it is called for."""
+    host.run(f"dmesg -C; dmesg -n {LEVEL[stage]}")
+    task = host.start(command)
+    host.wait_until(lambda: f"hook RBL_{stage}\n" in host.out("dmesg") + "\n")
+    return task
+
+
+@pytest.fixture
+def host(host50: Host):
+    """The machine, which is left as it was found."""
+    untouched = text_digest(host50)
+    yield host50
+    host50.run("dmesg -n 7")
+    host50.run("rmmod dummy 2>/dev/null", check=False)
+
+    def gone() -> bool:  # what hung in the update's module has yet to be seen to have left it
+        return not any(host50.module("update", name=name, state="absent")["failed"] for name in ("hanging", "fix"))
+
+    host50.wait_until(gone, 120)
+    assert traces(host50) == ""
+    assert text_digest(host50) == untouched
+
+
+def all_else_goes_on(host: Host, task) -> None:
+    """While a hook hangs: other modules come and go, and the deadlines of both updates come."""
+    began = time.monotonic()
+    host.run("modprobe nlmon && rmmod nlmon", timeout=20)
+    assert control(host, "fix", "extend 1") == ""
+    host.wait_until(lambda: state(host, "fix") == "reversed", 20)
+    assert control(host, "fix", "apply 600") == ""
+    assert control(host, "hanging", "extend 1") == ""
+    host.wait_until(lambda: state(host, "hanging") == "reversed, held by 1 task", 20)
+    assert control(host, "hanging", "apply 600") == "Device or resource busy"
+    assert "code: object_busy" in host.out(f"cat {SYSFS}/hanging/abort")
+    assert task.poll() is None and time.monotonic() - began < 60, "it was waiting meanwhile"
+
+
+def goes_on(host: Host, task) -> None:
+    host.run("dmesg -n 7")
+    assert task.wait(60) == 0, task.stderr.read()
+
+
+def new_device(host: Host) -> str:
+    """The queue's length of a new device, which tells in which code it was made."""
+    return host.out("ip link add d0 type dummy && cat /sys/class/net/d0/tx_queue_len; ip link del d0")
+
+
+def test_a_hook_that_hangs_holds_up_its_module_alone(builds, host):
+    for name, edit, custom in (("fix", SIOCATMARK, ()), ("hanging", QUEUE, ((DUMMY, HANGING),))):
+        host.write(f"/root/{name}.tar.gz", builds.update(host.release, name, edit, custom=custom).content)
+        result = host.module("update", package=f"/root/{name}.tar.gz", deadline=600)
+        assert not result["failed"], result
+
+    load = hang(host, "PRE_APPLY", "modprobe dummy numdummies=0")
+    assert "dummy absent" in host.out(f"cat {SYSFS}/hanging/objects")
+    all_else_goes_on(host, load)
+    goes_on(host, load)
+    assert hooks(host) == ["PRE_APPLY", "FAIL_APPLY"], "the update was gone when its hook had ended"
+    assert new_device(host) == "1000"
+    assert control(host, "hanging", "apply 600") == "" and new_device(host) == "77"
+    assert hooks(host) == ["PRE_APPLY", "POST_APPLY"]
+
+    unload = hang(host, "PRE_REVERSE", "rmmod dummy")
+    all_else_goes_on(host, unload)
+    goes_on(host, unload)
+    assert hooks(host) == ["PRE_REVERSE", "POST_REVERSE"]
+
+    assert control(host, "hanging", "apply 600") == ""
+    load = hang(host, "POST_APPLY", "modprobe dummy numdummies=0")
+    assert "dummy applied" in host.out(f"cat {SYSFS}/hanging/objects")
+    all_else_goes_on(host, load)
+    goes_on(host, load)
+    assert hooks(host) == ["PRE_APPLY", "POST_APPLY", "PRE_REVERSE", "POST_REVERSE"]
+    assert new_device(host) == "1000"
