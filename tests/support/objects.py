@@ -29,6 +29,7 @@ CONFIGURED = {"landing_mark": ("-fcf-protection=branch",)}
 def compile_fixture(construct: str, output: pathlib.Path, *flags: str) -> pathlib.Path:
     """``output``, compiled from ``diff_<construct>.c``."""
     source = FIXTURES / f"diff_{construct}.c"
+    flags = (*CONFIGURED.get(construct, ()), *flags)
     subprocess.run(["gcc", *KERNEL_FLAGS, *flags, "-c", str(source), "-o", str(output)], check=True)
     return output
 
@@ -50,7 +51,7 @@ def _directory() -> tempfile.TemporaryDirectory:
 def object_file(construct: str, which: str) -> ObjectFile:
     """One of the fixture's objects: ``exact``, ``pre`` or ``post``."""
     path = pathlib.Path(_directory().name) / f"{construct}.{which}.o"
-    return ObjectFile(compile_fixture(construct, path, *OBJECTS[which], *CONFIGURED.get(construct, ())))
+    return ObjectFile(compile_fixture(construct, path, *OBJECTS[which]))
 
 
 @functools.cache
