@@ -28,6 +28,7 @@ ARGUMENTS = {
     "dest": {"type": "path"},
     "hosts": {"type": "list", "elements": "str"},
     "updates": {"type": "list", "elements": "str", "default": []},
+    "retired": {"type": "list", "elements": "str", "default": []},
     "state_directory": {"type": "path", "default": "/var/lib/rebootless"},
 }
 
@@ -74,7 +75,8 @@ class ActionModule(FleetAction):
         hosts = [host for host in asked if wanted is not None or host in answers] or None
         by = lock.process(playbook_process()).by
         known = sources.read(directory, *options["others"])
-        made = model.build(known, hosts, answers, written(now()), by, options["updates"])
+        chosen = model.Wanted(options["updates"], options["retired"])
+        made = model.build(known, hosts, answers, written(now()), by, chosen)
         dest = pathlib.Path(options["dest"] or os.path.join(directory, "report"))
         files = {"html": "report.html", "csv": "hosts.csv", "json": "report.json"}
         result = {

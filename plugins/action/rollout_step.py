@@ -150,7 +150,8 @@ class ActionModule(FleetAction):
         except TimedOut:
             self._lost = True
             _end_children()
-            return step.lost("timeout", f"The host did not answer within {timeout} seconds.", wanted, seconds=timeout)
+            sentence = f"The host did not answer within the {timeout} seconds of rebootless_task_timeout."
+            return step.lost("timeout", sentence, wanted, seconds=timeout)
         except AnsibleConnectionFailure as error:
             self._lost = True
             return step.unreached(str(error).strip(), wanted)

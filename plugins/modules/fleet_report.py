@@ -74,6 +74,13 @@ options:
     type: list
     elements: str
     default: []
+  retired:
+    description:
+      - The names of updates that are over, such as one that was taken back for good, or an experiment. They are
+        reported only while a host has them live.
+    type: list
+    elements: str
+    default: []
   state_directory:
     description: Where hosts keep the packages of their updates.
     type: path

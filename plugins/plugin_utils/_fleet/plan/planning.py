@@ -23,7 +23,11 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan
     PlannedUpdate,
     parse_plan,
 )
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.spread import no_answer, why_silent
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.spread import (
+    no_answer,
+    too_slow,
+    why_silent,
+)
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.windows import (
     Freeze,
     Window,
@@ -154,10 +158,20 @@ def why_left_out(answer: Row, manifest: Manifest, reboot_pending: str) -> LeftOu
     """
     kernel = answer.get("kernel") if isinstance(answer.get("kernel"), dict) else None
     if not kernel or not kernel.get("build_id"):
-        state, code = (UNREACHABLE, "unreachable") if no_answer(answer) else (outcomes.UNCOVERED, "kernel_unknown")
-        return LeftOut(state, code, why_silent(answer), "See that it can be reached, and plan again.", "", "")
+        state, code, step = _why_unknown(answer)
+        return LeftOut(state, code, why_silent(answer), step, "", "")
     release, build_id = str(kernel["release"]), str(kernel["build_id"])
     return _has_it(kernel, manifest) or _by_entry(kernel, manifest, reboot_pending, release, build_id)
+
+
+def _why_unknown(answer: Row) -> tuple[str, str, str]:
+    """State, code and next step of a host whose kernel is not known."""
+    if too_slow(answer):
+        step = "Give it more time with rebootless_survey_timeout, or see that it can be reached; then plan again."
+        return UNREACHABLE, "timeout", step
+    if no_answer(answer):
+        return UNREACHABLE, "unreachable", "See that it can be reached, and plan again."
+    return outcomes.UNCOVERED, "kernel_unknown", "See why it does not say so, and plan again."
 
 
 def _has_it(kernel: Row, manifest: Manifest) -> LeftOut | None:

@@ -61,13 +61,22 @@ def survey(answers: t.Mapping[str, Row]) -> Survey:
 
 def no_answer(answer: Row) -> bool:
     """Whether a host could not be reached, or did not answer in time, which may be the same."""
-    return bool(answer.get("unreachable") or answer.get("timedout"))
+    return bool(answer.get("unreachable")) or too_slow(answer)
+
+
+def too_slow(answer: Row) -> bool:
+    """Whether the time for the answer ran out: the host may be up, and slow."""
+    return bool(answer.get("timedout"))
 
 
 def why_silent(answer: Row) -> str:
     """In a sentence, why a host did not say which kernel it runs."""
     if answer.get("kernel"):
         return "Its kernel has no build ID."
+    if too_slow(answer):
+        period = answer["timedout"].get("period") if isinstance(answer["timedout"], dict) else None
+        seconds = f"the {period} seconds" if period else "the time"
+        return f"It did not answer within {seconds} of rebootless_survey_timeout: it is slow, or cannot be reached."
     reason = str(answer.get("msg") or "").strip().partition("\n")[0]
     reason = re.sub(r"^Task failed: ", "", reason)  # which Ansible puts before it from 2.19 on
     summary = "It cannot be reached" if no_answer(answer) else "It does not say which kernel it runs"

@@ -39,6 +39,7 @@ class Track:
     boot_id: str = ""
     release: str = ""  # by the plan, as the build ID
     build_id: str = ""
+    on_purpose: bool = False  # an operator took it back; a rollout that was stopped did not
 
 
 @dataclasses.dataclass
@@ -63,6 +64,7 @@ class History:
     sentence: str
     begun: float | None
     ended: float | None
+    going_back: bool = False  # on purpose, at this point of the evidence
 
     @property
     def found_nothing(self) -> bool:
@@ -117,6 +119,8 @@ def _kernel(row: object) -> dict[str, t.Any]:
 def _event(history: History, entry: dict[str, t.Any], time: float) -> None:
     event, index = text(entry.get("event")), entry.get("batch")
     batch = _batch(history, index)
+    if event in ("rollout_started", "rollout_resumed", "reverting"):
+        history.going_back = event == "reverting"
     if event in ("rollout_started", "rollout_resumed"):
         history.starts.append((time, event.partition("_")[2], text(entry.get("by"))))
     if event in ("rollout_started", "rollout_resumed", "batch_started"):
@@ -134,6 +138,7 @@ def _event(history: History, entry: dict[str, t.Any], time: float) -> None:
     if event == "host" and entry.get("host") and not _never_had_it(history, entry):
         track = history.tracks.setdefault(text(entry["host"]), Track())
         _host(track, entry, time)
+        track.on_purpose = history.going_back and track.state in (outcomes.REVERSED, outcomes.NOT_THERE)
         if strict_json.is_whole(index):
             track.batch = index
         if batch is not None:

@@ -31,6 +31,8 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.man
 LIVE = (states.APPLIED, states.CONFIRMED)
 # What the store says of a kernel, in the words of a report.
 OF_BUILD = {BUILT: states.PENDING, NOT_APPLICABLE: states.NOT_NEEDED, REFUSED: states.FAILED}
+# What stands as it is recorded where the kernel says nothing of the update.
+BY_RECORD = (states.UNCOVERED, states.NOT_NEEDED, states.REBOOT_NEEDED, states.PENDING, states.REVERTED)
 BYPASSED = "bypassed"  # what the kernel says of an update, and its code here
 TAKEN_AWAY = "The update is applied and not in effect: something else has taken one of its functions away."
 GIVE_BACK = "Find what uses the function (/sys/kernel/livepatch, tracers) and remove it; update_info names it."
@@ -80,7 +82,7 @@ def stand(known: Known, answer: dict[str, t.Any] | None) -> Standing:
         return recorded._replace(version=version, live=False, **spoken)
     if state == "failed":
         return Standing(states.FAILED, "host", version=version, live=False, **refusal)
-    if recorded.state in (states.UNCOVERED, states.NOT_NEEDED, states.REBOOT_NEEDED, states.PENDING):
+    if recorded.state in BY_RECORD:
         return recorded._replace(version=version, live=False)
     return _by_store(known, mapping(answer.get("kernel")))._replace(version=version, live=False)
 
@@ -137,6 +139,8 @@ def _recorded(track: Track | None) -> Standing:
     known = outcomes.STATES.get(track.state)
     if track.state == "unreachable":  # when the plan was made
         return Standing(states.PENDING, "plan", track.code, track.sentence, track.next_step)
+    if track.on_purpose:
+        return Standing(states.REVERTED, "evidence", "", "The update was taken back on purpose.")
     state = outcomes.shown(track.state)
     source = "plan" if track.begun is None and state != states.FAILED else "evidence"
     quiet = state in (states.CONFIRMED, states.APPLIED) or track.state == outcomes.PENDING

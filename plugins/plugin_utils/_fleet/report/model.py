@@ -10,7 +10,12 @@ import typing as t
 from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes, strict_json
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report import states
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.history import History, Track, tell
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.hosts import Known, Standing, stand
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.hosts import (
+    BYPASSED,
+    Known,
+    Standing,
+    stand,
+)
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.names import natural
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.sources import Rollout, Sources
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.values import (
@@ -36,19 +41,33 @@ class UpdateRow(t.NamedTuple):
     tracks: dict[str, Track]
 
 
+class Wanted(t.NamedTuple):
+    """Which updates are reported: those that ``only`` names, all if it is empty, but for those that are ``retired``."""
+
+    only: t.Collection[str] = ()
+    retired: t.Collection[str] = ()
+
+    def __contains__(self, name: object) -> bool:
+        return (not self.only or name in self.only) and name not in self.retired
+
+
+ALL = Wanted()
+
+
 def build(
-    sources: Sources, hosts: list[str] | None, answers: Answers, written: str, by: str, only: list[str] | None = None
+    sources: Sources, hosts: list[str] | None, answers: Answers, written: str, by: str, wanted: Wanted = ALL
 ) -> dict[str, t.Any]:
     """The model of a report.
 
     ``hosts`` are the hosts that were asked, None if none was (evidence only); ``answers`` are theirs; ``written`` is
-    an ISO time, ``by`` who asked for the report; ``only`` are the names of the updates to report, all if empty.
+    an ISO time, ``by`` who asked for the report; an update that is retired is reported all the same while a host has
+    it live.
     """
-    told = [(rollout, tell(rollout)) for rollout in sources.rollouts]
-    told = [(rollout, history) for rollout, history in told if not only or update_name(rollout) in only]
-    told = [(rollout, history) for rollout, history in told if not history.found_nothing]
     answers = {host: _with_clean_keys(answer) for host, answer in answers.items()}
-    updates = _updates(told, sources.manifests, answers, only or [])
+    wanted = wanted._replace(retired=set(wanted.retired) - _live(answers))
+    told = [(rollout, tell(rollout)) for rollout in sources.rollouts if update_name(rollout) in wanted]
+    told = [(rollout, history) for rollout, history in told if not history.found_nothing]
+    updates = _updates(told, sources.manifests, answers, wanted)
     names = hosts if hosts is not None else sorted({host for update in updates for host in update.tracks})
     table = [_host(host, updates, answers.get(host) if hosts is not None else None) for host in names]
     table.sort(key=lambda row: (states.RANK[row["state"]], row["answered"] is not False, natural(row["name"])))
@@ -83,8 +102,18 @@ def _with_clean_keys(answer: dict[str, t.Any]) -> dict[str, t.Any]:
     return {**answer, "updates": [row for row in rows(answer.get("updates")) if text(row.get("name"))]}
 
 
+def _live(answers: Answers) -> set[str]:
+    """The updates that hosts have in their kernels, in effect or not."""
+    return {
+        text(row.get("name"))
+        for answer in answers.values()
+        for row in answer["updates"]
+        if row.get("state") in (states.APPLIED, states.CONFIRMED, BYPASSED)
+    }
+
+
 def _updates(
-    told: list[tuple[Rollout, History]], manifests: list[dict[str, t.Any]], answers: Answers, only: list[str]
+    told: list[tuple[Rollout, History]], manifests: list[dict[str, t.Any]], answers: Answers, wanted: Wanted
 ) -> list[UpdateRow]:
     """Every update that a rollout, the store or a host knows; of several versions the last one that was planned."""
     found: dict[str, UpdateRow] = {}
@@ -106,7 +135,7 @@ def _updates(
             name = text(row.get("name"))
             known = found.get(name, UpdateRow(name, text(row.get("version")), [], {}, {}))
             found[name] = known._replace(cves=known.cves or texts(row.get("cves")))
-    return [found[name] for name in sorted(found, key=natural) if name and (not only or name in only)]
+    return [found[name] for name in sorted(found, key=natural) if name and name in wanted]
 
 
 def _newer(before: UpdateRow, host: str, track: Track) -> Track:
@@ -304,6 +333,8 @@ def _batch(index: int, history: History) -> dict[str, t.Any]:
 
 
 def _shown(track: Track) -> str:
+    if track.on_purpose:
+        return states.REVERTED
     return states.PENDING if track.state == "unreachable" else outcomes.shown(track.state)
 
 

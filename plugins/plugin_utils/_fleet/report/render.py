@@ -28,6 +28,7 @@ except ImportError:  # ansible-test imports this file without any library; a con
 TEMPLATES = os.path.join(os.path.dirname(__file__), "templates")
 MOST_ROWS = 300  # of single hosts in the page; what is beyond is named in the table of kernels, and in the CSV file
 MOST_CHARTS = 5
+MOST_UPDATES = 5  # that the summary has a sentence for
 COLUMNS = (
     "host",
     "update",
@@ -165,8 +166,17 @@ def short(digest: str) -> str:
 
 
 def summary(model: dict[str, t.Any]) -> str:
-    """The report in a sentence."""
+    """The report in a sentence, and one for each of several updates."""
     fleet = model["fleet"]
-    states = ", ".join(f"{count(number)} {state}" for state, number in model["states"].items() if number)
     heard = f"{count(fleet['answered'])} of {count(fleet['hosts'])} answered" if model["live"] else "no host was asked"
-    return f"{count(fleet['hosts'])} hosts: {states or 'none'}; {heard}."
+    # A host counts by its worst update, so what became of one update among others would not be seen.
+    single = [f"{row['name']} {row['version']}: {_numbers(row['states'])}." for row in model["updates"][:MOST_UPDATES]]
+    more = len(model["updates"]) - len(single)
+    single += [f"{count(more)} more updates are in the report."] if more else []
+    each = ", each by its worst update" if len(model["updates"]) > 1 else ""
+    total = f"{count(fleet['hosts'])} hosts{each}: {_numbers(model['states']) or 'none'}; {heard}."
+    return " ".join([total, *(single if each else [])])
+
+
+def _numbers(states: dict[str, int]) -> str:
+    return ", ".join(f"{count(number)} {state}" for state, number in states.items() if number)

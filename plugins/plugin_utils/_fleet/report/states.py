@@ -18,6 +18,8 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.outcomes
 
 UNKNOWN = "unknown"  # of a host of which nothing is recorded; not a state that a rollout gives
 
+REVERTED = "reverted"  # of a host from which an update was taken back on purpose, and not since a rollout was stopped
+
 
 class Appearance(t.NamedTuple):
     """``mark`` stands for the state where there is no room for it (and where there is no colour), ``css`` is its class,
@@ -41,6 +43,7 @@ APPEARANCES = {
     PENDING: Appearance("○", "pending", False, "its turn has not come, or it went back with others"),
     UNCOVERED: Appearance("∅", "uncovered", False, "there is no build of the update for its kernel"),
     REBOOT_NEEDED: Appearance("↻", "reboot", False, "only a reboot brings the fix: the change cannot be made live"),
+    REVERTED: Appearance("↺", "reverted", False, "it was taken back on purpose"),
     APPLIED: Appearance("◐", "applied", True, "live, not confirmed yet: it goes back by itself unless it is"),
     CONFIRMED: Appearance("●", "confirmed", True, "live, and checked for the whole soak"),
     NOT_NEEDED: Appearance("–", "notneeded", True, "its kernel has the fix, or not the code that it fixes"),

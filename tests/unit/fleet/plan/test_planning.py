@@ -140,7 +140,7 @@ def plan(hosts: dict, update: Manifest = BOTH, **policy):
         ),
         (answer(installed=NEWER), manifest(without("50", "not_applicable", "not_built")), "not needed", "not_built"),
         ({"unreachable": True, "msg": "No route to host."}, BOTH, "unreachable", "unreachable"),
-        ({"failed": True, "timedout": {"period": 60}, "msg": "Timed out."}, BOTH, "unreachable", "unreachable"),
+        ({"failed": True, "timedout": {"period": 60}, "msg": "Timed out."}, BOTH, "unreachable", "timeout"),
         ({"failed": True, "msg": "no python"}, BOTH, "uncovered", "kernel_unknown"),
         (answer(build_id=""), BOTH, "uncovered", "kernel_unknown"),
         # kernels that demand signatures
@@ -180,6 +180,14 @@ def test_each_host_gets_the_package_of_its_kernel():
     assert (made.hosts["b"].package, made.hosts["b"].build_id) == ("x-1-50.rbl.tar.gz", BUILD_ID["50"])
     assert made.update.manifest_sha256 == BOTH.digest
     assert parse_plan(canonical.parse(made.content, "plan", "", seal=True)).digest == made.digest
+
+
+def test_a_slow_host_is_given_more_time():
+    """It was up; "see that it can be reached" leads nowhere."""
+    left = plan({"a": {"failed": True, "timedout": {"period": 60}, "msg": "Timed out."}}).left_out["a"]
+    assert "60 seconds" in left.sentence and "rebootless_survey_timeout" in left.next_step
+    (silent,) = plan({"a": {"failed": True, "msg": "no python"}}).left_out.values()
+    assert "reached" not in silent.next_step, "it was reached"
 
 
 def test_a_plan_that_brings_no_host_anything_is_refused_unless_none_needs_it():

@@ -311,12 +311,59 @@ def test_a_revert_by_name_is_the_last_word(tmp_path: pathlib.Path) -> None:
     )
     answers["web1"] = rollout.answer("web1", "reversed")
     report = made(rollout, answers)
-    assert states(report)["web1"] == "pending"
+    assert states(report)["web1"] == "reverted"
+    assert entry(report, "web1")["next_step"] == "", "it was meant"
     assert states(report)["web2"] == "confirmed", "the revert was not about it"
     assert report["updates"][0]["version"] == "1.0"
     assert (report["rollouts"][0]["kind"], report["rollouts"][0]["outcome"]) == ("revert", "reverted")
     assert f"Revert of {NAME}" in render.as_html(report)
     assert not report["notes"]
+
+
+def test_a_rollout_that_was_stopped_went_back_and_was_not_taken_back(tmp_path: pathlib.Path) -> None:
+    rollout = sample.Sample(tmp_path, {"canary": ["web1"], "all": ["web2", "web3"]}, {})
+    rollout.write("rollout_started")
+    rollout.roll(0, {})
+    rollout.write("stopping", batch=0)
+    rollout.step("web1", "reverse", "reversed")
+    rollout.write("rollout_finished", state="stopped")
+    before = made(rollout.save(), None)
+    assert states(before)["web1"] == "pending" and entry(before, "web1")["next_step"], "somebody has to find out why"
+    rollout.write("reverting")
+    rollout.step("web2", "reverse", "not there")
+    rollout.step("web1", "reverse", "reversed")
+    rollout.write("rollout_finished", state="reverted")
+    report = made(rollout.save(), None)
+    assert states(report) == {"web1": "reverted", "web2": "reverted", "web3": "pending"}
+    assert report["rollouts"][0]["states"]["reverted"] == 2
+    assert report["fleet"]["fixed"] == 0
+    assert "reverted" in render.as_html(report)
+
+
+def test_each_of_several_updates_is_counted_in_the_summary(tmp_path: pathlib.Path) -> None:
+    rollout, answers = sample.six(tmp_path)
+    assert NAME not in render.summary(made(rollout, answers)), "the hosts are counted by it"
+    sample.Sample(tmp_path, {"all": ["web1", "web2"]}, {}, name="experiment", version="2").save()
+    said = render.summary(made(rollout, answers))
+    assert "each by its worst update" in said
+    assert f"{NAME} 1.0: 1 failed, 1 uncovered, 3 confirmed, 1 not needed." in said
+    assert "experiment 2: " in said
+
+
+def test_a_retired_update_counts_no_more_unless_it_is_live(tmp_path: pathlib.Path) -> None:
+    rollout, answers = sample.six(tmp_path)
+    sample.Sample(tmp_path, {"all": list(answers)}, {}, name="experiment").save()
+    counted = made(rollout, answers)
+    assert "confirmed" not in states(counted).values(), "each host still waits for the experiment"
+    retired = model.Wanted(retired=["experiment"])
+    report = made(rollout, answers, wanted=retired)
+    assert [update["name"] for update in report["updates"]] == [NAME]
+    assert len(report["rollouts"]) == 1
+    assert states(report)["web1"] == "confirmed"
+    for state in ("applied", "confirmed", "bypassed"):
+        answers["web1"]["updates"].append({"name": "experiment", "version": "1.0", "state": state})
+        assert len(made(rollout, answers, wanted=retired)["updates"]) == 2
+        answers["web1"]["updates"].pop()
 
 
 def test_an_update_that_no_host_had_is_none(tmp_path: pathlib.Path) -> None:
@@ -356,7 +403,7 @@ def test_only_some_updates(tmp_path: pathlib.Path) -> None:
     other = sample.Sample(tmp_path, {"all": ["web1"]}, {}, name="cve-2026-1", cves=["CVE-2026-1"])
     other.save()
     assert [update["name"] for update in made(rollout, answers)["updates"]] == ["cve-2026-1", NAME]
-    report = made(rollout, answers, only=["cve-2026-1"])
+    report = made(rollout, answers, wanted=model.Wanted(only=["cve-2026-1"]))
     assert [row["cve"] for row in report["cves"]] == ["CVE-2026-1"]
     assert [row["update"]["name"] for row in report["rollouts"]] == ["cve-2026-1"]
 
@@ -622,6 +669,7 @@ def test_words_are_those_of_the_project() -> None:
         "uncovered",
         "not needed",
         "reboot needed",
+        "reverted",
         "unknown",
     }
     assert worst(["confirmed", "failed", "applied"]) == "failed"
