@@ -71,8 +71,7 @@ def update(builds, release):
 POINTED_TO = Edit(
     "net/unix/af_unix.c",
     "\tunix_release_sock(sk, 0);\n\tsock->sk = NULL;\n",
-    "\tvoid (*volatile release)(struct sock *, int) = unix_release_sock;\n\n"
-    "\trelease(sk, 0);\n\tsock->sk = NULL;\n",
+    "\tvoid (*volatile release)(struct sock *, int) = unix_release_sock;\n\n\trelease(sk, 0);\n\tsock->sk = NULL;\n",
 )
 
 
