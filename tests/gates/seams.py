@@ -66,7 +66,11 @@ ALLOWED = (
         "^(return thunk|retpoline|paravirt call|endbr64|call thunk)$",
         "what kinds of places are called, in the order of their numbers, of which the format has one row",
     ),
-    Allowed(f"{BUILD}/distribution/debian/", "-amd64", "Debian's packages have Debian's name of the architecture"),
+    Allowed(
+        f"{BUILD}/distribution/debian/",
+        "-amd64|x86_64-efi",
+        "Debian has a name of its own for the architecture",
+    ),
     Allowed(
         f"{BUILD}/lab/",
         r"_build\.distribution\.debian|^apt$|^Apt$",
@@ -128,6 +132,8 @@ def _documentation(tree: ast.Module) -> t.Iterator[ast.expr]:
             names = {one.id for one in node.targets if isinstance(one, ast.Name)}
             if names & DOCUMENTATION:
                 yield node.value
+        elif isinstance(node, ast.ClassDef) and node.name == "ModuleDocFragment":
+            yield from (row.value for row in node.body if isinstance(row, ast.Assign))
 
 
 def of_c(source: str) -> t.Iterator[tuple[int, str]]:

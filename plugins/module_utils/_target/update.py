@@ -147,20 +147,19 @@ class UpdateOperation:
 
     def _applied(self) -> None:
         package = t.cast(Package, self.package)
-        self.result.update(version=package.version, cves=package.manifest["cves"])
-        self.result.update(build_digest=package.digest, digest=package.sha256)
-        self.result["signer"] = package.manifest.get("signer") or {}
-        live = sysfs.state(self.name) in sysfs.LIVE
-        if sysfs.state(self.name) == sysfs.BYPASSED and sysfs.digest(self.name) == package.digest:
+        known = {"version": package.version, "cves": package.manifest["cves"], "build_digest": package.digest}
+        self.result.update(known, digest=package.sha256, signer=package.manifest.get("signer") or {})
+        live = (state := sysfs.state(self.name)) in sysfs.LIVE
+        if state == sysfs.BYPASSED and sysfs.digest(self.name) == package.digest:
             raise bypassed(self.name)
         if live and sysfs.digest(self.name) != package.digest:
-            known = sysfs.update(self.name)
-            self.result["replaced"] = {"version": known["version"], "build_digest": known["digest"]}
+            other = sysfs.update(self.name)
+            self.result["replaced"] = {"version": other["version"], "build_digest": other["digest"]}
             live = False
         if not live:
             preflight.check(package)
-            window = self.request.isolated_cpus_window
-            self.result["isolated_cpus"] = isolation.check(self.request.isolated_cpus, window)
+            policy = self.request.isolated_cpus, self.request.isolated_cpus_window
+            self.result["isolated_cpus"] = isolation.check(*policy)
             self.result["changed"] = True
             if self.check_mode:
                 # Matching in user space is half of the target's code, and only check mode needs it.

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+import typing as t
 
 import pytest
 import yaml
@@ -13,7 +14,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import described
 from ansible_collections.rebootless.splice.tests.support.places import COLLECTION
 
-FULL = {"name": "x", "patches": ["/x.patch"]}
+FULL: dict[t.Any, t.Any] = {"name": "x", "patches": ["/x.patch"]}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ Shim hands the certificates that the machine's owner has enrolled (MOK) on to th
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from dataclasses import asdict, dataclass
@@ -20,9 +19,9 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.distribut
 from ansible_collections.rebootless.splice.plugins.module_utils._build.distribution.debian.archive import unpack_package
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.code_digest import source_digest
+from ansible_collections.rebootless.splice.plugins.module_utils._common import strict_json
 
 _FACTS, _SIGNED = "loader.json", ".signed"
-_VENDOR = "debian"  # GRUB, as Debian signs it, looks for its configuration in this folder of EFI/
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ def read_boot_loader(cache: Cache) -> BootLoader | None:
     """The boot loader, None if it was not fetched yet."""
     directory = cache.path("images", loader_directory())
     try:
-        facts = json.loads((directory / _FACTS).read_text(encoding="utf-8"))
+        facts = strict_json.parse((directory / _FACTS).read_bytes())
     except FileNotFoundError:
         return None
     return BootLoader(**{name: os.fspath(directory / file) for name, file in facts.items()})
@@ -59,7 +58,7 @@ def make_boot_loader(cache: Cache) -> tuple[BootLoader, bool]:
         if directory is not None:
             apt = Apt(cache)
             found = BootLoader(*(_fetch(apt, directory, *one) for one in (packages.SHIM, packages.GRUB)))
-            (directory / _FACTS).write_text(json.dumps(asdict(found), sort_keys=True), encoding="utf-8")
+            (directory / _FACTS).write_bytes(strict_json.write(asdict(found), sort_keys=True))
     loader = read_boot_loader(cache)
     if loader is None:
         raise ValueError("the boot loader was fetched, and is not there")
@@ -78,7 +77,7 @@ def _fetch(apt: Apt, directory: Path, package: str, member: str) -> str:
 def write_partition(directory: str, loader: BootLoader, vmlinuz: str, initrd: str, arguments: Sequence[str]) -> None:
     """Writes the files of a system partition from which firmware boots this kernel, as from a removable disk."""
     shutil.rmtree(directory, ignore_errors=True)
-    boot, vendor = (Path(directory, "EFI", name) for name in ("BOOT", _VENDOR))
+    boot, vendor = (Path(directory, "EFI", name) for name in ("BOOT", packages.VENDOR))
     boot.mkdir(parents=True)
     vendor.mkdir()
     suffix = os.path.basename(loader.shim).removeprefix("shim").removesuffix(_SIGNED)  # x64.efi: UEFI 2.10, 3.5.1.1

@@ -12,7 +12,7 @@ Everything of a machine is in its directory:
 ``console.log``     its serial console, of all its starts
 ``qmp.sock``        its QEMU monitor (machine protocol)
 ``firmware.fd``     the variables of its UEFI firmware, if it has one
-``esp``             its system partition, if it boots through shim
+``system-partition``  its system partition, if it boots through shim
 ``host_key``        its SSH host key, and ``host_key.pub``
 ==================  =====================================================================
 
@@ -66,7 +66,7 @@ ACCELERATORS = {"kvm": "kvm", "tcg": "tcg,thread=multi,tb-size=256"}
 # github.com/lima-vm/lima/issues/1758): the processor sleeps, and the kernel waits for it.  Such a boot never ends.
 STARTS_ANEW = 2
 BIOS, SECURE_BOOT, SHIM = "bios", "secure_boot", "shim"
-FIRMWARE_VARIABLES, SYSTEM_PARTITION = "firmware.fd", "esp"
+FIRMWARE_VARIABLES, SYSTEM_PARTITION = "firmware.fd", "system-partition"
 PANIC_ACTIONS = {"pause": ("pause", ()), "reboot": ("none", ("panic=-1",))}
 
 
@@ -265,8 +265,8 @@ class Machine:
             command += ["-device", f"virtio-blk-pci,drive={name},serial={name}"]
         if spec.firmware == SHIM:  # after the others, whose names do not depend on it
             place = self._path(SYSTEM_PARTITION).replace(",", ",,")
-            command += ["-drive", f"if=none,id=esp,readonly=on,format=raw,file.driver=vvfat,file.dir={place}"]
-            command += ["-device", "virtio-blk-pci,drive=esp,bootindex=0"]
+            command += ["-drive", f"if=none,id=system,readonly=on,format=raw,file.driver=vvfat,file.dir={place}"]
+            command += ["-device", "virtio-blk-pci,drive=system,bootindex=0"]
         forward = f"hostfwd=tcp:{LOOPBACK}:{port}-:{GUEST_SSH_PORT}"
         # restrict: the machine reaches nothing outside, only the forwarded port leads in
         command += ["-netdev", f"user,id=network,restrict=on,{forward}", "-device", "virtio-net-pci,netdev=network"]

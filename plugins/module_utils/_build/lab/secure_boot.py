@@ -72,7 +72,7 @@ def program_signers(path: str) -> list[bytes]:
         raise RebootlessError(
             "kernel_not_signed",
             f"{path} is not signed, so a firmware with Secure Boot does not start it.",
-            "Take a kernel from a package that is signed (Debian: linux-image-* without -unsigned).",
+            "Take a kernel from a package that is signed, not from one whose name ends in -unsigned.",
             path=path,
         )
     with tempfile.NamedTemporaryFile(prefix="rebootless-pkcs7-") as file:

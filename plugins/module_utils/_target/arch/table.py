@@ -14,8 +14,8 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.arch imp
 class Architecture(t.NamedTuple):
     """One architecture.
 
-    ``finit_module`` and ``delete_module`` are numbers of system calls.  ``jump(address, target)`` are the bytes of the
-    jump that an update writes over a function.  ``untraced(entry)`` says what stands at a
+    ``finit_module``, ``delete_module`` and ``keyctl`` are numbers of system calls.  ``jump(address, target)`` are the
+    bytes of the jump that an update writes over a function.  ``untraced(entry)`` says what stands at a
     function's entry, of which it gets ``entry_size`` bytes, while no tracer is called there: how far from its start,
     and the bytes; None if no call is there.  ``image_banner(head)`` is what a boot image says of its version, "" if it
     is no image.
@@ -23,6 +23,7 @@ class Architecture(t.NamedTuple):
 
     finit_module: int
     delete_module: int
+    keyctl: int
     jump: t.Callable[[int, int], bytes]
     entry_size: int
     untraced: t.Callable[[bytes], tuple[int, bytes] | None]
@@ -31,7 +32,7 @@ class Architecture(t.NamedTuple):
 
 ARCHITECTURES = {
     "x86_64": Architecture(
-        x86.FINIT_MODULE, x86.DELETE_MODULE, x86.jump, x86.ENTRY_SIZE, x86.untraced, x86.image_banner
+        x86.FINIT_MODULE, x86.DELETE_MODULE, x86.KEYCTL, x86.jump, x86.ENTRY_SIZE, x86.untraced, x86.image_banner
     ),
 }
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 
-FINIT_MODULE, DELETE_MODULE = 313, 176
+FINIT_MODULE, DELETE_MODULE, KEYCTL = 313, 176, 250
 JUMP = struct.Struct("<Bi")  # jmp rel32
 JUMP_OPCODE, CALL_OPCODE = 0xE9, 0xE8
 UNTRACED = bytes.fromhex("0f1f440000")  # the nop at the entry of a function that is not traced (x86_nops[5])

@@ -15,11 +15,12 @@ import re
 import struct
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._target.arch.table import ARCHITECTURES
+
 PROC_KEYS = "/proc/keys"
 # Built in; what those and root's own additions vouch for; the machine's owner's (MOK); the firmware's (db, MOK).  The
 # last one is looked at by kernels of distributions, not by the upstream ones.
 KEYRINGS = (".builtin_trusted_keys", ".secondary_trusted_keys", ".machine", ".platform")
-SYSTEM_CALLS = {"x86_64": 250, "aarch64": 219}  # keyctl
 KEYCTL_READ = 11
 _LINE = re.compile(r"^([0-9a-f]{8}) \S+ +\d+ \S+ [0-9a-f]{8} +-?\d+ +-?\d+ (\S+) +(.*)$")
 _KEY = re.compile(r"(.*): ([0-9a-f]+): X509\..*")
@@ -66,15 +67,15 @@ def _listed() -> tuple[dict[int, Row], dict[str, int]]:
 
 def _members(serial: int) -> list[int] | None:
     """The serial numbers of what a keyring holds; None if it cannot be read."""
-    call = SYSTEM_CALLS.get(os.uname().machine)
-    if call is None:
+    arch = ARCHITECTURES.get(os.uname().machine)
+    if arch is None:
         return None
     syscall = ctypes.CDLL(None, use_errno=True).syscall
     syscall.restype = ctypes.c_long
     size = 0
     while True:
         buffer = ctypes.create_string_buffer(max(size, 1))
-        arguments = (call, KEYCTL_READ, serial)
+        arguments = (arch.keyctl, KEYCTL_READ, serial)
         length = syscall(*map(ctypes.c_long, arguments), buffer, ctypes.c_size_t(size))
         if length < 0:
             return None

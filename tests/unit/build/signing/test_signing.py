@@ -43,7 +43,8 @@ def other(directory):
 
 
 def signer(**options):
-    return signer_of({**OPTIONS, **{name: str(v) if name != "command" else v for name, v in options.items()}})
+    made = {name: str(v) if isinstance(v, os.PathLike) else v for name, v in options.items()}
+    return signer_of({**OPTIONS, **made})
 
 
 def by_command(made, *words, before=CMS):
@@ -164,7 +165,7 @@ def test_a_command_that_prints_without_end_is_ended(made, tmp_path, stream):
 def test_a_command_that_closes_its_output_and_goes_on_is_ended(made, tmp_path):
     command = script(tmp_path / "sign", "exec >&- 2>&-; sleep 600")
     with refused("signing_timeout"):
-        signer_of({**OPTIONS, "certificate": str(made.certificate), "command": [str(command)], "timeout": 1}).check()
+        signer(certificate=made.certificate, command=[str(command)], timeout=1).check()
 
 
 def test_a_command_that_is_not_there(made, tmp_path):
@@ -183,7 +184,7 @@ def test_a_command_that_asks_finds_nobody(made, tmp_path):
 def test_a_command_that_hangs_is_ended_with_its_children(made, tmp_path):
     command = script(tmp_path / "sign", f"sleep 600 & echo $! > {tmp_path}/child; wait")
     with refused("signing_timeout"):
-        signer_of({**OPTIONS, "certificate": str(made.certificate), "command": [str(command)], "timeout": 1}).check()
+        signer(certificate=made.certificate, command=[str(command)], timeout=1).check()
     child = int((tmp_path / "child").read_text())
     deadline = time.monotonic() + 10
     while os.path.exists(f"/proc/{child}") and not _is_dead(child):

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import typing as t
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,8 +65,9 @@ def test_nothing_is_built_twice():
 
 
 def test_a_package_that_is_not_signed_is_built_again_where_builds_are_signed():
-    built = {"status": "built", "package": "x-1.rbl.tar.gz", "sha256": "ab" * 32, "size": 9, "build_digest": "ab" * 32}
-    signer = {"subject": "CN=Fleet", "fingerprint": "ab" * 32, "key_id": "36b6", "hash": "sha256"}
+    built: dict[str, t.Any] = {"status": "built", "package": "x-1.rbl.tar.gz", "size": 9}
+    built |= {"sha256": "ab" * 32, "build_digest": "ab" * 32}
+    signer: dict[str, t.Any] = {"subject": "CN=Fleet", "fingerprint": "ab" * 32, "key_id": "36b6", "hash": "sha256"}
     empty = [empty_kernel(f"release-{name}", "6.1.176-1", name, "x86_64") for name in ("aa", "bb", "cc")]
     rows = [
         dataclasses.replace(empty[0], **built, signer=signer),

@@ -11,6 +11,7 @@ import pathlib
 import subprocess
 import time
 import types
+import typing as t
 
 import pytest
 
@@ -432,7 +433,7 @@ def test_a_lock_whose_numbers_are_none_is_held_by_no_process(path):
 def test_evidence_says_who_signed_what_a_host_was_given():
     signer = {"subject": "CN=Fleet", "fingerprint": "ab" * 32, "key_id": "36b6", "hash": "sha256"}
     of_host = {"plan": "cd" * 32, "slice": None, "by": "operator", "batch": 0, "host": "web1", "state": "applied"}
-    record = types.SimpleNamespace(**of_host, code="", sentence="", next_step="")
+    record: t.Any = types.SimpleNamespace(**of_host, code="", sentence="", next_step="")
     row = step.line(record, "apply", {"signer": signer, "pause_ns": 5, "other": 1}, 1.0)
     assert row["result"] == {"signer": signer, "pause_ns": 5}
     assert step.line(record, "confirm", {"pause_ns": 5}, 1.0)["result"] == {"pause_ns": 5}

@@ -19,6 +19,7 @@ NEEDED_BY_HEADERS = re.compile(
 
 # Signed programs that firmware with Secure Boot starts: the package, and the file in it.
 SHIM = ("shim-signed", "usr/lib/shim/shimx64.efi.signed")
+VENDOR = "debian"  # GRUB, as Debian signs it, looks for its configuration in this folder of EFI/
 GRUB = ("grub-efi-amd64-signed", "usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed")
 
 
