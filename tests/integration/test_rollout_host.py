@@ -122,14 +122,14 @@ def test_the_watcher_outlives_a_service_that_ends(host50, fix):
     host50.write("/root/python-in-service", IN_SERVICE.encode())
     host50.run("chmod +x /root/python-in-service")
     service = Runner(host50.runner.inventory, {"ansible_python_interpreter": "/root/python-in-service"})
-    options: dict[str, t.Any] = {
+    options = {
         "plan": PLAN,
         "name": NAME,
         "package": PACKAGE,
         "deadline": 300,
         "check_times": [0, 250],
     }
-    applied = service.module(host50.name, "rollout_host", step="apply", **options)
+    (applied,) = service.tasks(host50.name, [{"module": "rollout_host", "step": "apply", **options}])
     assert applied["state"] == "applied", applied
     assert host50.out("systemctl list-units --all --plain --no-legend 'module-*'") == ""
     pid = record(host50)["watcher"]["pid"]
