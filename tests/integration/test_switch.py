@@ -29,6 +29,11 @@ RARE = Edit(
     '\tseq_puts(m, "");\n\tseq_printf(m, linux_proc_banner,\n',
 )
 QUEUE = Edit("drivers/net/dummy.c", "\tdev->min_mtu = 0;\n", "\tdev->min_mtu = 0;\n\tdev->tx_queue_len = 77;\n")
+SLEEP = Edit(
+    "fs/eventfd.c",
+    "\tspin_lock_irq(&ctx->wqh.lock);\n\tif (!ctx->count) {\n",
+    '\tasm volatile("nop");\n\tspin_lock_irq(&ctx->wqh.lock);\n\tif (!ctx->count) {\n',
+)
 # What the test module's NMIs call.
 BITMAP = Edit(
     "lib/bitmap.c",
@@ -310,6 +315,39 @@ def test_a_task_that_waits_for_user_memory(builds, host):
         host.run("echo 11 > /sys/module/rebootless/parameters/tries")
         killed(host, "hold_page", server)
     host.wait_until(lambda: state(host, "fix") == "reversed", 120)
+
+
+@pytest.mark.parametrize("who", ["itself", "thread", "child", "thread_exec"])
+def test_a_task_that_enters_between_the_look_and_the_stop(builds, host, who):
+    """Stacks are walked before the stop; in it, those of tasks that have run since, and of new ones."""
+    applied(builds, host, "sleep", SLEEP)
+    assert control(host, "sleep", "reverse") == ""
+    insert(builds, host, "between")
+    # The operation's work on one processor, the task on the other.
+    host.run("echo 1 > /sys/devices/virtual/workqueue/cpumask; echo 1 > /sys/module/rebootless/parameters/tries")
+    task = run_in_guest(host, "enter_between", who)
+    try:
+        assert control(host, "sleep", "apply") == "Resource temporarily unavailable"
+        assert "code: busy_function" in host.out(f"cat {SYSFS}/sleep/abort")
+        assert host.out(f"cut -d' ' -f2,3 {SYSFS}/sleep/conflicts") == "inside eventfd_read"
+        assert control(host, "sleep", "apply") == "Resource temporarily unavailable", "it is found asleep, too"
+    finally:
+        host.run("echo 11 > /sys/module/rebootless/parameters/tries")
+        killed(host, "enter_between", task)
+        host.run("pkill -KILL -x inside; rmmod between", check=False)
+    assert control(host, "sleep", "apply") == ""
+
+
+def test_tasks_that_sleep_are_not_looked_at_in_the_stop(builds, host):
+    applied(builds, host, "fix", SIOCATMARK)
+    task = run_in_guest(host, "sleep_in_threads", "500")
+    try:
+        assert control(host, "fix", "reverse") == ""
+        assert int(host.out("ls -d /proc/[0-9]*/task/* | wc -l")) > 500
+        assert int(host.read(f"{SYSFS}/fix/looked_at")) < 100
+        assert 0 < int(host.read(f"{SYSFS}/fix/pause_ns")) < int(host.read(f"{SYSFS}/fix/stop_ns"))
+    finally:
+        killed(host, "sleep_in_threads", task)
 
 
 # ---- privileges, and being loaded

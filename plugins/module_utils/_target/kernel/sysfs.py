@@ -35,7 +35,7 @@ IN_EFFECT = (APPLIED, CONFIRMED)  # and nothing has taken one of the functions a
 NEXT, PREVIOUS = ".next", ".previous"
 POLL_S = 0.02  # while an operation goes on without us
 
-NUMBERS = ("pause_ns", "match_ns", "resolve_ns", "tries", "deadline")
+NUMBERS = ("pause_ns", "stop_ns", "match_ns", "resolve_ns", "tries", "deadline")
 FUNCTION_FIELDS = ("name", "old_address", "new_address", "jump_address", "saved_bytes", "jump")
 DATA_FIELDS = ("name", "address", "new_address", "size", "exchanged", "saved_bytes")
 CONFLICT_FIELDS = ("pid", "comm", "function", "address")
