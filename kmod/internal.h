@@ -179,7 +179,7 @@ extern struct workqueue_struct *rbl_workqueue;
 	for ((part) = (record)->parts; (part) < (record)->parts + (record)->n_parts; (part)++)
 
 /* parameters.c */
-extern unsigned int rbl_tries, rbl_first_pause_ms;
+extern unsigned int rbl_tries, rbl_first_pause_ms, rbl_note_from;
 extern bool rbl_scan;
 
 /* records.c */

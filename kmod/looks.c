@@ -26,8 +26,8 @@
  * that it is to note the task (the barriers on both sides are a pair).  So a
  * task that runs after the pass has come to its row is noted.  CPU hotplug is
  * locked all the while: sched_switch is not traced on a CPU that is offline.  If
- * there is no probe, or a CPU had to note more than it has room for, the stop
- * looks at all sums.
+ * there is no probe, since there are too few tasks to be worth one, or a CPU had
+ * to note more than it has room for, the stop looks at all sums.
  *
  * By kind of task:
  * - asleep, or waiting on the queue of any CPU: as above.  Being woken, or moved
@@ -58,6 +58,7 @@
  *   that came are searched for in the stop.
  */
 #include <linux/hash.h>
+#include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/prefetch.h>
 #include <linux/rculist.h>
@@ -71,6 +72,8 @@
 #define FEW 8			/* tasks that ran since the last look, and are left to the stop */
 #define AHEAD 8			/* rows, whose tasks are fetched into the cache meanwhile */
 #define NOTES 2048		/* tasks that a CPU can note */
+#define DEAR_NS (100 * NSEC_PER_MSEC)	/* of a probe that takes as long to make, or longer, */
+#define SPARED_NS (60 * NSEC_PER_SEC)	/* the next one is made this long after it, at the earliest */
 
 /* What is known of one task. */
 struct rbl_look {
@@ -151,6 +154,7 @@ static DEFINE_PER_CPU(struct notes, notes);
 static bool probed;			/* the probe is there */
 static bool noting;			/* and is to note */
 static bool missed;			/* something that there was no room for */
+static u64 spared_until;		/* no probe is made before */
 
 static void on_switch(void *unused, bool preempt, struct task_struct *prev, struct task_struct *next,
 		      unsigned int prev_state)
@@ -180,12 +184,28 @@ static void free_notes(void)
 	}
 }
 
-/* Without memory for a CPU's notes, it misses what it is to note. */
-static void begin_probe(void)
+/*
+ * Whether to search for those that ran takes longer than to have them noted.  To
+ * make a probe and to remove it, the kernel writes to its text, waits for an
+ * interrupt of every CPU some twenty times, and may wait for a grace period of
+ * RCU.  Where a virtual CPU has to wait for its turn each time, that takes
+ * seconds of each try: two, with a tenth of a processor for two of them.  The
+ * counts of some hundred tasks are compared within microseconds.
+ */
+static bool is_worth_noting(u32 tasks)
 {
+	return tasks >= READ_ONCE(rbl_note_from) && ktime_get_mono_fast_ns() >= spared_until;
+}
+
+/* Without memory for a CPU's notes, it misses what it is to note. */
+static void begin_probe(u32 tasks)
+{
+	u64 begin = ktime_get_mono_fast_ns(), end;
 	int cpu;
 
 	check_trace_callback_type_sched_switch(on_switch);
+	if (!is_worth_noting(tasks))
+		return;
 	missed = false;
 	for_each_online_cpu(cpu)
 		per_cpu(notes, cpu).tasks = kvmalloc_array(NOTES, sizeof(struct task_struct *), GFP_KERNEL);
@@ -193,6 +213,9 @@ static void begin_probe(void)
 	/* Where sched_switch had probes, a CPU may be at the old list of them, and not have published its count yet. */
 	if (probed)
 		kick_all_cpus_sync();
+	end = ktime_get_mono_fast_ns();
+	if (end - begin >= DEAR_NS)
+		spared_until = end + SPARED_NS;
 }
 
 /* An interrupt of each CPU waits for the probe's calls, which have interrupts off: no later one notes anything. */
@@ -290,7 +313,7 @@ void rbl_looks_begin(struct rbl_looks *looks, const struct rbl_stacks *stacks)
 	looks->room = room;
 	collect(looks);
 	look_again(looks, stacks);
-	begin_probe();
+	begin_probe(looks->count);
 }
 
 /* Right before the stop: looks at what has run since, until little is left, or the tasks run as fast as this looks. */

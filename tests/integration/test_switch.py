@@ -34,6 +34,11 @@ SLEEP = Edit(
     "\tspin_lock_irq(&ctx->wqh.lock);\n\tif (!ctx->count) {\n",
     '\tasm volatile("nop");\n\tspin_lock_irq(&ctx->wqh.lock);\n\tif (!ctx->count) {\n',
 )
+SORT = Edit(
+    "lib/list_sort.c",
+    "\tif (list == head->prev)\t/* Zero or one elements */\n",
+    '\tasm volatile("nop");\n\tif (list == head->prev)\t/* Zero or one elements */\n',
+)
 # What the test module's NMIs call.
 BITMAP = Edit(
     "lib/bitmap.c",
@@ -317,10 +322,20 @@ def test_a_task_that_waits_for_user_memory(builds, host):
     host.wait_until(lambda: state(host, "fix") == "reversed", 120)
 
 
-@pytest.mark.parametrize("who", ["itself", "thread", "child", "thread_exec"])
-def test_a_task_that_enters_between_the_look_and_the_stop(builds, host, who):
-    """Stacks are walked before the stop; in it, those of tasks that have run since, and of new ones."""
+NOTE_FROM = "/sys/module/rebootless/parameters/note_from"
+# Whether tasks that run are noted: so few as a machine of the lab has would have their counts compared.
+ENTERING = [("itself", True), ("thread", True), ("child", True), ("thread_exec", True)]
+ENTERING += [("itself", False), ("child", False), ("thread_exec", False)]
+
+
+@pytest.mark.parametrize(("who", "noted"), [*ENTERING, ("switches", True)])
+def test_a_task_that_enters_between_the_look_and_the_stop(builds, host, who, noted):
+    """Stacks are walked before the stop; in it, those of tasks that have run since, and of new ones.
+
+    ``switches`` fills the notes of its processor first, so that all counts have to be compared.
+    """
     applied(builds, host, "sleep", SLEEP)
+    host.run(f"echo {0 if noted else 1000} > {NOTE_FROM}")
     assert control(host, "sleep", "reverse") == ""
     insert(builds, host, "between")
     # The operation's work on one processor, the task on the other.
@@ -330,6 +345,8 @@ def test_a_task_that_enters_between_the_look_and_the_stop(builds, host, who):
         assert control(host, "sleep", "apply") == "Resource temporarily unavailable"
         assert "code: busy_function" in host.out(f"cat {SYSFS}/sleep/abort")
         assert host.out(f"cut -d' ' -f2,3 {SYSFS}/sleep/conflicts") == "inside eventfd_read"
+        switches = host.out("grep -h ^voluntary_ctxt_switches /proc/$(pgrep -x inside)/status").split()[1]
+        assert (int(switches) > 1200) == (who == "switches")
         assert control(host, "sleep", "apply") == "Resource temporarily unavailable", "it is found asleep, too"
     finally:
         host.run("echo 11 > /sys/module/rebootless/parameters/tries")
@@ -338,8 +355,25 @@ def test_a_task_that_enters_between_the_look_and_the_stop(builds, host, who):
     assert control(host, "sleep", "apply") == ""
 
 
-def test_tasks_that_sleep_are_not_looked_at_in_the_stop(builds, host):
+def test_a_thread_that_plays_idle_is_noted(builds, host):
+    """As those of intel_powerclamp do: the kernel takes such a thread for a CPU's idle task meanwhile."""
+    applied(builds, host, "sort", SORT)
+    assert control(host, "sort", "reverse") == ""
+    parameters = "/sys/module/rebootless/parameters"
+    host.run(f"echo 0 > {NOTE_FROM}; echo 1 > /sys/devices/virtual/workqueue/cpumask; echo 1 > {parameters}/tries")
+    insert(builds, host, "between", idle=1)
+    try:
+        assert control(host, "sort", "apply") == "Resource temporarily unavailable"
+        assert host.out(f"cut -d' ' -f2,3 {SYSFS}/sort/conflicts") == "inside list_sort"
+    finally:
+        host.run(f"rmmod between; echo 11 > {parameters}/tries", check=False)
+    assert control(host, "sort", "apply") == ""
+
+
+@pytest.mark.parametrize("note_from", [0, 1000])
+def test_tasks_that_sleep_are_not_looked_at_in_the_stop(builds, host, note_from):
     applied(builds, host, "fix", SIOCATMARK)
+    host.run(f"echo {note_from} > {NOTE_FROM}")
     task = run_in_guest(host, "sleep_in_threads", "500")
     try:
         assert control(host, "fix", "reverse") == ""

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Waits at the gate of `between.ko`; then itself, a thread or a child goes to sleep in eventfd_read(), for ever.
 
-``thread_exec`` is a thread that takes its process's place by exec().  All run on the second processor.
+``thread_exec`` is a thread that takes its process's place by exec(); ``switches`` hands a byte to and fro with a child
+before.  All run on the second processor.
 """
 
 import ctypes
@@ -11,6 +12,7 @@ import sys
 import threading
 
 PR_SET_NAME = 15
+TURNS = 1200
 INSIDE = "import ctypes, os; ctypes.CDLL(None).prctl(15, b'inside', 0, 0, 0); os.read(os.eventfd(0), 8)"
 empty = os.eventfd(0)
 
@@ -18,6 +20,21 @@ empty = os.eventfd(0)
 def enter() -> None:
     ctypes.CDLL(None).prctl(PR_SET_NAME, b"inside", 0, 0, 0)
     os.read(empty, 8)
+
+
+def switch() -> None:
+    """Both are switched away from as often."""
+    here, there = os.pipe(), os.pipe()
+    child = os.fork() == 0
+    reader, writer = (here[0], there[1]) if child else (there[0], here[1])
+    for _turn in range(TURNS):
+        if not child:
+            os.write(writer, b"1")
+        os.read(reader, 1)
+        if child:
+            os.write(writer, b"1")
+    if child:
+        os._exit(0)
 
 
 def replace() -> None:
@@ -29,7 +46,9 @@ def main(who: str) -> None:
     gate = os.open("/dev/between", os.O_RDONLY)
     print(1, flush=True)
     os.read(gate, 1)
-    if who == "itself":
+    if who == "switches":
+        switch()
+    if who in ("itself", "switches"):
         enter()
     elif who in ("thread", "thread_exec"):
         threading.Thread(target=enter if who == "thread" else replace).start()

@@ -7,17 +7,29 @@
  *	(tasks read from /dev/between, and wait)
  *	(an operation: it is held up, and they go on, until one named "inside" sleeps)
  *
+ * With idle=1 a kernel thread "inside" is such a task itself: it plays idle in
+ * list_sort(), as intel_powerclamp's do.
+ *
  * The CPU of the operation does nothing else meanwhile, so the tasks need another.
  */
+#include <linux/cpu.h>
 #include <linux/delay.h>
 #include <linux/fs.h>
 #include <linux/kprobes.h>
+#include <linux/kthread.h>
+#include <linux/ktime.h>
+#include <linux/list_sort.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
+#include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/wait.h>
 
-#define WAIT_MS 15000		/* less than what the kernel takes for a lockup */
+#define WAIT_NS (15 * NSEC_PER_SEC)	/* less than what the kernel takes for a lockup */
+#define CPU 1			/* of the kernel thread */
+
+static bool idle;
+module_param(idle, bool, 0444);
 
 static bool open;
 static DECLARE_WAIT_QUEUE_HEAD(gate);
@@ -37,8 +49,9 @@ static bool sleeps_inside(void)
 
 	rcu_read_lock();
 	for_each_process_thread(process, task)
-		if (!strcmp(task->comm, "inside") && READ_ONCE(task->__state) == TASK_INTERRUPTIBLE &&
-		    !READ_ONCE(task->on_cpu))
+		if (!strcmp(task->comm, "inside") &&
+		    (idle ? READ_ONCE(task->flags) & PF_IDLE :
+		     READ_ONCE(task->__state) == TASK_INTERRUPTIBLE && !READ_ONCE(task->on_cpu)))
 			found = true;
 	rcu_read_unlock();
 	return found;
@@ -46,18 +59,63 @@ static bool sleeps_inside(void)
 
 static int on_stop(struct kprobe *probe, struct pt_regs *regs)
 {
-	int i;
+	u64 end = ktime_get_mono_fast_ns() + WAIT_NS;
 
 	if (open || !waitqueue_active(&gate))
 		return 0;
 	WRITE_ONCE(open, true);
 	wake_up_all(&gate);
-	for (i = 0; i < WAIT_MS && !sleeps_inside(); i++)
+	while (!sleeps_inside() && ktime_get_mono_fast_ns() < end)
 		mdelay(1);
 	return 0;
 }
 
 static struct kprobe probe = { .symbol_name = "stop_machine_cpuslocked", .pre_handler = on_stop };
+
+/* ---- a thread that plays idle ---- */
+
+static struct task_struct *thread;
+
+static int play(void *unused, const struct list_head *one, const struct list_head *other)
+{
+	while (!kthread_should_stop())
+		play_idle_precise(10 * NSEC_PER_MSEC, U64_MAX);
+	return 0;
+}
+
+static int body(void *unused)
+{
+	struct list_head rows[2];
+	LIST_HEAD(list);
+
+	sched_set_fifo(current);
+	wait_event_idle(gate, READ_ONCE(open) || kthread_should_stop());
+	list_add(rows, &list);
+	list_add(rows + 1, &list);
+	list_sort(NULL, &list, play);
+	while (!kthread_should_stop())
+		schedule_timeout_idle(1);
+	return 0;
+}
+
+static int start(void)
+{
+	thread = kthread_create_on_cpu(body, NULL, CPU, "inside");
+	if (IS_ERR(thread))
+		return PTR_ERR(thread);
+	wake_up_process(thread);
+	while (!waitqueue_active(&gate))
+		msleep(1);
+	return 0;
+}
+
+static void stop(void)
+{
+	if (!thread)
+		return;
+	kthread_stop(thread);
+	thread = NULL;
+}
 
 static int __init between_init(void)
 {
@@ -65,15 +123,21 @@ static int __init between_init(void)
 
 	if (err)
 		return err;
-	err = register_kprobe(&probe);
-	if (err)
-		misc_deregister(&device);
+	if (idle)
+		err = start();
+	if (!err)
+		err = register_kprobe(&probe);
+	if (!err)
+		return 0;
+	stop();
+	misc_deregister(&device);
 	return err;
 }
 
 static void __exit between_exit(void)
 {
 	unregister_kprobe(&probe);
+	stop();
 	misc_deregister(&device);
 }
 
