@@ -13,7 +13,7 @@ import threading
 
 PR_SET_NAME = 15
 TURNS = 1200
-INSIDE = "import ctypes, os; ctypes.CDLL(None).prctl(15, b'inside', 0, 0, 0); os.read(os.eventfd(0), 8)"
+INSIDE = "/root/inside"  # names the process, too; an interpreter would begin too slowly for a machine that is held up
 empty = os.eventfd(0)
 
 
@@ -38,11 +38,14 @@ def switch() -> None:
 
 
 def replace() -> None:
-    os.execv(sys.executable, [sys.executable, "-c", INSIDE])
+    os.dup2(empty, 0)
+    os.execv(INSIDE, [INSIDE])
 
 
 def main(who: str) -> None:
     os.sched_setaffinity(0, {1})
+    if not os.path.exists(INSIDE):
+        os.symlink("/usr/bin/cat", INSIDE)
     gate = os.open("/dev/between", os.O_RDONLY)
     print(1, flush=True)
     os.read(gate, 1)
