@@ -351,8 +351,9 @@ def test_a_task_that_enters_between_the_look_and_the_stop(builds, host, who, not
         assert control(host, "sleep", "apply") == "Resource temporarily unavailable", "it is found asleep, too"
     finally:
         host.run("echo 11 > /sys/module/rebootless/parameters/tries")
+        host.run("pkill -KILL -x inside", check=False)  # first: it may have taken the place of what is waited for
         killed(host, "enter_between", task)
-        host.run("pkill -KILL -x inside; rmmod between", check=False)
+        host.run("rmmod between", check=False)
     assert control(host, "sleep", "apply") == ""
 
 
