@@ -130,7 +130,7 @@ def test_a_machine_boots_through_shim(tmp_path):
     assert "-kernel" not in command and "-initrd" not in command
     disks = [word for word in command if word.startswith("virtio-blk-pci")]
     assert ["drive=root" in disks[0], "drive=modules" in disks[1], "bootindex=0" in disks[2]] == [True] * 3
-    assert f"file.dir={tmp_path}/esp" in " ".join(command)
+    assert f"file.dir={tmp_path}/system-partition" in " ".join(command)
 
 
 def test_a_system_partition_has_what_firmware_and_grub_look_for(tmp_path):
