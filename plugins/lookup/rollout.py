@@ -58,10 +58,15 @@ _raw:
   type: list
 """
 
+from multiprocessing import current_process  # noqa: E402
+
+from ansible import context  # noqa: E402
 from ansible.errors import AnsibleLookupError  # noqa: E402
 from ansible.plugins.lookup import LookupBase  # noqa: E402
+from ansible.utils.display import Display  # noqa: E402
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError  # noqa: E402
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import interrupted  # noqa: E402
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles  # noqa: E402
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.selection import WHAT, task_files_of  # noqa: E402
 
@@ -84,6 +89,8 @@ class LookupModule(LookupBase):
         if path is None:
             return found
         files = RunFiles(path)
+        if current_process().name == "MainProcess":  # ansible-playbook itself, which looks up the hosts of its plays
+            interrupted.watch(path, Display().display, context.CLIARGS.get("forks") or 1)
         for term in terms:
             if term not in WHAT:
                 raise AnsibleLookupError(f"{term!r} is not one of {', '.join(WHAT)}.")

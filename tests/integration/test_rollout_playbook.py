@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import time
 
 import pytest
@@ -181,6 +182,44 @@ def test_a_killed_rollout_goes_on_and_two_exclude_each_other(fleet):
     assert set(two.states().values()) == {"confirmed"}
     assert evidence.verify(two.files.evidence)[1] is None
     assert two.asked("confirm").count("web1") == two.asked("confirm").count("web2") == 1
+
+
+def test_an_operator_who_interrupts_is_told_what_hosts_do_and_how_to_go_on(fleet):
+    two = fleet(1, 1, check_times=[0, 60], deadline=900)
+    with subprocess.Popen(
+        two.command("rollout"),
+        env=two.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as run:
+        while not (two.files.exists() and two.states()["web1"] == "applied"):
+            assert run.poll() is None
+            time.sleep(0.1)
+        os.killpg(run.pid, signal.SIGINT)
+        said, _none = run.communicate(timeout=120)
+    assert run.returncode != 0
+    assert "was interrupted. Start the same command again" in said
+    assert "Live and not confirmed: 1 host (web1)" in said and "by themselves, at " in said
+    again = two.run("rollout", "--check")
+    assert "was interrupted" not in again.stdout
+
+
+def test_a_look_at_going_back_changes_nothing_and_a_name_that_no_host_has_fails(fleet):
+    two = fleet(1, 1)
+    for host, state in (("web1", "confirmed"), ("web2", "not there")):
+        two.answers(host, reverse={"state": state, "kernel_state": state, "code": "", "sentence": "It is so."})
+    named = {"rebootless_plan": None, "rebootless_update": "nosuch"}
+    looked = two.run("revert", "--check", **named)
+    assert looked.returncode == 0, looked.stdout
+    assert "would be taken back from 1 host (web1)" in looked.stdout
+    assert "lost" not in looked.stdout.split("PLAY RECAP")[0] and "Roll out" not in looked.stdout
+    two.answers("web1", reverse={"state": "not there", "kernel_state": "absent", "code": "not_there"})
+    done = two.run("revert", **named)
+    assert done.returncode == 2, done.stdout
+    assert "[no_such_update]" in done.stdout and "reversed" not in done.stdout
 
 
 def test_outside_its_window_nothing_begins(fleet):

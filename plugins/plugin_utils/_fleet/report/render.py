@@ -174,7 +174,8 @@ def summary(model: dict[str, t.Any]) -> str:
     more = len(model["updates"]) - len(single)
     single += [f"{count(more)} more updates are in the report."] if more else []
     each = ", each by its worst update" if len(model["updates"]) > 1 else ""
-    total = f"{count(fleet['hosts'])} hosts{each}: {_numbers(model['states']) or 'none'}; {heard}."
+    hosts = "1 host" if fleet["hosts"] == 1 else f"{count(fleet['hosts'])} hosts"
+    total = f"{hosts}{each}: {_numbers(model['states']) or 'none'}; {heard}."
     return " ".join([total, *(single if each else [])])
 
 

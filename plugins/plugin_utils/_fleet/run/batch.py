@@ -16,7 +16,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common import o
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import times
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan import windows
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.display import named
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.display import count, named
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import evidence, gate, guards, lock
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles
@@ -270,7 +270,8 @@ class Batch:
         end = time.monotonic() + min(max(max(begun) + length - time.time(), 0.0), length)
         seconds = end - time.monotonic()
         until = time.strftime("%H:%M:%S", time.localtime(time.time() + seconds))
-        self.say(f"{self.title}: {len(begun)} hosts soak until {until} ({seconds:.0f} s), with their own checks")
+        who = f"{count(len(begun), 'host')} {'soaks' if len(begun) == 1 else 'soak'}"
+        self.say(f"{self.title}: {who} until {until} ({seconds:.0f} s), with checks on the host itself")
         while (left := end - time.monotonic()) > 0 and alive():
             pause(min(POLL_S, left))
         return {"seconds": round(seconds)}

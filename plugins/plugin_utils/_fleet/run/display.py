@@ -12,6 +12,12 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records i
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import HostRecord, Outcome, RunBatch
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.step import REASON
 
+RUN_VERDICT = {
+    "stopped": "The run was stopped",
+    "waiting": "The run waits",
+    "interrupted": "The run was interrupted",
+    outcomes.NOT_THERE: "The run found nothing to take back",
+}
 MOST_HOSTS = 50  # that the table names one by one
 COLUMNS = (
     outcomes.CONFIRMED,
@@ -43,18 +49,19 @@ def color(state: str) -> str:
 
 def host_verdict(record: HostRecord) -> Row:
     """The result of the task that fails a host at the end."""
-    return _verdict(record.host, record.state, {name: getattr(record, name) for name in REASON})
+    return _verdict(f"{record.host}: {record.state}", record.state, {name: getattr(record, name) for name in REASON})
 
 
 def run_verdict(outcome: Outcome | None) -> Row:
     """The result of the task that fails the controller for a run that did not come to its end."""
     if outcome is None:
-        return _verdict("the run", "", dict.fromkeys(REASON, ""))
-    return _verdict("the run", outcome.outcome, {name: getattr(outcome, name) for name in REASON})
+        return {"failed": True, "msg": "The run did not come to its end.", "state": "", **dict.fromkeys(REASON, "")}
+    title = RUN_VERDICT.get(outcome.outcome, f"The run is {outcome.outcome}")
+    return _verdict(title, outcome.outcome, {name: getattr(outcome, name) for name in REASON})
 
 
 def _verdict(title: str, state: str, reason: Row) -> Row:
-    text = f"{title}: {state} [{reason['code']}]: {reason['sentence']} {reason['next_step']}".strip()
+    text = f"{title} [{reason['code']}]: {reason['sentence']} {reason['next_step']}".strip()
     return {"failed": True, "msg": text, "state": state, **reason}
 
 

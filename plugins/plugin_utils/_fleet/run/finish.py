@@ -8,10 +8,11 @@ import dataclasses
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.display import few
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.display import count, few
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.records import Row
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import display, evidence, lock
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import NAME_LENGTH, RunFiles, lock_of
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.interrupted import GOES_ON
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.records import (
     FINISHED,
     REVERT,
@@ -26,7 +27,6 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.recor
 )
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.selection import to_roll_out, to_take_back
 
-GOES_ON = "Start the same command again; it goes on where it was."
 STOPPED_STEP = {
     ROLLOUT: "Find the cause; then make a new plan, or go on with -e rebootless_continue=true.",
     REVERT: "Find the cause; then go on with the same command and -e rebootless_continue=true.",
@@ -112,7 +112,7 @@ def _outcome(status: Status, records: t.Mapping[str, HostRecord], check: bool) -
         return Outcome("waiting", False, waiting.code, waiting.sentence, GOES_ON + inside)
     if status.status == STOPPED and status.stop:
         gone = [host for host in status.reverting if records[host].state == outcomes.REVERSED]
-        back = f" {len(gone)} healthy hosts went back." if gone else ""
+        back = f" {count(len(gone), 'healthy host')} went back." if gone else ""
         return Outcome("stopped", False, status.stop.code, f"{status.stop.sentence}.{back}", STOPPED_STEP[status.goal])
     if status.status == FINISHED:
         look = "Look at the hosts that failed, above; the playbook report shows all of it." if bad else ""

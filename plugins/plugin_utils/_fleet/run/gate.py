@@ -52,7 +52,7 @@ class Verdict:
         if not self.stop:
             return f"{title}, after {self.phase}: {found}; {len(self.bad)} bad of {self.budget} allowed: go on"
         return (
-            f"{title}, after {self.phase}: {len(self.bad)} of {size} hosts are bad, which is more than the "
+            f"{title}, after {self.phase}: {len(self.bad)} of {size} hosts bad, which is more than the "
             f"{self.budget} allowed ({found})"
         )
 

@@ -106,12 +106,18 @@ def local_package(record: HostRecord) -> str | None:
     return host.package
 
 
+def ended(said: str) -> str:
+    """A sentence that others said, as in ``[Errno 32] Broken pipe``, with its end: the next step follows it."""
+    said = said.strip()
+    return said if said.endswith((".", "!", "?", ":")) or not said else f"{said}."
+
+
 def lost(code: str, sentence: str, step: str, **details: t.Any) -> Row:
     """The answer of a host that gave none in ``step``."""
     return {
         "state": outcomes.LOST,
         "code": code,
-        "sentence": sentence,
+        "sentence": ended(sentence),
         "next_step": outcomes.next_step(outcomes.LOST, step == REVERSE),
         "details": details,
     }
@@ -122,7 +128,7 @@ def failed(code: str, sentence: str, next_step: str, **details: t.Any) -> Row:
     return {
         "state": outcomes.FAILED,
         "code": code,
-        "sentence": sentence,
+        "sentence": ended(sentence),
         "next_step": next_step,
         "details": details,
     }

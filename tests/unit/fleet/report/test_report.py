@@ -84,6 +84,7 @@ def test_evidence_only_says_the_same_and_that_nobody_was_asked(tmp_path: pathlib
     assert not report["live"]
     assert report["fleet"]["unreachable"] == 0
     assert "no host was asked" in render.summary(report)
+    assert render.summary(made(rollout, answers, ["web1"])).startswith("1 host: 1 confirmed")
     (web3,) = (host for host in report["hosts"] if host["name"] == "web3")
     assert web3["effective_release"] == "6.1.0-47-cloud-amd64", "it was taken back"
 
