@@ -17,6 +17,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.match_pr
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._common.matcher import Matcher, Target
 
+VMLINUX = "vmlinux"
 RETURN = PLACE_KINDS.index("return thunk")
 JMP32 = 0xE9
 Random = random.Random
@@ -134,14 +135,20 @@ def in_thunks(matched: Matched, matcher: Matcher, start: int, choose: Random, co
 
 
 def of_return_thunk(matched: Matched) -> t.Iterator[Fault]:
-    """The pointer ``x86_return_thunk`` leads elsewhere than the returns of this unit jump to."""
+    """The pointer ``x86_return_thunk`` leads elsewhere than the returns of this unit jump to.
+
+    Returns that jump where the compiler had them jump are as sound as before, wherever the pointer leads.
+    """
+    (pointer,) = matched.target.lookup("x86_return_thunk", VMLINUX)
+    (compiled,) = matched.target.lookup("__x86_return_thunk", VMLINUX)
+    if matched.target.read(pointer, 8) == compiled.to_bytes(8, "little"):
+        return
     jumps = any(
         place.kind == RETURN and matched.byte(base + place.offset) == JMP32
         for base, section in matched.sections
         for place in matched.program.places_of(section)
     )
     if jumps:
-        (pointer,) = matched.target.lookup("x86_return_thunk", "vmlinux")
         yield "another return thunk", Flipped(matched.target, pointer, 1)
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import random
+from types import SimpleNamespace
 
 import pytest
 
@@ -152,6 +153,17 @@ def test_faults_in_places_are_what_no_content_begins_with(matched):
         (byte,) = fault.read(fault.address, 1) or b""
         assert byte not in allowed[fault.address], what
         assert matched.byte(fault.address) in allowed[fault.address]
+
+
+@pytest.mark.parametrize(("points_to", "seeded"), [(0xFFFFFFFF81000100, 0), (0xFFFFFFFF81000200, 1)])
+def test_another_return_thunk_is_a_fault_unless_returns_are_as_compiled(points_to, seeded):
+    section = layout.ProgramSection("vmlinux", "unit", ".text", layout.SECTION_COMPARED, 5, 0, 0, 1)
+    program = SimpleNamespace(
+        sections=[section], places_of=lambda _section: [layout.ProgramPlace(0, 5, faults.RETURN, 0, 3)]
+    )
+    table = {"x86_return_thunk": [START + 8], "__x86_return_thunk": [0xFFFFFFFF81000100]}
+    memory = KernelMemory(bytes([faults.JMP32]) + bytes(7) + points_to.to_bytes(8, "little"), table)
+    assert len([*faults.of_return_thunk(faults.Matched(program, memory, {0: START}))]) == seeded
 
 
 def test_watched_target_remembers_what_is_read_behind_an_address():
