@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import random
+import typing as t
 from types import SimpleNamespace
 
 import pytest
@@ -158,7 +159,7 @@ def test_faults_in_places_are_what_no_content_begins_with(matched):
 @pytest.mark.parametrize(("points_to", "seeded"), [(0xFFFFFFFF81000100, 0), (0xFFFFFFFF81000200, 1)])
 def test_another_return_thunk_is_a_fault_unless_returns_are_as_compiled(points_to, seeded):
     section = layout.ProgramSection("vmlinux", "unit", ".text", layout.SECTION_COMPARED, 5, 0, 0, 1)
-    program = SimpleNamespace(
+    program: t.Any = SimpleNamespace(
         sections=[section], places_of=lambda _section: [layout.ProgramPlace(0, 5, faults.RETURN, 0, 3)]
     )
     table = {"x86_return_thunk": [START + 8], "__x86_return_thunk": [0xFFFFFFFF81000100]}
