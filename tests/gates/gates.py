@@ -75,12 +75,12 @@ GATES = {
     "mypy": Gate(
         [*MYPY, *CHECKED],
         cwd=tree.WORK,
-        environment={"MYPY_CACHE_DIR": str(tree.CACHE / "mypy")},
+        environment={"MYPY_CACHE_DIR": str(tree.ROOT / "build" / "mypy")},
     ),
     "mypy of scripts": Gate(
         [*MYPY, *SCRIPTS, "../slowest.py"],
         cwd=tree.TREE / "tests" / "gates",
-        environment={"MYPY_CACHE_DIR": str(tree.CACHE / "mypy-scripts")},
+        environment={"MYPY_CACHE_DIR": str(tree.ROOT / "build" / "mypy-scripts")},
     ),
     "ansible-lint": Gate(["ansible-lint", "--offline", "--nocolor", "--profile", "production", "--strict"]),
     "antsibull-docs": Gate(
