@@ -6,7 +6,7 @@ Each content has one form, so that its SHA-256 names it: JSON with sorted keys, 
 ASCII, and a newline at the end.
 
 A plan also carries that SHA-256, as ``digest``: a change by hand that keeps to the form, such as a deadline of 901 in
-place of 900, is another content under the old name.  It proves nothing against someone who writes a new digest, too;
+place of 900, is another content under the old name.  It proves nothing against an editor who writes a new digest, too;
 who approves a plan has to keep its digest elsewhere.
 """
 

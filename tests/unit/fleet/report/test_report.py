@@ -312,7 +312,7 @@ def test_a_rollout_that_was_stopped_went_back_and_was_not_taken_back(tmp_path: p
     rollout.step("web1", "reverse", "reversed")
     rollout.write("rollout_finished", state="stopped")
     before = made(rollout.save(), None)
-    assert states(before)["web1"] == "pending" and entry(before, "web1")["next_step"], "somebody has to find out why"
+    assert states(before)["web1"] == "pending" and entry(before, "web1")["next_step"], "the cause is to be found"
     rollout.write("reverting")
     rollout.step("web2", "reverse", "not there")
     rollout.step("web1", "reverse", "reversed")
@@ -326,7 +326,7 @@ def test_a_rollout_that_was_stopped_went_back_and_was_not_taken_back(tmp_path: p
 
 def test_each_of_several_updates_is_counted_in_the_summary(tmp_path: pathlib.Path) -> None:
     rollout, answers = sample.six(tmp_path)
-    assert NAME not in render.summary(made(rollout, answers)), "the hosts are counted by it"
+    assert str(NAME) not in render.summary(made(rollout, answers)), "the hosts are counted by it"
     sample.Sample(tmp_path, {"all": ["web1", "web2"]}, {}, name="experiment", version="2").save()
     said = render.summary(made(rollout, answers))
     assert "each by its worst update" in said

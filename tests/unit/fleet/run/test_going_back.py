@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 
 import pytest
@@ -82,4 +81,4 @@ def test_a_host_with_nothing_to_take_back_is_no_failure(tmp_path):
     run = Revert(tmp_path, REVERSED, NOT_THERE)
     assert not outcomes.is_bad("not there") and outcomes.is_settled("not there")
     assert not outcomes.may_be_live("not there")
-    assert dataclasses.asdict(run.files.host("web2"))["state"] == "not there"
+    assert run.files.records(["web2"])["web2"].state == "not there"

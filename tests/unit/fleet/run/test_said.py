@@ -86,6 +86,6 @@ def test_a_run_that_ended_says_nothing_at_the_exit(files, capsys):
 
 @pytest.mark.parametrize("host, said", [("web1", "1 host soaks until"), ("web2", "2 hosts soak until")])
 def test_hosts_that_soak_are_counted(files, host, said):
-    lines = []
+    lines: list[str] = []
     Batch(files, host, lines.append, forks=5).soak(lambda: False)
     assert said in lines[0]
