@@ -47,7 +47,7 @@ class Wanted(t.NamedTuple):
     only: t.Collection[str] = ()
     retired: t.Collection[str] = ()
 
-    def __contains__(self, name: object) -> bool:
+    def has(self, name: str) -> bool:
         return (not self.only or name in self.only) and name not in self.retired
 
 
@@ -65,7 +65,7 @@ def build(
     """
     answers = {host: _with_clean_keys(answer) for host, answer in answers.items()}
     wanted = wanted._replace(retired=set(wanted.retired) - _live(answers))
-    told = [(rollout, tell(rollout)) for rollout in sources.rollouts if update_name(rollout) in wanted]
+    told = [(rollout, tell(rollout)) for rollout in sources.rollouts if wanted.has(update_name(rollout))]
     told = [(rollout, history) for rollout, history in told if not history.found_nothing]
     updates = _updates(told, sources.manifests, answers, wanted)
     names = hosts if hosts is not None else sorted({host for update in updates for host in update.tracks})
@@ -135,7 +135,7 @@ def _updates(
             name = text(row.get("name"))
             known = found.get(name, UpdateRow(name, text(row.get("version")), [], {}, {}))
             found[name] = known._replace(cves=known.cves or texts(row.get("cves")))
-    return [found[name] for name in sorted(found, key=natural) if name and name in wanted]
+    return [found[name] for name in sorted(found, key=natural) if name and wanted.has(name)]
 
 
 def _newer(before: UpdateRow, host: str, track: Track) -> Track:
