@@ -87,9 +87,13 @@ def all_else_goes_on(host: Host, task) -> None:
     assert control(host, "fix", "apply 600") == ""
     assert control(host, "hanging", "extend 1") == ""
     host.wait_until(lambda: state(host, "hanging") == "reversed, held by 1 task", 20)
+    assert task.poll() is None and time.monotonic() - began < 60, "it was waiting meanwhile"
+
+
+def is_not_applied_again(host: Host) -> None:
+    """It has a part that belongs to it no more, or not yet."""
     assert control(host, "hanging", "apply 600") == "Device or resource busy"
     assert "code: object_busy" in host.out(f"cat {SYSFS}/hanging/abort")
-    assert task.poll() is None and time.monotonic() - began < 60, "it was waiting meanwhile"
 
 
 def goes_on(host: Host, task) -> None:
@@ -111,6 +115,7 @@ def test_a_hook_that_hangs_holds_up_its_module_alone(builds, host):
     load = hang(host, "PRE_APPLY", "modprobe dummy numdummies=0")
     assert "dummy absent" in host.out(f"cat {SYSFS}/hanging/objects")
     all_else_goes_on(host, load)
+    is_not_applied_again(host)
     goes_on(host, load)
     assert hooks(host) == ["PRE_APPLY", "FAIL_APPLY"], "the update was gone when its hook had ended"
     assert new_device(host) == "1000"
@@ -119,6 +124,7 @@ def test_a_hook_that_hangs_holds_up_its_module_alone(builds, host):
 
     unload = hang(host, "PRE_REVERSE", "rmmod dummy")
     all_else_goes_on(host, unload)
+    is_not_applied_again(host)
     goes_on(host, unload)
     assert hooks(host) == ["PRE_REVERSE", "POST_REVERSE"]
 

@@ -19,13 +19,17 @@ listener.bind("\0accept_in_threads")
 listener.listen(1)
 
 
+def tell(line):
+    os.write(1, f"{line}\n".encode())  # in one piece, between what the other threads print
+
+
 def accept():
     descriptor = libc.accept(listener.fileno(), None, None)
     if descriptor < 0:
-        print(f"errno {ctypes.get_errno()}", flush=True)
+        tell(f"errno {ctypes.get_errno()}")
     else:
         with socket.socket(fileno=descriptor) as accepted:
-            print(f"mark {accepted.getsockopt(socket.SOL_SOCKET, socket.SO_MARK)}", flush=True)
+            tell(f"mark {accepted.getsockopt(socket.SOL_SOCKET, socket.SO_MARK)}")
 
 
 def is_asleep(thread):
@@ -38,12 +42,12 @@ for thread in threads:
     thread.start()
 while not all(is_asleep(thread) for thread in threads):
     time.sleep(0.05)
-print("ready", flush=True)
+tell("ready")
 sys.stdin.readline()
 for _thread in threads:
     with socket.socket(socket.AF_UNIX) as client:
         client.connect("\0accept_in_threads")
 for thread in threads:
     thread.join()
-print("done", flush=True)
+tell("done")
 os._exit(0)
