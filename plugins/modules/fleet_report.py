@@ -167,6 +167,7 @@ def main() -> None:
             "dest": {"type": "path"},
             "hosts": {"type": "list", "elements": "str"},
             "updates": {"type": "list", "elements": "str", "default": []},
+            "retired": {"type": "list", "elements": "str", "default": []},
             "state_directory": {"type": "path", "default": store.DIRECTORY},
         },
         supports_check_mode=True,

@@ -113,12 +113,12 @@ signer:
       description: From when the certificate is valid, UTC.
       returned: always
       type: str
-      sample: 2026-01-31 12:00:00Z
+      sample: "2026-01-31 12:00:00Z"
     not_after:
       description: Until when the certificate is valid, UTC. Kernels do not look at it.
       returned: always
       type: str
-      sample: 2036-01-31 12:00:00Z
+      sample: "2036-01-31 12:00:00Z"
 build_digest:
   description: What names the build by its inputs, of which the signer's certificate is one.
   returned: success

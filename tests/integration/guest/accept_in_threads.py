@@ -37,7 +37,7 @@ def is_asleep(thread):
         return stream.read().startswith("43 ")  # accept
 
 
-threads = [threading.Thread(target=accept) for _ in range(int(sys.argv[1]))]
+threads = [threading.Thread(target=accept) for number in range(int(sys.argv[1]))]
 for thread in threads:
     thread.start()
 while not all(is_asleep(thread) for thread in threads):

@@ -39,7 +39,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.d
 
 STATE_MISSING, MEANING_CHANGED, EXISTING = "state_missing", "meaning_changed", "existing_objects"
 RENUMBERED = "constant_renumbered"
-_Where = Dict[Fact, "dict[Tuple[str, str], Row]"]  # by unit and function
+_Where = Dict[Fact, Dict[Tuple[str, str], Row]]  # by unit and function
 
 
 @dataclasses.dataclass(frozen=True)

@@ -30,7 +30,8 @@ ZEROS = re.compile(
 NEEDS_START = re.compile(
     r"_*list_\w+|h?list_\w+|_*mutex_\w+|down\w*|_*wake_up\w*|_*add_wait_queue\w*|prepare_to_wait\w*|_*queue_\w*work\w*"
     r"|schedule_\w*work|mod_timer|add_timer|hrtimer_start\w*|complete(_all)?|wait_for_completion\w*|refcount_inc\w*"
-    r"|refcount_dec\w*|atomic\w*_(dec|sub)\w*|atomic\w*_(inc_not_zero|add_unless|inc_unless_\w+)|kref_\w+|skb_queue_\w+|_*skb_queue_\w+|tasklet_schedule|call_rcu|rhashtable_\w+|percpu_\w+"
+    r"|refcount_dec\w*|atomic\w*_(dec|sub)\w*|atomic\w*_(inc_not_zero|add_unless|inc_unless_\w+)|kref_\w+"
+    r"|_*skb_queue_\w+|tasklet_schedule|call_rcu|rhashtable_\w+|percpu_\w+"
 )
 NO_USE = re.compile(r"__builtin_\w+|fortify_\w+|memset|kfence_\w+|kasan_\w+|spinlock_check|\.\w+")
 FAILS = re.compile(r"_*warn\w*|ERR_PTR|panic")

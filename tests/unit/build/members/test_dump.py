@@ -23,23 +23,23 @@ extern void set_bit(long, unsigned long *), take(struct foo *, int (*)(struct fo
 static int twice(int (*call)(struct foo *, long), struct foo *p) { return call(p, 1) + call(p, 2); }
 int assembler(struct foo *p)
 {
-	asm volatile("nop\n\tnop; # (\"%0\")\n" : "+m" (p->state) : : "memory");
-	p->state = 3;
-	return twice(0, p);
+  asm volatile("nop\n\tnop; # (\"%0\")\n" : "+m" (p->state) : : "memory");
+  p->state = 3;
+  return twice(0, p);
 }
 int scopes(struct foo *p, int k)
 {
-	if (k) { struct inner *x = &p->in[1]; x->a = 4; return x->b; }
-	{ struct foo *x = p; x->in[k].b = 5; return x->deep == 6; }
+  if (k) { struct inner *x = &p->in[1]; x->a = 4; return x->b; }
+  { struct foo *x = p; x->in[k].b = 5; return x->deep == 6; }
 }
 int volatiles(struct foo *p)
 {
-	*(volatile int *)&p->state = 7;
-	switch (*(volatile int *)&p->state) { case 8: return 1; case 9 ... 11: return 2; }
-	p->flags = (p->flags & ~0xfUL) | 0x20;
-	p->flags &= ~0x40UL;
-	p->state = k_of(p) ? 12 : 13;
-	return 0;
+  *(volatile int *)&p->state = 7;
+  switch (*(volatile int *)&p->state) { case 8: return 1; case 9 ... 11: return 2; }
+  p->flags = (p->flags & ~0xfUL) | 0x20;
+  p->flags &= ~0x40UL;
+  p->state = k_of(p) ? 12 : 13;
+  return 0;
 }
 """
 

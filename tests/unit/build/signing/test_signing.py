@@ -23,7 +23,7 @@ OPTIONS = {
     "hash": "sha256",
     "timeout": 20,
 }
-CMS = ["openssl", "cms", "-sign", "-binary", "-outform", "DER", "-nosmimecap"]
+CMS = ("openssl", "cms", "-sign", "-binary", "-outform", "DER", "-nosmimecap")
 NOW = datetime.datetime(2100, 1, 1, tzinfo=datetime.UTC)
 
 
