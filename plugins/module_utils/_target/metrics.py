@@ -110,7 +110,8 @@ def write(store: Store, directory: str) -> None:
 def refresh(store: Store) -> list[str]:
     """Writes the metrics anew wherever they were written before: an old file goes on claiming a fix.
 
-    A directory that is gone is forgotten.  Returns what went wrong, in sentences.
+    A directory that is gone is forgotten, and all of them are with the last update.  Returns what went wrong, in
+    sentences.
     """
     told = []
     for directory in collectors.known(store.directory):
@@ -121,6 +122,7 @@ def refresh(store: Store) -> list[str]:
             _write(store, directory)
         except RebootlessError as error:
             told.append(f"The host's metrics could not be written: {error}")
+    collectors.forget_if_alone(store.directory)
     return told
 
 

@@ -61,3 +61,15 @@ def test_a_list_of_directories_that_is_damaged_is_none(host, tmp_path):
 def test_metrics_escape_what_labels_cannot_hold(host):
     kernel = {**inventory.kernel(host.packages), "release": 'a"b\\c\nd'}
     assert 'release="a\\"b\\\\c\\nd"' in metrics.render(kernel, [])
+
+
+def test_the_list_of_directories_goes_with_the_last_that_a_host_keeps(tmp_path):
+    state = tmp_path / "state"
+    collectors.remember(str(state), "/srv/metrics")
+    (state / "x.rbl.tar.gz").touch()
+    collectors.forget_if_alone(str(state))
+    assert collectors.known(str(state)) == ["/srv/metrics"]
+    (state / "x.rbl.tar.gz").unlink()
+    collectors.forget_if_alone(str(state))
+    assert not state.exists()
+    collectors.forget_if_alone(str(state))

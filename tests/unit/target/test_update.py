@@ -146,3 +146,5 @@ def test_metrics_say_what_the_last_change_left(host, tmp_path):
     assert live in (collector / metrics.FILE).read_text()
     assert "warnings" not in change(host, "reversed")
     assert live not in (collector / metrics.FILE).read_text()
+    change(host, "absent")
+    assert not host.state_directory.exists(), "nothing is left"

@@ -19,7 +19,7 @@ import typing as t
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._target.boot.archive import make_archive
-from ansible_collections.rebootless.splice.plugins.module_utils._target.state import store
+from ansible_collections.rebootless.splice.plugins.module_utils._target.state import collectors, store
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.prospects import OFF_ARGUMENT, OFF_FILE
 
 ARCHIVE = "boot/rebootless.pyz"  # below the state directory
@@ -171,6 +171,7 @@ class Persistence:
         if changed and not check_mode:
             directories = (os.path.dirname(self.archive), self.settings.state_directory, os.path.dirname(OFF_FILE))
             disk.drop_empty(*map(self._at, directories))
+            collectors.forget_if_alone(self._at(self.settings.state_directory))
             self._reload()
         return changed
 

@@ -40,6 +40,14 @@ def forget(state_directory: str, directory: str) -> None:
     _save(state_directory, [row for row in known(state_directory) if row != directory])
 
 
+def forget_if_alone(state_directory: str) -> None:
+    """Drops the list, and the directory, of a host that keeps nothing else: there is nothing more to be told."""
+    with contextlib.suppress(OSError):
+        if os.listdir(state_directory) == [FILE]:
+            disk.remove(os.path.join(state_directory, FILE))
+            disk.drop_empty(state_directory)
+
+
 def _save(state_directory: str, directories: t.Sequence[str]) -> None:
     path = os.path.join(state_directory, FILE)
     with contextlib.suppress(OSError):
