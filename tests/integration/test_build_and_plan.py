@@ -144,7 +144,8 @@ def test_once_for_each_kernel_and_never_again(fleet, hosts):
 
 def test_what_cannot_be_built_holds_nothing_up(fleet, hosts):
     fleet.patch.write_text(fleet.patch.read_text().replace("int answ = 0;", "int answer = 42;"))
-    run = fleet.run("build", version="2.0")
+    run = fleet.run("build", version="2.0", ok=False)
+    assert run.status != 0 and "[nothing_built]" in run.output
     rows = fleet.manifest("2.0").kernels
     assert [(row.status, row.code) for row in rows] == [("refused", "patch_does_not_apply")] * len(hosts)
     assert all("int answer = 42;" in row.sentence and row.next_step for row in rows)

@@ -53,9 +53,11 @@ def exact(value: t.Any, **options: t.Any) -> bytes:
 def is_same(value: t.Any, wanted: t.Any) -> bool:
     """Whether a value is the text or number that is wanted, and none that Python only takes for equal.
 
-    So ``true`` and ``1.0`` are not the format 1.
+    So ``true`` and ``1.0`` are not the format 1.  What Ansible marks with where it comes from is of a type of its own,
+    which is made from ``str`` or ``int``.
     """
-    return type(value) is type(wanted) and bool(value == wanted)
+    alike = isinstance(value, type(wanted)) and isinstance(value, bool) is isinstance(wanted, bool)
+    return alike and bool(value == wanted)
 
 
 def is_whole(value: t.Any) -> bool:

@@ -73,3 +73,11 @@ def test_what_is_written_exactly_is_the_same(value):
 def test_what_only_python_takes_for_a_number(value, same, whole, number):
     assert strict_json.is_same(value, 1) is same
     assert (strict_json.is_whole(value), strict_json.is_number(value)) == (whole, number)
+
+
+def test_values_that_ansible_has_marked_are_what_they_say():
+    """A plan whose policy came from a playbook had ``'stop', which is not one of report, stop``."""
+    marked_text, marked_number = type("Marked", (str,), {})("stop"), type("Marked", (int,), {})(1)
+    assert strict_json.is_same(marked_text, "stop") and not strict_json.is_same(marked_text, "report")
+    assert strict_json.is_same(marked_number, 1) and not strict_json.is_same(marked_number, True)
+    assert not strict_json.is_same(1, "1") and strict_json.is_same(True, True)
