@@ -436,6 +436,10 @@ asked:
       description: What was left to be compiled.
       returned: if there are any
       type: int
+    no_command:
+      description: What was compiled without having been asked, since only Kbuild knows how it is compiled.
+      returned: if there are any
+      type: int
 timings:
   description: Seconds that each phase took.
   returned: success

@@ -22,7 +22,7 @@ import sys
 import tempfile
 import typing as t
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.narrower import DIFFERS, Narrower
+from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.narrower import MAY_CHANGE, Narrower
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.touched import include_graph, touched_by
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.overlay import PatchedSource
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.patches import parse_patch
@@ -71,8 +71,8 @@ def check(tree: KernelTree, kind: str, jobs: int) -> tuple[int, list[str]]:
         asked = narrower.concerned(touched.through)
         names = {unit.name for unit in asked}
         left_out = [unit for unit in touched.through if unit.name not in names]
-        missed = [unit.name for unit, found in narrower.ask(left_out) if found == DIFFERS]
-        differing = sum(found == DIFFERS for _unit, found in narrower.ask(asked))
+        missed = [unit.name for unit, found in narrower.ask(left_out) if found in MAY_CHANGE]
+        differing = sum(found in MAY_CHANGE for _unit, found in narrower.ask(asked))
     print(
         f"{kind}: {len(touched.through)} units include {edit.path}; {len(asked)} asked, of which {differing} differ; "
         f"{len(left_out)} left out, of which {len(missed)} differ",

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -20,6 +21,7 @@ import pytest
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.compiler import Compiler
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.patches import parse_patch
+from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.saved_command import command_file
 from ansible_collections.rebootless.splice.plugins.module_utils._build.distribution.directory import (
     Directories,
     DirectorySource,
@@ -182,6 +184,19 @@ def test_a_killed_run_leaves_no_half_tree(tree50, tmp_path):
     left = list((tmp_path / "trees").iterdir())
     assert all(path.name.startswith(".making-") for path in left)
     assert not list(tmp_path.glob("trees/*/tree.json"))
+
+
+def test_a_killed_run_leaves_no_half_unit(tree50):
+    """Kbuild writes the checksums of exported symbols behind the command, when the object is there already."""
+    unit = tree50.units.units["net/core/dst_cache.o"]
+    compiler = Compiler(tree50, 2)
+    [pre] = compiler.pre([unit])
+    assert pre.command.versions
+    shutil.rmtree(pre.exact.parent)
+    saved = command_file(pathlib.Path(tree50.build, unit.target))
+    text = saved.read_text(encoding="utf-8")
+    saved.write_text(text[: text.index("#SYMVER")], encoding="utf-8")
+    assert compiler.pre([unit]) == [pre]
 
 
 # ---- helper_build

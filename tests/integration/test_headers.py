@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.narrower import Narrower
+from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.text.includes import IncludeGraph
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.compiler import (
     SECTION_FLAGS,
     Compiler,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.overlay import Overlay
+from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.overlay import Overlay, PatchedSource
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.patches import parse_patch
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.saved_command import dependency_file
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import Phases
@@ -72,6 +74,14 @@ def test_equal_headers_in_the_place_of_the_originals_make_the_same_object(tree, 
     assert len(read) > 300
     second, _read = compiled("second", sorted(path for path in read if (source / path).is_file()))
     assert first.read_bytes() == second.read_bytes() == pre.sectioned.read_bytes()
+
+
+def test_the_command_of_every_unit_is_known(tree, tmp_path):
+    """One without counts as changed by every header, and is compiled for nothing."""
+    units = list(tree.units.units.values())
+    source = PatchedSource(Path(tree.source), tmp_path, [])
+    commands = Narrower(tree, source, IncludeGraph({}), 2).commands(units)
+    assert [unit.name for unit, command in zip(units, commands, strict=True) if command is None] == []
 
 
 def test_a_header_changes_the_units_that_use_what_changes(build):

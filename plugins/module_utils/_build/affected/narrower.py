@@ -29,7 +29,6 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.compilati
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.saved_command import (
     Roots,
     SavedCommand,
-    command_file,
     read_recipes,
     read_saved,
     run_saved,
@@ -39,8 +38,9 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.host.comm
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import KernelTree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import Unit
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, strict_json
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
-_RECIPES = "recipes.json"
+_RECIPES = "commands.json"
 _QUICK = "quick"  # in the tree: what the compiler alone makes of unpatched units, by SHA-256
 _QUICK_FLAGS = (*SECTION_FLAGS, "-g0", "-w")
 # The preprocessed text without directives that say where a line is from; and any number for what counts up: names that
@@ -50,7 +50,9 @@ _DEFINED = re.compile(r"-D\S+")
 _WORD = re.compile(r"[A-Za-z_]\w*")
 # How a unit was found to stay as it is, in the order of the questions.
 NOT_NAMED, SAME_SOURCE, UNUSED, SAME_CODE = "not_named", "same_source", "unused", "same_code"
-DIFFERS = "differs"
+# How it was found that it has to be compiled the whole way: it may differ, or only Kbuild knows how it is compiled.
+DIFFERS, NO_COMMAND = "differs", "no_command"
+MAY_CHANGE = frozenset({DIFFERS, NO_COMMAND})
 _FEW = 16  # units
 _STEP = 20  # units between two lines of progress
 
@@ -82,7 +84,7 @@ class Narrower:
         start = time.monotonic()
         for number, (unit, verdict) in enumerate(self.ask(asked), 1):
             self.counts[verdict] += 1
-            if verdict == DIFFERS:
+            if verdict in MAY_CHANGE:
                 found.append(unit)
             if number % _STEP == 0 or number == len(asked):
                 left = (time.monotonic() - start) / number * (len(asked) - number)
@@ -90,7 +92,7 @@ class Narrower:
         return found
 
     def ask(self, units: Sequence[Unit]) -> Iterator[tuple[Unit, str]]:
-        """Each unit with what is found of it: ``same_source``, ``unused``, ``same_code`` or ``differs``."""
+        """Each unit with what is found of it: ``same_source``, ``unused``, ``same_code``, or one of ``MAY_CHANGE``."""
         commands = self.commands(units)
         self._patched.admit([command for command in commands if command is not None])
         with concurrent.futures.ThreadPoolExecutor(self._jobs) as pool:
@@ -102,7 +104,7 @@ class Narrower:
         units = [Unit(os.path.normpath(command.target), command.target, ()) for command in commands]
         with concurrent.futures.ThreadPoolExecutor(self._jobs) as pool:
             verdicts = pool.map(self._verdict, units, commands)
-            return next((command for command, verdict in zip(commands, verdicts) if verdict == DIFFERS), None)
+            return next((command for command, verdict in zip(commands, verdicts) if verdict in MAY_CHANGE), None)
 
     def concerned(self, units: Sequence[Unit]) -> list[Unit]:
         """Those of ``units`` that the text of the sources does not show to be none of the patch's business."""
@@ -140,13 +142,7 @@ class Narrower:
         """How each unit is compiled; None where only Kbuild knows, since something has to be made first."""
         build = Path(self._tree.build)
         known = self._recipes()
-        found: list[SavedCommand | None] = []
-        for unit in units:
-            if unit.target in known:
-                found.append(known[unit.target])
-            else:
-                found.append(read_saved(build, unit) if command_file(build / unit.target).is_file() else None)
-        return found
+        return [known[unit.target] if unit.target in known else _saved(build, unit) for unit in units]
 
     def _recipes(self) -> Mapping[str, SavedCommand]:
         """The commands of all units that were not compiled yet when they were first asked for."""
@@ -167,7 +163,7 @@ class Narrower:
 
     def _verdict(self, unit: Unit, command: SavedCommand | None) -> str:
         if command is None:
-            return DIFFERS
+            return NO_COMMAND
         place = self._patched.numbered.place
         pre = self._output(command.preprocess(self._original, _PREPROCESSED))
         post = self._output(command.preprocess(place, _PREPROCESSED)) if pre is not None else None
@@ -201,6 +197,13 @@ class Narrower:
     def _output(self, command: str) -> bytes | None:
         done = run_saved(command, self._tree.build)
         return done.stdout if done.returncode == 0 else None
+
+
+def _saved(build: Path, unit: Unit) -> SavedCommand | None:
+    try:
+        return read_saved(build, unit)
+    except RebootlessError:  # not made yet, just being made by another build, or by one that was killed
+        return None
 
 
 def _is_plain_c(command: SavedCommand, words: Set[str]) -> bool:

@@ -94,8 +94,19 @@ class Compiler:
 
     def _make_pre(self, units: Sequence[Unit]) -> None:
         if units:
+            self._forget(units)
             self._tree.kbuild(self._jobs).make_units([unit.target for unit in units])
             self._keep_pre(units)
+
+    def _forget(self, units: Sequence[Unit]) -> None:
+        """Removes what is in the build directory of units that are not kept: a run that was killed left it there.
+
+        Make would take it for up to date although, say, the checksums of what it exports were not written any more.
+        """
+        for unit in units:
+            output = Path(self._tree.build, unit.target)
+            for path in (output, command_file(output)):
+                path.unlink(missing_ok=True)
 
     def post(
         self, pre_objects: Sequence[PreObjects], patched: PatchedSource, say: Say = lambda text: None

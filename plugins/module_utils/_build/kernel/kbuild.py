@@ -130,9 +130,13 @@ class Kbuild:
     def recipes(self, targets: Sequence[str]) -> str:
         """What make would run to compile those of the objects that are not there yet, as it prints it.
 
-        Nothing is made, also not what an object needs first.  Raises ``RebootlessError`` (``scan_failed``).
+        Nothing is made, also not what an object needs first.  Makes that run side by side would print into each other's
+        lines, and every fifth unit be without a command; so one runs at a time.  Raises ``RebootlessError``
+        (``scan_failed``).
         """
-        return self._units(targets, "scan_failed", "The kernel's makefiles could not be evaluated.", "-n")
+        return dataclasses.replace(self, jobs=1)._units(
+            targets, "scan_failed", "The kernel's makefiles could not be evaluated.", "-n"
+        )
 
     def _units(self, targets: Sequence[str], code: str, sentence: str, *flags: str) -> str:
         with tempfile.TemporaryDirectory(prefix="rebootless-") as output:
