@@ -343,6 +343,15 @@ void rbl_stack_check(struct rbl_stacks *stacks, struct task_struct *task);
 void rbl_stacks_count(struct rbl_stacks *stacks, enum rbl_finding finding, u32 tasks);
 void rbl_stacks_check_offline(struct rbl_stacks *stacks);
 
+/* notes.c: which tasks have run */
+void rbl_notes_open(void);
+void rbl_notes_close(void);
+void rbl_notes_begin(void);
+void rbl_notes_end(void);
+bool rbl_notes_are_whole(void);
+struct task_struct *const *rbl_notes_here(u32 *count);
+void rbl_notes_exit(void);
+
 /* looks.c: which tasks are looked at before the stop, and which in it */
 struct rbl_look;
 
@@ -352,15 +361,15 @@ struct rbl_looks {
 	u32 *index;			/* of rows + 1, by task; 0: none */
 	u32 bits;			/* of its length */
 	u32 *again, n_again;		/* rows of tasks that were running, or in the way, in the last pass before the stop */
+	bool notes;			/* tasks that run are to be noted */
 	bool whole;			/* when `forks` was read each task had a row, or got one */
 	unsigned long forks;		/* tasks that had been made since the boot */
 };
 
-void rbl_looks_begin(struct rbl_looks *looks, const struct rbl_stacks *stacks);
+void rbl_looks_begin(struct rbl_looks *looks, const struct rbl_stacks *stacks, bool notes);
 void rbl_looks_refresh(struct rbl_looks *looks, const struct rbl_stacks *stacks);
 u32 rbl_looks_check(const struct rbl_looks *looks, struct rbl_stacks *stacks, u32 share, u32 shares);
 void rbl_looks_end(struct rbl_looks *looks);
-void rbl_looks_exit(void);
 
 /* steps.c: what a switch writes */
 enum rbl_purpose {
@@ -374,6 +383,7 @@ struct rbl_steps {
 	u32 n_jumps, count;
 };
 
+u32 rbl_count_jumps(const struct rbl_record *record);
 int rbl_steps_make(struct rbl_record *record, const struct rbl_record *previous, enum rbl_purpose purpose,
 		   struct rbl_steps *steps);
 void rbl_steps_free(struct rbl_steps *steps);

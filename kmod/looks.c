@@ -20,14 +20,11 @@
  * may write the registers of user space, which lie behind its end).
  *
  * Why not all sums have to be looked at in the stop.  From before the last pass
- * over all rows, each CPU notes the tasks that it switches away from, in a probe
- * on sched_switch, which __schedule() calls right after it has counted.  Either
- * the pass sees the count, and looks at the task once more; or the probe sees
- * that it is to note the task (the barriers on both sides are a pair).  So a
- * task that runs after the pass has come to its row is noted.  CPU hotplug is
- * locked all the while: sched_switch is not traced on a CPU that is offline.  If
- * there is no probe, since there are too few tasks to be worth one, or a CPU had
- * to note more than it has room for, the stop looks at all sums.
+ * over all rows, each CPU notes the tasks that it switches away from (notes.c).
+ * Either the pass sees the count, and looks at the task once more; or the task is
+ * noted.  If nothing is noted, since there are too few tasks or the switch is one
+ * by force, or a CPU had to note more than it has room for, the stop looks at all
+ * sums.
  *
  * By kind of task:
  * - asleep, or waiting on the queue of any CPU: as above.  Being woken, or moved
@@ -55,25 +52,23 @@
  *   Each pass begins with giving rows to those that came since the one before:
  *   copy_process() adds one to total_forks for each task that it lists, both under
  *   tasklist_lock, which nothing holds in the stop.  If it has grown since, those
- *   that came are searched for in the stop.
+ *   that came are searched for in the stop: among the last processes, and if
+ *   they are not as many as have come (one has died, or is a thread of an older
+ *   process), among all.
  */
 #include <linux/hash.h>
-#include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/prefetch.h>
 #include <linux/rculist.h>
 #include <linux/sched/signal.h>
 #include <linux/smp.h>
-#include <linux/tracepoint.h>
 
 #include "internal.h"
 
 #define REFRESHES 3		/* passes at most, right before the stop */
 #define FEW 8			/* tasks that ran since the last look, and are left to the stop */
 #define AHEAD 8			/* rows, whose tasks are fetched into the cache meanwhile */
-#define NOTES 2048		/* tasks that a CPU can note */
-#define DEAR_NS (100 * NSEC_PER_MSEC)	/* of a probe that takes as long to make, or longer, */
-#define SPARED_NS (60 * NSEC_PER_SEC)	/* the next one is made this long after it, at the earliest */
+#define MOST_LAST 64		/* tasks that are searched for with tasklist_lock held */
 
 /* What is known of one task. */
 struct rbl_look {
@@ -122,11 +117,11 @@ static bool add(struct rbl_looks *looks, struct task_struct *task)
 /*
  * Gives a row to each task that has none.  The tasks of a process are listed in
  * the order in which they came, and so are given rows: those with a row come
- * before those without, which check_new() relies on.  What is on a list for as
- * long as it is gone through under RCU is found; exec() by a thread puts it in
- * its leader's place, and both lead to the same threads.
+ * before those without, which all that goes through them backwards relies on.
+ * What is on a list for as long as it is gone through under RCU is found; exec()
+ * by a thread puts it in its leader's place, and both lead to the same threads.
  */
-static void collect(struct rbl_looks *looks)
+static void collect_all(struct rbl_looks *looks)
 {
 	struct task_struct *process, *task;
 	bool whole = true;
@@ -142,104 +137,70 @@ static void collect(struct rbl_looks *looks)
 	looks->whole = whole;
 }
 
-/* ---- which have run ---- */
+/* Backwards, as long as the list of processes does not change. */
+#define for_each_last_process(process) list_for_each_entry_reverse(process, &init_task.tasks, tasks)
+#define for_each_last_thread(task, process) \
+	list_for_each_entry_reverse(task, &(process)->signal->thread_head, thread_node)
 
-/* What a CPU has switched away from; written there, with interrupts off. */
-struct notes {
-	struct task_struct **tasks;	/* referenced; NULL: the CPU was not online when the probe was made */
-	u32 count;
-};
-
-static DEFINE_PER_CPU(struct notes, notes);
-static bool probed;			/* the probe is there */
-static bool noting;			/* and is to note */
-static bool missed;			/* something that there was no room for */
-static u64 spared_until;		/* no probe is made before */
-
-static void on_switch(void *unused, bool preempt, struct task_struct *prev, struct task_struct *next,
-		      unsigned int prev_state)
+/* How many threads of the process have no row. */
+static u32 count_new(const struct rbl_looks *looks, const struct task_struct *process)
 {
-	struct notes *own = this_cpu_ptr(&notes);
+	struct task_struct *task;
+	u32 count = 0;
 
-	smp_mb();	/* between the count of the switch and `noting`; begin_noting() has the other one */
-	if (!READ_ONCE(noting) || !prev->pid)	/* is_idle_task() says yes of a thread in play_idle_precise(), too */
-		return;
-	if (own->tasks && own->count < NOTES)
-		own->tasks[own->count++] = get_task_struct(prev);
-	else
-		WRITE_ONCE(missed, true);
-}
-
-static void free_notes(void)
-{
-	int cpu;
-
-	for_each_possible_cpu(cpu) {
-		struct notes *own = per_cpu_ptr(&notes, cpu);
-
-		while (own->count)
-			put_task_struct(own->tasks[--own->count]);
-		kvfree(own->tasks);
-		own->tasks = NULL;
+	for_each_last_thread(task, process) {
+		if (is_known(looks, task))
+			break;
+		count++;
 	}
+	return count;
 }
 
 /*
- * Whether to search for those that ran takes longer than to have them noted.  To
- * make a probe and to remove it, the kernel writes to its text, waits for an
- * interrupt of every CPU some twenty times, and may wait for a grace period of
- * RCU.  Where a virtual CPU has to wait for its turn each time, that takes
- * seconds of each try: two, with a tenth of a processor for two of them.  The
- * counts of some hundred tasks are compared within microseconds.
+ * Whether the last processes have all of the tasks that were made since each had
+ * a row: as many as were counted.  A process is put at the end of the list.
  */
-static bool is_worth_noting(u32 tasks)
+static bool all_came_last(const struct rbl_looks *looks, unsigned long made)
 {
-	return tasks >= READ_ONCE(rbl_note_from) && ktime_get_mono_fast_ns() >= spared_until;
-}
+	struct task_struct *process;
 
-/* Without memory for a CPU's notes, it misses what it is to note. */
-static void begin_probe(u32 tasks)
-{
-	u64 begin = ktime_get_mono_fast_ns(), end;
-	int cpu;
+	for_each_last_process(process) {
+		u32 count = count_new(looks, process);
 
-	check_trace_callback_type_sched_switch(on_switch);
-	if (!is_worth_noting(tasks))
-		return;
-	missed = false;
-	for_each_online_cpu(cpu)
-		per_cpu(notes, cpu).tasks = kvmalloc_array(NOTES, sizeof(struct task_struct *), GFP_KERNEL);
-	probed = !tracepoint_probe_register(rbl_kernel_data.__tracepoint_sched_switch, on_switch, NULL);
-	/* Where sched_switch had probes, a CPU may be at the old list of them, and not have published its count yet. */
-	if (probed)
-		kick_all_cpus_sync();
-	end = ktime_get_mono_fast_ns();
-	if (end - begin >= DEAR_NS)
-		spared_until = end + SPARED_NS;
-}
-
-/* An interrupt of each CPU waits for the probe's calls, which have interrupts off: no later one notes anything. */
-static void end_probe(void)
-{
-	WRITE_ONCE(noting, false);
-	if (probed) {
-		tracepoint_probe_unregister(rbl_kernel_data.__tracepoint_sched_switch, on_switch, NULL);
-		kick_all_cpus_sync();
+		if (!count || count >= made)
+			return count == made;
+		made -= count;
 	}
-	probed = false;
-	free_notes();
+	return false;
 }
 
-/* Before this module goes: the probe's last calls have returned. */
-void rbl_looks_exit(void)
+/* Gives rows to those that came since the pass before, if they are few and easy to find. */
+static bool collect_last(struct rbl_looks *looks)
 {
-	tracepoint_synchronize_unregister();
+	struct task_struct *process, *task;
+	unsigned long made;
+	bool found;
+
+	read_lock(rbl_kernel_data.tasklist_lock);
+	made = *rbl_kernel_data.total_forks - looks->forks;
+	found = looks->whole && made <= min_t(u32, MOST_LAST, looks->room - looks->count) && all_came_last(looks, made);
+	looks->forks += found ? made : 0;
+	for_each_last_process(process) {
+		if (!found || !count_new(looks, process))
+			break;
+		for_each_last_thread(task, process)
+			if (is_known(looks, task) || !add(looks, task))
+				break;
+	}
+	read_unlock(rbl_kernel_data.tasklist_lock);
+	return found;
 }
 
-static void begin_noting(void)
+/* Each task that was made until now has a row afterwards, if there is room. */
+static void collect_new(struct rbl_looks *looks)
 {
-	WRITE_ONCE(noting, probed);
-	smp_mb();	/* before any count is read */
+	if (READ_ONCE(*rbl_kernel_data.total_forks) != looks->forks && !collect_last(looks))
+		collect_all(looks);
 }
 
 /* ---- before the stop ---- */
@@ -256,7 +217,8 @@ static int pinned_look(struct task_struct *task, void *data)
 	struct rbl_look *look = pinned->look;
 
 	look->switches = switches_of(task);
-	if (READ_ONCE(task->on_cpu))
+	/* With finish_task(), which clears it when all that the task has done is in memory. */
+	if (smp_load_acquire(&task->on_cpu))
 		look->finding = RBL_NOT_KNOWN;
 	else if (READ_ONCE(task->__state) == TASK_DEAD)	/* its kretprobes' list is about to be flushed */
 		look->finding = RBL_CLEAR;
@@ -280,6 +242,7 @@ static u32 look_again(struct rbl_looks *looks, const struct rbl_stacks *stacks)
 		struct pinned pinned = { stacks, looks->rows + i };
 		struct task_struct *task = pinned.look->task;
 
+		cond_resched();
 		if (!has_run(pinned.look))
 			continue;
 		looked++;
@@ -290,17 +253,20 @@ static u32 look_again(struct rbl_looks *looks, const struct rbl_stacks *stacks)
 			pinned.look->switches = switches_of(task);
 			pinned.look->finding = RBL_CLEAR;
 		}
-		cond_resched();
 	}
 	return looked;
 }
 
-/* Looks at all tasks.  Without memory it looks at none, and all are left to the stop. */
-void rbl_looks_begin(struct rbl_looks *looks, const struct rbl_stacks *stacks)
+/*
+ * Looks at all tasks.  Without memory it looks at none, and all are left to the
+ * stop.  `notes`: those that run are to be noted, and rbl_notes_open() was called.
+ */
+void rbl_looks_begin(struct rbl_looks *looks, const struct rbl_stacks *stacks, bool notes)
 {
 	u32 room = READ_ONCE(*rbl_kernel_data.nr_threads);
 
 	lockdep_assert_held(&rbl_lock);		/* the notes are those of one stop */
+	looks->notes = notes;
 	room += room / 8 + 256;
 	looks->bits = ilog2(roundup_pow_of_two(2 * room));
 	looks->rows = kvmalloc_array(room, sizeof(*looks->rows), GFP_KERNEL);
@@ -311,9 +277,8 @@ void rbl_looks_begin(struct rbl_looks *looks, const struct rbl_stacks *stacks)
 	if (!looks->again)
 		return;
 	looks->room = room;
-	collect(looks);
+	collect_all(looks);
 	look_again(looks, stacks);
-	begin_probe(looks->count);
 }
 
 /* Right before the stop: looks at what has run since, until little is left, or the tasks run as fast as this looks. */
@@ -323,11 +288,12 @@ void rbl_looks_refresh(struct rbl_looks *looks, const struct rbl_stacks *stacks)
 
 	if (!looks->room)
 		return;
-	begin_noting();
+	if (looks->notes)
+		rbl_notes_begin();
 	do {
-		if (READ_ONCE(*rbl_kernel_data.total_forks) != looks->forks)
-			collect(looks);
+		collect_new(looks);
 	} while (look_again(looks, stacks) > FEW && ++i < REFRESHES);
+	collect_new(looks);	/* those that have come now are looked at in the stop */
 	for (i = 0; i < looks->count; i++)
 		if (looks->rows[i].finding != RBL_CLEAR)
 			looks->again[looks->n_again++] = i;
@@ -337,7 +303,8 @@ void rbl_looks_end(struct rbl_looks *looks)
 {
 	u32 i;
 
-	end_probe();
+	if (looks->notes)
+		rbl_notes_end();
 	for (i = 0; i < looks->count; i++) {
 		put_task_struct(looks->rows[i].task);
 		cond_resched();
@@ -386,19 +353,25 @@ static void check_row(struct part *part, struct rbl_look *look)
 		check(part, look->task);
 }
 
-/* The tasks of each `shares`th process that came after the last with a row, if any came. */
+/* The tasks without a row of each `shares`th process that may have some. */
 static void check_new(struct part *part, u32 share, u32 shares)
 {
+	const struct rbl_looks *looks = part->looks;
+	unsigned long made = *rbl_kernel_data.total_forks - looks->forks;
 	struct task_struct *process, *task;
+	bool last;
 	u32 i = 0;
 
-	if (part->looks->whole && part->looks->forks == *rbl_kernel_data.total_forks)
+	if (looks->whole && !made)
 		return;
-	for_each_process(process) {
+	last = looks->whole && all_came_last(looks, made);
+	for_each_last_process(process) {
+		if (last && !count_new(looks, process))
+			break;
 		if (i++ % shares != share)
 			continue;
-		list_for_each_entry_reverse(task, &process->signal->thread_head, thread_node) {
-			if (is_known(part->looks, task))
+		for_each_last_thread(task, process) {
+			if (is_known(looks, task))
 				break;
 			check(part, task);
 		}
@@ -422,18 +395,18 @@ static void check_all(struct part *part, u32 share, u32 shares)
 static void check_noted(struct part *part, u32 share, u32 shares)
 {
 	const struct rbl_looks *looks = part->looks;
-	const struct notes *own = this_cpu_ptr(&notes);
-	u32 i;
+	u32 i, count;
+	struct task_struct *const *noted = rbl_notes_here(&count);
 
 	for (i = share; i < looks->n_again; i += shares)
 		check_row(part, looks->rows + looks->again[i]);
-	for (i = 0; i < own->count; i++) {
-		u32 row = *find(looks, own->tasks[i]);
+	for (i = 0; i < count; i++) {
+		u32 row = *find(looks, noted[i]);
 
 		if (row)
 			check_row(part, looks->rows + row - 1);
 		else
-			check(part, own->tasks[i]);
+			check(part, noted[i]);
 	}
 	check_new(part, share, shares);
 }
@@ -454,7 +427,7 @@ u32 rbl_looks_check(const struct rbl_looks *looks, struct rbl_stacks *stacks, u3
 
 	rbl_stack_check(stacks, current);
 	rbl_stack_check(stacks, rbl_kernel(idle_task)(smp_processor_id()));
-	if (noting && !missed && looks->whole)
+	if (looks->notes && looks->whole && rbl_notes_are_whole())
 		check_noted(&part, share, shares);
 	else
 		check_all(&part, share, shares);

@@ -241,7 +241,7 @@ void rbl_stop_all_cpus(struct rbl_stop *stop)
 {
 	u64 start;
 
-	rbl_looks_begin(&stop->looks, &stop->stacks);
+	rbl_looks_begin(&stop->looks, &stop->stacks, !stop->force);
 	rbl_lock_text();
 	settle(stop->record);
 	if (stop->previous)

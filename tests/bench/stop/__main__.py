@@ -4,6 +4,10 @@
 
 A bare ``stop_machine()`` of the same machine, taken at the same time, is what it is compared with.  Most threads sleep
 in ``poll()``; the busy ones run every millisecond or two.  Figures are medians.
+
+``--count`` counts instructions instead: the emulator runs the processors in turn, and its clock ticks once for each
+instruction that any of them executes.  So a figure is the sum of all processors, what they do at the same time and
+their waiting for each other included, and does not depend on what else this host does.
 """
 
 from __future__ import annotations
@@ -33,6 +37,20 @@ BUSY = 8  # of each number of threads
 ROUNDS = 11
 WANTED = 3.0  # times a bare stop, with 10,000 threads
 SLOW_S = 900.0  # an emulated machine makes 50,000 threads in minutes
+EMULATOR = "qemu-system-x86_64"
+COUNTING = """#!/bin/sh
+for argument do
+    shift
+    case $argument in
+    tcg,thread=multi*) argument=tcg,thread=single,tb-size=256 ;;
+    esac
+    set -- "$@" "$argument"
+done
+exec {emulator} "$@" -icount shift={shift}
+"""
+# An instruction takes 2^SHIFT ns of the machine's time; with less, a processor that waits for another one while the
+# machine boots does so for hundreds of millions of them, until it is the other one's turn.
+SHIFT = 4
 BARE = re.compile(r"bare_stop: (\d+) ns of (\d+) ns")
 
 
@@ -100,6 +118,15 @@ def threads(host: Host, count: int) -> t.Callable[[], object]:
     return functools.partial(host.run, end, timeout=SLOW_S)
 
 
+def count_instructions(work: pathlib.Path) -> None:
+    """From now on machines are made by an emulator that does."""
+    emulator = shutil.which(EMULATOR)
+    assert emulator
+    (work / EMULATOR).write_text(COUNTING.format(emulator=emulator, shift=SHIFT))
+    (work / EMULATOR).chmod(0o755)
+    os.environ["PATH"] = f"{work}:{os.environ['PATH']}"
+
+
 def prepared(host: Host, builds: Builds, work: pathlib.Path) -> None:
     host.write("/root/stop.rbl.tar.gz", builds.update(RELEASE, NAME, SIOCATMARK).content)
     host.put(module(builds, work), "/root/bare_stop.ko")
@@ -110,8 +137,9 @@ def prepared(host: Host, builds: Builds, work: pathlib.Path) -> None:
     assert not result["failed"], result
 
 
-def on_a_machine(controller: Runner, builds: Builds, cpus: int, counts: list[int]) -> t.Iterator[Row]:
+def on_a_machine(controller: Runner, builds: Builds, asked: argparse.Namespace, cpus: int) -> t.Iterator[Row]:
     lab: dict[str, t.Any] = {"lab_name": f"bench-stop-{cpus}", "lab_cache": str(CACHE)}
+    lab["lab_accelerator"] = "tcg" if asked.count else "auto"
     machine = {"name": "machine", "kernel": RELEASE, "cpus": cpus, "memory": MEMORY_MIB}
     directory = CACHE / "lab" / lab["lab_name"]
     try:
@@ -119,7 +147,9 @@ def on_a_machine(controller: Runner, builds: Builds, cpus: int, counts: list[int
         host = Host(directory, "machine", Runner(directory / "inventory.yml"))
         with tempfile.TemporaryDirectory(prefix="rebootless-bench-") as work:
             prepared(host, builds, pathlib.Path(work))
-        for count in counts:
+        if asked.note_from is not None:
+            host.run(f"echo {asked.note_from} > /sys/module/rebootless/parameters/note_from")
+        for count in asked.threads:
             end = threads(host, count)
             yield Row(cpus, count, median(updates(host)), median(bare(host)))
             end()
@@ -127,11 +157,12 @@ def on_a_machine(controller: Runner, builds: Builds, cpus: int, counts: list[int
         controller.playbook("rebootless.splice.lab_down", variables=lab)
 
 
-def show(row: Row) -> None:
-    us = [value / 1000 for value in (row.update.inside, row.update.whole, row.bare.inside, row.bare.whole)]
+def show(row: Row, ns: int) -> None:
+    """A row of the table, in thousands of what takes as many ns."""
+    columns = [value / 1000 / ns for value in (row.update.inside, row.update.whole, row.bare.inside, row.bare.whole)]
     verdict = "" if row.threads != 10000 else "  good" if row.ratio <= WANTED else f"  over {WANTED:.0f}"
     print(
-        f"{row.cpus:4} {row.threads:7} {us[0]:9.0f} {us[1]:9.0f} {us[2]:9.0f} {us[3]:9.0f}"
+        f"{row.cpus:4} {row.threads:7} {columns[0]:9.0f} {columns[1]:9.0f} {columns[2]:9.0f} {columns[3]:9.0f}"
         f" {row.ratio:6.1f} {row.update.looked_at:6.0f}{verdict}",
         flush=True,
     )
@@ -141,15 +172,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("threads", type=int, nargs="*", default=[100, 2000, 10000, 50000])
     parser.add_argument("--cpus", type=int, nargs="+", default=[2, 8])
+    parser.add_argument("--count", action="store_true", help="instructions instead of time")
+    parser.add_argument("--note-from", type=int, help="the helper module's parameter of that name")
     asked = parser.parse_args()
-    controller = Runner()
-    print(f"{RELEASE}, with {os.cpu_count()} processors here. In µs: as the processors see it, and as the caller does.")
+    unit = "thousands of instructions" if asked.count else "µs"
+    print(f"{RELEASE}, on {os.cpu_count()} processors. In {unit}, as the processors see it and as the caller does.")
     print("cpus threads    update     whole      bare     whole  ratio walked", flush=True)
     with tempfile.TemporaryDirectory(prefix="rebootless-bench-") as run:
+        if asked.count:
+            count_instructions(pathlib.Path(run))
+        controller = Runner()
         builds = Builds(controller, CACHE, pathlib.Path(run))
         for cpus in asked.cpus:
-            for row in on_a_machine(controller, builds, cpus, asked.threads):
-                show(row)
+            for row in on_a_machine(controller, builds, asked, cpus):
+                show(row, 1 << SHIFT if asked.count else 1)
 
 
 if __name__ == "__main__":
