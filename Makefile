@@ -233,6 +233,14 @@ header-check: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## edit headers; ask ea
 .PHONY: bench
 bench: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## measure, and print a table
 	$(call IN_LAB,bench) env $(RUN).bench
+	$(call IN_LAB,bench) env $(RUN).bench.stop
+
+# Numbers of threads; ARGS="--cpus 2" for machines with two processors only.
+THREADS ?= 100 2000 10000 50000
+
+.PHONY: bench-stop
+bench-stop: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## how long a host stands still, by its number of threads (THREADS="100 2000")
+	$(call IN_LAB,bench) env $(RUN).bench.stop $(THREADS) $(ARGS)
 
 # Numbers of hosts; at least two of them, to see whether costs grow with them.
 HOSTS ?= 200 1000

@@ -37,10 +37,31 @@ static int call_hooks(const struct rbl_record *record, u32 stage, const struct r
 	return value;
 }
 
+/*
+ * Tasks that run are noted, as rbl_stop_all_cpus() expects it; not for a switch
+ * by force, since what is waited for here may be what it has to get past.
+ */
+static void open_notes(const struct rbl_switch_options *how)
+{
+	mutex_unlock(&rbl_lock);
+	if (!how->force)
+		rbl_notes_open();
+	mutex_lock(&rbl_lock);
+}
+
+static void close_notes(const struct rbl_switch_options *how)
+{
+	mutex_unlock(&rbl_lock);
+	if (!how->force)
+		rbl_notes_close();
+	mutex_lock(&rbl_lock);
+}
+
 /* After the switch, or instead of it: the operation's parts may go again. */
-static void end_switch(struct rbl_record *record, u32 stage)
+static void end_switch(struct rbl_record *record, const struct rbl_switch_options *how, u32 stage)
 {
 	record->switched++;
+	close_notes(how);
 	call_hooks(record, stage, NULL);
 	record->switched--;
 	rbl_parts_disengage(record);
@@ -59,20 +80,11 @@ static int begin_switch(struct rbl_record *record, const struct rbl_switch_optio
 	if (err)
 		return err;
 	value = call_hooks(record, stages->pre, &refusing);
+	open_notes(how);
 	err = value ? rbl_refuse_hook(record, refusing, value) : rbl_switch(record, how);
 	if (err)
-		end_switch(record, stages->fail);
+		end_switch(record, how, stages->fail);
 	return err;
-}
-
-static u32 count_functions(const struct rbl_record *record)
-{
-	const struct rbl_part *part;
-	u32 count = 0;
-
-	rbl_for_each_part(part, record)
-		count += part->present ? part->n_writes : 0;
-	return count;
 }
 
 /* ---- another version of the same update ---- */
@@ -239,9 +251,9 @@ int rbl_apply(struct rbl_record *record, const struct rbl_arguments *arguments)
 		return err;
 	}
 	become_applied(record, other, was_live);
-	end_switch(record, applying.post);
+	end_switch(record, &how, applying.post);
 	pr_info("%s: applied: %u functions, paused %llu ns, %u tries, deadline %u s%s\n", record->name,
-		count_functions(record), record->pause_ns, record->tries, arguments->deadline,
+		rbl_count_jumps(record), record->pause_ns, record->tries, arguments->deadline,
 		record->kept ? "; its module stays until the next boot" : "");
 	if (was_live)
 		pr_info("%s: %s has taken the place of another version\n", record->name, record->version);
@@ -299,8 +311,8 @@ static int reverse(struct rbl_record *record, const struct rbl_arguments *argume
 	WRITE_ONCE(record->state, RBL_REVERSED);
 	rbl_succeed(record);
 	leave_code(record, arguments->force);
-	end_switch(record, reversing.post);
-	pr_info("%s: reversed%s: %u functions, paused %llu ns, %u tries", record->name, why, count_functions(record),
+	end_switch(record, &how, reversing.post);
+	pr_info("%s: reversed%s: %u functions, paused %llu ns, %u tries", record->name, why, rbl_count_jumps(record),
 		record->pause_ns, record->tries);
 	if (record->held)
 		pr_cont("; its module is held by %u tasks", record->n_holders);

@@ -14,11 +14,16 @@
 #include <linux/module.h>
 #include <linux/rethook.h>
 #include <linux/sched.h>
+#include <linux/sched/stat.h>
+#include <linux/sched/task.h>
+#include <linux/sched/task_stack.h>
 #include <linux/stacktrace.h>
 #include <linux/static_call.h>
 #include <linux/stop_machine.h>
 #include <linux/task_work.h>
 #include <linux/version.h>
+#include <linux/wait.h>
+#include <trace/events/sched.h>
 
 #include "arch/arch.h"
 
@@ -62,19 +67,25 @@ extern const char __start_notes, __stop_notes;	/* the linker's: what /sys/kernel
 	X(kallsyms_show_value)			\
 	X(kernel_text_address)			\
 	X(module_kallsyms_on_each_symbol)	\
+	X(put_task_stack)			\
 	X(stop_machine_cpuslocked)		\
+	X(task_call_func)			\
 	X(task_work_cancel_match)		\
 	X(wake_up_state)			\
 	RBL_ARCH_KERNEL_FUNCTIONS(X)
 
 #define RBL_KERNEL_DATA(X)			\
+	X(__tracepoint_sched_switch)		\
 	X(__start___jump_table)			\
 	X(__start_notes)			\
 	X(__stop___jump_table)			\
 	X(__stop_notes)				\
 	X(ftrace_lock)				\
 	X(kprobe_mutex)				\
-	X(text_mutex)
+	X(nr_threads)				\
+	X(tasklist_lock)			\
+	X(text_mutex)				\
+	X(total_forks)
 
 #define X(name) DECLARE_STATIC_CALL(rbl_##name, name);
 RBL_KERNEL_FUNCTIONS(X)
@@ -172,6 +183,18 @@ static inline void rbl_each_hooked_return(const struct task_struct *task, void (
 
 	llist_for_each_entry(instance, task->kretprobe_instances.first, llist)
 		see(data, (unsigned long)instance->ret_addr);
+#endif
+}
+
+/* Whether any is kept so; a task's own list, to be gone through only while it cannot run. */
+static inline bool rbl_has_hooked_returns(const struct task_struct *task)
+{
+#ifdef CONFIG_RETHOOK
+	return READ_ONCE(task->rethooks.first);
+#elif defined(CONFIG_KRETPROBES)
+	return READ_ONCE(task->kretprobe_instances.first);
+#else
+	return false;
 #endif
 }
 

@@ -173,6 +173,8 @@ struct rbl_record {
 	struct rbl_conflicts holders;
 
 	u64 match_ns, resolve_ns, pause_ns;
+	u64 stop_ns;			/* of the last try: from the call that stops all CPUs to its return */
+	u32 looked_at;			/* stacks that were walked meanwhile */
 	u32 tries;
 	u32 signalled;			/* tasks that the last apply or reverse has sent out of the kernel */
 
@@ -195,7 +197,7 @@ extern struct workqueue_struct *rbl_workqueue;
 	for ((part) = (record)->parts; (part) < (record)->parts + (record)->n_parts; (part)++)
 
 /* parameters.c */
-extern unsigned int rbl_tries, rbl_first_pause_ms;
+extern unsigned int rbl_tries, rbl_first_pause_ms, rbl_note_from;
 extern bool rbl_scan;
 
 /* records.c */
@@ -307,13 +309,22 @@ struct rbl_tracing *rbl_tracing_get(void);
 void rbl_tracing_free(struct rbl_tracing *tracing);
 int rbl_read_running(const struct rbl_tracing *tracing, u64 address, void *buffer, u32 length);
 
-/* stacks.c */
+/* stacks.c: whether a task is inside code that is about to change */
 struct rbl_range {
 	unsigned long start, end;
 };
 
+/* What a look at a task's stack has found. */
+enum rbl_finding {
+	RBL_NOT_KNOWN,		/* nothing: the task was running */
+	RBL_CLEAR,
+	RBL_LEFT_OVER,		/* words that calls which are over have left behind; in the last try only */
+	RBL_UNRELIABLE,
+	RBL_INSIDE,
+};
+
 struct rbl_stacks {
-	const struct rbl_range *ranges;	/* that no task may be in */
+	const struct rbl_range *ranges;	/* that no task may be in; sorted, and none overlap */
 	u32 n_ranges;
 	unsigned long low, high;	/* all of them lie between */
 	unsigned long fault_size;	/* of handle_mm_fault() */
@@ -327,7 +338,38 @@ struct rbl_stacks {
 	struct rbl_conflicts leftovers;	/* tasks whose stacks hold addresses of calls that are over, in the last try */
 };
 
-void rbl_stacks_check(struct rbl_stacks *stacks, u32 share, u32 shares);
+enum rbl_finding rbl_stack_finding(const struct rbl_stacks *stacks, struct task_struct *task);
+void rbl_stack_check(struct rbl_stacks *stacks, struct task_struct *task);
+void rbl_stacks_count(struct rbl_stacks *stacks, enum rbl_finding finding, u32 tasks);
+void rbl_stacks_check_offline(struct rbl_stacks *stacks);
+
+/* notes.c: which tasks have run */
+void rbl_notes_open(void);
+void rbl_notes_close(void);
+void rbl_notes_begin(void);
+void rbl_notes_end(void);
+bool rbl_notes_are_whole(void);
+struct task_struct *const *rbl_notes_here(u32 *count);
+void rbl_notes_exit(void);
+
+/* looks.c: which tasks are looked at before the stop, and which in it */
+struct rbl_look;
+
+struct rbl_looks {
+	struct rbl_look *rows;		/* one for each task that was there */
+	u32 count, room;
+	u32 *index;			/* of rows + 1, by task; 0: none */
+	u32 bits;			/* of its length */
+	u32 *again, n_again;		/* rows of tasks that were running, or in the way, in the last pass before the stop */
+	bool notes;			/* tasks that run are to be noted */
+	bool whole;			/* when `forks` was read each task had a row, or got one */
+	unsigned long forks;		/* tasks that had been made since the boot */
+};
+
+void rbl_looks_begin(struct rbl_looks *looks, const struct rbl_stacks *stacks, bool notes);
+void rbl_looks_refresh(struct rbl_looks *looks, const struct rbl_stacks *stacks);
+u32 rbl_looks_check(const struct rbl_looks *looks, struct rbl_stacks *stacks, u32 share, u32 shares);
+void rbl_looks_end(struct rbl_looks *looks);
 
 /* steps.c: what a switch writes */
 enum rbl_purpose {
@@ -341,6 +383,7 @@ struct rbl_steps {
 	u32 n_jumps, count;
 };
 
+u32 rbl_count_jumps(const struct rbl_record *record);
 int rbl_steps_make(struct rbl_record *record, const struct rbl_record *previous, enum rbl_purpose purpose,
 		   struct rbl_steps *steps);
 void rbl_steps_free(struct rbl_steps *steps);

@@ -8,6 +8,7 @@
 unsigned int rbl_tries = 11;
 unsigned int rbl_first_pause_ms = 10;
 bool rbl_scan = true;
+unsigned int rbl_note_from = 1000;
 
 static int set_number(const char *value, const struct kernel_param *parameter)
 {
@@ -30,3 +31,6 @@ MODULE_PARM_DESC(first_pause_ms, "wait after the first try, twice as long after 
 
 module_param_cb(scan, &flag, &rbl_scan, 0644);
 MODULE_PARM_DESC(scan, "besides walking each stack, wait as long as any word on it points into code about to change (default: on)");
+
+module_param_cb(note_from, &number, &rbl_note_from, 0644);
+MODULE_PARM_DESC(note_from, "tasks from which on those that run before a stop are noted, and not searched for in it (default: 1000)");

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The stack check: whether any task is inside code that is about to change.
- * It runs while all CPUs are stopped, on all of them at once, each with its
- * share of the tasks.
+ * The stack check: whether a task is inside code that is about to change.
+ * looks.c says which tasks are checked when.
  */
 #include <linux/cpumask.h>
-#include <linux/kallsyms.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task_stack.h>
@@ -14,7 +12,7 @@
 
 /* One task's stack, while it is looked at. */
 struct walk {
-	struct rbl_stacks *stacks;
+	const struct rbl_stacks *stacks;
 	unsigned long hit;	/* the first address in a range; 0: none */
 	unsigned long last;	/* that the walk has come to */
 	bool proven;		/* the walk has come to the stack's end, over frames that the unwinder is sure of */
@@ -22,26 +20,37 @@ struct walk {
 	bool starts_count;	/* a word that is a function's start may be where the task goes on */
 };
 
+/* The last range that begins at an address or before it; NULL if there is none.  They are sorted, and none overlap. */
+static const struct rbl_range *range_before(const struct rbl_stacks *stacks, unsigned long address)
+{
+	u32 low = 0, high = stacks->n_ranges;
+
+	while (low < high) {
+		u32 middle = low + (high - low) / 2;
+
+		if (stacks->ranges[middle].start <= address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low ? stacks->ranges + low - 1 : NULL;
+}
+
 static bool in_ranges(const struct rbl_stacks *stacks, unsigned long address)
 {
-	u32 i;
+	const struct rbl_range *range;
 
 	if (address < stacks->low || address >= stacks->high)
 		return false;
-	for (i = 0; i < stacks->n_ranges; i++)
-		if (address >= stacks->ranges[i].start && address < stacks->ranges[i].end)
-			return true;
-	return false;
+	range = range_before(stacks, address);
+	return range && address < range->end;
 }
 
 static bool is_range_start(const struct rbl_stacks *stacks, unsigned long address)
 {
-	u32 i;
+	const struct rbl_range *range = range_before(stacks, address);
 
-	for (i = 0; i < stacks->n_ranges; i++)
-		if (address == stacks->ranges[i].start)
-			return true;
-	return false;
+	return range && address == range->start;
 }
 
 /* Whether the address lies in handle_mm_fault(), where a task waits for a page of its own memory. */
@@ -95,11 +104,12 @@ static void scan_stack(struct walk *walk, struct task_struct *task)
  * sleeps below a BPF trampoline is: the whole stack, and the return addresses
  * that are kept elsewhere.  If none of them leads into a range, the task is in
  * none.  A task that was preempted may be about to run a function's very first
- * instruction; of one that sleeps, no frame is there.
+ * instruction, also while it prepares to sleep; then it is still on a run queue.
+ * Of one that sleeps, no frame is there.
  */
 static void scan_all(struct walk *walk, struct task_struct *task)
 {
-	walk->starts_count = task_is_running(task);
+	walk->starts_count = task_is_running(task) || READ_ONCE(task->on_rq);
 	scan_stack(walk, task);
 	rbl_each_hooked_return(task, see_word, walk);
 	rbl_each_graph_return(task, see_word, walk);
@@ -126,6 +136,60 @@ static bool only_returns(struct task_struct *task)
 	return !rbl_kernel(arch_stack_walk_reliable)(see_return_address, NULL, task);
 }
 
+/*
+ * Whether the unwinder may be asked.  It warns when it comes to a kretprobe's
+ * trampoline on the stack of a task that is to run, as one that was woken or
+ * preempted inside a probed function; such a stack is scanned.
+ */
+static bool may_walk(const struct task_struct *task)
+{
+	return task == current || !task_is_running(task) || !rbl_has_hooked_returns(task);
+}
+
+/*
+ * The walk finds what a scan cannot see: return addresses that function-graph
+ * tracing and kretprobes keep elsewhere.  Where it is proven, the scan is left
+ * out for the task that asked for the operation, and always for the stopper
+ * threads: their stacks hold the very addresses that this code works with, and
+ * how they got where they are is known.
+ *
+ * A word that only the scan finds is waited for.  A task that sleeps for ever
+ * may keep it for ever, as a daemon does that wrote something and now polls:
+ * so in the last try it counts only if the walk is not proven as well.
+ */
+static enum rbl_finding look(struct walk *walk, struct task_struct *task)
+{
+	const struct rbl_stacks *stacks = walk->stacks;
+	bool running = task == current;
+
+	if (!running && !stack_pointer_is_sane(task))
+		return RBL_UNRELIABLE;
+	walk->proven = may_walk(task) && !rbl_kernel(arch_stack_walk_reliable)(see_frame, walk, task);
+	if (walk->hit)
+		return RBL_INSIDE;
+	if (!walk->proven && (!rbl_scan || running))
+		return RBL_UNRELIABLE;
+	if (!walk->proven) {
+		scan_all(walk, task);
+	} else if (rbl_scan && !running && task != stacks->requester) {
+		scan_stack(walk, task);
+		if (walk->hit && stacks->last_try && only_returns(task))
+			return RBL_LEFT_OVER;
+	}
+	return walk->hit ? RBL_INSIDE : RBL_CLEAR;
+}
+
+/* A task without a row may be noted twice (looks.c). */
+static bool is_noted(const struct rbl_conflicts *conflicts, const struct task_struct *task)
+{
+	u32 i;
+
+	for (i = 0; i < conflicts->count; i++)
+		if (conflicts->rows[i].pid == task->pid)
+			return true;
+	return false;
+}
+
 static void note_task(struct rbl_conflicts *conflicts, const struct task_struct *task, const struct walk *walk)
 {
 	struct rbl_conflict *row;
@@ -140,107 +204,79 @@ static void note_task(struct rbl_conflicts *conflicts, const struct task_struct 
 	memcpy(row->comm, task->comm, sizeof(row->comm));
 }
 
-static void note_leftover(struct rbl_stacks *stacks, const struct task_struct *task, const struct walk *walk)
+static void note(struct rbl_stacks *stacks, const struct task_struct *task, const struct walk *walk,
+		 enum rbl_finding finding)
 {
+	if (finding == RBL_CLEAR)
+		return;
 	raw_spin_lock(&stacks->lock);
-	note_task(&stacks->leftovers, task, walk);
+	if (finding == RBL_LEFT_OVER) {
+		if (!is_noted(&stacks->leftovers, task))
+			note_task(&stacks->leftovers, task, walk);
+	} else if (!task->pid || !is_noted(&stacks->conflicts, task)) {
+		if (task == stacks->writer)
+			stacks->writer_is_busy = true;
+		if (finding == RBL_INSIDE)
+			stacks->busy = true;
+		else
+			stacks->unreliable = true;
+		stacks->n_conflicts++;
+		note_task(&stacks->conflicts, task, walk);
+	}
 	raw_spin_unlock(&stacks->lock);
 }
 
-static void note_conflict(struct rbl_stacks *stacks, const struct task_struct *task, const struct walk *walk)
-{
-	raw_spin_lock(&stacks->lock);
-	if (task == stacks->writer)
-		stacks->writer_is_busy = true;
-	if (walk->hit)
-		stacks->busy = true;
-	else
-		stacks->unreliable = true;
-	stacks->n_conflicts++;
-	note_task(&stacks->conflicts, task, walk);
-	raw_spin_unlock(&stacks->lock);
-}
-
-/*
- * The walk finds what a scan cannot see: return addresses that function-graph
- * tracing and kretprobes keep elsewhere.  Where it is proven, the scan is left
- * out for the task that asked for the operation, and always for the stopper
- * threads: their stacks hold the very addresses that this code works with, and
- * how they got where they are is known.
- *
- * A word that only the scan finds is waited for.  A task that sleeps for ever
- * may keep it for ever, as a daemon does that wrote something and now polls:
- * so in the last try it counts only if the walk is not proven as well.
- */
-static void check_task(struct rbl_stacks *stacks, struct task_struct *task)
+/* What the stack of a task says that does not run and has one, or of the one that calls this. */
+enum rbl_finding rbl_stack_finding(const struct rbl_stacks *stacks, struct task_struct *task)
 {
 	struct walk walk = { .stacks = stacks };
-	bool running = task == current;
+
+	return look(&walk, task);
+}
+
+/* While all CPUs are stopped: looks at a task, and notes it if it is in the way. */
+void rbl_stack_check(struct rbl_stacks *stacks, struct task_struct *task)
+{
+	struct walk walk = { .stacks = stacks };
 
 	if (!task_stack_page(task) || !refcount_read(&task->stack_refcount))
 		return;		/* it has exited, and its stack is gone */
-	if (!running && !stack_pointer_is_sane(task)) {
-		note_conflict(stacks, task, &walk);
+	note(stacks, task, &walk, look(&walk, task));
+}
+
+/* The same for tasks whose number is all that is still of interest, since others have been named. */
+void rbl_stacks_count(struct rbl_stacks *stacks, enum rbl_finding finding, u32 tasks)
+{
+	if (!tasks)
 		return;
-	}
-	walk.proven = !rbl_kernel(arch_stack_walk_reliable)(see_frame, &walk, task);
-	if (!walk.hit && !walk.proven && (!rbl_scan || running)) {
-		note_conflict(stacks, task, &walk);
-		return;
-	}
-	if (!walk.hit && !walk.proven) {
-		scan_all(&walk, task);
-	} else if (!walk.hit && rbl_scan && !running && task != stacks->requester) {
-		scan_stack(&walk, task);
-		if (walk.hit && stacks->last_try && only_returns(task)) {
-			note_leftover(stacks, task, &walk);
-			return;
-		}
-	}
-	if (walk.hit)
-		note_conflict(stacks, task, &walk);
+	raw_spin_lock(&stacks->lock);
+	if (finding == RBL_INSIDE)
+		stacks->busy = true;
+	else
+		stacks->unreliable = true;
+	stacks->n_conflicts += tasks;
+	raw_spin_unlock(&stacks->lock);
 }
 
 /*
- * The idle task of a CPU that is offline.  It waits in the midst of a function
- * for ever, or until the CPU starts anew, and has saved no stack pointer; so all
- * of its stack is scanned, for return addresses that it may have yet to use.
+ * The idle tasks of CPUs that are offline, with CPU hotplug locked, so that they
+ * stay where they are.  Such a task waits in the midst of a function for ever,
+ * or until the CPU starts anew, and has saved no stack pointer; so all of its
+ * stack is scanned, for return addresses that it may have yet to use.
  */
-static void check_offline(struct rbl_stacks *stacks, struct task_struct *task)
+void rbl_stacks_check_offline(struct rbl_stacks *stacks)
 {
-	unsigned long stack = (unsigned long)task_stack_page(task);
-	struct walk walk = { .stacks = stacks };
-
-	scan_words(&walk, stack, stack + THREAD_SIZE);
-	if (walk.hit)
-		note_conflict(stacks, task, &walk);
-}
-
-/*
- * Checks every `shares`th task, beginning with task `share`, and the two that
- * belong to this CPU: its stopper thread, which runs, and its idle task, which
- * is in no list.  Interrupts are off on all CPUs, so no list can change.
- *
- * A task that reaps itself in exit_notify() leaves the list before its last
- * schedule(); what it runs until then is not seen, here as in the kernel's own
- * live patching.
- */
-void rbl_stacks_check(struct rbl_stacks *stacks, u32 share, u32 shares)
-{
-	struct task_struct *process, *task;
-	u32 i = 0;
 	int cpu;
 
-	check_task(stacks, current);
-	check_task(stacks, rbl_kernel(idle_task)(smp_processor_id()));
-	if (share == 0)
-		for_each_possible_cpu(cpu)
-			if (!cpu_online(cpu) && rbl_kernel(idle_task)(cpu))
-				check_offline(stacks, rbl_kernel(idle_task)(cpu));
-	for_each_process_thread(process, task) {
-		if (i++ % shares != share)
+	for_each_possible_cpu(cpu) {
+		struct task_struct *task = cpu_online(cpu) ? NULL : rbl_kernel(idle_task)(cpu);
+		struct walk walk = { .stacks = stacks };
+		unsigned long stack;
+
+		if (!task)
 			continue;
-		if (!task->on_cpu)	/* else another CPU's stopper thread: it checks itself */
-			check_task(stacks, task);
+		stack = (unsigned long)task_stack_page(task);
+		scan_words(&walk, stack, stack + THREAD_SIZE);
+		note(stacks, task, &walk, walk.hit ? RBL_INSIDE : RBL_CLEAR);
 	}
 }

@@ -4,7 +4,8 @@
 
 #include "internal.h"
 
-static u32 count_jumps(const struct rbl_record *record)
+/* The functions that are replaced, of the parts that are present. */
+u32 rbl_count_jumps(const struct rbl_record *record)
 {
 	const struct rbl_part *part;
 	u32 count = 0;
@@ -139,11 +140,11 @@ int rbl_steps_make(struct rbl_record *record, const struct rbl_record *previous,
 		   struct rbl_steps *steps)
 {
 	bool forward = purpose == RBL_TO_REPLACEMENT, fits = true;
-	u32 most = count_jumps(record) + count_data(record);
+	u32 most = rbl_count_jumps(record) + count_data(record);
 
 	lockdep_assert_held(&rbl_lock);
 	if (previous)
-		most += count_jumps(previous) + count_data(previous);
+		most += rbl_count_jumps(previous) + count_data(previous);
 	memset(steps, 0, sizeof(*steps));
 	if (purpose == RBL_CHECK_ONLY)
 		return 0;

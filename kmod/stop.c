@@ -2,20 +2,42 @@
 /* One try of a switch: what all CPUs do while everything is stopped. */
 #include <linux/ktime.h>
 #include <linux/mm.h>
+#include <linux/sort.h>
 
 #include "internal.h"
 #include "stop.h"
 
 /* ---- while all is stopped ---- */
 
+/*
+ * Hundreds of CPUs that count up one number would wait for each other's turn at
+ * its cache line.  So each writes a line of its own, which the leader alone
+ * reads, and all wait for one that the leader alone writes.
+ */
+
+/* On the leader: waits until all have come as far as `number`. */
+static void wait_for_all(const struct rbl_stop *stop, size_t counter, u32 number)
+{
+	int cpu;
+
+	for_each_online_cpu(cpu)
+		while (smp_load_acquire((u32 *)((void *)(stop->slots + cpu) + counter)) < number)
+			cpu_relax();
+}
+
 /* Waits until all CPUs have come here as often as this one. */
 static void meet(struct rbl_stop *stop, u32 *meetings)
 {
-	u32 all = ++*meetings * stop->cpus;
+	struct rbl_slot *slot = stop->slots + smp_processor_id();
+	u32 number = ++*meetings;
 
-	/* Both order memory: what a CPU wrote before it came is seen by all that leave. */
-	atomic_inc_return(&stop->arrived);
-	while (atomic_read_acquire(&stop->arrived) < all)
+	/* What a CPU wrote before it came is seen by the leader, and so by all that leave. */
+	smp_store_release(&slot->arrived, number);
+	if (!slot->share) {
+		wait_for_all(stop, offsetof(struct rbl_slot, arrived), number);
+		smp_store_release(&stop->met, number);
+	}
+	while (smp_load_acquire(&stop->met) < number)
 		cpu_relax();
 }
 
@@ -101,9 +123,9 @@ static void write_phase(struct rbl_stop *stop, bool leader, bool forward, int ph
 	while (smp_load_acquire(&stop->phases) < number)
 		cpu_relax();
 	rbl_arch_sync();
-	atomic_inc_return(&stop->acknowledged);
-	while (leader && atomic_read_acquire(&stop->acknowledged) < number * stop->cpus)
-		cpu_relax();
+	smp_store_release(&stop->slots[smp_processor_id()].acknowledged, number);
+	if (leader)
+		wait_for_all(stop, offsetof(struct rbl_slot, acknowledged), number);
 }
 
 /*
@@ -140,13 +162,14 @@ static void call_hooks(struct rbl_stop *stop, bool leader, u32 *meetings)
 static int stopped(void *data)
 {
 	struct rbl_stop *stop = data;
-	u32 share = atomic_inc_return(&stop->next_share) - 1, meetings = 0, phases = 0, code;
-	bool leader = share == 0;
-	u64 start = ktime_get_mono_fast_ns();
+	struct rbl_slot *slot = stop->slots + smp_processor_id();
+	u32 meetings = 0, phases = 0, code;
+	bool leader = !slot->share;
 
+	slot->begin = ktime_get_mono_fast_ns();
 	if (leader)
 		stop->code = check_places(stop);
-	rbl_stacks_check(&stop->stacks, share, stop->cpus);
+	slot->looked_at = rbl_looks_check(&stop->looks, &stop->stacks, slot->share, stop->cpus);
 	meet(stop, &meetings);
 	code = verdict(stop);
 	if (!code && stop->purpose != RBL_CHECK_ONLY)
@@ -166,11 +189,34 @@ static int stopped(void *data)
 		if (!code)
 			call_hooks(stop, leader, &meetings);
 	}
-	if (leader) {
+	if (leader)
 		stop->verdict = code;
-		stop->pause_ns = ktime_get_mono_fast_ns() - start;
-	}
+	slot->end = ktime_get_mono_fast_ns();
 	return 0;
+}
+
+static void begin_slots(struct rbl_stop *stop)
+{
+	int cpu;
+
+	stop->cpus = 0;
+	for_each_online_cpu(cpu)
+		stop->slots[cpu] = (struct rbl_slot){ .share = stop->cpus++ };
+}
+
+/* From when the first CPU had stopped to when the last one was about to leave. */
+static void sum_up(struct rbl_stop *stop)
+{
+	u64 begin = U64_MAX, end = 0;
+	int cpu;
+
+	stop->looked_at = 0;
+	for_each_online_cpu(cpu) {
+		begin = min(begin, stop->slots[cpu].begin);
+		end = max(end, stop->slots[cpu].end);
+		stop->looked_at += stop->slots[cpu].looked_at;
+	}
+	stop->pause_ns = end - begin;
 }
 
 static void settle(struct rbl_record *record)
@@ -193,18 +239,27 @@ static void move(const struct rbl_record *record, bool to_stand_ins)
 
 void rbl_stop_all_cpus(struct rbl_stop *stop)
 {
+	u64 start;
+
+	rbl_looks_begin(&stop->looks, &stop->stacks, !stop->force);
 	rbl_lock_text();
 	settle(stop->record);
 	if (stop->previous)
 		settle(stop->previous);
-	stop->cpus = num_online_cpus();
+	begin_slots(stop);
+	rbl_stacks_check_offline(&stop->stacks);
+	rbl_looks_refresh(&stop->looks, &stop->stacks);
+	start = ktime_get_mono_fast_ns();
 	rbl_kernel(stop_machine_cpuslocked)(stopped, stop, cpu_online_mask);
+	stop->stop_ns = ktime_get_mono_fast_ns() - start;
 	rbl_arch_write_end();
+	sum_up(stop);
 	if (!stop->verdict && stop->previous)
 		move(stop->previous, false);
 	if (!stop->verdict && stop->purpose != RBL_CHECK_ONLY)
 		move(stop->record, stop->purpose == RBL_TO_REPLACEMENT);
 	rbl_unlock_text();
+	rbl_looks_end(&stop->looks);
 }
 
 /* ---- code that no task may be in ---- */
@@ -263,22 +318,46 @@ static u32 fill_ranges(const struct rbl_stop *stop, struct rbl_range *ranges)
 	return n;
 }
 
-static void bound_ranges(struct rbl_stacks *stacks)
+static int compare_ranges(const void *one, const void *other)
 {
-	u32 i;
+	const struct rbl_range *a = one, *b = other;
 
-	stacks->low = ULONG_MAX;
-	for (i = 0; i < stacks->n_ranges; i++) {
-		stacks->low = min(stacks->low, stacks->ranges[i].start);
-		stacks->high = max(stacks->high, stacks->ranges[i].end);
+	return a->start < b->start ? -1 : a->start > b->start;
+}
+
+/* Sorts the ranges, and makes one of those that overlap. */
+static void sort_ranges(struct rbl_stop *stop, u32 count)
+{
+	struct rbl_stacks *stacks = &stop->stacks;
+	struct rbl_range *ranges = stop->ranges;
+	u32 i, n = 0;
+
+	sort(ranges, count, sizeof(*ranges), compare_ranges, NULL);
+	for (i = 0; i < count; i++) {
+		if (n && ranges[i].start < ranges[n - 1].end)
+			ranges[n - 1].end = max(ranges[n - 1].end, ranges[i].end);
+		else
+			ranges[n++] = ranges[i];
 	}
+	stacks->ranges = ranges;
+	stacks->n_ranges = n;
+	stacks->low = n ? ranges[0].start : ULONG_MAX;
+	stacks->high = n ? ranges[n - 1].end : 0;
 }
 
 void rbl_stop_free(struct rbl_stop *stop)
 {
 	rbl_steps_free(&stop->steps);
-	kvfree(stop->stacks.ranges);
+	kvfree(stop->ranges);
+	kvfree(stop->slots);
 	kvfree(stop);
+}
+
+static bool allocate(struct rbl_stop *stop, u32 ranges)
+{
+	stop->slots = kvcalloc(nr_cpu_ids, sizeof(*stop->slots), GFP_KERNEL);
+	stop->ranges = kvcalloc(ranges, sizeof(*stop->ranges), GFP_KERNEL);
+	return stop->slots && stop->ranges;
 }
 
 int rbl_stop_new(struct rbl_record *record, const struct rbl_switch_options *how, struct rbl_stop **made)
@@ -287,34 +366,30 @@ int rbl_stop_new(struct rbl_record *record, const struct rbl_switch_options *how
 	enum rbl_purpose purpose = how->purpose;
 	struct rbl_stop *stop = kvzalloc(sizeof(*stop), GFP_KERNEL);
 	u32 functions = count_functions(record) + (previous ? count_functions(previous) : 0);
-	struct rbl_range *ranges = kvcalloc(functions + 2, sizeof(*ranges), GFP_KERNEL);
 	unsigned long offset;
 	int err;
 
 	*made = stop;
-	if (!stop || !ranges) {
-		kvfree(ranges);
-		kvfree(stop);
+	if (!stop)
 		return rbl_refuse(record, RBL_NO_MEMORY);
-	}
-	stop->stacks.ranges = ranges;
 	stop->record = record;
 	stop->previous = previous;
 	stop->purpose = purpose;
 	stop->force = how->force;
-	err = rbl_steps_make(record, previous, purpose, &stop->steps);
+	err = allocate(stop, functions + 2) ? 0 : rbl_refuse(record, RBL_NO_MEMORY);
+	if (!err)
+		err = rbl_steps_make(record, previous, purpose, &stop->steps);
 	if (err) {
 		rbl_stop_free(stop);
 		return err;
 	}
 	stop->has_checks = rbl_has_hooks(record, purpose == RBL_TO_OLD ? RBL_CHECK_REVERSE : RBL_CHECK_APPLY);
 	stop->has_calls = rbl_has_hooks(record, purpose == RBL_TO_OLD ? RBL_REVERSE : RBL_APPLY);
-	stop->stacks.n_ranges = fill_ranges(stop, ranges);
+	sort_ranges(stop, fill_ranges(stop, stop->ranges));
 	stop->stacks.requester = current;
 	rbl_kernel(kallsyms_lookup_size_offset)((unsigned long)handle_mm_fault, &stop->stacks.fault_size, &offset);
 	stop->stacks.writer = READ_ONCE(record->operation.writer);
 	raw_spin_lock_init(&stop->stacks.lock);
-	bound_ranges(&stop->stacks);
 	return 0;
 }
 
@@ -323,9 +398,7 @@ void rbl_stop_begin(struct rbl_stop *stop, bool last)
 	stop->code = RBL_OK;
 	stop->offender = NULL;
 	stop->refusing = NULL;
-	atomic_set(&stop->next_share, 0);
-	atomic_set(&stop->arrived, 0);
-	atomic_set(&stop->acknowledged, 0);
+	stop->met = 0;
 	stop->phases = 0;
 	stop->stacks.busy = false;
 	stop->stacks.unreliable = false;

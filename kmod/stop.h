@@ -5,6 +5,15 @@
 
 #include "internal.h"
 
+/* What one CPU writes while it is stopped. */
+struct rbl_slot {
+	u32 share;			/* of the tasks: its number of all CPUs; the leader's is 0 */
+	u32 arrived;			/* meetings that it has come to */
+	u32 acknowledged;		/* phases of the writing after which it has synchronised */
+	u32 looked_at;			/* stacks that it has walked */
+	u64 begin, end;			/* when it came and left, in ns */
+} ____cacheline_aligned_in_smp;
+
 /* One try: what all CPUs see while they are stopped. */
 struct rbl_stop {
 	struct rbl_record *record;
@@ -13,9 +22,8 @@ struct rbl_stop {
 	bool force;			/* tasks in the replacement code are no reason to refuse */
 	struct rbl_steps steps;
 	u32 cpus;
-	atomic_t next_share, arrived;
-	atomic_t acknowledged;		/* CPUs that have synchronised after what the leader wrote */
-	u32 phases;			/* that the leader has written */
+	struct rbl_slot *slots;		/* of each CPU */
+	struct rbl_range *ranges;	/* of `stacks` */
 	u32 code;			/* of the steps' content */
 	u32 hook_code;			/* of the hooks that run before; see ask_hooks() */
 	const struct rbl_step *offender;	/* the step whose place does not hold what it should */
@@ -26,8 +34,12 @@ struct rbl_stop {
 	int hook_value;
 	bool written;			/* everything reads back as written */
 	u32 verdict;			/* of the whole: a code */
-	u64 pause_ns;
+	u64 pause_ns, stop_ns;		/* as the CPUs see it, and as the one that stopped them */
+	u32 looked_at;			/* stacks that were walked */
 	struct rbl_stacks stacks;
+	struct rbl_looks looks;
+	u32 met ____cacheline_aligned_in_smp;	/* meetings that all CPUs have come to; the leader's alone to write */
+	u32 phases;			/* that it has written */
 };
 
 int rbl_stop_new(struct rbl_record *record, const struct rbl_switch_options *how, struct rbl_stop **made);

@@ -217,6 +217,8 @@ static bool try(struct rbl_record *record, struct rbl_stop *stop, struct tries *
 static int end_tries(struct rbl_record *record, const struct rbl_switch_options *how, struct rbl_stop *stop)
 {
 	record->pause_ns = stop->pause_ns;
+	record->stop_ns = stop->stop_ns;
+	record->looked_at = stop->looked_at;
 	if (stop->verdict)
 		return refuse_stop(record, stop);
 	if (how->force)

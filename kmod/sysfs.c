@@ -72,6 +72,16 @@ SHOW(pause_ns)
 	return sysfs_emit(buffer, "%llu\n", rbl_record_of(kobj)->pause_ns);
 }
 
+SHOW(stop_ns)
+{
+	return sysfs_emit(buffer, "%llu\n", rbl_record_of(kobj)->stop_ns);
+}
+
+SHOW(looked_at)
+{
+	return sysfs_emit(buffer, "%u\n", rbl_record_of(kobj)->looked_at);
+}
+
 SHOW(match_ns)
 {
 	return sysfs_emit(buffer, "%llu\n", rbl_record_of(kobj)->match_ns);
@@ -332,6 +342,8 @@ FILE(abort, 0400, abort_show, NULL);
 FILE(conflicts, 0400, conflicts_show, NULL);
 FILE(holders, 0400, holders_show, NULL);
 FILE(pause_ns, 0444, pause_ns_show, NULL);
+FILE(stop_ns, 0444, stop_ns_show, NULL);
+FILE(looked_at, 0444, looked_at_show, NULL);
 FILE(tries, 0444, tries_show, NULL);
 FILE(signalled, 0444, signalled_show, NULL);
 FILE(match_ns, 0444, match_ns_show, NULL);
@@ -340,8 +352,8 @@ FILE(deadline, 0444, deadline_show, NULL);
 
 static struct attribute *record_attrs[] = {
 	&state_file.attr, &control_file.attr, &operation_file.attr, &version_file.attr, &digest_file.attr, &module_file.attr, &kept_file.attr,
-	&abort_file.attr, &conflicts_file.attr, &holders_file.attr, &pause_ns_file.attr, &tries_file.attr,
-	&signalled_file.attr,
+	&abort_file.attr, &conflicts_file.attr, &holders_file.attr, &pause_ns_file.attr, &stop_ns_file.attr,
+	&looked_at_file.attr, &tries_file.attr, &signalled_file.attr,
 	&match_ns_file.attr, &resolve_ns_file.attr, &deadline_file.attr,
 	NULL
 };

@@ -339,10 +339,19 @@ resolve_ns:
   type: int
   sample: 412000
 pause_ns:
-  description: Nanoseconds for which all processors stood still, last time it was applied or reversed.
+  description:
+    - Nanoseconds for which all processors stood still, last time it was applied or reversed, from when the first of
+      them had stopped until the last one went on.
   returned: when the update is loaded
   type: int
   sample: 71000
+stop_ns:
+  description:
+    - The same as the task saw it that stopped them, from its call until it went on. A processor that comes late, as a
+      virtual one does that has to wait for its turn, keeps those waiting that have come, which only this counts.
+  returned: when the update is loaded
+  type: int
+  sample: 98000
 tries:
   description: How often the last operation had to try until no task was inside the functions.
   returned: when the update is loaded

@@ -326,6 +326,11 @@ updates:
       returned: always
       type: int
       sample: 71000
+    stop_ns:
+      description: The same as the task saw it that stopped them, from its call until it went on.
+      returned: always
+      type: int
+      sample: 98000
     tries:
       description: How often the last operation had to try.
       returned: always

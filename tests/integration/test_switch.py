@@ -29,6 +29,16 @@ RARE = Edit(
     '\tseq_puts(m, "");\n\tseq_printf(m, linux_proc_banner,\n',
 )
 QUEUE = Edit("drivers/net/dummy.c", "\tdev->min_mtu = 0;\n", "\tdev->min_mtu = 0;\n\tdev->tx_queue_len = 77;\n")
+SLEEP = Edit(
+    "fs/eventfd.c",
+    "\tspin_lock_irq(&ctx->wqh.lock);\n\tif (!ctx->count) {\n",
+    '\tasm volatile("nop");\n\tspin_lock_irq(&ctx->wqh.lock);\n\tif (!ctx->count) {\n',
+)
+SORT = Edit(
+    "lib/list_sort.c",
+    "\tif (list == head->prev)\t/* Zero or one elements */\n",
+    '\tasm volatile("nop");\n\tif (list == head->prev)\t/* Zero or one elements */\n',
+)
 # What the test module's NMIs call.
 BITMAP = Edit(
     "lib/bitmap.c",
@@ -370,6 +380,73 @@ def test_a_task_that_sleeps_uninterruptibly_is_named_and_left_alone(builds, host
     host.run("rmmod busy")
     assert task.wait(60) == 0, "it goes on where it was"
     assert control(host, "fix", "apply signal") == ""
+
+
+# ---- tasks that run between the look at them and the stop
+
+
+NOTE_FROM = "/sys/module/rebootless/parameters/note_from"
+# Whether tasks that run are noted: so few as a machine of the lab has would have their counts compared.
+ENTERING = [("itself", True), ("thread", True), ("child", True), ("thread_exec", True)]
+ENTERING += [("itself", False), ("child", False), ("thread_exec", False)]
+
+
+@pytest.mark.parametrize(("who", "noted"), [*ENTERING, ("switches", True)])
+def test_a_task_that_enters_between_the_look_and_the_stop(builds, host, who, noted):
+    """Stacks are walked before the stop; in it, those of tasks that have run since, and of new ones.
+
+    ``switches`` fills the notes of its processor first, so that all counts have to be compared.
+    """
+    applied(builds, host, "sleep", SLEEP)
+    host.run(f"echo {0 if noted else 1000} > {NOTE_FROM}")
+    assert control(host, "sleep", "reverse") == ""
+    insert(builds, host, "between")
+    # The operation's work on one processor, the task on the other.
+    host.run("echo 1 > /sys/devices/virtual/workqueue/cpumask; echo 1 > /sys/module/rebootless/parameters/tries")
+    task = run_in_guest(host, "enter_between", who)
+    try:
+        assert control(host, "sleep", "apply") == "Resource temporarily unavailable"
+        assert "code: busy_function" in host.out(f"cat {SYSFS}/sleep/abort")
+        assert host.out(f"cut -d' ' -f2,3 {SYSFS}/sleep/conflicts") == "inside eventfd_read"
+        if who == "switches":
+            counts = host.out("grep ctxt_switches /proc/$(pgrep -x inside)/status").split()[1::2]
+            assert sum(map(int, counts)) > 1200, "and its child as often"
+        assert control(host, "sleep", "apply") == "Resource temporarily unavailable", "it is found asleep, too"
+    finally:
+        host.run("echo 11 > /sys/module/rebootless/parameters/tries")
+        host.run("pkill -KILL -x inside", check=False)  # first: it may have taken the place of what is waited for
+        killed(host, "enter_between", task)
+        host.run("rmmod between", check=False)
+    assert control(host, "sleep", "apply") == ""
+
+
+def test_a_thread_that_plays_idle_is_noted(builds, host):
+    """As those of intel_powerclamp do: the kernel takes such a thread for a CPU's idle task meanwhile."""
+    applied(builds, host, "sort", SORT)
+    assert control(host, "sort", "reverse") == ""
+    parameters = "/sys/module/rebootless/parameters"
+    host.run(f"echo 0 > {NOTE_FROM}; echo 1 > /sys/devices/virtual/workqueue/cpumask; echo 1 > {parameters}/tries")
+    insert(builds, host, "between", idle=1)
+    try:
+        assert control(host, "sort", "apply") == "Resource temporarily unavailable"
+        assert host.out(f"cut -d' ' -f2,3 {SYSFS}/sort/conflicts") == "inside list_sort"
+    finally:
+        host.run(f"rmmod between; echo 11 > {parameters}/tries", check=False)
+    assert control(host, "sort", "apply") == ""
+
+
+@pytest.mark.parametrize("note_from", [0, 1000])
+def test_tasks_that_sleep_are_not_looked_at_in_the_stop(builds, host, note_from):
+    applied(builds, host, "fix", SIOCATMARK)
+    host.run(f"echo {note_from} > {NOTE_FROM}")
+    task = run_in_guest(host, "sleep_in_threads", "500")
+    try:
+        assert control(host, "fix", "reverse") == ""
+        assert int(host.out("ls -d /proc/[0-9]*/task/* | wc -l")) > 500
+        assert int(host.read(f"{SYSFS}/fix/looked_at")) < 100
+        assert 0 < int(host.read(f"{SYSFS}/fix/pause_ns")) < int(host.read(f"{SYSFS}/fix/stop_ns"))
+    finally:
+        killed(host, "sleep_in_threads", task)
 
 
 # ---- privileges, and being loaded

@@ -24,7 +24,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.state im
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.lock import host_lock
 
 MODULE_PREFIX = "rbl_"  # RBL_MODULE_PREFIX of kmod/rebootless.h
-MEASURES = ("match_ns", "resolve_ns", "pause_ns", "tries", "signalled", "deadline")
+MEASURES = ("match_ns", "resolve_ns", "pause_ns", "stop_ns", "tries", "signalled", "deadline")
 
 
 class UpdateRequest(t.NamedTuple):

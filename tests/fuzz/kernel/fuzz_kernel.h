@@ -105,6 +105,7 @@ long copy_from_kernel_nofault(void *to, const void *from, size_t size);
 struct mutex { bool held; };
 typedef struct { bool held; } spinlock_t;
 typedef spinlock_t raw_spinlock_t;
+typedef struct { int unused; } rwlock_t;
 typedef struct { int unused; } wait_queue_head_t;
 struct work_struct { int unused; };
 struct delayed_work { struct work_struct work; };
@@ -389,13 +390,19 @@ bool kallsyms_show_value(const struct cred *cred);
 int kernel_text_address(unsigned long address);
 int module_kallsyms_on_each_symbol(const char *module, int (*see)(void *data, const char *name, unsigned long address),
 				   void *data);
+void put_task_stack(struct task_struct *task);
 int stop_machine_cpuslocked(int (*run)(void *), void *data, const void *cpus);
+int task_call_func(struct task_struct *task, int (*call)(struct task_struct *task, void *data), void *data);
 struct callback_head *task_work_cancel_match(struct task_struct *task, bool (*match)(struct callback_head *work, void *data),
 					     void *data);
 int wake_up_state(struct task_struct *task, unsigned int state);
 unsigned long kallsyms_lookup_name(const char *name);
 extern struct jump_entry __start___jump_table[], __stop___jump_table[];
 extern struct mutex text_mutex;
+extern struct tracepoint __tracepoint_sched_switch;
+extern rwlock_t tasklist_lock;
+extern int nr_threads;
+extern unsigned long total_forks;
 
 static inline u64 ktime_get_ns(void)
 {

@@ -37,7 +37,7 @@ POLL_S = 0.02  # while an operation goes on without us
 
 # What is done about tasks that stay in the way of a switch: enum rbl_blockers of kmod/internal.h.
 BLOCKERS = WAIT, SIGNAL, REFUSE = "wait", "signal", "refuse"
-NUMBERS = ("pause_ns", "match_ns", "resolve_ns", "tries", "signalled", "deadline")
+NUMBERS = ("pause_ns", "stop_ns", "match_ns", "resolve_ns", "tries", "signalled", "deadline")
 FUNCTION_FIELDS = ("name", "old_address", "new_address", "jump_address", "saved_bytes", "jump")
 DATA_FIELDS = ("name", "address", "new_address", "size", "exchanged", "saved_bytes")
 CONFLICT_FIELDS = ("pid", "comm", "function", "address")
