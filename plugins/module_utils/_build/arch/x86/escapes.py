@@ -49,8 +49,8 @@ def lets_out(
 def _describes_frame(instructions: list, store) -> bool:
     """Whether it stores the description of the function's stack frame in that frame, as gcc does with KASAN.
 
-    At the beginning of the frame stands ``ASAN_STACK_FRAME_MAGIC`` (gcc/asan.h), behind it the description.  KASAN reads
-    it while a function stands on the stack (``print_decoded_frame_descr()`` of mm/kasan/report_generic.c).
+    At the beginning of the frame stands ``ASAN_STACK_FRAME_MAGIC`` (gcc/asan.h), behind it the description.  KASAN
+    reads it while a function stands on the stack (``print_decoded_frame_descr()`` of mm/kasan/report_generic.c).
     """
     place = _stored_at(store)
     if place is None:
