@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import re
 import shutil
 import subprocess
 import types
@@ -21,6 +22,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts
     build_update_module,
     write_update_module,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts.package import package_name
 from ansible_collections.rebootless.splice.plugins.module_utils._build.code.contents import COPY8, COPY64
 from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.decide import (
     EXCHANGE,
@@ -484,9 +486,11 @@ def test_a_module_that_cannot_be_unwound_is_refused(tmp_path):
     [
         {"name": "Upper"},
         {"name": ""},
-        {"name": "x" * 64},
+        {"name": "x" * 65},
         {"name": "-dash"},
+        {"name": "build_id"},
         {"version": 'quo"te'},
+        {"version": "1" * 65},
         {"digest": "ab"},
         {"build_id": "xyz"},
     ],
@@ -495,6 +499,21 @@ def test_identities_that_would_not_fit_into_c_are_refused(change):
     with pytest.raises(RebootlessError) as error:
         Identity(**{"name": "fix", "version": "1", "digest": "ab" * 32, "build_id": "00", **change})
     assert error.value.code == "bad_identity"
+    assert error.value.next_step
+
+
+def test_what_the_helper_module_takes_for_a_name_can_be_one():
+    """Names and versions are as long as it lets them be, and the package's file has a name that file systems take."""
+    limits = {
+        what: int(re.search(rf"#define RBL_{what.upper()}_MAX (\d+)", (KMOD / header).read_text())[1])
+        for what, header in (("name", "rebootless.h"), ("version", "internal.h"))
+    }
+    longest = {what: "x" * limit for what, limit in limits.items()}
+    Identity(digest="ab" * 32, build_id="00", **longest)
+    assert len(package_name(longest["name"], longest["version"], "ab" * 20)) < 255
+    for what in limits:
+        with pytest.raises(RebootlessError):
+            Identity(**{"digest": "ab" * 32, "build_id": "00", **longest, what: longest[what] + "x"})
 
 
 def test_long_names_make_different_modules():
