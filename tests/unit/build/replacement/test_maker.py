@@ -52,6 +52,7 @@ from ansible_collections.rebootless.splice.tests.support.places import KMOD
 
 IDENTITY = Identity("cve-2026-1.fix", "1.0", "ab" * 32, "0123456789abcdef")
 EXPORTED = ("_printk", "__fentry__", "__x86_return_thunk", "exported_data", "__SCT__exported")
+EXPORTED += tuple(f"__x86_indirect_thunk_{register}" for register in ("rax", "rcx", "rdx", "rdi", "rsi"))
 EXPORTS = {name: Export(name, 1, "vmlinux", "EXPORT_SYMBOL", "") for name in EXPORTED}
 EXPORTS["use"] = Export("use", 1, "vmlinux", "EXPORT_SYMBOL_GPL", "USERS")
 EXPORTS["pv_ops"] = Export("pv_ops", 1, "vmlinux", "EXPORT_SYMBOL", "")
@@ -97,6 +98,18 @@ def test_only_the_changed_function_is_carried():
     assert (row.name, row.size, row.jump_offset, row.chunk.label) == ("changed", size, 5, "changed.rbl")
 
 
+def test_addresses_of_labels_lead_into_the_carried_code():
+    """The running function has other instructions there, or the old ones; and goes on using its own table."""
+    found = made("computed_goto")
+    for name in ("moves", "stays"):
+        (table,) = (c for c in found.replacement.chunks if c.label.startswith(f"labels_of_{name}"))
+        assert len(table.fields) == 4 and set(targets(table)) == {f"{name}.rbl"}
+        assert all(field.addend for field in table.fields)
+        assert table.label in targets(chunk(found.replacement, f"{name}.rbl"))
+    assert {fate.how for fate in found.decisions[0].data.values()} <= {IDLE}
+    assert "labels_of" not in "".join(found.replacement.weak)
+
+
 def test_what_runs_is_referred_to_where_it_runs():
     found = made("changed_function")
     ((where, field),) = found.replacement.fixups
@@ -112,6 +125,7 @@ def test_what_runs_is_referred_to_where_it_runs():
         "bug_table",
         "changed_function",
         "clones",
+        "computed_goto",
         "ex_table",
         "functions_come_and_go",
         "identity",
