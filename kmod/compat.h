@@ -74,7 +74,8 @@ extern const char __start_notes, __stop_notes;	/* the linker's: what /sys/kernel
 	X(__stop_notes)				\
 	X(ftrace_lock)				\
 	X(kprobe_mutex)				\
-	X(text_mutex)
+	X(text_mutex)				\
+	RBL_ARCH_KERNEL_DATA(X)
 
 #define X(name) DECLARE_STATIC_CALL(rbl_##name, name);
 RBL_KERNEL_FUNCTIONS(X)
