@@ -44,6 +44,10 @@ RBL_CODE(CONFLICT, "Another update already replaces one of these functions.",
 /* applying and reversing */
 RBL_CODE(BUSY_FUNCTION, "A task stayed inside a function that is about to change, in every try.",
 	 "Try again, since tasks move on; if the named one stays, stop or restart it, or use blockers: signal.")
+RBL_CODE(NEVER_LEFT, "Idle or stopper threads of the kernel are inside a function that is about to change whenever processors are stopped.",
+	 "Reboot into a fixed kernel: nothing can replace this function while the kernel runs.")
+RBL_CODE(NO_STAND_IN, "The jumps of all updates would lie over more static branches than the helper module can stand in for.",
+	 "Reverse an update that is not needed, or make one cumulative update of several.")
 RBL_CODE(UNRELIABLE_STACK, "The stack of a task could not be walked reliably, in every try.",
 	 "Stop the named task, or wait until it sleeps elsewhere, then try again.")
 RBL_CODE(JUMP_OVERWRITTEN, "Something else has written over the update's jump.",

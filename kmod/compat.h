@@ -85,7 +85,8 @@ extern const char __start_notes, __stop_notes;	/* the linker's: what /sys/kernel
 	X(nr_threads)				\
 	X(tasklist_lock)			\
 	X(text_mutex)				\
-	X(total_forks)
+	X(total_forks)				\
+	RBL_ARCH_KERNEL_DATA(X)
 
 #define X(name) DECLARE_STATIC_CALL(rbl_##name, name);
 RBL_KERNEL_FUNCTIONS(X)

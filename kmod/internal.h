@@ -27,6 +27,14 @@
 /* What became of an update; docs/formats.md has the words. */
 enum rbl_state { RBL_MATCHED, RBL_APPLIED, RBL_CONFIRMED, RBL_REVERSED, RBL_REPLACED, RBL_FAILED };
 
+/* What can be done about a task that is in the way. */
+enum rbl_task_kind {
+	RBL_TASK_OF_A_PROCESS,
+	RBL_TASK_OF_THE_KERNEL,		/* which nobody can restart */
+	RBL_TASK_ALWAYS_THERE,		/* an idle or stopper task, where it is whenever all CPUs are stopped */
+	RBL_TASK_OF_OFFLINE_CPU,	/* an idle task that waits for its CPU to be taken online */
+};
+
 /* A task that was in the way of an operation. */
 struct rbl_conflict {
 	pid_t pid;
@@ -34,6 +42,7 @@ struct rbl_conflict {
 	unsigned long address;		/* where it was found; 0 if its stack could not be walked */
 	unsigned long stopped_at;	/* where the walk of its stack ended too early; 0: nowhere */
 	bool faults;			/* it waits there for a page of its own memory */
+	enum rbl_task_kind kind;
 	char function[RBL_FUNCTION_MAX];	/* which it is in; "-" if that is not known */
 };
 
@@ -296,6 +305,10 @@ void rbl_lock_text(void);
 void rbl_unlock_text(void);
 void rbl_settle_branches(struct rbl_part *part);
 void rbl_move_branches(const struct rbl_part *part, bool to_stand_ins);
+
+/* prefixes.c: prefixes of instructions that jumps lie over, and that the kernel changes */
+int rbl_find_prefixes(struct rbl_record *record, const struct rbl_part *part, struct rbl_write *write);
+void rbl_settle_prefixes(struct rbl_part *part);
 
 /* hooks.c: an update's custom code */
 bool rbl_has_hooks(const struct rbl_record *record, u32 stage);

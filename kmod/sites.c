@@ -130,7 +130,7 @@ int rbl_sites_make(struct rbl_record *record, struct rbl_part *part)
 		site->write = part->writes + part->n_writes++;
 		err = make_write(record, site, site->write);
 		if (!err)
-			err = rbl_find_branch(record, part, site->write);
+			err = rbl_find_branch(record, part, site->write) ? : rbl_find_prefixes(record, part, site->write);
 	}
 	for (i = 0; i < object->n_data && !err; i++) {
 		part->data[i].datum = object->data + i;

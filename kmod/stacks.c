@@ -14,10 +14,12 @@
 struct walk {
 	const struct rbl_stacks *stacks;
 	unsigned long hit;	/* the first address in a range; 0: none */
+	bool is_frame;		/* the walk has found it */
 	unsigned long last;	/* that the walk has come to */
 	bool proven;		/* the walk has come to the stack's end, over frames that the unwinder is sure of */
 	bool faults;		/* before the hit, the task waits for a page */
 	bool starts_count;	/* a word that is a function's start may be where the task goes on */
+	bool offline;		/* it is the idle task of a CPU that is offline */
 };
 
 /* The last range that begins at an address or before it; NULL if there is none.  They are sorted, and none overlap. */
@@ -66,10 +68,12 @@ static bool see_frame(void *cookie, unsigned long address)
 	walk->last = address;
 	if (walk->hit)
 		return true;
-	if (in_ranges(walk->stacks, address))
+	if (in_ranges(walk->stacks, address)) {
 		walk->hit = address;
-	else if (is_page_fault(walk->stacks, address))
+		walk->is_frame = true;
+	} else if (is_page_fault(walk->stacks, address)) {
 		walk->faults = true;
+	}
 	return true;
 }
 
@@ -190,6 +194,16 @@ static bool is_noted(const struct rbl_conflicts *conflicts, const struct task_st
 	return false;
 }
 
+static enum rbl_task_kind kind_of(const struct task_struct *task, const struct walk *walk)
+{
+	if (walk->offline)
+		return RBL_TASK_OF_OFFLINE_CPU;
+	/* An idle task comes here by way of schedule_idle(), and no other, and the stopper thread by its one way. */
+	if (walk->is_frame && (!task->pid || task == current))
+		return RBL_TASK_ALWAYS_THERE;
+	return task->flags & PF_KTHREAD ? RBL_TASK_OF_THE_KERNEL : RBL_TASK_OF_A_PROCESS;
+}
+
 static void note_task(struct rbl_conflicts *conflicts, const struct task_struct *task, const struct walk *walk)
 {
 	struct rbl_conflict *row;
@@ -201,6 +215,7 @@ static void note_task(struct rbl_conflicts *conflicts, const struct task_struct 
 	row->address = walk->hit;
 	row->stopped_at = walk->proven ? 0 : walk->last;
 	row->faults = walk->hit && walk->faults;
+	row->kind = kind_of(task, walk);
 	memcpy(row->comm, task->comm, sizeof(row->comm));
 }
 
@@ -270,7 +285,7 @@ void rbl_stacks_check_offline(struct rbl_stacks *stacks)
 
 	for_each_possible_cpu(cpu) {
 		struct task_struct *task = cpu_online(cpu) ? NULL : rbl_kernel(idle_task)(cpu);
-		struct walk walk = { .stacks = stacks };
+		struct walk walk = { .stacks = stacks, .offline = true };
 		unsigned long stack;
 
 		if (!task)

@@ -73,8 +73,8 @@ static int note(struct rbl_record *record, struct rbl_write *write, struct jump_
 	write->stand_in = take();
 	if (write->stand_in)
 		return 0;
-	rbl_fact(record, "reason: the jumps of all updates lie over at most %u static branches\n", RBL_STAND_INS);
-	return rbl_refuse(record, RBL_NO_MEMORY);
+	rbl_fact(record, "branches: %u\n", RBL_STAND_INS);
+	return rbl_refuse(record, RBL_NO_STAND_IN);
 }
 
 static int look_at(struct rbl_record *record, struct rbl_write *write, struct jump_entry *entry)

@@ -185,6 +185,7 @@ void rbl_write_part(struct rbl_part *part, bool forward)
 	lockdep_assert_held(&rbl_lock);
 	rbl_lock_text();
 	rbl_settle_branches(part);
+	rbl_settle_prefixes(part);
 	for (i = 0; i < part->n_writes; i++) {
 		const struct rbl_write *write = part->writes + i;
 

@@ -223,9 +223,12 @@ static void settle(struct rbl_record *record)
 {
 	struct rbl_part *part;
 
-	rbl_for_each_part(part, record)
-		if (part->present)
-			rbl_settle_branches(part);
+	rbl_for_each_part(part, record) {
+		if (!part->present)
+			continue;
+		rbl_settle_branches(part);
+		rbl_settle_prefixes(part);
+	}
 }
 
 static void move(const struct rbl_record *record, bool to_stand_ins)

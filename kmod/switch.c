@@ -56,21 +56,55 @@ static void show_holders(struct rbl_record *record, struct rbl_stop *stop)
 	mutex_unlock(&record->shown);
 }
 
+/* A task that is in a function, and will be in the next try, too; NULL: there is none. */
+static const struct rbl_conflict *never_leaves(const struct rbl_conflicts *conflicts)
+{
+	const struct rbl_conflict *row;
+
+	for (row = conflicts->rows; row < conflicts->rows + conflicts->count; row++)
+		if (row->address && row->kind == RBL_TASK_ALWAYS_THERE)
+			return row;
+	return NULL;
+}
+
+/* The one that is named first.  Those whose stacks could not be walked have no address. */
+static const struct rbl_conflict *foremost(const struct rbl_conflicts *conflicts)
+{
+	const struct rbl_conflict *row;
+
+	for (row = conflicts->rows; row < conflicts->rows + conflicts->count; row++)
+		if (row->address)
+			return never_leaves(conflicts) ? : row;
+	return conflicts->rows;
+}
+
+/* What the operator has to know of a task beside its name. */
+static void show_reason(struct rbl_record *record, const struct rbl_conflict *row)
+{
+	char stopped_at[RBL_FUNCTION_MAX];
+
+	if (row->faults) {
+		rbl_fact(record, "reason: it waits for user memory: a page of FUSE, userfaultfd or a file on the network\n");
+	} else if (row->stopped_at) {
+		rbl_name_of(row->stopped_at, stopped_at, sizeof(stopped_at));
+		rbl_fact(record, "reason: its stack can be walked only up to %s\n", stopped_at);
+	} else if (row->kind == RBL_TASK_OF_OFFLINE_CPU) {
+		rbl_fact(record, "reason: its CPU is offline; it leaves the function when that is taken online\n");
+	} else if (row->kind == RBL_TASK_OF_THE_KERNEL) {
+		rbl_fact(record, "reason: it is a thread of the kernel, which cannot be restarted; if it stays, reboot into a fixed kernel\n");
+	}
+}
+
 static void show_conflicts(struct rbl_record *record, struct rbl_stop *stop)
 {
 	struct rbl_conflicts *conflicts = &stop->stacks.conflicts;
-	const struct rbl_conflict *first = conflicts->rows;
-	char stopped_at[RBL_FUNCTION_MAX];
-	u32 i;
+	const struct rbl_conflict *first;
 
 	name_functions(stop);
 	record->draft.conflicts = *conflicts;
-	/* The first with an address, if there is one: those whose stacks could not be walked have none. */
-	for (i = 0; i < conflicts->count && !first->address; i++)
-		if (conflicts->rows[i].address)
-			first = conflicts->rows + i;
 	if (!conflicts->count)
 		return;
+	first = foremost(conflicts);
 	rbl_fact(record, "task: %d %s\n", first->pid, first->comm);
 	if (first->address)
 		rbl_fact(record, "function: %s\n", first->function);
@@ -78,11 +112,7 @@ static void show_conflicts(struct rbl_record *record, struct rbl_stop *stop)
 		rbl_secret(record, "address: 0x%lx\n", first->address);
 	if (record->signalled)
 		rbl_fact(record, "signalled: %u\n", record->signalled);
-	rbl_name_of(first->stopped_at, stopped_at, sizeof(stopped_at));
-	if (first->faults)
-		rbl_fact(record, "reason: it waits for user memory: a page of FUSE, userfaultfd or a file on the network\n");
-	else if (first->stopped_at)
-		rbl_fact(record, "reason: its stack can be walked only up to %s\n", stopped_at);
+	show_reason(record, first);
 }
 
 /* Tasks that were ignored; logged to help debugging. */
@@ -174,9 +204,11 @@ static int refuse_stop(struct rbl_record *record, struct rbl_stop *stop)
 {
 	if (stop->refusing)
 		return rbl_refuse_hook(record, stop->refusing, stop->hook_value);
-	if (is_worth_waiting(stop->verdict))
+	if (is_worth_waiting(stop->verdict)) {
 		show_conflicts(record, stop);
-	else if (stop->offender)
+		return rbl_refuse(record, never_leaves(&stop->stacks.conflicts) ? RBL_NEVER_LEFT : stop->verdict);
+	}
+	if (stop->offender)
 		show_offender(record, stop);
 	return rbl_refuse(record, stop->verdict);
 }

@@ -10,6 +10,7 @@
  *	RBL_STAND_INS, RBL_STAND_IN_SIZE	of rbl_stand_ins[]
  *	RBL_CONSTANT64, RBL_CONSTANT8	what the compiler puts where the boot is to write a constant
  *	RBL_ARCH_KERNEL_FUNCTIONS(X)	unexported kernel functions that text.c uses (compat.h)
+ *	RBL_ARCH_KERNEL_DATA(X)	the same of data
  *   arch/<name>/text.c	the functions below
  *   arch/<name>/places.h, forms.c	what forms.h declares
  */
@@ -42,6 +43,7 @@ struct rbl_write {
 	u8 branch_at, branch_size;	/* in `saved` */
 	s32 *branch_code;		/* where that entry says which code it switches, writable; NULL: written as text is */
 	u8 *stand_in;			/* what the kernel switches instead, meanwhile */
+	u32 prefixes;			/* bit n: byte n of `saved` is a prefix that the kernel changes (prefixes.c) */
 	const struct dyn_ftrace *entry;	/* ftrace's record of the function; NULL if it has none, or it moves */
 };
 
@@ -124,5 +126,16 @@ u32 rbl_arch_branch_size(const u8 *code);
 
 /* The code of a static branch at `where` in one of its states. */
 void rbl_arch_make_branch(u8 *code, u32 size, unsigned long where, unsigned long target, bool jump);
+
+/* ---- prefixes that the kernel changes while it runs ---- */
+
+/* Whether a place of that kind is such a prefix, one byte. */
+bool rbl_arch_is_prefix(unsigned int kind);
+
+/* What stands in all these places now; with text_mutex held. */
+u8 rbl_arch_prefix(void);
+
+/* Whether the kernel may yet change a byte that it finds in such a place. */
+bool rbl_arch_changes_prefix(u8 byte);
 
 #endif

@@ -54,7 +54,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _raw:
-  description: Names of hosts in the order of their batches, or numbers of hosts.
+  description:
+    - Hosts in the order of their batches, or numbers of hosts.
+    - Hosts by their names. A name that Ansible would take for something else is a pattern that it alone matches.
   type: list
 """
 
@@ -66,6 +68,7 @@ from ansible.plugins.lookup import LookupBase  # noqa: E402
 from ansible.utils.display import Display  # noqa: E402
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError  # noqa: E402
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import targets  # noqa: E402
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import interrupted  # noqa: E402
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles  # noqa: E402
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.selection import WHAT, task_files_of  # noqa: E402
@@ -83,6 +86,7 @@ class LookupModule(LookupBase):
     def run(self, terms, variables=None, **kwargs):
         self.set_options(var_options=variables, direct=kwargs)
         path = self.get_option("run") or _registered(variables)
+        groups = (variables or {}).get("groups", {})
         found: list = []
         if terms == ["tasks"]:
             return task_files_of(self.get_option("plan"))
@@ -95,7 +99,10 @@ class LookupModule(LookupBase):
             if term not in WHAT:
                 raise AnsibleLookupError(f"{term!r} is not one of {', '.join(WHAT)}.")
             try:
-                batches = WHAT[term](files, (variables or {}).get("groups", {}).get("all", ()))
+                batches = [
+                    [targets.exactly(host, groups) for host in batch]
+                    for batch in WHAT[term](files, groups.get("all", ()))
+                ]
             except RebootlessError as error:
                 raise AnsibleLookupError(str(error)) from error
             for batch in batches:

@@ -46,7 +46,8 @@ PARSERS = {
     "update": Parser(
         (
             *("check.c", "symbols.c", "refuse.c", "records.c", "objects.c", "resolve.c", "running.c", "sites.c"),
-            *("fixups.c", "stand_ins.c", "branches.c", "in_use.c", "hooks.c", "steps.c", "arch/x86/text.c"),
+            *("fixups.c", "stand_ins.c", "prefixes.c", "branches.c", "in_use.c", "hooks.c", "steps.c"),
+            "arch/x86/text.c",
             *MATCHER,
         ),
         16384,

@@ -309,6 +309,28 @@ def test_kernels_that_take_no_modules(builds, host47):
         host47.restart()
 
 
+def test_a_container_that_cannot_tell_the_kernel_anything(host50, fix):
+    """It sees no update, so nothing would be to be reversed; and what it loads, it could not have applied."""
+    assert host50.module("update", package=PACKAGE)["changed"]
+    states: list[dict] = [{"package": PACKAGE}, *({"name": NAME, "state": state} for state in ("reversed", "absent"))]
+    for mount, code in (
+        ("mount -t tmpfs none /sys/kernel", "sysfs_hidden"),
+        ("mount --bind /sys/kernel /sys/kernel; mount -o remount,bind,ro /sys/kernel", "sysfs_read_only"),
+    ):
+        host50.run(mount)
+        try:
+            results = host50.tasks(
+                *({"module": "update", "check": check, **state} for state in states for check in (True, False)),
+                {"module": "rollout_host", "step": "status", "name": NAME, "plan": "ab" * 32},
+            )
+        finally:
+            host50.run("umount /sys/kernel")
+        assert {(result["failed"], result["changed"], result["code"]) for result in results} == {(True, False, code)}
+        assert all("container" in result["sentence"] for result in results)
+    assert probe(host50) == "fixed"
+    assert host50.module("update", name=NAME, state="absent")["changed"]
+
+
 def test_options(host50, fix):
     cases: list[tuple[dict, str]] = [
         ({"name": "../x"}, "bad_name"),

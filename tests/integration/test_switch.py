@@ -14,10 +14,16 @@ import time
 
 import pytest
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.patches import parse_patch
+from ansible_collections.rebootless.splice.plugins.module_utils._build.findings import never_left
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import Phases
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import read_tree
+from ansible_collections.rebootless.splice.plugins.module_utils._build.update import Builder, UpdateSource
 from ansible_collections.rebootless.splice.tests.support import own_kernels
 from ansible_collections.rebootless.splice.tests.support.builds import SIOCATMARK, Edit
 from ansible_collections.rebootless.splice.tests.support.host import Host
 from ansible_collections.rebootless.splice.tests.support.observe import PROBE, probe, text_digest, traces
+from ansible_collections.rebootless.splice.tests.support.places import KMOD
 
 NMIS = int(os.environ.get("REBOOTLESS_NMIS", "400"))
 SYSFS = "/sys/kernel/rebootless"
@@ -54,6 +60,11 @@ ACCEPT = Edit(
     "\tnewsock->state = SS_CONNECTED;\n\tunix_sock_inherit_flags(sock, newsock);\n",
     "\tnewsock->state = SS_CONNECTED;\n\ttsk->sk_mark = 77;\n\tunix_sock_inherit_flags(sock, newsock);\n",
 )
+# What idle threads are in, and what a thread of the kernel never leaves.
+IDLE = Edit(
+    "kernel/sched/idle.c", "\tbool got_tick = false;\n\n", '\tbool got_tick = false;\n\n\tasm volatile("nop");\n'
+)
+REAPER = Edit("mm/oom_kill.c", "\tset_freezable();\n\n\twhile", '\tset_freezable();\n\tasm volatile("nop");\n\n\twhile')
 
 
 def control(host: Host, update: str, command: str) -> str:
@@ -448,6 +459,28 @@ def test_tasks_that_sleep_are_not_looked_at_in_the_stop(builds, host, note_from)
         assert 0 < int(host.read(f"{SYSFS}/fix/pause_ns")) < int(host.read(f"{SYSFS}/fix/stop_ns"))
     finally:
         killed(host, "sleep_in_threads", task)
+
+
+def test_threads_that_nobody_can_stop_are_called_that(builds, host, tmp_path, monkeypatch):
+    """Idle threads are in do_idle() whenever CPUs are stopped, also that of a CPU that is offline, which is in no list.
+
+    The build knows that; this one has forgotten.
+    """
+    monkeypatch.setattr(never_left, "_NEVER_LEFT", {})
+    update = UpdateSource("idle", "1", (), (parse_patch("idle.patch", builds.patch(RELEASE, IDLE).encode()),))
+    cache = builds.fresh_cache(RELEASE, tmp_path / "cache")
+    package = Builder(read_tree(builds.tree(RELEASE)["path"]), KMOD, cache, 2, Phases()).build(update).package
+    host.put(package, "/root/idle.rbl.tar.gz")
+    host.run("echo 0 > /sys/devices/system/cpu/cpu1/online")
+    refused = host.module("update", package="/root/idle.rbl.tar.gz", tries=2)
+    assert (refused["code"], refused["details"]["function"]) == ("never_left", "do_idle"), refused
+    assert {row["comm"] for row in refused["details"]["conflicts"]} >= {"swapper/0", "swapper/1"}
+    assert refused["details"]["task"] == "0 swapper/0" and "Reboot" in refused["next_step"]
+
+    host.write("/root/reaper.rbl.tar.gz", builds.update(RELEASE, "reaper", REAPER).content)
+    refused = host.module("update", package="/root/reaper.rbl.tar.gz", tries=1)
+    assert (refused["code"], refused["details"]["task"].split()[1]) == ("busy_function", "oom_reaper"), refused
+    assert "cannot be restarted" in refused["details"]["reason"]
 
 
 # ---- privileges, and being loaded

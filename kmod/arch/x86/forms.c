@@ -9,13 +9,15 @@ int rbl_arch_is_call(const unsigned char *code)
 	return code[0] == CALL_REL32;
 }
 
-/* Static branches are not among them: the helper module has the kernel switch a stand-in (stand_ins.c). */
+/*
+ * Static branches are not among them: the helper module has the kernel switch a stand-in (stand_ins.c); nor lock
+ * prefixes, which it makes anew (prefixes.c).
+ */
 const char *rbl_arch_bars_jump(unsigned int kind)
 {
 	static const char *const reasons[RBL_PLACE_KINDS] = {
 		[RBL_PLACE_ENTRY] = "a jump over an fentry site",
 		[RBL_PLACE_STATIC_CALL] = "a jump over a static call",
-		[RBL_PLACE_LOCK] = "a jump over a lock prefix",
 		[RBL_PLACE_MIXED] = "a jump over code that the kernel may rewrite",
 	};
 

@@ -214,3 +214,22 @@ void rbl_arch_make_branch(u8 *code, u32 size, unsigned long where, unsigned long
 	code[0] = size == sizeof(nop2) ? JMP8_INSN_OPCODE : JMP32_INSN_OPCODE;
 	memcpy(code + 1, &distance, size - 1);
 }
+
+#define LOCK_PREFIX_BYTE 0xf0
+#define DS_PREFIX_BYTE 0x3e	/* where there is one CPU: alternatives_smp_unlock() */
+
+bool rbl_arch_is_prefix(unsigned int kind)
+{
+	return kind == RBL_PLACE_LOCK;
+}
+
+u8 rbl_arch_prefix(void)
+{
+	return *rbl_kernel_data.uniproc_patched ? DS_PREFIX_BYTE : LOCK_PREFIX_BYTE;
+}
+
+/* It unlocks code only when it loads it, before any jump is there: alternatives_smp_lock() is what comes later. */
+bool rbl_arch_changes_prefix(u8 byte)
+{
+	return byte == DS_PREFIX_BYTE && *rbl_kernel_data.uniproc_patched;
+}

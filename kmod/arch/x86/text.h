@@ -21,6 +21,11 @@
 #define RBL_ARCH_KERNEL_FUNCTIONS(X)	\
 	X(text_poke_kgdb)
 
+extern bool uniproc_patched;		/* arch/x86/kernel/alternative.c, under text_mutex; no header has it */
+
+#define RBL_ARCH_KERNEL_DATA(X)		\
+	X(uniproc_patched)
+
 static inline unsigned long rbl_arch_stack_pointer(const struct task_struct *task)
 {
 	return task->thread.sp;

@@ -19,7 +19,7 @@ import zlib
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._common.names import NAME
+from ansible_collections.rebootless.splice.plugins.module_utils._common.names import NAME, VERSION
 from ansible_collections.rebootless.splice.plugins.module_utils._common.value_checks import (
     HEX,
     SHA256,
@@ -208,7 +208,7 @@ def _objects(value: t.Any) -> bool:
 # What the target relies on in a manifest: path of keys, check, what it should be.
 MANIFEST_FIELDS: tuple[tuple[tuple[str, ...], Check, str], ...] = (
     (("name",), matches(NAME), "a name of lower-case letters, digits, dots, dashes and underscores"),
-    (("version",), text, "a string"),
+    (("version",), matches(VERSION), "a version of letters, digits, dots and dashes"),
     (("digest",), matches(SHA256), "64 hex digits"),
     (("cves",), list_of(text), "a list of strings"),
     (("kernel", "release"), text, "a string"),

@@ -74,6 +74,7 @@ class UpdateOperation:
 
     def _run(self) -> dict:
         rights.require_root()
+        rights.require_sysfs()
         self._identify()
         # Check mode writes nothing, not even a lock file.
         with contextlib.nullcontext() if self.check_mode else host_lock(self.request.lock_timeout):
@@ -365,7 +366,12 @@ def _provide_helper(package: Package) -> None:
         if same or any(sysfs.state(name) != sysfs.FAILED for name in sysfs.names()):
             return
         loader.unload(sysfs.HELPER_MODULE)
+    elif facts.module_loaded(sysfs.HELPER_MODULE):
+        raise rights.hidden()
     loader.load(image, sysfs.HELPER_MODULE)
+    if not sysfs.helper_loaded():
+        loader.unload(sysfs.HELPER_MODULE)
+        raise rights.hidden()
 
 
 def describe(result: dict, moment: str) -> str:

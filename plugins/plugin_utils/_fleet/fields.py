@@ -13,7 +13,7 @@ import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.module_utils._common.names import NAME
+from ansible_collections.rebootless.splice.plugins.module_utils._common.names import NAME, VERSION
 from ansible_collections.rebootless.splice.plugins.module_utils._common.value_checks import (
     HEX,
     SHA256,
@@ -28,8 +28,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.value_ch
     whole,
 )
 
-# Both become parts of file names.
-VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~_-]{0,63}")
+# It becomes the name of a file.
 PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~_-]{0,200}\.rbl\.tar\.gz")
 
 

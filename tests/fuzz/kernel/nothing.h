@@ -36,6 +36,7 @@ NEVER(int module_kallsyms_on_each_symbol(const char *module,
 					 int (*see)(void *data, const char *name, unsigned long address), void *data))
 NEVER(void *text_poke_kgdb(void *where, const void *bytes, size_t size))
 struct mutex ftrace_lock, kprobe_mutex, text_mutex;
+bool uniproc_patched;
 struct jump_entry __start___jump_table[1], __stop___jump_table[1];
 const char __start_notes, __stop_notes;
 #endif

@@ -36,6 +36,7 @@ static u8 *kernel;
 static size_t kernel_size;
 
 struct mutex ftrace_lock, kprobe_mutex, text_mutex;
+bool uniproc_patched;
 struct jump_entry __start___jump_table[1], __stop___jump_table[1];
 const char __start_notes, __stop_notes;
 
@@ -242,6 +243,7 @@ static void prepare(void)
 		.ftrace_lock = &ftrace_lock,
 		.kprobe_mutex = &kprobe_mutex,
 		.text_mutex = &text_mutex,
+		.uniproc_patched = &uniproc_patched,
 	};
 	module = (struct module){ .state = MODULE_STATE_COMING, .name = "rbl_fuzz_12345678" };
 	other_module = (struct module){ .state = MODULE_STATE_LIVE, .name = "kvm_amd" };

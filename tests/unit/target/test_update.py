@@ -10,7 +10,7 @@ import typing as t
 import pytest
 
 from ansible_collections.rebootless.splice.plugins.module_utils._target import inventory, metrics
-from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts
+from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import facts, loader
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state.store import Store
 from ansible_collections.rebootless.splice.plugins.module_utils._target.update import UpdateOperation, UpdateRequest
 from ansible_collections.rebootless.splice.tests.support.booting_host import refusal
@@ -116,6 +116,16 @@ def test_tasks_that_are_left_in_the_code_of_a_reversed_update(host, tmp_path):
     kernel = inventory.kernel(store)
     assert (kernel["held"], kernel["cves_fixed_live"]) == ([NAME], [])
     assert f'rebootless_update_held_tasks{{name="{NAME}"}} 2' in metrics.render(kernel, inventory.updates(store))
+
+
+def test_a_version_whose_strings_objects_may_hold_stays_when_another_takes_its_place(host, monkeypatch):
+    unloaded: list[str] = []
+    monkeypatch.setattr(loader, "unload", unloaded.append)
+    host.show(f"{NAME}.previous", state="replaced", kept="1", module="rbl_old")
+    host.show(f"{NAME}.previous.1", state="replaced", kept="0", module="rbl_older")
+    change(host, "reversed")
+    assert change(host, "applied")["changed"]
+    assert unloaded == ["rbl_older"]
 
 
 def test_an_update_whose_function_something_else_has_taken_away_is_not_applied(host):

@@ -24,6 +24,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.replaceme
     Part,
     Replacement,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._common import names
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import program_member
 
@@ -34,8 +35,14 @@ RELOC_NAMES = (
 )  # fmt: skip
 MODULE_PREFIX = "rbl_"
 MODULE_NAME_LENGTH = 55  # MODULE_NAME_LEN of include/linux/module.h, without the NUL
-_NAME = re.compile(r"(?!.*\.(next|previous))[a-z0-9][a-z0-9._-]{0,62}")  # kmod/check.c
-_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~_-]*")
+_REPORT = "Report this update."
+# What the helper module refuses an update for that calls itself so, and what to do about it.
+_IDENTITY = {
+    "name": (names.NAME, names.ABOUT_NAMES),
+    "version": (names.VERSION, names.ABOUT_VERSIONS),
+    "digest": (re.compile(r"[0-9a-f]{64}"), _REPORT),
+    "build_id": (re.compile(r"([0-9a-f]{2})+"), _REPORT),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,25 +55,12 @@ class Identity:
     build_id: str
 
     def __post_init__(self):
-        wrong = next(
-            (
-                f"the {what} {value!r}"
-                for what, value, pattern in (
-                    ("name", self.name, _NAME),
-                    ("version", self.version, _VERSION),
-                    ("digest", self.digest, re.compile(r"[0-9a-f]{64}")),
-                    ("build ID", self.build_id, re.compile(r"([0-9a-f]{2})+")),
+        for what, (pattern, next_step) in _IDENTITY.items():
+            value = getattr(self, what)
+            if not pattern.fullmatch(value):
+                raise RebootlessError(
+                    "bad_identity", f"An update cannot have the {what.replace('_id', ' ID')} {value!r}.", next_step
                 )
-                if not pattern.fullmatch(value)
-            ),
-            None,
-        )
-        if wrong:
-            raise RebootlessError(
-                "bad_identity",
-                f"An update cannot have {wrong}.",
-                "Names are lower-case letters, digits, dots, dashes and underscores, up to 63 of them.",
-            )
 
     @property
     def module(self) -> str:

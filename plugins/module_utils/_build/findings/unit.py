@@ -22,9 +22,11 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.differenc
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings import custom_code
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.data_changes import data_findings
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.finding import Finding, finding
+from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.never_left import who_is_in
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.setup_code import REMARK, setup_code
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.type_changes import type_findings
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.exports import export_checksums
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import VMLINUX
 from ansible_collections.rebootless.splice.plugins.module_utils._build.matching import jumps
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.dwarf_types import DebugTypes
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.uses import takers
@@ -45,7 +47,7 @@ def findings_of(decision: Decision) -> list[Finding]:
     found += [*_exports(change, bool(of_types)), *of_types]
     found += [row for row in setup_code(change) if row.code != REMARK]
     if any(_gets_jump(decision, f) for f in decision.functions):
-        found += _jumps(decision)
+        found += [*_jumps(decision), *_never_left(decision)]
     return found
 
 
@@ -232,4 +234,18 @@ def _jumps(decision: Decision) -> Iterator[Finding]:
                 f"{other} enters the function {function.name} behind its entry, where no jump leads away.",
                 function=function.name,
                 by=other,
+            )
+
+
+def _never_left(decision: Decision) -> Iterator[Finding]:
+    change = decision.change
+    for function in decision.functions:
+        who = who_is_in(function.name, change.pre.arch.never_left)
+        if who and change.object_name == VMLINUX and _gets_jump(decision, function):
+            yield finding(
+                change,
+                "never_left",
+                f"The function {function.name} changes, and {who}.",
+                function=function.name,
+                who=who,
             )

@@ -43,6 +43,7 @@ class LatePlaces:
         """What the kernel would find overwritten by a jump at ``start``; None if nothing.
 
         One static branch may begin under it: the helper module has the kernel switch a stand-in (kmod/stand_ins.c).
+        Prefixes may lie under it that the kernel changes only where it finds what it looks for (kmod/prefixes.c).
         """
         arch = self._places.pre.arch
         if section not in self._of:

@@ -56,7 +56,10 @@ def counterless(name: str) -> str | None:
 
 @dataclasses.dataclass(eq=False)
 class Piece:
-    """Bytes ``[start, end)`` of a section; ``kind`` is ``function``, ``data`` or ``fragment`` (then ``name`` is "")."""
+    """Bytes ``[start, end)`` of a section; ``kind`` is ``function``, ``data`` or ``fragment`` (then ``name`` is "").
+
+    ``is_part_of_code``: a constant with addresses in the midst of functions (``&&label``), of no meaning elsewhere.
+    """
 
     arch: Architecture
     section: Section
@@ -67,6 +70,7 @@ class Piece:
     symbol: Symbol | None = None
     aliases: list[str] = dataclasses.field(default_factory=list)
     lifetime: str = ""
+    is_part_of_code: bool = False
 
     size = property(lambda self: self.end - self.start)
     is_global = property(lambda self: self.symbol is not None and self.symbol.binding != "local")
@@ -85,7 +89,7 @@ class Piece:
     @property
     def has_no_identity(self) -> bool:
         """Whether only the contents matter: nothing can tell one copy from another."""
-        if self.kind == "fragment":
+        if self.kind == "fragment" or self.is_part_of_code:
             return True
         return self.lifetime == "constant" and _MADE_BY_GCC.match(self.name) is not None
 
@@ -154,6 +158,7 @@ class Pieces:
         for index, pieces in self.by_section.items():
             pieces.sort(key=lambda p: (p.start, p.end))
             self._starts[index] = [p.start for p in pieces]
+        self._find_parts_of_code()
         self.all = [piece for pieces in self.by_section.values() for piece in pieces]
         self.by_name: dict[str, Piece] = {}
         for piece in self.all:
@@ -203,6 +208,18 @@ class Pieces:
                 if not any(start <= offset < max(end, start + 1) for start, end in covered) and offset < section.size:
                     end = ends[bisect.bisect_right(ends, offset)]
                     pieces.append(Piece(arch, section, offset, end, "", "fragment", lifetime=lifetime(section)))
+
+    def _find_parts_of_code(self) -> None:
+        for index, pieces in self.by_section.items():
+            if not pieces or pieces[0].lifetime != "constant":
+                continue
+            for r in self.object.sections[index].relocations:
+                target = r.target_section
+                code = self.at(target, r.target_offset) if target is not None and target.is_text else None
+                if code is not None and code.kind == "function" and code.start < r.target_offset < code.end:
+                    owner = self.at(self.object.sections[index], r.offset)
+                    if owner is not None:
+                        owner.is_part_of_code = True
 
     def at(self, section: Section, offset: int) -> Piece | None:
         """The piece that ``offset`` means; the nearest one if it lies between or outside of them."""

@@ -72,11 +72,6 @@ class ChangedUnit:
         """The modules that have to be loaded before the unit's own, as far as its running code tells."""
         return {definer(exports, name, self.object_name) for name in self.undefined} - {VMLINUX, self.object_name}
 
-    def is_inside(self, piece: Piece, r: Reference) -> bool:
-        """Whether the field means a place in the midst of its own function: such an address is no identity."""
-        change = self.replaced.get(id(piece))
-        return change is not None and self.replaced.get(id(r.target)) is change and r.meaning != 0
-
     def never_returns(self, piece: Piece, call: Reference) -> bool:
         """Whether a call does not come back: it is the last instruction, or its target is declared so."""
         if call.offset + call.size == piece.size:

@@ -150,8 +150,6 @@ class FieldResolver:
             return CarriedField(r.offset, r.type, self._carrier.carry_literal(r.target), r.addend)
         if isinstance(r.target, str):
             return self._named_field(unit, r.target, r, owner, use)
-        if unit.is_inside(piece, r):
-            return CarriedField(r.offset, r.type, self._carrier.carry(unit, r.target), r.addend)
         return self._piece_field(unit, r.target, r, owner, use)
 
     def _piece_field(self, unit: ChangedUnit, target: Piece, r: Reference, owner: str, use: str) -> CarriedField:
@@ -164,7 +162,8 @@ class FieldResolver:
         if change is not None:
             # Of a weak function another definition may be in force; its own name leads to whichever is.
             called = use == BRANCH and not target.is_weak
-            if called or use == ENTRY or target is not change.post or has_new_landing_mark(pre, target):
+            inside = bool(r.meaning)  # of the same code: elsewhere, other instructions stand there
+            if called or inside or use == ENTRY or target is not change.post or has_new_landing_mark(pre, target):
                 return CarriedField(r.offset, r.type, self._carrier.carry(unit, target), r.addend)
         return self._running_field(unit, pre, r, owner)
 

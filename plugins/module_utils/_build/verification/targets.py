@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Collection
 from typing import NoReturn
 
@@ -38,6 +39,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.match_pr
 BRANCH, ADDRESS, ENTRY = "branch", "address", "entry"  # what a field is for
 _LOCAL_LABEL = "rbl_pre."  # of what has no name outside of its unit: docs/formats.md
 _STUB = ".rbl.stub"
+_COLD = re.compile(r"\.cold(\.\d+)?$")  # what the compiler calls the part of a function that seldom runs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +128,8 @@ class Targets:
             if body.area.is_writable and not is_numbered(name):
                 use.refuse(f"it uses another {name} than the one that runs", expected=f"the running {name}")
             first_pointed_to = body.is_marked and not unit.runs_marked(name)
-            if body.is_code and use.what_for == ADDRESS and inside.at == 0 and not first_pointed_to:
+            is_identity = inside.at == 0 and not _COLD.search(name)  # code goes to its labels and cold parts, no other
+            if body.is_code and use.what_for == ADDRESS and is_identity and not first_pointed_to:
                 use.refuse(f"it takes the address of another {name} than the one that runs", expected=f"running {name}")
             if body.is_weak and use.what_for == BRANCH:
                 use.refuse(f"it calls this {name}, which need not be the one in force", expected=f"running {name}")
@@ -163,6 +166,8 @@ class Targets:
         if addend != meaning.addend or field.addend != meaning.addend:
             use.refuse("it points to another place", expected=meaning.addend, found=addend)
         names = [meaning.name] if isinstance(meaning, Outside) else meaning.body.names
+        if isinstance(meaning, Inside):
+            self._same_inside(use, meaning)
         if fixup is None:
             self._loaders(use, names, meaning, field)
             return
@@ -177,6 +182,13 @@ class Targets:
                 "the helper writes it as another type", expected=machine.FIXUP_TYPES.get(type_), found=fixup.type
             )
         self.symbol(use, fixup, names, meaning)
+
+    def _same_inside(self, use: Use, meaning: Inside) -> None:
+        """Raises for a place in the midst of running code that is not the compiled one: something else stands there."""
+        for name in meaning.body.names if meaning.body.is_code and meaning.at else ():
+            running = use.unit.runs(meaning.body, name)
+            if running is not None and running.size != meaning.body.size:
+                use.refuse(f"it leads into the midst of the running {name}, which is another one", expected=meaning.at)
 
     def _loaders(self, use: Use, names: list[str], meaning: Outside | Inside, field: RelocatedField) -> None:
         """A field that the module loader fills in, from what the kernel exports."""

@@ -47,7 +47,8 @@ class Kallsyms:
             raise RebootlessError(
                 "kallsyms_hidden",
                 f"The kernel shows no addresses in {self._path}.",
-                "Run the task as root (become: true), and set the sysctl kernel.kptr_restrict to 1 meanwhile.",
+                "Run the task as root (become: true). If the sysctl kernel.kptr_restrict is 2, apply without check "
+                "mode: the helper module looks symbols up in the kernel; or set it to 1 meanwhile.",
             )
         self._addresses.update(found)
 

@@ -76,6 +76,7 @@ def _run(step: Step) -> str:
     request = step.request
     demand_name(request.name)
     normalise(list(request.checks))
+    rights.require_sysfs()
     if request.step in LOOKING:
         return STEPS[request.step](step)
     rights.require_root()

@@ -9,6 +9,7 @@ import functools
 import pytest
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings import unit as findings
+from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.custom_code import NEVER_HANDLED
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.exports import (
     export_checksums,
     read_symvers,
@@ -205,6 +206,18 @@ def test_jumps_that_cannot_be_written():
 def test_a_static_call_under_the_jump():
     (row,) = found("static_call")
     assert (row.code, row.details["under"]) == ("jump_over_rewritten_code", "a static call")
+
+
+def test_functions_that_are_never_left_are_named_with_who_is_in_them():
+    """A loadable module may have functions of such names, in which no such thread is."""
+    assert sentences(found("never_left"), "never_left") == [
+        "The function multi_cpu_stop changes, and the stopper threads of processors are in it whenever a switch could "
+        "be made, so that every host would refuse it.",
+        "The function start_secondary changes, and the idle threads of processors are in it whenever a switch could be "
+        "made, so that every host would refuse it.",
+    ]
+    assert found("never_left", "a_module") == []
+    assert "never_left" in NEVER_HANDLED
 
 
 def test_findings_are_plain_data():

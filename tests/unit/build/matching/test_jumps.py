@@ -94,7 +94,7 @@ NOP5 = ".byte 0x0f, 0x1f, 0x44, 0, 0;"
         ),
         (
             '671: lock; incl (%rdi); nop; nop; .pushsection .smp_locks,"a"; .balign 4; .long 671b - .; .popsection;',
-            "a lock prefix",
+            None,
         ),
     ],
     ids=["nothing", "one branch", "a branch that begins in it", "a branch behind it", "two branches", "a lock"],

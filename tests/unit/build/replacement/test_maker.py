@@ -22,6 +22,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts
     build_update_module,
     write_update_module,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts.package import package_name
 from ansible_collections.rebootless.splice.plugins.module_utils._build.code.contents import COPY8, COPY64
 from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.decide import (
     EXCHANGE,
@@ -51,6 +52,7 @@ from ansible_collections.rebootless.splice.tests.support.places import KMOD
 
 IDENTITY = Identity("cve-2026-1.fix", "1.0", "ab" * 32, "0123456789abcdef")
 EXPORTED = ("_printk", "__fentry__", "__x86_return_thunk", "exported_data", "__SCT__exported")
+EXPORTED += tuple(f"__x86_indirect_thunk_{register}" for register in ("rax", "rcx", "rdx", "rdi", "rsi"))
 EXPORTS = {name: Export(name, 1, "vmlinux", "EXPORT_SYMBOL", "") for name in EXPORTED}
 EXPORTS["use"] = Export("use", 1, "vmlinux", "EXPORT_SYMBOL_GPL", "USERS")
 EXPORTS["pv_ops"] = Export("pv_ops", 1, "vmlinux", "EXPORT_SYMBOL", "")
@@ -96,6 +98,18 @@ def test_only_the_changed_function_is_carried():
     assert (row.name, row.size, row.jump_offset, row.chunk.label) == ("changed", size, 5, "changed.rbl")
 
 
+def test_addresses_of_labels_lead_into_the_carried_code():
+    """The running function has other instructions there, or the old ones; and goes on using its own table."""
+    found = made("computed_goto")
+    for name in ("moves", "stays"):
+        (table,) = (c for c in found.replacement.chunks if c.label.startswith(f"labels_of_{name}"))
+        assert len(table.fields) == 4 and set(targets(table)) == {f"{name}.rbl"}
+        assert all(field.addend for field in table.fields)
+        assert table.label in targets(chunk(found.replacement, f"{name}.rbl"))
+    assert {fate.how for fate in found.decisions[0].data.values()} <= {IDLE}
+    assert "labels_of" not in "".join(found.replacement.weak)
+
+
 def test_what_runs_is_referred_to_where_it_runs():
     found = made("changed_function")
     ((where, field),) = found.replacement.fixups
@@ -111,6 +125,7 @@ def test_what_runs_is_referred_to_where_it_runs():
         "bug_table",
         "changed_function",
         "clones",
+        "computed_goto",
         "ex_table",
         "functions_come_and_go",
         "identity",
@@ -485,9 +500,11 @@ def test_a_module_that_cannot_be_unwound_is_refused(tmp_path):
     [
         {"name": "Upper"},
         {"name": ""},
-        {"name": "x" * 64},
+        {"name": "x" * 65},
         {"name": "-dash"},
+        {"name": "build_id"},
         {"version": 'quo"te'},
+        {"version": "1" * 65},
         {"digest": "ab"},
         {"build_id": "xyz"},
     ],
@@ -496,6 +513,21 @@ def test_identities_that_would_not_fit_into_c_are_refused(change):
     with pytest.raises(RebootlessError) as error:
         Identity(**{"name": "fix", "version": "1", "digest": "ab" * 32, "build_id": "00", **change})
     assert error.value.code == "bad_identity"
+    assert error.value.next_step
+
+
+def test_what_the_helper_module_takes_for_a_name_can_be_one():
+    """Names and versions are as long as it lets them be, and the package's file has a name that file systems take."""
+    limits = {
+        what: int(re.search(rf"#define RBL_{what.upper()}_MAX (\d+)", (KMOD / header).read_text())[1])
+        for what, header in (("name", "rebootless.h"), ("version", "internal.h"))
+    }
+    longest = {what: "x" * limit for what, limit in limits.items()}
+    Identity(digest="ab" * 32, build_id="00", **longest)
+    assert len(package_name(longest["name"], longest["version"], "ab" * 20)) < 255
+    for what in limits:
+        with pytest.raises(RebootlessError):
+            Identity(**{"digest": "ab" * 32, "build_id": "00", **longest, what: longest[what] + "x"})
 
 
 def test_long_names_make_different_modules():

@@ -35,6 +35,7 @@ from ansible_collections.rebootless.splice.tests.support.places import FIXTURES,
 EXPORTED = (
     *("_printk", "__fentry__", "__x86_return_thunk", "exported_data", "__SCT__exported", "pv_ops", "use"),
     *("exported_key", "__SCK__exported"),
+    *(f"__x86_indirect_thunk_{register}" for register in ("rax", "rcx", "rdx", "rdi", "rsi")),
 )
 EXPORTS = {name: Export(name, 1, "vmlinux", "EXPORT_SYMBOL", "") for name in EXPORTED}
 for _name in ("their_key", "their_function"):
@@ -48,6 +49,7 @@ GOOD = [
         "bug_table",
         "changed_function",
         "clones",
+        "computed_goto",
         "empty_data",
         "ex_table",
         "hooks",

@@ -55,12 +55,18 @@ X86_64 = Architecture(
     relocation_kind=kinds.RELOCATION,
     static_branch_kind=kinds.STATIC_BRANCH,
     mixed_kind=kinds.MIXED,
-    rewritten_later={
+    rewritten_later={  # not lock prefixes: those are changed only where the kernel finds them (kmod/prefixes.c)
         kinds.FENTRY: "an fentry site",
         kinds.STATIC_CALL: "a static call",
         kinds.STATIC_BRANCH: "a static branch",
-        kinds.LOCK: "a lock prefix",
         kinds.MIXED: "code that several mechanisms rewrite",
+    },
+    never_left={
+        "start_secondary": "idle",  # kernel/smpboot.c
+        **dict.fromkeys(("secondary_startup_64", "secondary_startup_64_no_verify"), "idle"),  # kernel/head_64.S
+        # kernel/smpboot.c, drivers/acpi/processor_idle.c: loops around hlt and mwait, with nothing on the stack.
+        **dict.fromkeys(("hlt_play_dead", "mwait_play_dead", "acpi_idle_play_dead"), "offline"),
+        **dict.fromkeys(("ret_from_fork", "ret_from_fork_asm"), "kernel"),  # entry/entry_64.S, kernel/process.c
     },
     payload=boot_image.payload,
     modules_base=0xFFFFFFFFC0000000,  # MODULES_VADDR
