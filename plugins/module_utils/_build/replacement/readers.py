@@ -17,9 +17,10 @@ What keeps an address is not among them, for instance:
 - ``trace_printk``: the format stands in the ring buffer;
 - ``request_irq``, ``request_region``, ``kthread_create_on_node``, ``proc_create``, ``debugfs_create_file``: they keep
   a name, the data or the operations;
-- ``nla_parse``: the policy may stand in ``extack``, which the caller reads later; ``mutex_init`` with lockdep;
-- ``kstrdup_const``, and what names things with it (``kmem_cache_create``, ``dev_set_name``): whether it copies depends
-  on where the string is.
+- ``nla_parse``: the policy may stand in ``extack``, which the caller reads later; ``mutex_init`` with lockdep.
+
+``kstrdup_const`` keeps what lies in the kernel's own read-only data (``is_kernel_rodata()``) and copies all else: an
+update's strings lie in its module, so it reads them, and so do those that name things with it.
 
 What returns or stores an address inside of what it reads is not among them either, since the analysis does not follow
 that address: ``strchr``, ``strstr``, ``memchr``, ``simple_strtoul``.
@@ -46,6 +47,10 @@ READERS = frozenset(
         # arch/x86/lib, lib/crypto/memneq.c, mm/util.c; kmemdup is of 6.1, kmemdup_noprof its name in 6.12
         *("memcpy", "__memcpy", "memmove", "__memmove", "__crypto_memneq"),
         *("kstrdup", "kstrndup", "kmemdup", "kmemdup_noprof", "kmemdup_nul"),
+        # mm/util.c, mm/slab_common.c; __kmem_cache_create_args is what kmem_cache_create() calls in 6.12
+        *("kstrdup_const", "kmem_cache_create", "kmem_cache_create_usercopy", "__kmem_cache_create_args"),
+        # lib/kobject.c, drivers/base/core.c
+        *("kobject_set_name", "dev_set_name"),
         # lib/vsprintf.c, lib/kasprintf.c
         *("sprintf", "snprintf", "scnprintf", "vsnprintf", "vscnprintf", "kasprintf", "kvasprintf", "sscanf"),
         # lib/kstrtox.c

@@ -65,12 +65,17 @@ class _Flow:
             if address in states and state <= states[address]:
                 continue
             states[address] = state = state | states.get(address, frozenset())
-            after, following = self._after(i, set(state)), self._following(i)
-            if after is None or following is None:
+            after = self._after(i, set(state))
+            if after is None:
+                return True
+            # One that faults has not written its registers, as far as is known.
+            todo += [(lead, state | after) for lead in self.leads.get(address, ()) if state | after]
+            if not after:
+                continue  # wherever it goes on, no register holds an address there
+            following = self._following(i)
+            if following is None:
                 return True
             todo += [(address, frozenset(after)) for address in following]
-            # One that faults has not written its registers, as far as is known.
-            todo += [(lead, state | after) for lead in self.leads.get(address, ())]
         return False
 
     def _following(self, i) -> list[int] | None:
