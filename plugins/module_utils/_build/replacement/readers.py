@@ -49,8 +49,10 @@ READERS = frozenset(
         *("kstrdup", "kstrndup", "kmemdup", "kmemdup_noprof", "kmemdup_nul"),
         # mm/util.c, mm/slab_common.c; __kmem_cache_create_args is what kmem_cache_create() calls in 6.12
         *("kstrdup_const", "kmem_cache_create", "kmem_cache_create_usercopy", "__kmem_cache_create_args"),
-        # lib/kobject.c, drivers/base/core.c
-        *("kobject_set_name", "dev_set_name"),
+        # mm/vmscan.c in 6.1, mm/shrinker.c in 6.12
+        *("register_shrinker", "prealloc_shrinker", "shrinker_alloc"),
+        # lib/kobject.c, drivers/base/core.c, fs/debugfs/inode.c
+        *("kobject_set_name", "kobject_add", "kobject_init_and_add", "dev_set_name", "debugfs_create_dir"),
         # lib/vsprintf.c, lib/kasprintf.c
         *("sprintf", "snprintf", "scnprintf", "vsnprintf", "vscnprintf", "kasprintf", "kvasprintf", "sscanf"),
         # lib/kstrtox.c
