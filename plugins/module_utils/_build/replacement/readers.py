@@ -53,6 +53,9 @@ READERS = frozenset(
         *("register_shrinker", "prealloc_shrinker", "shrinker_alloc"),
         # lib/kobject.c, drivers/base/core.c, fs/debugfs/inode.c
         *("kobject_set_name", "kobject_add", "kobject_init_and_add", "dev_set_name", "debugfs_create_dir"),
+        # crypto, which copies the names of what it looks for (crypto_larval_alloc())
+        *(f"crypto_alloc_{kind}" for kind in ("base", "shash", "ahash", "skcipher", "aead", "akcipher", "acomp")),
+        *("crypto_alloc_kpp", "crypto_alloc_rng"),
         # lib/vsprintf.c, lib/kasprintf.c
         *("sprintf", "snprintf", "scnprintf", "vsnprintf", "vscnprintf", "kasprintf", "kvasprintf", "sscanf"),
         # lib/kstrtox.c
@@ -67,6 +70,7 @@ READERS = frozenset(
         # kernel/audit.c, kernel/bpf/log.c, kernel/workqueue.c, kernel/kmod.c (kernel/module/kmod.c in 6.12)
         *("audit_log", "audit_log_format", "audit_log_n_hex", "audit_log_n_string", "audit_log_n_untrustedstring"),
         *("audit_log_untrustedstring", "audit_log_key", "bpf_log", "alloc_workqueue", "__request_module"),
+        *("bpf_verifier_vlog", "bpf_verifier_log_write"),
         # lib/nlattr.c, net/core/skbuff.c, net/core/dev.c
         *("nla_put", "__nla_put", "nla_put_64bit", "nla_put_nohdr", "nla_append", "nla_strcmp", "nla_memcmp"),
         *("skb_store_bits", "alloc_netdev_mqs"),
