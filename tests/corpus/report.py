@@ -8,6 +8,7 @@ import collections
 import datetime
 import json
 import pathlib
+import re
 import subprocess
 import textwrap
 import typing as t
@@ -21,7 +22,7 @@ from ansible_collections.rebootless.splice.tests.corpus.entries import HERE, MAN
 
 COLLECTION = HERE.parents[1]
 DOCS = COLLECTION / "docs"
-MAIN = "manifest-6.1.176"  # documented in coverage.md, manifest-6.1.176-extra in coverage-extra.md, and so on
+MAIN = "6.1"  # the series of kernels whose pages are coverage.md, coverage-extra.md; others have coverage-6.12.md
 WIDTH = 120
 TOOLS = {"gcc": ["gcc-12", "-dumpfullversion"], "qemu": ["qemu-system-x86_64", "--version"]}
 
@@ -52,7 +53,11 @@ def document(manifest: Manifest, directory: pathlib.Path) -> list[str]:
 
 def page_of(manifest: str) -> pathlib.Path:
     """Where the manifest of that name is documented."""
-    return DOCS / f"coverage{manifest.removeprefix(MAIN)}.md"
+    named = re.fullmatch(r"manifest-(\d+\.\d+)[\d.]*(.*)", manifest)
+    if named is None:
+        raise ValueError(f"{manifest} does not say of which kernel it is: manifest-6.12.107")
+    series, which = named.groups()
+    return DOCS / f"coverage{'' if series == MAIN else f'-{series}'}{which}.md"
 
 
 def markdown(table: dict[str, t.Any]) -> str:

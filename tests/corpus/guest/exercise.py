@@ -36,6 +36,7 @@ from ansible_collections.rebootless.splice.tests.corpus.guest.watch import Watch
 from ansible_collections.rebootless.splice.tests.corpus.guest.witness import Witness
 
 LOAD_TIMEOUT = 120  # seconds
+MODPROBE_TIMEOUT = 240  # seconds; btrfs tries its checksums when it is loaded, and the machine is emulated
 SETTLE = (0.2, 1.0, 3.0)  # seconds to wait for what the kernel itself writes late (static branches with a rate limit)
 Say = t.Callable[[str], None]
 
@@ -333,7 +334,7 @@ class Exercise:
     @staticmethod
     def _modprobe(name: str) -> bool:
         if not memory.is_loaded(name):
-            subprocess.run(["modprobe", name], capture_output=True, check=False, timeout=60)
+            subprocess.run(["modprobe", name], capture_output=True, check=False, timeout=MODPROBE_TIMEOUT)
         return memory.is_loaded(name)
 
     @staticmethod

@@ -19,7 +19,7 @@ import typing as t
 
 from ansible_collections.rebootless.splice.tests.corpus.guest.failure import Failure
 
-TIMEOUT = 60  # seconds
+TIMEOUT = 180  # seconds
 
 
 class Witness:

@@ -186,6 +186,14 @@ def test_each_manifest_of_the_project_has_a_page_that_leads_to_the_others(manife
     assert report.document(manifest, tmp_path) == []  # not the project's
 
 
+def test_each_series_of_kernels_has_pages_of_its_own():
+    assert report.page_of("manifest-6.1.176").name == "coverage.md"
+    assert report.page_of("manifest-6.12.107").name == "coverage-6.12.md"
+    assert report.page_of("manifest-6.12.107-extra").name == "coverage-6.12-extra.md"
+    with pytest.raises(ValueError, match="does not say of which kernel"):
+        report.page_of("others")
+
+
 def test_agent_is_a_whole_program(tmp_path):
     (tmp_path / "agent.zip").write_bytes(machine.archive())
     agent = "ansible_collections.rebootless.splice.tests.corpus.guest.__main__"

@@ -25,6 +25,22 @@ _KALLSYMS_TABLES = frozenset(
 
 
 @dataclasses.dataclass(frozen=True)
+class Around:
+    """What is known of code beside its bytes, for ``Architecture.lets_out``.
+
+    ``leaving`` are the fields that mean something outside of the code: its name if it is an undefined symbol, else "".
+    ``leads`` says of instructions, by their offsets, where they may go on as well: a static branch at its target, one
+    that faults at its fixup.  ``readers`` are names of functions that keep no address that they are given, and
+    ``inside(field, registers)`` says whether the code that the branch with that field leads to lets out what they hold.
+    """
+
+    leaving: Mapping[int, str]
+    leads: Mapping[int, Set[int]]
+    readers: Set[str]
+    inside: Callable[[int, frozenset[str]], bool]
+
+
+@dataclasses.dataclass(frozen=True)
 class Rewriter:
     """One mechanism that rewrites code.
 
@@ -116,8 +132,8 @@ class Architecture:
     fields that an instruction uses as the address of its operand; ``direct_branches(code, start)`` are ``(offset of the
     distance, its size, destination)``; ``ends_with_call(code)`` and ``ends_with_branch(code)`` tell opcodes in front of
     a distance of 4 bytes; ``nop_for_jump(code)`` is the nop that takes the place of the jump at its start, or empty.
-    ``lets_out(code, offset, leaving, leads, readers)`` says whether the address at the field at ``offset`` may
-    get out of a function (``x86/escapes.py``).
+    ``lets_out(code, offset, around)`` says whether the address at the field at ``offset`` may get out of a function,
+    ``lets_out(code, offset, around, registers)`` whether those in ``registers`` may from there (``x86/escapes.py``).
 
     Patching: a jump has ``jump_size`` bytes; ``jump`` are its bytes, of which ``branch_types[4]`` relocates the last
     four.  ``landing_mark`` stands at a function's entry where indirect calls need one, ``tracing_call_size`` is that of
@@ -154,7 +170,7 @@ class Architecture:
     ends_with_call: Callable[[bytes], bool]
     ends_with_branch: Callable[[bytes], bool]
     nop_for_jump: Callable[[bytes], bytes]
-    lets_out: Callable[[bytes, int, Mapping[int, str], Mapping[int, Set[int]], Set[str]], bool]
+    lets_out: Callable[..., bool]
     jump: bytes
     landing_mark: bytes
     tracing_call: str

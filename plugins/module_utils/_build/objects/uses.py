@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Set
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.architecture import Around
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import Piece, Pieces, Reference
 
 # Sections whose entries point to code that runs, or to where it goes on, and are read by the kernel alone; of one
@@ -30,16 +31,42 @@ def reads_in_place(code: Piece, r: Reference) -> bool:
 def lets_out(pieces: Pieces, code: Piece, field: Reference, readers: Set[str] = frozenset()) -> bool:
     """Whether the address that ``code`` computes at ``field`` may leave it, or serve to copy what is there.
 
-    ``readers`` are functions that read what they are given, and keep no address of it.
+    ``readers`` are functions that read what they are given, and keep no address of it.  With them, functions of the
+    unit itself may copy what they are given; what they do with the address is looked at.
     """
-    leaving = {r.offset: r.target for r in pieces.references(code) if r.target is not code}
-    names = {offset: target if isinstance(target, str) else "" for offset, target in leaving.items()}
-    # The first field of an entry says what it is about; where a branch or an exception goes on is in later ones.
-    leads: dict[int, set[int]] = {}
-    for entry in pieces.entries(code):
-        if goes_on := {r.meaning for r in entry.references if r.offset and r.target is code}:
-            leads.setdefault(entry.offset, set()).update(goes_on)
-    return code.arch.lets_out(code.data, field.offset, names, leads, readers)
+    return code.arch.lets_out(code.data, field.offset, _Within(pieces, readers).around(code))
+
+
+class _Within:
+    """Follows addresses from one function of a unit into another one."""
+
+    def __init__(self, pieces: Pieces, readers: Set[str]) -> None:
+        self._pieces, self._readers = pieces, readers
+        self._seen: set[tuple[int, int, frozenset[str]]] = set()
+
+    def around(self, code: Piece) -> Around:
+        leaving = {r.offset: r for r in self._pieces.references(code) if r.target is not code}
+        names = {offset: r.target if isinstance(r.target, str) else "" for offset, r in leaving.items()}
+        # The first field of an entry says what it is about; where a branch or an exception goes on is in later ones.
+        leads: dict[int, set[int]] = {}
+        for entry in self._pieces.entries(code):
+            if goes_on := {r.meaning for r in entry.references if r.offset and r.target is code}:
+                leads.setdefault(entry.offset, set()).update(goes_on)
+
+        def inside(offset: int, registers: frozenset[str]) -> bool:
+            return not self._readers or self._inside(code, leaving[offset], registers)
+
+        return Around(names, leads, self._readers, inside)
+
+    def _inside(self, code: Piece, r: Reference, registers: frozenset[str]) -> bool:
+        target = r.piece
+        if target is None or target.is_weak or not is_branch(code, r):
+            return True
+        key = (id(target), r.meaning, registers)
+        if key in self._seen:
+            return False  # what it lets out is found where it was met first
+        self._seen.add(key)
+        return target.arch.lets_out(target.data, r.meaning, self.around(target), registers)
 
 
 def is_branch(code: Piece, r: Reference) -> bool:

@@ -17,9 +17,10 @@ What keeps an address is not among them, for instance:
 - ``trace_printk``: the format stands in the ring buffer;
 - ``request_irq``, ``request_region``, ``kthread_create_on_node``, ``proc_create``, ``debugfs_create_file``: they keep
   a name, the data or the operations;
-- ``nla_parse``: the policy may stand in ``extack``, which the caller reads later; ``mutex_init`` with lockdep;
-- ``kstrdup_const``, and what names things with it (``kmem_cache_create``, ``dev_set_name``): whether it copies depends
-  on where the string is.
+- ``nla_parse``: the policy may stand in ``extack``, which the caller reads later; ``mutex_init`` with lockdep.
+
+``kstrdup_const`` keeps what lies in the kernel's own read-only data (``is_kernel_rodata()``) and copies all else: an
+update's strings lie in its module, so it reads them, and so do those that name things with it.
 
 What returns or stores an address inside of what it reads is not among them either, since the analysis does not follow
 that address: ``strchr``, ``strstr``, ``memchr``, ``simple_strtoul``.
@@ -46,6 +47,15 @@ READERS = frozenset(
         # arch/x86/lib, lib/crypto/memneq.c, mm/util.c; kmemdup is of 6.1, kmemdup_noprof its name in 6.12
         *("memcpy", "__memcpy", "memmove", "__memmove", "__crypto_memneq"),
         *("kstrdup", "kstrndup", "kmemdup", "kmemdup_noprof", "kmemdup_nul"),
+        # mm/util.c, mm/slab_common.c; __kmem_cache_create_args is what kmem_cache_create() calls in 6.12
+        *("kstrdup_const", "kmem_cache_create", "kmem_cache_create_usercopy", "__kmem_cache_create_args"),
+        # mm/vmscan.c in 6.1, mm/shrinker.c in 6.12
+        *("register_shrinker", "prealloc_shrinker", "shrinker_alloc"),
+        # lib/kobject.c, drivers/base/core.c, fs/debugfs/inode.c
+        *("kobject_set_name", "kobject_add", "kobject_init_and_add", "dev_set_name", "debugfs_create_dir"),
+        # crypto, which copies the names of what it looks for (crypto_larval_alloc())
+        *(f"crypto_alloc_{kind}" for kind in ("base", "shash", "ahash", "skcipher", "aead", "akcipher", "acomp")),
+        *("crypto_alloc_kpp", "crypto_alloc_rng"),
         # lib/vsprintf.c, lib/kasprintf.c
         *("sprintf", "snprintf", "scnprintf", "vsnprintf", "vscnprintf", "kasprintf", "kvasprintf", "sscanf"),
         # lib/kstrtox.c
@@ -60,6 +70,7 @@ READERS = frozenset(
         # kernel/audit.c, kernel/bpf/log.c, kernel/workqueue.c, kernel/kmod.c (kernel/module/kmod.c in 6.12)
         *("audit_log", "audit_log_format", "audit_log_n_hex", "audit_log_n_string", "audit_log_n_untrustedstring"),
         *("audit_log_untrustedstring", "audit_log_key", "bpf_log", "alloc_workqueue", "__request_module"),
+        *("bpf_verifier_vlog", "bpf_verifier_log_write"),
         # lib/nlattr.c, net/core/skbuff.c, net/core/dev.c
         *("nla_put", "__nla_put", "nla_put_64bit", "nla_put_nohdr", "nla_append", "nla_strcmp", "nla_memcmp"),
         *("skb_store_bits", "alloc_netdev_mqs"),

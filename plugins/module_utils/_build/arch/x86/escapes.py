@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Set
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.decoder import capstone
 from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.instructions import detailed
 from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.rewrites import RETURN_THUNK
+from ansible_collections.rebootless.splice.plugins.module_utils._build.code.architecture import Around
 
 _ARGUMENTS = frozenset(("rdi", "rsi", "rdx", "rcx", "r8", "r9"))
 _FRAME_MAGIC = 0x41B58AB3
@@ -23,19 +24,17 @@ _WHOLE = {
 }
 
 
-def lets_out(
-    code: bytes, offset: int, leaving: Mapping[int, str], leads: Mapping[int, Set[int]], readers: Set[str] = frozenset()
-) -> bool:
+def lets_out(code: bytes, offset: int, around: Around, registers: Set[str] | None = None) -> bool:
     """Whether the address computed at the field at ``offset`` of ``code`` may leave it or serve to copy what is there.
 
-    ``leaving`` are the fields that mean something outside of the function: its name if it is an undefined symbol, else
-    "".  ``leads`` says of instructions, by their offsets, where they may go on as well: a static branch at its target,
-    one that faults at its fixup.  ``readers`` are names of functions that keep no address that they are given.
+    With ``registers``, the addresses are in these where the code at ``offset`` begins.
 
     The registers that hold the address, or one computed from it, are followed along the function's own jumps.  It gets
     out where one of them is stored, is an argument of a call, is returned, or is the source of a string instruction.
     """
     instructions = detailed(code)
+    if registers is not None:
+        return _Flow(instructions, None, around).lets_out(offset, frozenset(registers))
     at = next((i for i in instructions if i.address <= offset < i.address + i.size), None)
     if at is None:
         return True
@@ -43,7 +42,7 @@ def lets_out(
         return False
     if not at.operands or at.operands[0].type != capstone.x86.X86_OP_REG:
         return True
-    return _Flow(instructions, at, leaving, leads, readers).lets_out()
+    return _Flow(instructions, at, around).lets_out(at.address, frozenset())
 
 
 def _describes_frame(instructions: list, store) -> bool:
@@ -71,17 +70,15 @@ def _stored_at(i) -> tuple[int, int] | None:
 
 
 class _Flow:
-    def __init__(
-        self, instructions: list, start, leaving: Mapping[int, str], leads: Mapping[int, Set[int]], readers: Set[str]
-    ) -> None:
-        self.start, self.leaving, self.leads, self.readers = start, leaving, leads, readers
+    def __init__(self, instructions: list, start, around: Around) -> None:
+        self.start, self.around, self.leads = start, around, around.leads
         self.by_address = {i.address: i for i in instructions}
 
-    def lets_out(self) -> bool:
+    def lets_out(self, begin: int, registers: frozenset[str]) -> bool:
         if not self.leads.keys() <= self.by_address.keys():
             return True  # what is no instruction leads somewhere
         states: dict[int, frozenset[str]] = {}
-        todo: list[tuple[int, frozenset[str]]] = [(self.start.address, frozenset())]
+        todo: list[tuple[int, frozenset[str]]] = [(begin, registers)]
         while todo:
             address, state = todo.pop()
             i = self.by_address.get(address)
@@ -90,15 +87,20 @@ class _Flow:
             if address in states and state <= states[address]:
                 continue
             states[address] = state = state | states.get(address, frozenset())
-            after, following = self._after(i, set(state)), self._following(i)
-            if after is None or following is None:
+            after = self._after(i, set(state))
+            if after is None:
+                return True
+            # One that faults has not written its registers, as far as is known.
+            todo += [(lead, state | after) for lead in self.leads.get(address, ()) if state | after]
+            if not after:
+                continue  # wherever it goes on, no register holds an address there
+            following = self._following(i, frozenset(after))
+            if following is None:
                 return True
             todo += [(address, frozenset(after)) for address in following]
-            # One that faults has not written its registers, as far as is known.
-            todo += [(lead, state | after) for lead in self.leads.get(address, ())]
         return False
 
-    def _following(self, i) -> list[int] | None:
+    def _following(self, i, tainted: frozenset[str]) -> list[int] | None:
         """Where it goes on in the function; None if that is not known."""
         if i.mnemonic in ("ret", "int3") or (i.mnemonic == "jmp" and self._leaves(i)):
             return []
@@ -108,14 +110,24 @@ class _Flow:
         # A static branch that is compiled as a jump may be a nop.
         following = [] if i.mnemonic == "jmp" and i.address not in self.leads else [i.address + i.size]
         if i.mnemonic.startswith("j"):
-            if i.operands[0].type != capstone.x86.X86_OP_IMM or self._leaves(i):
+            if i.operands[0].type != capstone.x86.X86_OP_IMM:
                 return None
+            if self._leaves(i):  # to its cold part, say
+                return None if self._inside(i, tainted) else following
             following.append(i.operands[0].imm)
         return following
 
     def _target(self, i) -> str | None:
         """The name of what the instruction means outside of the function; None if it means nothing there."""
-        return next((self.leaving[o] for o in range(i.address, i.address + i.size) if o in self.leaving), None)
+        return next((self.around.leaving[o] for o in self._fields(i)), None)
+
+    def _fields(self, i) -> list[int]:
+        return [o for o in range(i.address, i.address + i.size) if o in self.around.leaving]
+
+    def _inside(self, i, tainted: Set[str]) -> bool:
+        """Whether what a branch leads to lets out what is in these registers."""
+        fields = self._fields(i)
+        return not fields or self.around.inside(fields[0], frozenset(tainted))
 
     def _leaves(self, i) -> bool:
         return self._target(i) is not None
@@ -129,12 +141,12 @@ class _Flow:
         if i.mnemonic in ("call", "ret") or (i.mnemonic == "jmp" and self._leaves(i)):
             if self._target(i) == "__fentry__":
                 return tainted
-            if self._target(i) in self.readers:
+            if self._target(i) in self.around.readers:
                 return tainted - _CLOBBERED
             returns = i.mnemonic == "ret" or self._target(i) == RETURN_THUNK
             # A jump may lead to the function's own cold part, which finds every register as it is.
-            out = _ARGUMENTS if i.mnemonic == "call" else {"rax"} if returns else tainted
-            return None if tainted & out else tainted - _CLOBBERED
+            out = tainted & (_ARGUMENTS if i.mnemonic == "call" else {"rax"} if returns else tainted)
+            return None if out and (returns or self._inside(i, out)) else tainted - _CLOBBERED
         if "movs" in i.mnemonic and not registers and "rsi" in tainted:
             return None
         if i.mnemonic == "lea":
