@@ -194,6 +194,7 @@ def order(
         "functions": changed,
         "data": [(row["object"], row["name"]) for row in data],
         "late": False,
+        "busy": False,
         "witness": witness,
         "load": load,
     }

@@ -177,7 +177,7 @@ class Coverage:
             except queue.Empty:
                 return
             plain = self._build(entry, "plain", [])
-            verdict, custom = verdicts.of_build(plain), None
+            verdict, custom = verdicts.of_build(plain, self.manifest.random), None
             if verdict is not None and verdict["verdict"] == verdicts.CUSTOM and entry.custom:
                 custom = self._build(entry, "custom", entry.custom)
             built = Built(entry, plain, verdict, custom)
@@ -261,6 +261,7 @@ class Coverage:
         request["functions"] = [row for row in request["functions"] if row[1] not in excused]
         modules = tuple(request["modules"])
         request["late"] = modules not in self._came  # once for modules that have several fixes
+        request["busy"] = bool(entry.patch)
         start = time.monotonic()
         try:
             trial = bench.obey(request, lambda step: None)
@@ -289,6 +290,7 @@ class Coverage:
             "cves": list(entry.cves),
             "subject": entry.subject,
             "files": sorted(entry.hunks),
+            "kinds": list(entry.kinds),
             **verdict,
             "functions": facts.get("functions", []),
             "data": facts.get("data", []),
@@ -319,6 +321,17 @@ def code() -> str:
     """Names what is tested: the product's code, and that of this command."""
     files = sorted(path for part in CODE for path in (COLLECTION / part).rglob("*") if path.suffix in CODE_SUFFIXES)
     return sha256_of(*(part for path in files for part in (path.relative_to(COLLECTION), path.read_bytes())))
+
+
+def repeated(manifest: Manifest, rows: list[dict[str, t.Any]]) -> str:
+    """How to repeat what failed of a manifest of edits; "" if nothing did."""
+    names_of_failed = {row["name"] for row in rows if row["verdict"] == verdicts.FAILED}
+    failed = [entry for entry in manifest.entries if entry.patch and entry.name in names_of_failed]
+    if not failed:
+        return ""
+    names = " ".join(entry.name for entry in failed)
+    patches = "\n".join(f"{entry.patch}: {entry.subject}" for entry in failed)
+    return f"{manifest.after}; make corpus CORPUS={manifest.path} ONLY='{names}'\n{patches}"
 
 
 def join(thread: threading.Thread) -> None:
@@ -365,7 +378,7 @@ def main() -> int:
     rows = [coverage.rows[entry.name] for entry in entries if entry.name in coverage.rows]
     documents = report.write(manifest, coverage.work, rows)
     say(f"{len(rows)} entries in {(time.monotonic() - start) / 60:.1f} minutes; see {', '.join(documents)}")
-    print(verdicts.summary(rows))
+    print(*filter(None, [verdicts.by_kind(rows), repeated(manifest, rows), verdicts.summary(rows)]), sep="\n")
     return status or (1 if verdicts.counts(rows)[verdicts.FAILED] else 0)
 
 
