@@ -30,8 +30,11 @@ import time
 import traceback
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.compiler import Compiler
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache, sha256_of
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import read_tree
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, locks
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.tests.corpus import building, report, verdicts
 from ansible_collections.rebootless.splice.tests.corpus.entries import MANIFESTS, Entry, Manifest, read_manifest
 from ansible_collections.rebootless.splice.tests.corpus.machine import COLLECTION, Bench, MachineLost, order
@@ -40,6 +43,7 @@ from ansible_collections.rebootless.splice.tests.support.runner import Runner
 DEFAULT = MANIFESTS / "manifest-6.1.176.json"
 BUILD_TIMEOUT = 3600  # seconds
 LOAD_SECONDS = 1.0
+AT_ONCE = 12  # entries whose units are compiled together
 # What can change a result: the product, and this command.
 CODE = ("plugins/module_utils", "kmod", "tests/corpus")
 CODE_SUFFIXES = (".py", ".c", ".h", ".S")
@@ -71,7 +75,8 @@ class Coverage:
             for number in range(1, arguments.machines + 1)
         ]
         self.rows: dict[str, dict[str, t.Any]] = {}
-        self._waiting: queue.Queue[Entry] = queue.Queue()
+        self._to_build: list[Entry] = []
+        self._waiting: queue.Queue[Entry | None] = queue.Queue()
         self._built: queue.Queue[Built | None] = queue.Queue()
         self._came: set[tuple[str, ...]] = set()  # modules that were loaded while an update was applied
         self._running: set[subprocess.Popen[bytes]] = set()
@@ -107,7 +112,7 @@ class Coverage:
                 self.rows[entry.name] = known
             else:
                 (directory / "row.json").unlink(missing_ok=True)
-                self._waiting.put(entry)
+                self._to_build.append(entry)
 
     def directory(self, entry: Entry) -> pathlib.Path:
         return self.work / entry.name
@@ -129,7 +134,8 @@ class Coverage:
 
     def run(self) -> None:
         """Builds and tries all entries that wait; returns when all is done, raises ``Stopped`` if it was ended."""
-        threads = [threading.Thread(target=self._guard, args=(self._build_all,)) for _number in range(self._jobs)]
+        work = [self._make_ready, *[self._build_all] * self._jobs]
+        threads = [threading.Thread(target=self._guard, args=(part,)) for part in work]
         trying = [threading.Thread(target=self._guard, args=(self._try_all, bench)) for bench in self._benches]
         try:
             for thread in (*threads, *trying):
@@ -170,11 +176,24 @@ class Coverage:
             self._crashed.append(traceback.format_exc())
             self._stop.set()
 
+    def _make_ready(self) -> None:
+        """Lets the builders have the entries, and compiles the units of many at a time before: make takes long."""
+        try:
+            for start in range(0, len(self._to_build), AT_ONCE):
+                entries = self._to_build[start : start + AT_ONCE]
+                if self.manifest.random and not self._stop.is_set():
+                    tree = read_tree(self._tree)
+                    with contextlib.suppress(RebootlessError):  # the entry's own build says it again
+                        Compiler(tree, self._jobs).pre(tree.units.units_of(f for entry in entries for f in entry.hunks))
+                for entry in entries:
+                    self._waiting.put(entry)
+        finally:
+            for _number in range(self._jobs):
+                self._waiting.put(None)
+
     def _build_all(self) -> None:
-        while not self._stop.is_set():
-            try:
-                entry = self._waiting.get_nowait()
-            except queue.Empty:
+        while (entry := self._waiting.get()) is not None:
+            if self._stop.is_set():
                 return
             plain = self._build(entry, "plain", [])
             verdict, custom = verdicts.of_build(plain, self.manifest.random), None
