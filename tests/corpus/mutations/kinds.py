@@ -273,12 +273,6 @@ KINDS: dict[str, tuple[Operator, ...]] = {
             "static void __maybe_unused $N_f(int a)\n{\n\tbarrier();\n}\nDEFINE_STATIC_CALL_NULL($N, $N_f);\n",
             ("linux/static_call.h",),
         ),
-        Statement(
-            "if (static_call($N)() == 4) $W",
-            "static int $N_v;\n\nstatic int $N_f(void)\n{\n\treturn READ_ONCE($N_v);\n}\n"
-            "DEFINE_STATIC_CALL($N, $N_f);\n",
-            ("linux/static_call.h",),
-        ),
         Statement("if ($F) cond_resched();", headers=("linux/sched.h",)),
         Statement("if ($F) might_resched();", headers=("linux/kernel.h",)),
     ),
