@@ -147,6 +147,19 @@ test-integration: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## tests in stock k
 	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) \
 	    pytest -v -n 2 --dist loadgroup --no-loadscope-reorder --junitxml=$(DURATIONS)/integration.xml tests/integration $(ARGS)
 
+# A kernel of the distribution's source that checks itself (tests/kernels), and the tests of kmod on it.
+.PHONY: debug-kernel
+debug-kernel: $(VENV)/dev.stamp | $(TREE)  ## build a kernel that complains (KASAN, lockdep, ...), once: half an hour
+	$(RUN).kernels.build debug $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
+
+# Where the helper module does its work; REBOOTLESS_NMIS says how many NMIs are injected.
+KMOD_TESTS := $(patsubst %,tests/integration/test_%.py,debug_kernel switch coming parts update_module isolated_cpus later_kernels)
+
+.PHONY: test-debug-kernel
+test-debug-kernel: debug-kernel $(COLLECTION)  ## the tests of kmod on that kernel, each of which is to leave it without complaint: hours
+	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) REBOOTLESS_KERNEL=debug \
+	    pytest -v --junitxml=$(DURATIONS)/debug-kernel.xml $(KMOD_TESTS) $(ARGS)
+
 # Kernels to try, of the series that are known.
 RELEASES ?= 6.12.117+deb12-cloud-amd64
 

@@ -7,7 +7,7 @@ A machine that a test gets has just booted, and no other test sees it: it is res
 
 =================  =====================================================================================================
 ``host47``         a machine with kernel 6.1.0-47-cloud-amd64 (see tests/support/host.py for what it can do)
-``host50``         the same with 6.1.0-50-cloud-amd64
+``host50``         the same with 6.1.0-50-cloud-amd64, or the kernel of REBOOTLESS_KERNEL (tests/support/own_kernels.py)
 ``hosts``          both
 ``throwaway``      restores more: ``throwaway("6.1.0-50-cloud-amd64")``
 ``booted``         has the lab's role boot machines, also with other options: ``booted(RELEASE, lab_on_panic="reboot")``
@@ -26,15 +26,18 @@ import typing as t
 
 import pytest
 
-from ansible_collections.rebootless.splice.tests.support import lab_lock
+from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.console import read_console
+from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.machine import machines_of
+from ansible_collections.rebootless.splice.tests.support import lab_lock, own_kernels
 from ansible_collections.rebootless.splice.tests.support.builds import Builds
+from ansible_collections.rebootless.splice.tests.support.complaints import complaints
 from ansible_collections.rebootless.splice.tests.support.host import Host
 from ansible_collections.rebootless.splice.tests.support.places import CACHE, LAB
 from ansible_collections.rebootless.splice.tests.support.reaper import watch
 from ansible_collections.rebootless.splice.tests.support.runner import Runner
 from ansible_collections.rebootless.splice.tests.support.snapshots import Lab, Snapshots
 
-KERNELS = {"host47": "6.1.0-47-cloud-amd64", "host50": "6.1.0-50-cloud-amd64"}
+KERNELS = {"host47": "6.1.0-47-cloud-amd64", "host50": own_kernels.release()}
 # These begin first, so that none of them is left to one worker at the end.
 LONG = ("parts", "bad_input", "update_module", "build", "persist", "rollout_host", "corpus_entries", "rollout", "lab")
 
@@ -107,7 +110,9 @@ def lab(directory: pathlib.Path, snapshots: Snapshots) -> t.Iterator[Lab]:
     made = Lab(directory, snapshots)
     made.remove()
     yield made
+    found = complaints_of(machine.console for machine in machines_of(str(made.directory)))
     made.remove()
+    assert found == []
 
 
 @pytest.fixture
@@ -126,6 +131,13 @@ def host50(lab: Lab) -> t.Iterator[Host]:
 def hosts(host47: Host, host50: Host) -> list[Host]:
     """Both machines."""
     return [host47, host50]
+
+
+def complaints_of(consoles: t.Iterable[str]) -> list[str]:
+    """What the machines have complained about since they were made, if their kernel is one that checks itself."""
+    if own_kernels.chosen() is None:
+        return []
+    return [line for console in consoles for line in complaints(read_console(console))]
 
 
 def unharmed(host: Host) -> t.Iterator[Host]:
@@ -152,12 +164,16 @@ def booted(controller: Runner) -> t.Iterator[t.Callable[..., Host]]:
         made.append(name)
         directory = CACHE / "lab" / name
         watchers.append(watch(str(directory)))
-        wanted = [{"name": "machine", "kernel": kernel}]
-        controller.playbook("rebootless.splice.lab_up", variables=lab_variables(name, lab_hosts=wanted, **variables))
+        wanted = [{"name": "machine", "kernel": kernel, "memory": own_kernels.memory(kernel, 0)}]
+        arguments = [*variables.pop("lab_kernel_arguments", []), *own_kernels.arguments(kernel)]
+        options = lab_variables(name, lab_hosts=wanted, lab_kernel_arguments=arguments, **variables)
+        controller.playbook("rebootless.splice.lab_up", variables=options)
         return Host(directory, "machine", Runner(directory / "inventory.yml"))
 
     yield make
+    found = complaints_of(machine.console for name in made for machine in machines_of(str(CACHE / "lab" / name)))
     for name in made:
         controller.playbook("rebootless.splice.lab_down", variables=lab_variables(name))
     for watcher in watchers:
         watcher.stdin.close()
+    assert found == []

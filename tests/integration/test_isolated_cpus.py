@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+from ansible_collections.rebootless.splice.tests.support import own_kernels
 from ansible_collections.rebootless.splice.tests.support.builds import SIOCATMARK
 from ansible_collections.rebootless.splice.tests.support.observe import probe
 
 SYSFS = "/sys/kernel/rebootless"
-RELEASE = "6.1.0-50-cloud-amd64"
+RELEASE = own_kernels.release()
 GROUPS = "/sys/fs/cgroup"
 
 

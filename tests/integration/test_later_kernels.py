@@ -11,11 +11,13 @@ import os
 
 import pytest
 
+from ansible_collections.rebootless.splice.tests.support import own_kernels
 from ansible_collections.rebootless.splice.tests.support.builds import Edit
 from ansible_collections.rebootless.splice.tests.support.host import Host
 from ansible_collections.rebootless.splice.tests.support.observe import text_digest, traces
 
-RELEASES = os.environ.get("REBOOTLESS_RELEASES", "").split() or ["6.12.107+deb12-cloud-amd64"]
+OWN = [own_kernels.release()] if own_kernels.chosen() else []
+RELEASES = OWN or os.environ.get("REBOOTLESS_RELEASES", "").split() or ["6.12.107+deb12-cloud-amd64"]
 NAME = "later"
 PACKAGE = f"/root/{NAME}.rbl.tar.gz"
 EDITS = (

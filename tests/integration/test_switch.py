@@ -14,6 +14,7 @@ import time
 
 import pytest
 
+from ansible_collections.rebootless.splice.tests.support import own_kernels
 from ansible_collections.rebootless.splice.tests.support.builds import SIOCATMARK, Edit
 from ansible_collections.rebootless.splice.tests.support.host import Host
 from ansible_collections.rebootless.splice.tests.support.observe import PROBE, probe, text_digest, traces
@@ -21,7 +22,7 @@ from ansible_collections.rebootless.splice.tests.support.observe import PROBE, p
 NMIS = int(os.environ.get("REBOOTLESS_NMIS", "400"))
 SYSFS = "/sys/kernel/rebootless"
 GUEST = pathlib.Path(__file__).with_name("guest")
-RELEASE = "6.1.0-50-cloud-amd64"
+RELEASE = own_kernels.release()
 BEHIND_FENTRY = 5  # where the jump is, in every function that has an fentry site and no landing mark
 RARE = Edit(
     "fs/proc/version.c",

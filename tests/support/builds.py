@@ -21,6 +21,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import read_tree
 from ansible_collections.rebootless.splice.plugins.module_utils._common.package import parse_package
+from ansible_collections.rebootless.splice.tests.support import own_kernels
 from ansible_collections.rebootless.splice.tests.support.exclusive import locked
 from ansible_collections.rebootless.splice.tests.support.places import COLLECTION, KMOD
 from ansible_collections.rebootless.splice.tests.support.runner import Runner
@@ -89,7 +90,7 @@ class Builds:
     @functools.lru_cache(maxsize=64)  # noqa: B019 - one object for the whole run
     def tree(self, release: str) -> dict[str, t.Any]:
         """The parts of a release's kernel tree, as kernel_tree returns them."""
-        result = self._module("kernel_tree", release=release)
+        result = self._module("kernel_tree", **own_kernels.tree_options(release))
         return {**result["tree"], "path": result["path"]}
 
     @functools.lru_cache(maxsize=64)  # noqa: B019 - one object for the whole run

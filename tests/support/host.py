@@ -15,6 +15,7 @@ import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.console import read_console
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.machine import Machine, MachineSpec
+from ansible_collections.rebootless.splice.tests.support import own_kernels
 from ansible_collections.rebootless.splice.tests.support.gdb import Debugger
 from ansible_collections.rebootless.splice.tests.support.monitor import Monitor
 from ansible_collections.rebootless.splice.tests.support.runner import Runner
@@ -46,7 +47,8 @@ class Host:
         self, command: str, *, check: bool = True, stdin: bytes = b"", timeout: float = TIMEOUT_S
     ) -> subprocess.CompletedProcess[bytes]:
         """Runs a shell command as root; `check` demands that it succeeds."""
-        done = subprocess.run(self._ssh(command), input=stdin, capture_output=True, timeout=timeout, check=False)
+        limit = timeout * own_kernels.slowness()
+        done = subprocess.run(self._ssh(command), input=stdin, capture_output=True, timeout=limit, check=False)
         if check:
             assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout.decode()}{done.stderr.decode()}"
         return done
@@ -132,12 +134,12 @@ class Host:
     def restart(self, timeout: float = 180.0) -> None:
         """Switches the machine off and on again; its disk stays."""
         self.machine.start(MachineSpec(**self.machine.record()["spec"]))
-        self.machine.come_up(timeout)
+        self.machine.come_up(timeout * own_kernels.slowness())
 
     @staticmethod
     def wait_until(condition: t.Callable[[], t.Any], timeout: float = 30.0) -> t.Any:
         """Waits until `condition` returns something true, and returns that."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * own_kernels.slowness()
         while not (found := condition()):
             assert time.monotonic() < deadline, f"not within {timeout:g} s"
             time.sleep(0.1)

@@ -23,7 +23,14 @@ SECTIONED = ["-ffunction-sections", "-fdata-sections"]
 EXPORTS = {name: Export(name, 1, "vmlinux", "EXPORT_SYMBOL", "") for name in ("__fentry__", "__x86_return_thunk")}
 OBJECTS = {"exact": [], "pre": SECTIONED, "post": [*SECTIONED, "-DPOST"]}
 # Constructs that only some kernels' configurations have.
-CONFIGURED = {"landing_mark": ("-fcf-protection=branch",)}
+CONFIGURED = {
+    "landing_mark": ("-fcf-protection=branch",),
+    # scripts/Makefile.kasan, with CONFIG_KASAN_OUTLINE
+    "sanitized": (
+        *("-fsanitize=kernel-address", "-fasan-shadow-offset=0xdffffc0000000000", "--param=asan-globals=1"),
+        *("--param=asan-instrumentation-with-call-threshold=0", "--param=asan-stack=1"),
+    ),
+}
 
 
 def compile_fixture(construct: str, output: pathlib.Path, *flags: str) -> pathlib.Path:

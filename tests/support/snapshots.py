@@ -46,7 +46,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.machi
     usable_accelerator,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.tests.support import preloaded
+from ansible_collections.rebootless.splice.tests.support import own_kernels, preloaded
 from ansible_collections.rebootless.splice.tests.support.exclusive import locked
 from ansible_collections.rebootless.splice.tests.support.host import CONNECTIONS, Host
 from ansible_collections.rebootless.splice.tests.support.monitor import Monitor
@@ -106,10 +106,10 @@ class Snapshots:
             root_image=images["root"],
             authorized_key=self.key.with_suffix(".pub").read_text(encoding="ascii").strip(),
             cpus=defaults["lab_cpus"],
-            memory_mib=defaults["lab_memory"],
+            memory_mib=own_kernels.memory(release, defaults["lab_memory"]),
             accelerator=usable_accelerator(),
             on_panic=defaults["lab_on_panic"],
-            kernel_arguments=defaults["lab_kernel_arguments"],
+            kernel_arguments=[*defaults["lab_kernel_arguments"], *own_kernels.arguments(release)],
         )
 
     def path(self, spec: MachineSpec) -> pathlib.Path:
@@ -189,7 +189,7 @@ class Lab:
         """A machine that boots."""
         host = Host(self.directory, name, self.runner)
         host.machine.start(spec, more=more)
-        host.machine.come_up(BOOT_S)
+        host.machine.come_up(BOOT_S * own_kernels.slowness())
         self._tell(host)
         return host
 

@@ -64,21 +64,32 @@ def make_kernel_image(cache: Cache, kernel: str) -> tuple[KernelImage, bool]:
             release, _equals, version = kernel.partition("=")
             apt = Apt(cache)
             package = apt.find(packages.image(release), version or None)
-            _make(directory, apt.fetch(package), KernelImage(release, package.version, *FILES))
+            tree = directory / "tree"
+            unpack_package(apt.fetch(package), tree)
+            _make(directory, tree, packages.vmlinuz_in(tree, release), KernelImage(release, package.version, *FILES))
+            shutil.rmtree(tree)
     image = read_kernel_image(cache, kernel)
     if image is None:
         raise ValueError(f"the image of {kernel} was made, and is not there")
     return image, is_new
 
 
-def _make(directory: Path, package: Path, image: KernelImage) -> None:
-    tree = directory / "tree"
-    unpack_package(package, tree)
+def make_own_image(cache: Cache, release: str, vmlinuz: Path, root: Path) -> None:
+    """Makes the image of a kernel that is no package, unless it is there; from then on it is found by its release.
+
+    ``root`` is where the kernel's makefile installed its modules (``INSTALL_MOD_PATH``).
+    Raises ``RebootlessError`` (``program_failed``).
+    """
+    with cache.made_once("images", kernel_directory(release)) as directory:
+        if directory is not None:
+            _make(directory, root, vmlinuz, KernelImage(release, "", *FILES))
+
+
+def _make(directory: Path, tree: Path, vmlinuz: Path, image: KernelImage) -> None:
     run(["depmod", "--basedir", os.fspath(tree), image.release])
-    packages.vmlinuz_in(tree, image.release).rename(directory / image.vmlinuz)
+    shutil.copyfile(vmlinuz, directory / image.vmlinuz)
     (directory / image.initramfs).write_bytes(initramfs.kernel_archive(os.fspath(tree), image.release))
     _format(packages.modules_in(tree, image.release), directory / image.modules)
-    shutil.rmtree(tree)
     (directory / "kernel.json").write_bytes(strict_json.exact(asdict(image), indent=2, sort_keys=True))
 
 

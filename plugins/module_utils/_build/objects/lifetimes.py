@@ -30,6 +30,9 @@ _ROWS = [
             r"\.modinfo|\.note|\.comment|\.eh_frame|\.discard|\.gnu\.|\.printk_index|__ksymtab_strings",
             "ignored",
         ),
+        # With KASAN gcc tells of the unit's variables: a table, and a constructor that has run before anything else.
+        # What an update carries is in no such table, so that nothing watches the bytes behind it.
+        (r"\.data\.\.LASAN|\.(init|fini)_array|\.text\.(startup|exit)(\.|$)", "ignored"),
         (r"___ksymtab|___kcrctab|\.export_symbol", "export"),
         # Arrays that the linker collects, and that something registers when the kernel or a module starts.
         (

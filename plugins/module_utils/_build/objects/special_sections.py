@@ -50,6 +50,8 @@ HARMLESS_SECTIONS = {
     ".meminit.": "memory hotplug's data",
     ".init.": "data and tables of the boot",
     ".exit": "data and tables of an exit that built-in code never makes",
+    ".init_array": "the compiler's own constructors (of KASAN), which have run",
+    ".fini_array": "the compiler's own destructors, which never run",
     ".initcall": "tables of the boot",
     ".con_initcall": "tables of the boot",
     ".lsm_info.init": "tables of the boot",
@@ -100,8 +102,9 @@ CONSTANT_SECTIONS = (
 )
 
 
-# Code that is not in memory once a kernel runs (or, for the replacements, only a source of other code).
-TRANSIENT_TEXT = (".init.", ".altinstr_replacement", ".discard.")
+# Code that is not in memory once a kernel runs (or, for the replacements, only a source of other code; or, in a module,
+# constructors and destructors of the compiler's, which run no more).
+TRANSIENT_TEXT = (".init.", ".altinstr_replacement", ".discard.", ".text.startup", ".text.exit")
 
 
 MODULE_INIT = ".init.text"

@@ -72,6 +72,8 @@ READERS = frozenset(
         # fs/xfs/xfs_message.c, fs/xfs/xfs_error.c, fs/xfs/xfs_fsops.c
         *("xfs_printk_level", "_xfs_alert_tag", "xfs_buf_alert_ratelimited", "xfs_error_report"),
         *("xfs_corruption_error", "xfs_do_force_shutdown"),
+        # mm/kasan/generic.c, of kernels with KASAN: what gcc has called before each access
+        *(f"__asan_{access}{size}_noabort" for access in ("load", "store") for size in (1, 2, 4, 8, 16, "N")),
         # drivers/gpu/drm/drm_print.c
         *("drm_dev_printk", "__drm_dev_dbg", "__drm_err"),
     )

@@ -36,6 +36,7 @@ def told(changes):
         ("merged_constant", {"changed"}),
         ("own_constant", {"switched"}),
         ("paravirt", {"irq"}),
+        ("sanitized", {"watched"}),
         ("shared_section", {"changed"}),
         ("static_call", {"caller"}),
         ("strings", {"first"}),

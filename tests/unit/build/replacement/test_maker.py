@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import re
 import shutil
 import subprocess
 import types
@@ -735,6 +736,16 @@ def test_new_functions_that_objects_may_call_keep_the_update_loaded(tmp_path):
     write_update_module(tmp_path, IDENTITY, found, KMOD)
     assert ".flags = RBL_OBJECT_KEPT /* new_operation */," in (tmp_path / "update.c").read_text()
     assert made("functions_come_and_go").replacement.parts[0].handed_out == []
+
+
+def test_of_a_kernel_with_kasan_neither_the_tables_nor_their_constructors_are_carried():
+    found = made("sanitized").replacement
+    assert {chunk.label for chunk in found.chunks if chunk.kind != "literal"} >= {"watched.rbl", "few.0.rbl"}
+    assert not [chunk.section for chunk in found.chunks if re.search("LASAN|_array|startup|exit", chunk.section)]
+    (part,) = found.parts
+    assert part.handed_out == [], "the frame of a function describes itself with a string, on the stack"
+    program = Program(part.program)
+    assert {section.name for section in program.sections if section.flags & SECTION_TEXT} == {".text"}
 
 
 def test_data_that_the_match_does_not_prove_is_not_exchanged():

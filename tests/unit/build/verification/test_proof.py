@@ -54,7 +54,7 @@ GOOD = [
     ),
     *("functions_come_and_go", "identity", "jump_label", "likely_branch", "no_longer_init", "noreturn"),
     *("other_data", "own_constant", "paravirt", "runtime_constant", "shared_section", "static_call", "strings"),
-    *("static_local_kept", "landing_mark"),
+    *("static_local_kept", "landing_mark", "sanitized"),
 ]
 
 

@@ -11,6 +11,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.
 from ansible_collections.rebootless.splice.plugins.module_utils._build.arch.x86.rewrites import RETURN_THUNK
 
 _ARGUMENTS = frozenset(("rdi", "rsi", "rdx", "rcx", "r8", "r9"))
+_FRAME_MAGIC = 0x41B58AB3
 _CLOBBERED = _ARGUMENTS | {"rax", "r10", "r11"}  # by calls
 _WHOLE = {
     **{f"e{n}": f"r{n}" for n in ("ax", "bx", "cx", "dx", "si", "di", "bp", "sp")},
@@ -38,11 +39,35 @@ def lets_out(
     at = next((i for i in instructions if i.address <= offset < i.address + i.size), None)
     if at is None:
         return True
-    if at.mnemonic == "cmp":  # with the address of the end
+    if at.mnemonic == "cmp" or _describes_frame(instructions, at):  # with the address of the end
         return False
     if not at.operands or at.operands[0].type != capstone.x86.X86_OP_REG:
         return True
     return _Flow(instructions, at, leaving, leads, readers).lets_out()
+
+
+def _describes_frame(instructions: list, store) -> bool:
+    """Whether it stores the description of the function's stack frame in that frame, as gcc does with KASAN.
+
+    At the beginning of the frame stands ``ASAN_STACK_FRAME_MAGIC`` (gcc/asan.h), behind it the description.  KASAN
+    reads it while a function stands on the stack (``print_decoded_frame_descr()`` of mm/kasan/report_generic.c).
+    """
+    place = _stored_at(store)
+    if place is None:
+        return False
+    base, displacement = place
+    begins = [i for i in instructions if i.address < store.address and _stored_at(i) == (base, displacement - 8)]
+    return any(i.operands[1].imm == _FRAME_MAGIC for i in begins)
+
+
+def _stored_at(i) -> tuple[int, int] | None:
+    """Register and displacement of the place where an instruction stores a constant; None if it does something else."""
+    if i.mnemonic not in ("mov", "movabs") or i.operands[1].type != capstone.x86.X86_OP_IMM:
+        return None
+    place = i.operands[0]
+    if place.type != capstone.x86.X86_OP_MEM or place.mem.index:
+        return None
+    return place.mem.base, place.mem.disp
 
 
 class _Flow:
