@@ -225,7 +225,7 @@ MUTATE ?=
 .PHONY: changes
 changes: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## for corpus, at random: build/changes.json, files that changed (RELEASE= PACKAGE= TO= ARGS="--size 60"), or build/mutations.json, edits (RELEASE= MUTATE=300 SEED=7)
 	$(RUN).corpus.$(if $(MUTATE),mutations.draw --size $(MUTATE),changes --package $(PACKAGE) --to '$(TO)') \
-	    --release $(RELEASE) $(if $(SEED),--seed $(SEED)) $(ARGS) build/$(if $(MUTATE),mutations,changes).json
+	    $(if $(REBOOTLESS_KERNEL),,--release $(RELEASE)) $(if $(SEED),--seed $(SEED)) $(ARGS) build/$(if $(MUTATE),mutations,changes).json
 
 .PHONY: match-check
 match-check: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## match every built-in unit that the corpus touches, and 200 more; refuse seeded faults (RELEASE=..., NEXT=...)

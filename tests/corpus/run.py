@@ -38,6 +38,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 from ansible_collections.rebootless.splice.tests.corpus import building, report, verdicts
 from ansible_collections.rebootless.splice.tests.corpus.entries import MANIFESTS, Entry, Manifest, read_manifest
 from ansible_collections.rebootless.splice.tests.corpus.machine import COLLECTION, Bench, MachineLost, order
+from ansible_collections.rebootless.splice.tests.support import own_kernels
 from ansible_collections.rebootless.splice.tests.support.runner import Runner
 
 DEFAULT = MANIFESTS / "manifest-6.1.176.json"
@@ -96,7 +97,8 @@ class Coverage:
         except locks.LockHeld:
             raise SystemExit(f"Another run keeps its builds in {self.work.parent}; wait for its end.") from None
         say(f"{self.manifest.kernel}: kernel tree and sources")
-        made = Runner().module("localhost", "kernel_tree", release=self.manifest.kernel, cache=str(self._cache.root))
+        options = own_kernels.tree_options(self.manifest.kernel)
+        made = Runner().module("localhost", "kernel_tree", cache=str(self._cache.root), **options)
         if made["failed"]:
             raise SystemExit(made["msg"])
         self._tree = made["path"]
@@ -292,6 +294,10 @@ class Coverage:
             trial = {"facts": {}, "problem": {"code": "machine_lost", "sentence": str(lost), "details": details}}
         if witness or (trial.get("problem") and not trial["facts"].get("untouched")):
             bench.down()  # what is left there is unknown
+        elif entry.patch and (said := bench.complaints()):
+            what = f"The machine's console has a complaint: {said[0]}"
+            trial["problem"] = {"code": "kernel_complains", "sentence": what, "details": {"log": said}}
+            bench.down()
         if trial["facts"].get("late"):
             self._came.add(modules)
         trial["seconds"] = round(time.monotonic() - start, 1)

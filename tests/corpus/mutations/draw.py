@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A manifest of random edits of random functions of a kernel: ``make changes MUTATE=300``.
 
-    draw.py --release 6.1.0-50-cloud-amd64 [--size 300] [--seed 7] [--edits 1] [--kind KIND ...] MANIFEST
+    draw.py [--release 6.1.0-50-cloud-amd64] [--size 300] [--seed 7] [--edits 1] [--kind KIND ...] MANIFEST
 
 Each entry edits one source that the kernel builds, into vmlinux or into a module that a machine without hardware can
 load, so that it goes on doing what it did (``kinds.py``).  The patches are kept beside the manifest.  An entry depends
@@ -38,6 +38,7 @@ from ansible_collections.rebootless.splice.tests.corpus.mutations.source import 
     Source,
     is_conditional,
 )
+from ansible_collections.rebootless.splice.tests.support import own_kernels
 
 # Modules of these need no hardware to load.
 MODULES = re.compile(
@@ -135,7 +136,7 @@ def patch_of(path: str, before: bytes, after: bytes) -> bytes:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("manifest", type=pathlib.Path)
-    parser.add_argument("--release", required=True)
+    parser.add_argument("--release", default=own_kernels.release())
     parser.add_argument("--package", default="linux-source")
     parser.add_argument("--size", type=int, default=300)
     parser.add_argument("--edits", type=int, default=1)
