@@ -24,9 +24,13 @@ class NotHere(Exception):
 
 
 class Draft:
-    """An edit of a source in one ``function``; ``name`` is one that nothing else has."""
+    """An edit of a source in one ``function``; ``name`` is one that nothing else has.
 
-    def __init__(self, path: str, function: Function, chance: random.Random, name: str) -> None:
+    ``module``: the source is of a module.
+    """
+
+    def __init__(self, path: str, function: Function, chance: random.Random, name: str, module: bool = False) -> None:
+        self._module = module
         self.path, self.function, self.source = path, function, function.source
         self.random, self.name = chance, name
         self.changes: list[tuple[int, int, bytes]] = []
@@ -46,7 +50,7 @@ class Draft:
             self.replace(
                 node, operator.code.replace("$C", self.text(node)[1:-1]), *operator.headers, parenthesised=True
             )
-        elif operator.calm and NOT_CALM.match(self.path):
+        elif (operator.calm and NOT_CALM.match(self.path)) or (operator.built_in and self._module):
             raise NotHere
         else:
             self.put(operator.code, operator.before, *operator.headers)

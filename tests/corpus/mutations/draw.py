@@ -82,11 +82,12 @@ class Drawer:
         chance = random.Random(f"{self._seed} {number}")
         kinds = [self._kinds[(number * edits + nth) % len(self._kinds)] for nth in range(edits)]
         while True:
-            path = self._path(self._draw_unit(chance))
-            text, functions = self._text(path), []
+            unit = self._draw_unit(chance)
+            path, functions = self._path(unit), []
+            text = self._text(path)
             for nth, kind in enumerate(kinds):
                 name = f"rbl_{self._seed}_{number}" + (f"_{nth}" if nth else "")
-                made = self._edit(path, text, kind, chance, re.sub(r"\W", "_", name))
+                made = self._edit(unit, text, kind, chance, re.sub(r"\W", "_", name))
                 if made is None:
                     break
                 text = made[0]
@@ -105,11 +106,11 @@ class Drawer:
     def _text(self, path: str) -> bytes:
         return pathlib.Path(self._tree.source, path).read_bytes()
 
-    def _edit(self, path: str, text: bytes, kind: str, chance: random.Random, name: str) -> tuple[bytes, str] | None:
+    def _edit(self, unit: Unit, text: bytes, kind: str, chance: random.Random, name: str) -> tuple[bytes, str] | None:
         """The text with an edit of that kind, and the function's name; None if the source has no place for one."""
         functions = list(filter(self._is_editable, Source(text).functions))
         for _attempt in range(ATTEMPTS if functions else 0):
-            draft = Draft(path, chance.choice(functions), chance, name)
+            draft = Draft(self._path(unit), chance.choice(functions), chance, name, set(unit.objects) != {VMLINUX})
             try:
                 draft.make(chance.choice(KINDS[kind]))
             except NotHere:

@@ -15,13 +15,15 @@ import typing as t
 class Statement(t.NamedTuple):
     """A statement to put somewhere into a function, what it needs before the function, and headers.
 
-    ``calm``: not into functions that what it calls depends on, such as those of locks and of memory.
+    ``calm``: not into functions that what it calls depends on, such as those of locks and of memory; ``built_in``: not
+    into modules, to which the kernel does not export what it uses.
     """
 
     code: str
     before: str = ""
     headers: tuple[str, ...] = ()
     calm: bool = False
+    built_in: bool = False
 
 
 class Condition(t.NamedTuple):
@@ -179,7 +181,7 @@ KINDS: dict[str, tuple[Operator, ...]] = {
         Statement("if (static_branch_unlikely(&$N[2])) $W", "static DEFINE_STATIC_KEY_ARRAY_FALSE($N, 3);\n", _KEYS),
         Statement("if ($F) static_branch_enable(&$N);", "static DEFINE_STATIC_KEY_FALSE($N);\n", _KEYS),
         Statement("if (want_init_on_free() && $F) $W", headers=("linux/mm.h",)),
-        Statement("if (cpusets_enabled() && $F) $W", headers=("linux/cpuset.h",)),
+        Statement("if (cpusets_enabled() && $F) $W", headers=("linux/cpuset.h",), built_in=True),
         Statement("if (sched_smt_active() && $F) $W", headers=("linux/sched/smt.h",)),
         Statement("if (mem_cgroup_sockets_enabled && $F) $W", headers=("linux/memcontrol.h",)),
     ),
@@ -259,8 +261,8 @@ KINDS: dict[str, tuple[Operator, ...]] = {
         Statement('pr_debug("$N %s %d\\n", __func__, __LINE__);', headers=_PRINTK),
         Statement('if ($F) pr_debug("$N %d\\n", __LINE__);', headers=_PRINTK),
         Statement('print_hex_dump_debug("$N", 0, 16, 1, &$N, 8, false);', _COUNT, _PRINTK),
-        Statement("if ($F) trace_sched_process_exit(current);", headers=("trace/events/sched.h",)),
-        Statement("if ($F) trace_task_newtask(current, 0);", headers=("trace/events/task.h",)),
+        Statement("if ($F) trace_sched_process_exit(current);", headers=("trace/events/sched.h",), built_in=True),
+        Statement("if ($F) trace_task_newtask(current, 0);", headers=("trace/events/task.h",), built_in=True),
     ),
     "static call": (
         Statement(

@@ -142,8 +142,10 @@ def parameter(draft: Draft) -> None:
     for declarator in (function.declarator, *declared):
         _append(draft, t.cast(Node, declarator.child_by_field_name("parameters")), "int $N")
     for call in calls:
-        _append(draft, t.cast(Node, call.child_by_field_name("arguments")), str(draft.random.choice([0, 0, 3])))
-    draft.put("if ($N == 4) $W")
+        argument = draft.random.choice(["READ_ONCE($N_given)", "0", "4"])
+        _append(draft, t.cast(Node, call.child_by_field_name("arguments")), argument)
+    draft.put("if ($N == 3) $W", "static int $N_given;\n", "linux/compiler.h")
+    draft.start = min([draft.start, *(_declaration_of(node).start_byte for node in declared)])
 
 
 def _append(draft: Draft, node: Node, text: str) -> None:
@@ -155,9 +157,16 @@ def _append(draft: Draft, node: Node, text: str) -> None:
         draft.changes.append((node.end_byte - 1, node.end_byte, f", {text})".encode()))
 
 
+def _declaration_of(node: Node) -> Node:
+    """The declaration that a declarator is of."""
+    while node.type != "declaration":
+        node = t.cast(Node, node.parent)
+    return node
+
+
 def _declarations(root: Node | None, name: bytes, of: t.Callable[[Node], bytes]) -> t.Iterator[Node]:
     for node in root.children if root is not None else ():
-        if node.type == "declaration":
+        if node.type == "declaration" and not node.has_error:
             inner = node.child_by_field_name("declarator")
             while inner is not None and inner.type == "pointer_declarator":
                 inner = inner.child_by_field_name("declarator")
