@@ -33,8 +33,8 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.replaceme
 STAYS_LOADED = "stays_loaded"
 # New data that living objects may point to when the update has been reversed.
 _POINTED_TO = ("constant", "writable", "ro_after_init", "percpu")
-# Custom code is called to undo what it did; what describes a message is read by lib/dynamic_debug.c alone, which forgets
-# a module's table before the module goes (ddebug_remove_module).
+# Custom code is called to undo what it did; what describes a message is read by lib/dynamic_debug.c alone, which
+# forgets a module's table before the module goes (ddebug_remove_module).
 _LEFT_WITH_THE_MODULE = ("custom", "debug site")
 # Structs that no object points to while no code of the update runs: locks and counters.
 _IN_THEMSELVES = frozenset(
