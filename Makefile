@@ -219,10 +219,13 @@ corpus: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## make hundreds of real fixe
 PACKAGE ?= linux-source-6.1
 TO ?= 6.1.187-1
 
+# Random edits of random functions, so many of them; SEED (below) repeats a draw.
+MUTATE ?=
+
 .PHONY: changes
-changes: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## build/changes.json for corpus: files that changed, at random (RELEASE= PACKAGE= TO= ARGS="--size 60 --seed 1")
-	$(RUN).corpus.changes \
-	    --release $(RELEASE) --package $(PACKAGE) --to '$(TO)' $(ARGS) build/changes.json
+changes: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## for corpus, at random: build/changes.json, files that changed (RELEASE= PACKAGE= TO= ARGS="--size 60"), or build/mutations.json, edits (RELEASE= MUTATE=300 SEED=7)
+	$(RUN).corpus.$(if $(MUTATE),mutations.draw --size $(MUTATE),changes --package $(PACKAGE) --to '$(TO)') \
+	    $(if $(REBOOTLESS_KERNEL),,--release $(RELEASE)) $(if $(SEED),--seed $(SEED)) $(ARGS) build/$(if $(MUTATE),mutations,changes).json
 
 .PHONY: match-check
 match-check: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## match every built-in unit that the corpus touches, and 200 more; refuse seeded faults (RELEASE=..., NEXT=...)

@@ -68,7 +68,7 @@ def main() -> int:
         for number, name in enumerate(chosen, 1)
     ]
     versions = {"from": tree.version, "to": arguments.to, "kernel": tree.release}
-    content = {"source": {"source_package": arguments.package, **versions}, "entries": entries}
+    content = {"source": {"source_package": arguments.package, **versions}, "random": True, "entries": entries}
     arguments.manifest.parent.mkdir(parents=True, exist_ok=True)
     arguments.manifest.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(f"{arguments.manifest}: {len(entries)} of {len(names)} files that changed")

@@ -20,13 +20,19 @@ WITNESS = "exercise.py"
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One fix.  ``name`` is its first CVE, numbered if the manifest has several entries for it."""
+    """One fix.  ``name`` is its first CVE, numbered if the manifest has several entries for it.
+
+    ``patch`` is the path of its patch, if it is not ``hunks`` between two versions; ``kinds`` are those of the edits of
+    a patch that was made at random.
+    """
 
     name: str
     cves: tuple[str, ...]
     subject: str
     hunks: dict[str, list[int]]
     notes: str
+    patch: str = ""
+    kinds: tuple[str, ...] = ()
 
     @property
     def update(self) -> str:
@@ -61,6 +67,7 @@ class Manifest:
     after: str
     kernel: str
     entries: tuple[Entry, ...]
+    random: bool = False  # not every entry need compile
 
     @property
     def name(self) -> str:
@@ -79,6 +86,8 @@ class Manifest:
 
     def patches(self, cache: Cache) -> t.Callable[[Entry], bytes]:
         """What derives an entry's patch; the sources are fetched once for all of them."""
+        if all(entry.patch for entry in self.entries):
+            return lambda entry: pathlib.Path(entry.patch).read_bytes()
         files = sorted({path for entry in self.entries for path in entry.hunks})
         before, after = (corpus.unpacked(cache, self.package, version, files) for version in (self.before, self.after))
         return lambda entry: corpus.derive_from(before, after, entry.hunks)
@@ -100,6 +109,9 @@ def read_manifest(path: str | pathlib.Path) -> Manifest:
                 row.get("subject", ""),
                 row["hunks"],
                 row.get("notes", ""),
+                str(path.parent / row["patch"]) if "patch" in row else "",
+                tuple(row.get("kinds", ())),
             )
         )
-    return Manifest(path, source["source_package"], source["from"], source["to"], source["kernel"], tuple(entries))
+    versions = (source["source_package"], source["from"], source["to"], source["kernel"])
+    return Manifest(path, *versions, tuple(entries), content.get("random", False))

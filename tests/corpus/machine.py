@@ -16,6 +16,8 @@ import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.module_utils._target.boot.archive import make_archive
+from ansible_collections.rebootless.splice.tests.support import own_kernels
+from ansible_collections.rebootless.splice.tests.support.complaints import complaints
 from ansible_collections.rebootless.splice.tests.support.host import Host
 from ansible_collections.rebootless.splice.tests.support.runner import Runner
 
@@ -67,6 +69,7 @@ class Bench:
         self._answers: queue.Queue[bytes] = queue.Queue()
         self._host: Host | None = None
         self.boots = 0
+        self._read = 0  # of the console
         self.stopped = False  # set from another thread, ends all that goes on here
         self.tried: list[str] = []  # since the last boot
 
@@ -89,8 +92,10 @@ class Bench:
 
     def _boot(self) -> None:
         if self._host is None:
-            wanted = [{"name": "machine", "kernel": self._kernel, "memory": MEMORY}]
-            variables = {"lab_hosts": wanted, "lab_kernel_arguments": KERNEL_ARGUMENTS, **self._variables}
+            memory = max(MEMORY, own_kernels.memory(self._kernel, MEMORY))
+            arguments = [*KERNEL_ARGUMENTS, *own_kernels.arguments(self._kernel)]
+            wanted = [{"name": "machine", "kernel": self._kernel, "memory": memory}]
+            variables = {"lab_hosts": wanted, "lab_kernel_arguments": arguments, **self._variables}
             Runner().playbook("rebootless.splice.lab_up", variables=variables)
             directory = self._cache / "lab" / self._lab
             self._host = Host(directory, "machine", Runner(directory / "inventory.yml"))
@@ -103,12 +108,19 @@ class Bench:
         self._answers = queue.Queue()
         threading.Thread(target=self._listen, args=(self._agent, self._answers), daemon=True).start()
         self._next("start", READY_TIMEOUT)
+        self._read = len(self._host.console())
 
     @staticmethod
     def _listen(agent: subprocess.Popen[bytes], answers: queue.Queue[bytes]) -> None:
         for line in agent.stdout or ():
             answers.put(line)
         answers.put(b"")
+
+    def complaints(self) -> list[str]:
+        """The lines of its console that belong to the kernel's reports, from where this was last asked on."""
+        console = t.cast(Host, self._host).console()
+        new, self._read = console[self._read :], len(console)
+        return complaints(new)
 
     def down(self) -> None:
         """Stops the agent; the machine is booted anew when it is needed again."""
@@ -145,7 +157,7 @@ class Bench:
 
     def _next(self, step: str, timeout: float) -> dict[str, t.Any]:
         host = t.cast(Host, self._host)
-        end = time.monotonic() + timeout
+        end = time.monotonic() + timeout * own_kernels.slowness()
         while time.monotonic() < end and not self.stopped:
             try:
                 line = self._answers.get(timeout=1)
@@ -194,6 +206,7 @@ def order(
         "functions": changed,
         "data": [(row["object"], row["name"]) for row in data],
         "late": False,
+        "busy": False,
         "witness": witness,
         "load": load,
     }

@@ -229,9 +229,10 @@ def corpus_units(tree: KernelTree) -> list[Unit]:
 
 def find_tree(release: str, cache: pathlib.Path) -> KernelTree:
     """The tree of that release; it is made if it is not there."""
+    from ansible_collections.rebootless.splice.tests.support import own_kernels
     from ansible_collections.rebootless.splice.tests.support.runner import Runner
 
-    made = Runner().module("localhost", "kernel_tree", release=release, cache=str(cache))
+    made = Runner().module("localhost", "kernel_tree", cache=str(cache), **own_kernels.tree_options(release))
     if made["failed"]:
         sys.exit(f"{release}: {made['msg']}")
     return read_tree(made["path"])

@@ -30,16 +30,21 @@ import time
 import traceback
 import typing as t
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.compiler import Compiler
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache, sha256_of
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import read_tree
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, locks
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.tests.corpus import building, report, verdicts
 from ansible_collections.rebootless.splice.tests.corpus.entries import MANIFESTS, Entry, Manifest, read_manifest
 from ansible_collections.rebootless.splice.tests.corpus.machine import COLLECTION, Bench, MachineLost, order
+from ansible_collections.rebootless.splice.tests.support import own_kernels
 from ansible_collections.rebootless.splice.tests.support.runner import Runner
 
 DEFAULT = MANIFESTS / "manifest-6.1.176.json"
 BUILD_TIMEOUT = 3600  # seconds
 LOAD_SECONDS = 1.0
+AT_ONCE = 12  # entries whose units are compiled together
 # What can change a result: the product, and this command.
 CODE = ("plugins/module_utils", "kmod", "tests/corpus")
 CODE_SUFFIXES = (".py", ".c", ".h", ".S")
@@ -71,7 +76,8 @@ class Coverage:
             for number in range(1, arguments.machines + 1)
         ]
         self.rows: dict[str, dict[str, t.Any]] = {}
-        self._waiting: queue.Queue[Entry] = queue.Queue()
+        self._to_build: list[Entry] = []
+        self._waiting: queue.Queue[Entry | None] = queue.Queue()
         self._built: queue.Queue[Built | None] = queue.Queue()
         self._came: set[tuple[str, ...]] = set()  # modules that were loaded while an update was applied
         self._running: set[subprocess.Popen[bytes]] = set()
@@ -91,7 +97,8 @@ class Coverage:
         except locks.LockHeld:
             raise SystemExit(f"Another run keeps its builds in {self.work.parent}; wait for its end.") from None
         say(f"{self.manifest.kernel}: kernel tree and sources")
-        made = Runner().module("localhost", "kernel_tree", release=self.manifest.kernel, cache=str(self._cache.root))
+        options = own_kernels.tree_options(self.manifest.kernel)
+        made = Runner().module("localhost", "kernel_tree", cache=str(self._cache.root), **options)
         if made["failed"]:
             raise SystemExit(made["msg"])
         self._tree = made["path"]
@@ -107,7 +114,7 @@ class Coverage:
                 self.rows[entry.name] = known
             else:
                 (directory / "row.json").unlink(missing_ok=True)
-                self._waiting.put(entry)
+                self._to_build.append(entry)
 
     def directory(self, entry: Entry) -> pathlib.Path:
         return self.work / entry.name
@@ -129,7 +136,8 @@ class Coverage:
 
     def run(self) -> None:
         """Builds and tries all entries that wait; returns when all is done, raises ``Stopped`` if it was ended."""
-        threads = [threading.Thread(target=self._guard, args=(self._build_all,)) for _number in range(self._jobs)]
+        work = [self._make_ready, *[self._build_all] * self._jobs]
+        threads = [threading.Thread(target=self._guard, args=(part,)) for part in work]
         trying = [threading.Thread(target=self._guard, args=(self._try_all, bench)) for bench in self._benches]
         try:
             for thread in (*threads, *trying):
@@ -170,14 +178,27 @@ class Coverage:
             self._crashed.append(traceback.format_exc())
             self._stop.set()
 
+    def _make_ready(self) -> None:
+        """Lets the builders have the entries, and compiles the units of many at a time before: make takes long."""
+        try:
+            for start in range(0, len(self._to_build), AT_ONCE):
+                entries = self._to_build[start : start + AT_ONCE]
+                if self.manifest.random and not self._stop.is_set():
+                    tree = read_tree(self._tree)
+                    with contextlib.suppress(RebootlessError):  # the entry's own build says it again
+                        Compiler(tree, self._jobs).pre(tree.units.units_of(f for entry in entries for f in entry.hunks))
+                for entry in entries:
+                    self._waiting.put(entry)
+        finally:
+            for _number in range(self._jobs):
+                self._waiting.put(None)
+
     def _build_all(self) -> None:
-        while not self._stop.is_set():
-            try:
-                entry = self._waiting.get_nowait()
-            except queue.Empty:
+        while (entry := self._waiting.get()) is not None:
+            if self._stop.is_set():
                 return
             plain = self._build(entry, "plain", [])
-            verdict, custom = verdicts.of_build(plain), None
+            verdict, custom = verdicts.of_build(plain, self.manifest.random), None
             if verdict is not None and verdict["verdict"] == verdicts.CUSTOM and entry.custom:
                 custom = self._build(entry, "custom", entry.custom)
             built = Built(entry, plain, verdict, custom)
@@ -261,6 +282,7 @@ class Coverage:
         request["functions"] = [row for row in request["functions"] if row[1] not in excused]
         modules = tuple(request["modules"])
         request["late"] = modules not in self._came  # once for modules that have several fixes
+        request["busy"] = bool(entry.patch)
         start = time.monotonic()
         try:
             trial = bench.obey(request, lambda step: None)
@@ -272,6 +294,10 @@ class Coverage:
             trial = {"facts": {}, "problem": {"code": "machine_lost", "sentence": str(lost), "details": details}}
         if witness or (trial.get("problem") and not trial["facts"].get("untouched")):
             bench.down()  # what is left there is unknown
+        elif entry.patch and (said := bench.complaints()):
+            what = f"The machine's console has a complaint: {said[0]}"
+            trial["problem"] = {"code": "kernel_complains", "sentence": what, "details": {"log": said}}
+            bench.down()
         if trial["facts"].get("late"):
             self._came.add(modules)
         trial["seconds"] = round(time.monotonic() - start, 1)
@@ -289,6 +315,7 @@ class Coverage:
             "cves": list(entry.cves),
             "subject": entry.subject,
             "files": sorted(entry.hunks),
+            "kinds": list(entry.kinds),
             **verdict,
             "functions": facts.get("functions", []),
             "data": facts.get("data", []),
@@ -319,6 +346,17 @@ def code() -> str:
     """Names what is tested: the product's code, and that of this command."""
     files = sorted(path for part in CODE for path in (COLLECTION / part).rglob("*") if path.suffix in CODE_SUFFIXES)
     return sha256_of(*(part for path in files for part in (path.relative_to(COLLECTION), path.read_bytes())))
+
+
+def repeated(manifest: Manifest, rows: list[dict[str, t.Any]]) -> str:
+    """How to repeat what failed of a manifest of edits; "" if nothing did."""
+    names_of_failed = {row["name"] for row in rows if row["verdict"] == verdicts.FAILED}
+    failed = [entry for entry in manifest.entries if entry.patch and entry.name in names_of_failed]
+    if not failed:
+        return ""
+    names = " ".join(entry.name for entry in failed)
+    patches = "\n".join(f"{entry.patch}: {entry.subject}" for entry in failed)
+    return f"{manifest.after}; make corpus CORPUS={manifest.path} ONLY='{names}'\n{patches}"
 
 
 def join(thread: threading.Thread) -> None:
@@ -365,7 +403,7 @@ def main() -> int:
     rows = [coverage.rows[entry.name] for entry in entries if entry.name in coverage.rows]
     documents = report.write(manifest, coverage.work, rows)
     say(f"{len(rows)} entries in {(time.monotonic() - start) / 60:.1f} minutes; see {', '.join(documents)}")
-    print(verdicts.summary(rows))
+    print(*filter(None, [verdicts.by_kind(rows), repeated(manifest, rows), verdicts.summary(rows)]), sep="\n")
     return status or (1 if verdicts.counts(rows)[verdicts.FAILED] else 0)
 
 

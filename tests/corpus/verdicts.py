@@ -5,25 +5,34 @@
 ``automatic``       the fix was made live, every check of it held, and reversing left the kernel as it was
 ``custom``          a safety finding says why exchanging code is not enough
 ``not applicable``  this kernel does not build the file, or no object changes
+``does not compile``  what was drawn at random does not stand alone
 ``failed``          anything else
 """
 
 from __future__ import annotations
 
+import collections
 import typing as t
 
 AUTOMATIC, CUSTOM, NOT_APPLICABLE, FAILED = "automatic", "custom", "not applicable", "failed"
+NO_SOURCE = "does not compile"
 VERDICTS = (AUTOMATIC, CUSTOM, NOT_APPLICABLE, FAILED)
-SPELT = {AUTOMATIC: "automatic", CUSTOM: "custom code needed", NOT_APPLICABLE: "not applicable", FAILED: "failed"}
+SPELT = {verdict: verdict for verdict in (*VERDICTS, NO_SOURCE)} | {CUSTOM: "custom code needed"}
 INIT_HAS_RUN = "init_has_run"
+DOES_NOT_COMPILE = "does_not_compile"
 # Of the build's reasons why a file has no part in a kernel those that mean that it is not in it, or stays as it is.
 ABSENT = ("not_built", "other_architecture", "documentation", "not_in_kernel", "same_object", "already_applied")
 
 
-def of_build(build: dict[str, t.Any]) -> dict[str, t.Any] | None:
-    """``verdict``, ``code``, ``reason`` and ``findings`` of a build that is not to be tried; None if it is."""
+def of_build(build: dict[str, t.Any], random: bool = False) -> dict[str, t.Any] | None:
+    """``verdict``, ``code``, ``reason`` and ``findings`` of a build that is not to be tried; None if it is.
+
+    ``random``: of a patch that was drawn, and need not compile.
+    """
     error = build.get("error")
     if error is not None:
+        if random and error["code"] == DOES_NOT_COMPILE:
+            return {"verdict": NO_SOURCE, "code": error["code"], "reason": error["sentence"], "findings": []}
         findings = error["details"].get("findings") or []
         if error["code"] == "unsafe_change" and findings:
             reason = " ".join(dict.fromkeys(row["sentence"] for row in findings))
@@ -74,9 +83,10 @@ def of_custom_code(build: dict[str, t.Any], trial: dict[str, t.Any]) -> dict[str
 
 
 def counts(rows: t.Iterable[dict[str, t.Any]]) -> dict[str, int]:
-    """How many entries have each verdict."""
+    """How many entries have each verdict; ``NO_SOURCE`` only if there are any."""
     verdicts = [row["verdict"] for row in rows]
-    return {verdict: verdicts.count(verdict) for verdict in VERDICTS}
+    found = {verdict: verdicts.count(verdict) for verdict in (*VERDICTS, NO_SOURCE)}
+    return {verdict: number for verdict, number in found.items() if number or verdict != NO_SOURCE}
 
 
 def summary(rows: t.Sequence[dict[str, t.Any]]) -> str:
@@ -84,12 +94,39 @@ def summary(rows: t.Sequence[dict[str, t.Any]]) -> str:
     number = counts(rows)
     return (
         f"automatic {number[AUTOMATIC]}, custom {number[CUSTOM]}, not applicable {number[NOT_APPLICABLE]}, "
-        f"failed {number[FAILED]} of {len(rows)}"
+        + (f"does not compile {number[NO_SOURCE]}, " if NO_SOURCE in number else "")
+        + f"failed {number[FAILED]} of {len(rows)}"
     )
+
+
+def by_kind(rows: t.Iterable[dict[str, t.Any]]) -> str:
+    """A table of the kinds of edits and what became of them; "" if no row has a kind.
+
+    What is not automatic is counted by its code.
+    """
+    kinds: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
+    for row in rows:
+        for kind in row.get("kinds", []):
+            kinds[kind][_outcome(row)] += 1
+    if not kinds:
+        return ""
+    total = sum(kinds.values(), collections.Counter[str]())
+    outcomes = sorted(total, key=lambda outcome: (outcome != AUTOMATIC, outcome))
+    width = max(map(len, [*kinds, "together"]))
+    lines = [" " * width + "".join(f"  {outcome}" for outcome in outcomes)]
+    for kind, counts in [*sorted(kinds.items()), ("together", total)]:
+        lines.append(kind.ljust(width) + "".join(f"  {counts[name] or '':>{len(name)}}" for name in outcomes))
+    return "\n".join(lines)
+
+
+def _outcome(row: dict[str, t.Any]) -> str:
+    if row["verdict"] == AUTOMATIC:
+        return "stays loaded" if row["trial"].get("stays_loaded") else AUTOMATIC
+    return {CUSTOM: "refused: ", FAILED: "FAILED: "}.get(row["verdict"], "") + row["code"]
 
 
 def share(rows: t.Iterable[dict[str, t.Any]]) -> float:
     """The automatic ones' share of the applicable ones, in percent."""
     number = counts(rows)
-    applicable = sum(number.values()) - number[NOT_APPLICABLE]
+    applicable = sum(number.values()) - number[NOT_APPLICABLE] - number.get(NO_SOURCE, 0)
     return 100 * number[AUTOMATIC] / applicable if applicable else 0.0

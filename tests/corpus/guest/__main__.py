@@ -52,6 +52,7 @@ def obey(request: dict[str, t.Any], say: t.Callable[[str], None]) -> dict[str, t
             tuple((owner, name) for owner, name in request["functions"]),
             tuple((owner, name) for owner, name in request["data"]),
             request["late"],
+            request["busy"],
             request["witness"],
             request["load"],
         )

@@ -46,8 +46,9 @@ class Order:
     """What to do: the update's package, the match program of its own module, the modules that it changes.
 
     ``functions`` are (object, name) of those that have to be redirected, ``data`` those of constants that have to be
-    exchanged; ``late``: also with modules that come and go while the update is applied; ``witness`` is a script that
-    watches objects which were there before the update, "" if there is none; ``load`` is in seconds.
+    exchanged; ``late``: also with modules that come and go while the update is applied; ``busy``: the load runs also
+    while it is applied and reversed; ``witness`` is a script that watches objects which were there before the update,
+    "" if there is none; ``load`` is in seconds.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Order:
     functions: tuple[tuple[str, str], ...]
     data: tuple[tuple[str, str], ...]
     late: bool
+    busy: bool
     witness: str
     load: float
 
@@ -71,6 +73,7 @@ class Exercise:
         self.package: Package = read_package(order.package)
         self.watch = Watch()
         self._touched = False
+        self._loading: subprocess.Popen[str] | None = None
 
     @contextlib.contextmanager
     def step(self, name: str) -> t.Iterator[None]:
@@ -92,6 +95,9 @@ class Exercise:
             if self._whole(present) and present and self.order.late:
                 self._late(present)
         finally:
+            if self._loading is not None:
+                with contextlib.suppress(Failure, subprocess.TimeoutExpired):
+                    self._load()
             with contextlib.suppress(RebootlessError, OSError):
                 self._request("absent")
             # Refused before anything was changed: the machine will do for others.
@@ -112,6 +118,8 @@ class Exercise:
     def _apply_and_reverse(self, present: list[str], witness: Witness | None) -> bool:
         with self.step("read memory"), Kcore() as core:
             before = memory.read_areas(core, present)
+        if self.order.busy:
+            self._start_load()
         with self.step("apply"):
             result = self._request("applied")
             self._touched = True
@@ -127,8 +135,13 @@ class Exercise:
         with self.step("load"):
             self._load()
         self._no_problems("while the update was applied")
+        if self.order.busy:
+            self._start_load()
         with self.step("reverse"):
             self._request("reversed")
+        if self.order.busy:
+            with self.step("load after"):
+                self._load()
         if witness is not None:
             with self.step("witness"):
                 witness.tell("reversed")
@@ -322,13 +335,21 @@ class Exercise:
 
     # ---- the host
 
-    def _load(self) -> None:
+    def _start_load(self) -> None:
         command = [sys.executable, *self._arguments, "load", str(self.order.load)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=LOAD_TIMEOUT, check=False)
-        counts = json.loads(done.stdout) if done.returncode == 0 else {}
+        pipe = subprocess.PIPE
+        self._loading = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True)
+
+    def _load(self) -> None:
+        """Waits for the load that was started, or for one that is started now."""
+        if self._loading is None:
+            self._start_load()
+        process, self._loading = t.cast("subprocess.Popen[str]", self._loading), None
+        output, errors = process.communicate(timeout=LOAD_TIMEOUT)
+        counts = json.loads(output) if process.returncode == 0 else {}
         failed = sorted(key for key in counts if ": " in key or "died" in key)
         if failed or not counts:
-            raise Failure("load_failed", f"The load failed: {(failed or [done.stderr[-300:]])[0]}", counts=counts)
+            raise Failure("load_failed", f"The load failed: {(failed or [errors[-300:]])[0]}", counts=counts)
         self.facts["load"] = counts
 
     @staticmethod

@@ -20,6 +20,8 @@ TROUBLE = re.compile(
     r"|INFO: task|soft lockup|hard LOCKUP|self-detected stall|detected stalls|corruption|[Bb]ad page|BAD LUCK"
     r"|scheduling while atomic|sleeping function called|unregister_netdevice: waiting|kobject_add_internal failed"
     r"|cannot create duplicate|bad unlock balance|invalid opcode|divide error|stack segment|trying to register"
+    r"|suspicious RCU|possible (circular|recursive)|inconsistent lock state|invalid wait context|lock held|still held"
+    r"|ODEBUG|using smp_processor_id|DEBUG_LOCKS_WARN_ON|turning off the locking correctness validator"
     r"|Failed to|objtool|orc_unwind|unwind stack"
 )
 # Loading a module that the distribution has not built taints, and so does live patching: O, E and K.

@@ -33,6 +33,9 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.replaceme
 STAYS_LOADED = "stays_loaded"
 # New data that living objects may point to when the update has been reversed.
 _POINTED_TO = ("constant", "writable", "ro_after_init", "percpu")
+# Custom code is called to undo what it did; what describes a message is read by lib/dynamic_debug.c alone, which
+# forgets a module's table before the module goes (ddebug_remove_module).
+_LEFT_WITH_THE_MODULE = ("custom", "debug site")
 # Structs that no object points to while no code of the update runs: locks and counters.
 _IN_THEMSELVES = frozenset(
     (
@@ -70,10 +73,10 @@ def constants_let_out(correlation: Correlation, piece: Piece) -> list[str]:
     """What to call the strings and nameless constants whose address ``piece`` may leave in an object; none if it can't.
 
     ``fw_cfg_sysfs_probe()`` gives ``request_region()`` a name, and ``/proc/ioports`` shows it ever after.  Code of any
-    kind may take from data what they point to.  Custom code is called to undo what it did.
+    kind may take from data what they point to.
     """
     post = correlation.post
-    if piece.lifetime == "custom" or (correlation.pre_of(piece) is None and _is_of_hooks(post, piece)):
+    if piece.lifetime in _LEFT_WITH_THE_MODULE or (correlation.pre_of(piece) is None and _is_of_hooks(post, piece)):
         return []
     for r in post.references(piece):
         target = r.target

@@ -46,3 +46,8 @@ def test_strings_that_custom_code_gives_away_keep_no_module():
 def test_a_replacement_that_is_pointed_to_for_the_first_time_keeps_the_module():
     """drain() was only called; grow() keeps its address, which stood in a table before."""
     assert kept("landing_mark") == ["drain"]
+
+
+def test_what_describes_a_message_keeps_nothing():
+    """The kernel forgets a module's dynamic debug messages with the module."""
+    assert kept("other_data") == []
