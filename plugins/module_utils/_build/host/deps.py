@@ -12,6 +12,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 
 __all__ = (
     "MISSING",
+    "cvss",
     "elf_exceptions",
     "elf_relocation",
     "elffile",
@@ -30,6 +31,11 @@ try:
 except ImportError:
     MISSING.append("pyelftools")
     elf_exceptions = elffile = elf_relocation = None
+try:
+    import cvss
+except ImportError:
+    MISSING.append("cvss")
+    cvss = None
 try:
     import unidiff
 except ImportError:

@@ -14,6 +14,7 @@ import typing as t
 VERSION = re.compile(r"(?:(\d+):)?(\d[A-Za-z0-9.+~]*(?:-[A-Za-z0-9.+~]+)*?)(?:-([A-Za-z0-9.+~]+))?")
 LONGEST = 255  # characters; a package's file name, which holds the version, has no more
 SERIES = re.compile(r"(\d+\.\d+)(?![0-9])")  # of kernels: what 6.1.187-1 and 6.1.190-1 have in common
+RELEASE = re.compile(r"\d+\.\d+(\.\d+)?(?![0-9.])")  # of Linux, at the beginning of an upstream version
 PARTS = re.compile(r"(\D*)(\d*)")
 # What Debian puts at the end of the version that the kernel was built with: ``#1 SMP Debian 6.1.176-1 (2026-01-02)``.
 BANNER = re.compile(r"\bDebian (\S+) \(")
@@ -49,6 +50,13 @@ def fixed(version: str, fixed_in: t.Iterable[str]) -> bool:
         return False
     told = [row for row in fixed_in if is_version(row) and _series(row) == series.group(1)]
     return any(compare(version, row) >= 0 for row in told)
+
+
+def upstream(version: str) -> str:
+    """The version of Linux that a kernel's package is made of: 6.1.176 of 6.1.176-1; "" if it is no such version."""
+    found = _parts(version) if isinstance(version, str) else None
+    release = RELEASE.match(found.group(2)) if found else None
+    return release.group(0) if release else ""
 
 
 def _parts(version: str) -> re.Match[str] | None:

@@ -17,7 +17,8 @@ class KernelPackages(t.NamedTuple):
 
     ``source`` is the name of their source package, ``version_in(banner)`` the version that a kernel says of itself
     (``uname -v``), ``is_version(text)`` whether it can be one, and ``fixed(version, fixed_in)`` whether a package has
-    a fix that came with one of the others.
+    a fix that came with one of the others.  ``upstream(version)`` is the version of Linux in it, ``compare`` tells
+    which of two versions is newer (-1, 0, 1).
     """
 
     title: str
@@ -25,9 +26,21 @@ class KernelPackages(t.NamedTuple):
     version_in: t.Callable[[str], str]
     is_version: t.Callable[[t.Any], bool]
     fixed: t.Callable[[str, t.Iterable[str]], bool]
+    upstream: t.Callable[[str], str]
+    compare: t.Callable[[str, str], int]
 
 
-DISTRIBUTIONS = (KernelPackages("Debian", debian.KERNEL_SOURCE, debian.version_in, debian.is_version, debian.fixed),)
+DISTRIBUTIONS = (
+    KernelPackages(
+        "Debian",
+        debian.KERNEL_SOURCE,
+        debian.version_in,
+        debian.is_version,
+        debian.fixed,
+        debian.upstream,
+        debian.compare,
+    ),
+)
 # What versions of a source package without a name are versions of.
 SOURCE = DISTRIBUTIONS[0].source
 
@@ -49,3 +62,16 @@ def fixed(version: str, fixed_in: t.Collection[str]) -> bool:
 def version_in(banner: str) -> str:
     """The version of the kernel's package in what ``uname -v`` or a kernel image says; "" if it says none."""
     return next(filter(None, (row.version_in(banner) for row in DISTRIBUTIONS)), "")
+
+
+def upstream(version: str) -> str:
+    """The version of Linux that a kernel's package is made of; "" if that cannot be told."""
+    return next(filter(None, (row.upstream(version) for row in DISTRIBUTIONS)), "")
+
+
+def compare(one: str, other: str) -> int:
+    """-1, 0 or 1: which of two versions of one distribution's package is newer.  Raises ``ValueError`` for no version."""
+    row = next((row for row in DISTRIBUTIONS if row.is_version(one) and row.is_version(other)), None)
+    if row is None:
+        raise ValueError(what_is_no_version(one))
+    return row.compare(one, other)

@@ -43,6 +43,11 @@ def source(version: str) -> str:
     return f"linux-source-{'.'.join(re.split(r'[.-]', version)[:2])}"
 
 
+def with_changelog(series: str) -> str:
+    """The names of the smallest packages that have the changelog of the kernels of a series (``6.1``), as a pattern."""
+    return rf"linux-kbuild-{re.escape(series)}(\.\S+)?"
+
+
 def vmlinuz_in(root: Path, release: str) -> Path:
     """The bootable image."""
     return root / "boot" / f"vmlinuz-{release}"

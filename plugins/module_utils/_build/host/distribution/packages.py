@@ -30,6 +30,8 @@ DEBIAN = HostPackages(
         "bison": "bison",
         "dpkg-deb": "dpkg",
         "flex": "flex",
+        "git": "git",
+        "gpg": "gpg",
         "gcc's plugin headers": "gcc-12-plugin-dev",
         "ld": "binutils",
         "make": "make",
