@@ -73,5 +73,6 @@ def compare(one: str, other: str) -> int:
     """-1, 0 or 1: which of two versions of one distribution's package is newer.  Raises ``ValueError`` for no version."""
     row = next((row for row in DISTRIBUTIONS if row.is_version(one) and row.is_version(other)), None)
     if row is None:
-        raise ValueError(what_is_no_version(one))
+        wrong = [version for version in (one, other) if not is_version(version)]
+        raise ValueError(what_is_no_version(wrong[0]) if wrong else f"{one!r} and {other!r} are of two distributions.")
     return row.compare(one, other)
