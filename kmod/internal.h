@@ -30,7 +30,7 @@ enum rbl_state { RBL_MATCHED, RBL_APPLIED, RBL_CONFIRMED, RBL_REVERSED, RBL_REPL
 /* What can be done about a task that is in the way. */
 enum rbl_task_kind {
 	RBL_TASK_OF_A_PROCESS,
-	RBL_TASK_OF_THE_KERNEL,		/* which nobody can restart */
+	RBL_TASK_OF_THE_KERNEL,		/* which cannot be restarted */
 	RBL_TASK_ALWAYS_THERE,		/* an idle or stopper task, where it is whenever all CPUs are stopped */
 	RBL_TASK_OF_OFFLINE_CPU,	/* an idle task that waits for its CPU to be taken online */
 };

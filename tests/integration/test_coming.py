@@ -135,3 +135,10 @@ def test_a_hook_that_hangs_holds_up_its_module_alone(builds, host):
     goes_on(host, load)
     assert hooks(host) == ["PRE_APPLY", "POST_APPLY", "PRE_REVERSE", "POST_REVERSE"]
     assert new_device(host) == "1000"
+
+    # A deadline is armed before the switch, so it comes also if what was switched to never ends.
+    apply = hang(host, "POST_APPLY", f"echo apply 2 > {SYSFS}/hanging/control")
+    host.wait_until(lambda: state(host, "hanging") == "reversed, held by 1 task", 20)
+    assert apply.poll() is None and new_device(host) == "1000"
+    goes_on(host, apply)
+    assert hooks(host) == ["PRE_APPLY", "POST_APPLY", "PRE_REVERSE", "POST_REVERSE"]

@@ -143,7 +143,7 @@ def found_for(patterns, hosts, groups=()):
     return [host.name for host in manager.get_hosts(pattern=patterns)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=5, unique=True))
 @example(ODD)
 def test_each_host_is_found_by_its_name_and_alone(hosts):

@@ -144,7 +144,7 @@ class Architecture:
     relocated field alone, ``static_branch_kind`` a static branch, ``mixed_kind`` what several mechanisms rewrite;
     ``rewritten_later`` are those that the kernel writes at any time after it has compared what stands there.
 
-    ``never_left`` has, for functions that somebody never leaves, who that is, a key of ``findings/never_left.py``.
+    ``never_left`` has, for functions that some threads never leave, which ones, a key of ``findings/never_left.py``.
 
     Images: ``payload(image)`` is the compressed kernel in a boot image; it raises ``ValueError`` if it is none.
     ``modules_base`` is the address of the first module in a kernel without KASLR.

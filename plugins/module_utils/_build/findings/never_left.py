@@ -30,7 +30,7 @@ _NEVER_LEFT: Mapping[str, str] = {
 
 
 def who_is_in(function: str, of_architecture: Mapping[str, str]) -> str:
-    """Who never leaves the function of vmlinux with that name, in words; "" if that is not known of anybody.
+    """Who never leaves the function of vmlinux with that name, in words; "" if no such thread is known.
 
     ``of_architecture`` is its ``never_left``.
     """

@@ -51,7 +51,7 @@ from ansible_collections.rebootless.splice.tests.support.objects import (
 from ansible_collections.rebootless.splice.tests.support.places import KMOD
 
 IDENTITY = Identity("cve-2026-1.fix", "1.0", "ab" * 32, "0123456789abcdef")
-EXPORTED = ("_printk", "__fentry__", "__x86_return_thunk", "exported_data", "__SCT__exported")
+EXPORTED: tuple[str, ...] = ("_printk", "__fentry__", "__x86_return_thunk", "exported_data", "__SCT__exported")
 EXPORTED += tuple(f"__x86_indirect_thunk_{register}" for register in ("rax", "rcx", "rdx", "rdi", "rsi"))
 EXPORTS = {name: Export(name, 1, "vmlinux", "EXPORT_SYMBOL", "") for name in EXPORTED}
 EXPORTS["use"] = Export("use", 1, "vmlinux", "EXPORT_SYMBOL_GPL", "USERS")
@@ -519,7 +519,7 @@ def test_identities_that_would_not_fit_into_c_are_refused(change):
 def test_what_the_helper_module_takes_for_a_name_can_be_one():
     """Names and versions are as long as it lets them be, and the package's file has a name that file systems take."""
     limits = {
-        what: int(re.search(rf"#define RBL_{what.upper()}_MAX (\d+)", (KMOD / header).read_text())[1])
+        what: int(re.findall(rf"#define RBL_{what.upper()}_MAX (\d+)", (KMOD / header).read_text())[0])
         for what, header in (("name", "rebootless.h"), ("version", "internal.h"))
     }
     longest = {what: "x" * limit for what, limit in limits.items()}
