@@ -400,7 +400,7 @@ def test_a_task_that_sleeps_uninterruptibly_is_named_and_left_alone(builds, host
 NOTE_FROM = "/sys/module/rebootless/parameters/note_from"
 # Whether tasks that run are noted: so few as a machine of the lab has would have their counts compared.
 ENTERING = [("itself", True), ("thread", True), ("child", True), ("thread_exec", True)]
-ENTERING += [("itself", False), ("child", False), ("thread_exec", False)]
+ENTERING += [("itself", False), ("thread", False), ("child", False), ("thread_exec", False)]
 
 
 @pytest.mark.parametrize(("who", "noted"), [*ENTERING, ("switches", True)])
