@@ -49,7 +49,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 SECTION_FLAGS = ("-ffunction-sections", "-fdata-sections")
 _Read = TypeVar("_Read")
 _EXACT, _SECTIONED, _CHECK, _COMMAND = "exact.o", "sectioned.o", "check.o", "command.json"
-_ORIGINAL = "original.o"
+_AGAIN, _WITHOUT = "again.o", "without.o"
 _OBJECTS = "objects-2"  # in the tree; before, some units were compiled with the flags of another directory
 _POSTS = "posts"
 # Without debug information, and without making code: with -flto, gcc leaves that to the linker, if it can.
@@ -201,13 +201,21 @@ class Compiler:
             raise failed(done.args, done.returncode, done.stdout, "pre_failed", sentence, _REPORT)
 
     def _comparable(self, pre: PreObjects) -> Path:
-        """What the object of a copy has to be equal to: Kbuild's, or that of the original without its place in it."""
+        """What the object of a copy has to be equal to: Kbuild's own, or that of the original without its place in it."""
         if not pre.command.names_source:
             return pre.exact
-        original, output = Roots(self._tree.source, self._tree.source), pre.exact.with_name(_ORIGINAL)
-        done = self._shell(pre.command.compile(original, output, WITHOUT_PLACES))
+        kbuilds, without = (
+            self._compile_original(pre, pre.exact.with_name(name), flags)
+            for name, flags in ((_AGAIN, ()), (_WITHOUT, WITHOUT_PLACES))
+        )
+        if not _same_code(kbuilds, pre.exact, pre.exact.parent):
+            raise _not_reproducible(pre.unit, "its code is other, also where its source is")
+        return without
+
+    def _compile_original(self, pre: PreObjects, output: Path, flags: Sequence[str]) -> Path:
+        done = self._shell(pre.command.compile(Roots(self._tree.source, self._tree.source), output, flags))
         if done.returncode != 0:
-            sentence = f"The unpatched source of {pre.unit.name} does not compile without KASAN's table of variables."
+            sentence = f"The unpatched source of {pre.unit.name} does not compile again."
             raise failed(done.args, done.returncode, done.stdout, "pre_failed", sentence, _REPORT)
         return output
 
