@@ -201,7 +201,7 @@ class Compiler:
             raise failed(done.args, done.returncode, done.stdout, "pre_failed", sentence, _REPORT)
 
     def _comparable(self, pre: PreObjects) -> Path:
-        """What the object of a copy has to be equal to: Kbuild's own, or that of the original without its place in it."""
+        """What a copy's object has to be equal to: Kbuild's own, or that of the original without its place in it."""
         if not pre.command.names_source:
             return pre.exact
         kbuilds, without = (
