@@ -40,7 +40,7 @@ def lets_out(code: bytes, offset: int, around: Around, registers: Set[str] | Non
         return True
     if at.mnemonic == "cmp":  # with the address of the end
         return False
-    if not at.operands or at.operands[0].type != capstone.x86.X86_OP_REG:
+    if not _begins(at):
         return True
     return _Flow(instructions, at, around).lets_out(at.address, frozenset())
 
@@ -111,7 +111,7 @@ class _Flow:
     def _after(self, i, tainted: set[str]) -> set[str] | None:
         """The registers that hold an address behind ``i``; None if one gets out."""
         if i is self.start:
-            return tainted | {_register(i, i.operands[0].reg)}
+            return tainted | {_begins(i)}
         memory = [o for o in i.operands if o.type == capstone.x86.X86_OP_MEM]
         registers = [o for o in i.operands if o.type == capstone.x86.X86_OP_REG]
         if i.mnemonic in ("call", "ret") or (i.mnemonic == "jmp" and self._leaves(i)):
@@ -136,13 +136,22 @@ class _Flow:
         stores = i.mnemonic == "push" or (i.mnemonic != "lea" and any(o.access & capstone.CS_AC_WRITE for o in memory))
         if stores and sources & tainted and i.mnemonic not in ("cmp", "test"):
             return tainted | {_FRAME} if all(_is_of_frame(i, o) for o in memory) else None
-        if i.mnemonic == "pop" or "rsp" in sources or any(_is_from_register(i, o) for o in memory):
+        loads = i.mnemonic != "lea" and any(_is_from_register(i, o) for o in memory)
+        if i.mnemonic == "pop" or "rsp" in sources or loads:
             sources.add(_FRAME)  # any register may hold an address in it
         same = len(registers) == 2 and registers[0].reg == registers[1].reg
         if i.mnemonic in ("xor", "sub") and (same or any(_is_canary(o) for o in memory)):
             sources = set()  # makes it 0
         written = {_register(i, o.reg) for o in registers if o.access & capstone.CS_AC_WRITE} - {"rsp"}
         return tainted | written if sources & tainted else tainted - written
+
+
+def _begins(i) -> str:
+    """Where an instruction puts the address that it has a field for; "" if that is neither a register nor the frame."""
+    if i.operands and i.operands[0].type == capstone.x86.X86_OP_REG:
+        return _register(i, i.operands[0].reg)
+    on_frame = i.mnemonic == "mov" and _is_of_frame(i, i.operands[0])
+    return _FRAME if i.mnemonic == "push" or on_frame else ""
 
 
 def _is_canary(operand) -> bool:
