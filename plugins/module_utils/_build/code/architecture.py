@@ -28,7 +28,7 @@ _KALLSYMS_TABLES = frozenset(
 class Around:
     """What is known of code beside its bytes, for ``Architecture.lets_out``.
 
-    ``leaving`` are the fields that mean something outside of the code: its name if it is an undefined symbol, else "".
+    ``leaving`` are the fields that mean something outside of the code: its name if it is a global symbol, else "".
     ``leads`` says of instructions, by their offsets, where they may go on as well: a static branch at its target, one
     that faults at its fixup.  ``readers`` are names of functions that keep no address that they are given, and
     ``inside(field, registers)`` says whether the code that the branch with that field leads to lets out what they hold.

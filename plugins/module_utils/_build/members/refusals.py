@@ -27,7 +27,9 @@ _CAST = re.compile(r"\([^()]*\) ?(?P<operand>_?\w+(?:\(D\))?)")
 _SAME_TRUTH = re.compile(
     r"(?P<not>~)?(?:\([^()]*\) ?)?(?P<of>_?\w+)(?: (?P<is>[!=]=) (?:_Literal \([^()]*\) )?0[ul]*)?"
 )
-_NESTED = 4  # names from a condition back to the value that it is about
+_EXPECTED = re.compile(r"__builtin_expect \((?P<of>_?\w+), .*\)")  # likely(), unlikely()
+_COMPARED = re.compile(r"(?P<of>_?\w+) (?P<is>[!=]=) (?P<number>.+)")
+_NESTED = 8  # names from a condition back to the value that it is about
 _FAR = 200  # blocks that are looked at behind a condition
 
 
@@ -66,12 +68,23 @@ class Refusals:
         """Two ways depend on whether a value is 0; so they do on what the value is made of: ``_8 = ~_7``."""
         for _step in range(_NESTED):
             self._against.setdefault(name, []).append((0, without))
-            made = _SAME_TRUTH.fullmatch(self._values.definition(name))
+            definition = self._definition(name)
+            made, compared = _SAME_TRUTH.fullmatch(definition), _COMPARED.fullmatch(definition)
             if not made:
+                number = constant(compared["number"]) if compared else None
+                if compared and number is not None:
+                    other = without if compared["is"] == "==" else has_it
+                    self._against.setdefault(compared["of"], []).append((number.number, other))
                 return
             name = made["of"]
             if made["not"] or made["is"] == "==":
                 without, has_it = has_it, without
+
+    def _definition(self, name: str) -> str:
+        """What a value is made of, whatever the source says of how likely it is."""
+        words = self._values.definition(name)
+        expected = _EXPECTED.fullmatch(words)
+        return expected["of"] if expected else words
 
     def _switch(self, block: int, statement: str) -> None:
         found, otherwise = SWITCH.match(statement), _DEFAULT.search(statement)
@@ -88,7 +101,7 @@ class Refusals:
             name = statement.removeprefix("return ") if statement.startswith("return ") else ""
             for _step in range(_NESTED):
                 found.add(name)
-                made = _SAME_TRUTH.fullmatch(self._values.definition(name))
+                made = _SAME_TRUTH.fullmatch(self._definition(name))
                 if not made or made["not"] or made["is"] == "==":
                     break
                 name = made["of"]

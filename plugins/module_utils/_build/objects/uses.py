@@ -46,7 +46,7 @@ class _Within:
 
     def around(self, code: Piece) -> Around:
         leaving = {r.offset: r for r in self._pieces.references(code) if r.target is not code}
-        names = {offset: r.target if isinstance(r.target, str) else "" for offset, r in leaving.items()}
+        names = {offset: _name(r) for offset, r in leaving.items()}
         # The first field of an entry says what it is about; where a branch or an exception goes on is in later ones.
         leads: dict[int, set[int]] = {}
         for entry in self._pieces.entries(code):
@@ -67,6 +67,13 @@ class _Within:
             return False  # what it lets out is found where it was met first
         self._seen.add(key)
         return target.arch.lets_out(target.data, r.meaning, self.around(target), registers)
+
+
+def _name(r: Reference) -> str:
+    """What other units call the target; "" if it has no name for them."""
+    if r.piece is not None:
+        return r.piece.name if r.piece.is_global and not r.meaning else ""
+    return r.target if isinstance(r.target, str) else ""
 
 
 def is_branch(code: Piece, r: Reference) -> bool:

@@ -67,6 +67,8 @@ READERS = frozenset(
         *("seq_printf", "seq_puts", "__seq_puts", "seq_putc", "seq_write", "seq_escape_mem", "seq_hex_dump"),
         *("seq_put_decimal_ull", "seq_put_decimal_ull_width", "seq_put_decimal_ll", "seq_put_hex_ll"),
         *("seq_path", "seq_file_path", "seq_dentry", "sysfs_emit", "sysfs_emit_at"),
+        # kernel/trace/trace_seq.c, lib/seq_buf.c
+        *("trace_seq_printf", "trace_seq_puts", "trace_seq_putmem", "seq_buf_printf", "seq_buf_puts"),
         # kernel/audit.c, kernel/bpf/log.c, kernel/workqueue.c, kernel/kmod.c (kernel/module/kmod.c in 6.12)
         *("audit_log", "audit_log_format", "audit_log_n_hex", "audit_log_n_string", "audit_log_n_untrustedstring"),
         *("audit_log_untrustedstring", "audit_log_key", "bpf_log", "alloc_workqueue", "__request_module"),

@@ -32,6 +32,10 @@ from ansible_collections.rebootless.splice.tests.support.objects import (
 FINDINGS = {
     ("state_missing", "struct refused.flags"): "refused_use asks for the flag 0x10 in struct refused.flags, which only "
     "the new refused_open sets there: objects that exist have it not, and refused_use fails for them.",
+    ("state_missing", "struct doubted.flags"): "doubted_use asks for the flag 0x10 in struct doubted.flags, which only "
+    "the new doubted_open sets there: objects that exist have it not, and doubted_use fails for them.",
+    ("state_missing", "struct doubted.state"): "doubted_ask asks whether struct doubted.state is 3, which only the new "
+    "doubted_open stores there: objects that exist have it not, and doubted_ask fails for them.",
     (
         "state_missing",
         "struct by_name.bits",

@@ -14,6 +14,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.code.arch
 _ARGUMENTS = frozenset(("rdi", "rsi", "rdx", "rcx", "r8", "r9"))
 _FRAME_MAGIC = 0x41B58AB3
 _CLOBBERED = _ARGUMENTS | {"rax", "r10", "r11"}  # by calls
+_FRAME = "the frame"  # beside the registers: something on the stack holds the address
 _WHOLE = {
     **{f"e{n}": f"r{n}" for n in ("ax", "bx", "cx", "dx", "si", "di", "bp", "sp")},
     **{f"{n}x": f"r{n}x" for n in "abcd"},
@@ -40,7 +41,7 @@ def lets_out(code: bytes, offset: int, around: Around, registers: Set[str] | Non
         return True
     if at.mnemonic == "cmp" or _describes_frame(instructions, at):  # with the address of the end
         return False
-    if not at.operands or at.operands[0].type != capstone.x86.X86_OP_REG:
+    if not _begins(at):
         return True
     return _Flow(instructions, at, around).lets_out(at.address, frozenset())
 
@@ -135,18 +136,22 @@ class _Flow:
     def _after(self, i, tainted: set[str]) -> set[str] | None:
         """The registers that hold an address behind ``i``; None if one gets out."""
         if i is self.start:
-            return tainted | {_register(i, i.operands[0].reg)}
+            return tainted | {_begins(i)}
         memory = [o for o in i.operands if o.type == capstone.x86.X86_OP_MEM]
         registers = [o for o in i.operands if o.type == capstone.x86.X86_OP_REG]
         if i.mnemonic in ("call", "ret") or (i.mnemonic == "jmp" and self._leaves(i)):
             if self._target(i) == "__fentry__":
                 return tainted
+            if self._target(i) == "__stack_chk_fail":  # finds the arguments of the function, and stops the kernel
+                return set()
             if self._target(i) in self.around.readers:
                 return tainted - _CLOBBERED
             returns = i.mnemonic == "ret" or self._target(i) == RETURN_THUNK
             # A jump may lead to the function's own cold part, which finds every register as it is.
-            out = tainted & (_ARGUMENTS if i.mnemonic == "call" else {"rax"} if returns else tainted)
-            return None if out and (returns or self._inside(i, out)) else tainted - _CLOBBERED
+            out = tainted & (_ARGUMENTS | {_FRAME} if i.mnemonic == "call" else {"rax"} if returns else tainted)
+            # What is called may know where the frame is.
+            lost = out and (returns or (i.mnemonic == "call" and _FRAME in out) or self._inside(i, out))
+            return None if lost else tainted - _CLOBBERED
         if "movs" in i.mnemonic and not registers and "rsi" in tainted:
             return None
         if i.mnemonic == "lea":
@@ -155,11 +160,37 @@ class _Flow:
             sources = {_register(i, o.reg) for o in registers if o.access & capstone.CS_AC_READ}
         stores = i.mnemonic == "push" or (i.mnemonic != "lea" and any(o.access & capstone.CS_AC_WRITE for o in memory))
         if stores and sources & tainted and i.mnemonic not in ("cmp", "test"):
-            return None
-        if i.mnemonic in ("xor", "sub") and len(registers) == 2 and registers[0].reg == registers[1].reg:
+            return tainted | {_FRAME} if all(_is_of_frame(i, o) for o in memory) else None
+        loads = i.mnemonic != "lea" and any(_is_from_register(i, o) for o in memory)
+        if i.mnemonic == "pop" or "rsp" in sources or loads:
+            sources.add(_FRAME)  # any register may hold an address in it
+        same = len(registers) == 2 and registers[0].reg == registers[1].reg
+        if i.mnemonic in ("xor", "sub") and (same or any(_is_canary(o) for o in memory)):
             sources = set()  # makes it 0
-        written = {_register(i, o.reg) for o in registers if o.access & capstone.CS_AC_WRITE}
+        written = {_register(i, o.reg) for o in registers if o.access & capstone.CS_AC_WRITE} - {"rsp"}
         return tainted | written if sources & tainted else tainted - written
+
+
+def _begins(i) -> str:
+    """Where an instruction puts the address that it has a field for; "" if that is neither a register nor the frame."""
+    if i.operands and i.operands[0].type == capstone.x86.X86_OP_REG:
+        return _register(i, i.operands[0].reg)
+    on_frame = i.mnemonic == "mov" and _is_of_frame(i, i.operands[0])
+    return _FRAME if i.mnemonic == "push" or on_frame else ""
+
+
+def _is_canary(operand) -> bool:
+    """Whether it is what a function compares with what it found on its stack, at the end (``gs:0x28``)."""
+    memory = operand.mem
+    return memory.segment == capstone.x86.X86_REG_GS and memory.disp == 0x28 and not memory.base and not memory.index
+
+
+def _is_of_frame(i, operand) -> bool:
+    return bool(operand.mem.base) and _register(i, operand.mem.base) == "rsp"
+
+
+def _is_from_register(i, operand) -> bool:
+    return any(number and _register(i, number) != "rip" for number in (operand.mem.base, operand.mem.index))
 
 
 def _register(i, number: int) -> str:
