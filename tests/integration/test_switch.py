@@ -107,7 +107,7 @@ def test_nmis_run_what_is_being_written(builds, throwaway):
         f" while [ $n -lt {turns} ] || [ $(cat /sys/module/nmi_user/parameters/nmis) -lt {NMIS // 2} ];"
         " do echo reverse > control; echo apply > control && n=$((n+1)); done; true"
     )
-    end, sent = time.monotonic() + 300 + NMIS / 4, 0
+    end, sent = time.monotonic() + (300 + NMIS / 4) * own_kernels.slowness(), 0
     with host.monitor() as monitor:
         while loop.poll() is None and host.panic() is None and host.machine.pid() is not None:
             monitor.cmd("inject-nmi")
@@ -236,7 +236,7 @@ def test_the_end_of_one_update_holds_up_nothing_else(builds, host):
     applied(builds, host, "leaves", RARE)
     assert control(host, "leaves", "reverse") == ""
     applied(builds, host, "fix", SIOCATMARK, deadline=600)
-    insert(builds, host, "spin", secs=40)
+    insert(builds, host, "spin", secs=int(40 * own_kernels.slowness()))
     began = time.monotonic()
     unload = host.start(f"rmmod $(cat {SYSFS}/leaves/module)")
     host.run("modprobe dummy; rmmod dummy", timeout=20)
@@ -244,7 +244,7 @@ def test_the_end_of_one_update_holds_up_nothing_else(builds, host):
     host.wait_until(lambda: state(host, "fix") == "reversed", 15)
     assert control(host, "fix", "apply") == ""
     assert control(host, "fix", "confirm") == ""
-    assert unload.poll() is None and time.monotonic() - began < 35, "it was waiting meanwhile"
+    assert unload.poll() is None and time.monotonic() - began < 35 * own_kernels.slowness(), "it was waiting meanwhile"
     host.run("rmmod spin")
     assert unload.wait(120) == 0
 

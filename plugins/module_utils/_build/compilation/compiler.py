@@ -8,7 +8,7 @@
 
 Kbuild compiles the first and saves its command; the other two run that command for a source in another place, where
 some files are replaced (overlay.py).  That this way is the same as Kbuild's is checked: the unpatched source compiled
-by it has to give Kbuild's object.
+by it has to give Kbuild's object; if that names the place of its source, the object of the original without the names.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from typing import Callable, Sequence, TypeVar
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.overlay import Overlay, PatchedSource
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.saved_command import (
+    WITHOUT_PLACES,
     Roots,
     SavedCommand,
     command_file,
@@ -48,6 +49,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 SECTION_FLAGS = ("-ffunction-sections", "-fdata-sections")
 _Read = TypeVar("_Read")
 _EXACT, _SECTIONED, _CHECK, _COMMAND = "exact.o", "sectioned.o", "check.o", "command.json"
+_AGAIN, _WITHOUT = "again.o", "without.o"
 _OBJECTS = "objects-2"  # in the tree; before, some units were compiled with the flags of another directory
 _POSTS = "posts"
 # Without debug information, and without making code: with -flto, gcc leaves that to the linker, if it can.
@@ -198,9 +200,28 @@ class Compiler:
             sentence = f"The unpatched source of {pre.unit.name} does not compile as a copy."
             raise failed(done.args, done.returncode, done.stdout, "pre_failed", sentence, _REPORT)
 
+    def _comparable(self, pre: PreObjects) -> Path:
+        """What a copy's object has to be equal to: Kbuild's own, or that of the original without its place in it."""
+        if not pre.command.names_source:
+            return pre.exact
+        kbuilds, without = (
+            self._compile_original(pre, pre.exact.with_name(name), flags)
+            for name, flags in ((_AGAIN, ()), (_WITHOUT, WITHOUT_PLACES))
+        )
+        if not _same_code(kbuilds, pre.exact, pre.exact.parent):
+            raise _not_reproducible(pre.unit, "its code is other, also where its source is")
+        return without
+
+    def _compile_original(self, pre: PreObjects, output: Path, flags: Sequence[str]) -> Path:
+        done = self._shell(pre.command.compile(Roots(self._tree.source, self._tree.source), output, flags))
+        if done.returncode != 0:
+            sentence = f"The unpatched source of {pre.unit.name} does not compile again."
+            raise failed(done.args, done.returncode, done.stdout, "pre_failed", sentence, _REPORT)
+        return output
+
     def _finish_pre(self, pre: PreObjects) -> None:
         scratch = pre.exact.parent
-        if not _same_code(scratch / _CHECK, pre.exact, scratch):
+        if not _same_code(scratch / _CHECK, self._comparable(pre), scratch):
             raise _not_reproducible(pre.unit, "its code is other")
         if pre.command.source.endswith(".c") and read_versions(scratch / _CHECK) != pre.command.versions:
             raise _not_reproducible(pre.unit, "the checksums of what it exports are others")
@@ -240,8 +261,9 @@ def _names_exports(path: Path) -> bool:
 
 
 def _twins(pre: PreObjects) -> list[tuple[Path, tuple[str, ...]]]:
-    """What is compiled from a copy of the unpatched source: the sectioned object, and one to compare with Kbuild's."""
-    return [(pre.sectioned, SECTION_FLAGS), (pre.exact.with_name(_CHECK), ())]
+    """What is compiled from a copy of the unpatched source: the sectioned object, and one for the check."""
+    check = WITHOUT_PLACES if pre.command.names_source else ()
+    return [(pre.sectioned, SECTION_FLAGS), (pre.exact.with_name(_CHECK), check)]
 
 
 def _same_code(one: Path, other: Path, scratch: Path) -> bool:

@@ -29,6 +29,8 @@ _OPTION = re.compile(r"\$\(wildcard [^)]*\)")  # of the configuration, which fix
 _NO_CODE = re.compile(r"-CC?|-Wa,-g.*")
 _VERSION = re.compile(r"^#SYMVER .*$", re.MULTILINE)
 _DEPENDENCIES = ("-Wp,-MMD,", "-Wp,-MD,")
+_WITH_PLACES = "asan-globals=1"
+WITHOUT_PLACES = ("--param=asan-globals=0",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +76,14 @@ class SavedCommand:
         before, _after = self._without_dependencies()
         dump = f"-fdump-tree-ssa-gimple={shlex.quote(os.fspath(output))}"
         return " ".join(place.moved([*before, *flags, dump, "-S", "-o", "/dev/null", self.source]))
+
+    @property
+    def names_source(self) -> bool:
+        """Whether the object names the place of its source, which no option maps: KASAN's table of variables does.
+
+        With ``WITHOUT_PLACES`` it has no such table.
+        """
+        return _WITH_PLACES in self.command
 
     @property
     def is_text(self) -> bool:

@@ -74,6 +74,9 @@ READERS = frozenset(
         *("xfs_corruption_error", "xfs_do_force_shutdown"),
         # mm/kasan/generic.c, of kernels with KASAN: what gcc has called before each access
         *(f"__asan_{access}{size}_noabort" for access in ("load", "store") for size in (1, 2, 4, 8, 16, "N")),
+        # mm/memory.c, kernel/sched/core.c, kernel/locking/lockdep.c, of kernels that check themselves: __FILE__
+        *("__might_fault", "__might_sleep", "__might_resched", "__cant_sleep", "__cant_migrate"),
+        "lockdep_rcu_suspicious",
         # drivers/gpu/drm/drm_print.c
         *("drm_dev_printk", "__drm_dev_dbg", "__drm_err"),
     )

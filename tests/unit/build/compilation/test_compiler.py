@@ -31,10 +31,11 @@ BUILD = """\
 %.o:
 \t@mkdir -p $(dir $*)
 \t@echo '$*' >>compiled
-\t@cmd='$(CC) -Wp,-MMD,$*.d -fmacro-prefix-map=$(srctree)/= -O2 -g -c -o $*.o $(srctree)/$*.c'; \\
+\t@cmd='$(CC) -Wp,-MMD,$*.d -fmacro-prefix-map=$(srctree)/= -O2 -g $(flags) -c -o $*.o $(srctree)/$*.c'; \\
 \tsh -e -c "$$cmd" && \\
 \tprintf 'cmd_$*.o := %s\\n\\nsource_$*.o := $(srctree)/$*.c\\n' "$$cmd" >$(dir $*).$(notdir $*).o.cmd
-\t@test '$*' != net/odd || sed -i 's/-O2/-O0/' net/.odd.o.cmd
+\t@test '$(notdir $*)' != odd || sed -i 's/-O2/-O0/' $(dir $*).odd.o.cmd
+kasan/%: flags := -fsanitize=kernel-address --param asan-globals=1
 """
 SOURCE = """\
 #include "local.h"
@@ -155,6 +156,19 @@ def test_a_unit_that_comes_out_otherwise_as_a_copy_is_refused(compiler, tmp_path
         compiler.pre([Unit("net/odd.o", "net/odd.o", ("vmlinux",))])
     assert caught.value.code == "not_reproducible"
     assert list((tmp_path / "trees/t/objects-2").iterdir()) == []
+
+
+def test_objects_that_name_the_place_of_their_source(compiler, tmp_path):
+    """Those of a kernel with KASAN, in the table of their variables: a copy's names another place."""
+    for name in ("a", "odd"):
+        (tmp_path / f"source/kasan/{name}.c").parent.mkdir(exist_ok=True)
+        (tmp_path / f"source/kasan/{name}.c").write_text("int variable;\nint f(void) { return variable; }\n")
+    [pre] = compiler.pre([Unit("kasan/a.o", "kasan/a.o", ("vmlinux",))])
+    assert str(tmp_path / "source/kasan/a.c").encode() in pre.exact.read_bytes()
+    assert ObjectFile(pre.sectioned).section_of(".text.f").size
+    with pytest.raises(RebootlessError) as caught:
+        compiler.pre([Unit("kasan/odd.o", "kasan/odd.o", ("vmlinux",))])
+    assert caught.value.code == "not_reproducible"
 
 
 HEADER_PATCH = """\
