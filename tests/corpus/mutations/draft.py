@@ -5,18 +5,10 @@
 from __future__ import annotations
 
 import random
-import re
 import typing as t
 
 from ansible_collections.rebootless.splice.tests.corpus.mutations import kinds
 from ansible_collections.rebootless.splice.tests.corpus.mutations.source import Function, Node
-
-# Edits that run something in passing do not go where what they run depends on the code that is edited.
-NOT_CALM = re.compile(
-    r"kernel/(locking|trace|printk|rcu|sched|time|irq|entry|events|kcsan|bpf|smp|softirq|stop_machine|context_tracking)"
-    r"|arch/x86/(entry|events|kernel|lib|mm|xen|hyperv)|mm/(slab|slub|page_alloc|memcontrol|kasan|kfence|kmemleak|percpu)"
-    r"|lib/(debugobjects|lockref|percpu|stackdepot|string|vsprintf|iomap)|drivers/(tty|clocksource|xen)"
-)
 
 
 class NotHere(Exception):
@@ -30,7 +22,7 @@ class Draft:
     """
 
     def __init__(self, path: str, function: Function, chance: random.Random, name: str, module: bool = False) -> None:
-        self._module = module
+        self.module = module
         self.path, self.function, self.source = path, function, function.source
         self.random, self.name = chance, name
         self.changes: list[tuple[int, int, bytes]] = []
@@ -38,22 +30,6 @@ class Draft:
         self._before: dict[str, None] = {}
         self._headers: dict[str, None] = {}
         self._words = {"$F": chance.choice(kinds.NEVER), "$W": chance.choice(kinds.EFFECTS)}
-
-    def make(self, operator: kinds.Operator) -> None:
-        """Makes the edit.  Raises ``NotHere``."""
-        from ansible_collections.rebootless.splice.tests.corpus.mutations import structure
-
-        if isinstance(operator, kinds.Edit):
-            getattr(structure, operator.name)(self)
-        elif isinstance(operator, kinds.Condition):
-            node = self.choose(conditions(self.function))
-            self.replace(
-                node, operator.code.replace("$C", self.text(node)[1:-1]), *operator.headers, parenthesised=True
-            )
-        elif (operator.calm and NOT_CALM.match(self.path)) or (operator.built_in and self._module):
-            raise NotHere
-        else:
-            self.put(operator.code, operator.before, *operator.headers)
 
     def put(self, code: str, before: str = "", *headers: str) -> None:
         """Puts a statement somewhere into the function."""

@@ -38,6 +38,7 @@ from ansible_collections.rebootless.splice.tests.corpus.mutations.source import 
     Source,
     is_conditional,
 )
+from ansible_collections.rebootless.splice.tests.corpus.mutations.structure import make
 from ansible_collections.rebootless.splice.tests.support import own_kernels
 
 # Modules of these need no hardware to load.
@@ -112,7 +113,7 @@ class Drawer:
         for _attempt in range(ATTEMPTS if functions else 0):
             draft = Draft(self._path(unit), chance.choice(functions), chance, name, set(unit.objects) != {VMLINUX})
             try:
-                draft.make(chance.choice(KINDS[kind]))
+                make(draft, chance.choice(KINDS[kind]))
             except NotHere:
                 continue
             return draft.result(), draft.function.name.decode()

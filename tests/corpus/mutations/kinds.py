@@ -34,7 +34,7 @@ class Condition(t.NamedTuple):
 
 
 class Edit(t.NamedTuple):
-    """An edit that the source decides: the function of ``structure.py`` by that name makes it."""
+    """An edit that the source decides: ``structure.py`` has it by its name."""
 
     name: str
 

@@ -1,12 +1,16 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Edits that depend on what stands in the source: each puts its changes into a ``Draft``, or raises ``NotHere``."""
+"""Makes edits, those above all that depend on what stands in the source.
+
+Each puts its changes into a ``Draft``, or raises ``NotHere``.
+"""
 
 from __future__ import annotations
 
 import re
 import typing as t
 
+from ansible_collections.rebootless.splice.tests.corpus.mutations import kinds
 from ansible_collections.rebootless.splice.tests.corpus.mutations.draft import Draft, NotHere, conditions
 from ansible_collections.rebootless.splice.tests.corpus.mutations.source import NOT_TO_EDIT, Function, Node
 
@@ -18,7 +22,27 @@ _NUMBERS = re.compile(
 _MESSAGES = re.compile(
     r"(pr|dev|netdev|net|ata|sdev|xfs|btrfs|ext4|nfs|rpc|audit)_\w+|printk|panic|seq_p\w+|WARN(_ONCE)?"
 )
+# Edits that run something in passing do not go where what they run depends on the code that is edited.
+NOT_CALM = re.compile(
+    r"kernel/(locking|trace|printk|rcu|sched|time|irq|entry|events|kcsan|bpf|smp|softirq|stop_machine|context_tracking)"
+    r"|arch/x86/(entry|events|kernel|lib|mm|xen|hyperv)|mm/(slab|slub|page_alloc|memcontrol|kasan|kfence|kmemleak|percpu)"
+    r"|lib/(debugobjects|lockref|percpu|stackdepot|string|vsprintf|iomap)|drivers/(tty|clocksource|xen)"
+)
 _HINT = re.compile(r"\b(un)?likely\(")
+
+
+def make(draft: Draft, operator: kinds.Operator) -> None:
+    """Makes an edit of that kind.  Raises ``NotHere``."""
+    if isinstance(operator, kinds.Edit):
+        EDITS[operator.name](draft)
+    elif isinstance(operator, kinds.Condition):
+        node = draft.choose(conditions(draft.function))
+        code = operator.code.replace("$C", draft.text(node)[1:-1])
+        draft.replace(node, code, *operator.headers, parenthesised=True)
+    elif (operator.calm and NOT_CALM.match(draft.path)) or (operator.built_in and draft.module):
+        raise NotHere
+    else:
+        draft.put(operator.code, operator.before, *operator.headers)
 
 
 def swapped_branches(draft: Draft) -> None:
@@ -196,3 +220,12 @@ def _is_simple(kind: bytes) -> bool:
 def _by_name(draft: Draft, name: bytes) -> list[Function]:
     found = [function for function in draft.source.functions if function.name == name]
     return [function for function in found if function.parameters is not None] if len(found) == 1 else []
+
+
+EDITS: dict[str, t.Callable[[Draft], None]] = {
+    edit.__name__: edit
+    for edit in (
+        *(swapped_branches, early_return, hint_dropped, own_call, other_call, message, operations),
+        *(noinline, inline, cold, parameter),
+    )
+}

@@ -232,6 +232,8 @@ def test_area_that_moved_is_no_equal_one():
         ("WARNING: CPU: 0 PID: 1 at kernel/foo.c:1 foo+0x1/0x2", True),
         ("BUG: kernel NULL pointer dereference, address: 0", True),
         ("rcu: INFO: rcu_preempt self-detected stall on CPU", True),
+        ("inconsistent lock state", True),
+        ("ODEBUG: free active (active state 0) object type: timer_list hint: f+0x0/0x10", True),
         ("IPv6: ADDRCONF(NETDEV_CHANGE): eth0: link becomes ready", False),
     ],
 )

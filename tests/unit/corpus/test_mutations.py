@@ -14,6 +14,7 @@ from ansible_collections.rebootless.splice.tests.corpus.mutations.draft import D
 from ansible_collections.rebootless.splice.tests.corpus.mutations.draw import patch_of
 from ansible_collections.rebootless.splice.tests.corpus.mutations.kinds import KINDS, Edit, Statement
 from ansible_collections.rebootless.splice.tests.corpus.mutations.source import Source, is_conditional, mask
+from ansible_collections.rebootless.splice.tests.corpus.mutations.structure import make
 
 TEXT = b"""\
 #include <linux/list.h>
@@ -131,7 +132,7 @@ def test_statements_are_put_only_where_they_are_reached(source):
 def edited(operator, seed, name=b"plain"):
     source = Source(TEXT)
     draft = Draft("fs/a.c", function_of(source, name), random.Random(seed), "rbl_1_2")
-    draft.make(operator)
+    make(draft, operator)
     return draft.result()
 
 
@@ -179,7 +180,7 @@ def test_edits_that_run_something_do_not_go_where_it_depends_on_the_function():
     source = Source(TEXT)
     lock = next(operator for operator in KINDS["lock"] if isinstance(operator, Statement) and operator.calm)
     with pytest.raises(NotHere):
-        Draft("kernel/locking/spinlock.c", source.functions[0], random.Random(1), "rbl_1_2").make(lock)
+        make(Draft("kernel/locking/spinlock.c", source.functions[0], random.Random(1), "rbl_1_2"), lock)
 
 
 def test_the_patch_of_an_edit_has_its_file():
