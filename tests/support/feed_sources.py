@@ -56,7 +56,9 @@ class Git:
         who = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in WHO.items()}
         environment = {**os.environ, **who, "GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
         environment |= {"GIT_CONFIG_GLOBAL": "/dev/null"}
-        done = subprocess.run(["git", *words], cwd=self.path, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["git", *words], cwd=self.path, env=environment, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
@@ -96,7 +98,13 @@ class Records(Git):
         super().__init__(path, "master")
 
     def publish(
-        self, cve: str, title: str, files: t.Sequence[str], pairs: t.Sequence[Pair], vector: str = "", state: str = "published"
+        self,
+        cve: str,
+        title: str,
+        files: t.Sequence[str],
+        pairs: t.Sequence[Pair],
+        vector: str = "",
+        state: str = "published",
     ) -> None:
         """Writes a record's files as the CNA's tools do; ``record`` puts them into a commit."""
         said = {
@@ -146,7 +154,9 @@ class Sources:
         self.changelog = path / "changelog"
         self.changelog.write_text(CHANGELOG)
         self.commits: dict[str, str] = {}
-        self._fix("CVE-2026-72121", "can: bcm: add locking when updating filter and timer values", "net/can/bcm.c", "6.1.2")
+        self._fix(
+            "CVE-2026-72121", "can: bcm: add locking when updating filter and timer values", "net/can/bcm.c", "6.1.2"
+        )
         self.stable.release("6.1.1")
         self.stable.release("6.1.2")
         self._fix("CVE-2026-52928", "af_unix: Reject SIOCATMARK on non-stream sockets", "net/unix/af_unix.c", "6.1.3")

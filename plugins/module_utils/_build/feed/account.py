@@ -124,7 +124,14 @@ class _Account:
         row["exploited"] = self._index.exploited.get(cve)
         row["likely"] = self._index.likely.get(cve)
         if record["wrong"]:
-            return {**row, "files": record["files"], "state": UNKNOWN, "why": record["wrong"], "fix": None, "shipped": None}
+            return {
+                **row,
+                "files": record["files"],
+                "state": UNKNOWN,
+                "why": record["wrong"],
+                "fix": None,
+                "shipped": None,
+            }
         pairs = self._pairs(record["pairs"])
         if not pairs:
             return None

@@ -11,7 +11,10 @@ from typing import Iterable, NamedTuple
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.touched import include_graph
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import KernelTree
-from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import HEADER_SUFFIX, SOURCE_SUFFIXES
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import (
+    HEADER_SUFFIX,
+    SOURCE_SUFFIXES,
+)
 
 BUILT, NOT_BUILT, UNKNOWN = "built", "not built", "unknown"
 # What no unit is made of.

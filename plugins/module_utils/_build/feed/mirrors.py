@@ -72,7 +72,9 @@ def bring_up_to_date(path: Path, wanted: Wanted, check: Callable[[Repository, Ma
     for branch, tip in tips.items():
         _check_history(mirror, wanted, branch, tip)
     check(mirror, tips)
-    mirror.run("update-ref", "--stdin", given="".join(f"update {HEADS}/{b} {tip}\n" for b, tip in tips.items()).encode())
+    mirror.run(
+        "update-ref", "--stdin", given="".join(f"update {HEADS}/{b} {tip}\n" for b, tip in tips.items()).encode()
+    )
     return mirror
 
 

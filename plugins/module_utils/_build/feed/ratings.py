@@ -83,7 +83,9 @@ def likely(content: bytes) -> dict[str, Any]:
     """EPSS: how likely each CVE is exploited within 30 days (0 to 1)."""
     lines = content.decode("utf-8").splitlines()
     about = dict(part.partition(":")[::2] for part in lines[0].lstrip("#").split(",")) if lines[:1] else {}
-    rows = {row["cve"]: float(row["epss"]) for row in csv.DictReader(line for line in lines if not line.startswith("#"))}
+    rows = {
+        row["cve"]: float(row["epss"]) for row in csv.DictReader(line for line in lines if not line.startswith("#"))
+    }
     if not rows or not all(0 <= value <= 1 for value in rows.values()):
         raise ValueError("it has no rows, or one that is no probability")
     return {"released": about.get("score_date", ""), "cves": rows}

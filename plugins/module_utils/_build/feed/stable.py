@@ -54,7 +54,9 @@ def _row(text: str) -> list[Any]:
 
 
 def _tags(mirror: Repository, series: str) -> dict[str, str]:
-    listed = mirror.run("for-each-ref", "--format=%(refname:short) %(objectname) %(*objectname)", f"refs/tags/v{series}*")
+    listed = mirror.run(
+        "for-each-ref", "--format=%(refname:short) %(objectname) %(*objectname)", f"refs/tags/v{series}*"
+    )
     found = {}
     for name, *objects in map(str.split, listed.decode().splitlines()):
         match = TAG.fullmatch(name)

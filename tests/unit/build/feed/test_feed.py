@@ -330,7 +330,15 @@ def test_two_runs_at_once(feed: Feed) -> None:
         assert error.code == "feed_busy" and str(os.getpid()) in error.sentence
 
 
-PHASES = ["fetch records", "read records", "fetch stable", "read stable", "read changelogs", "read ratings", "write index"]
+PHASES = [
+    "fetch records",
+    "read records",
+    "fetch stable",
+    "read stable",
+    "read changelogs",
+    "read ratings",
+    "write index",
+]
 
 
 @pytest.mark.parametrize("phase", PHASES)
@@ -420,13 +428,20 @@ def _code(action: t.Callable[[], t.Any]) -> str:
 
 def test_ratings(feed: Feed, tmp_path: pathlib.Path) -> None:
     exploited, likely = tmp_path / "kev.json", tmp_path / "epss.csv"
-    row = {"cveID": AF_UNIX, "dateAdded": "2026-05-01", "dueDate": "2026-05-15", "knownRansomwareCampaignUse": "Unknown"}
+    row = {
+        "cveID": AF_UNIX,
+        "dateAdded": "2026-05-01",
+        "dueDate": "2026-05-15",
+        "knownRansomwareCampaignUse": "Unknown",
+    }
     exploited.write_text(json.dumps({"vulnerabilities": [row, {**row, "cveID": "CVE-2026-99999"}]}))
     likely.write_text(f"#model_version:v2026.01.01,score_date:2026-09-01\ncve,epss,percentile\n{AF_UNIX},0.2,0.9\n")
     urls = {"exploited_url": f"file://{exploited}", "likely_url": f"file://{likely}"}
     feed.read(**urls)
     found = feed.rows("6.1.2-1")[AF_UNIX]
-    assert found["exploited"] == {"added": "2026-05-01", "due": "2026-05-15", "ransom": False} and found["likely"] == 0.2
+    assert (
+        found["exploited"] == {"added": "2026-05-01", "due": "2026-05-15", "ransom": False} and found["likely"] == 0.2
+    )
     assert list(read_index(feed.directory).exploited) == [AF_UNIX]
     exploited.write_text("<html>Please log in</html>")
     assert feed.refusal(**urls).code == "ratings_not_readable"

@@ -50,7 +50,7 @@ class DebianChangelogs:
         self._apt = Apt(cache, extra)
 
     def newest(self, series: str) -> DebianPackage:
-        """The package that has the newest changelog of a series.  Raises ``RebootlessError`` (``package_not_found``)."""
+        """The package with the newest changelog of a series.  Raises ``RebootlessError`` (``package_not_found``)."""
         names = sorted(self._apt.names(packages.with_changelog(series)), key=packages.by_version)
         if not names:
             raise RebootlessError(
