@@ -27,7 +27,7 @@ linux (6.1.4-1) bookworm-security; urgency=high
     - [x86] bugs: Make Safe-RET robust against interrupt
       injection (CVE-2026-68480)
 
- -- Someone <someone@example.org>  Mon, 07 Sep 2026 21:33:42 +0200
+ -- Maintainer <maintainer@example.org>  Mon, 07 Sep 2026 21:33:42 +0200
 
 linux (6.1.2-1) bookworm-security; urgency=high
 
@@ -39,7 +39,7 @@ linux (6.1.2-1) bookworm-security; urgency=high
     (CVE-2026-46331)
   * Revert "epoll: use refcount to reduce ep_mutex contention"
 
- -- Someone <someone@example.org>  Thu, 02 Jul 2026 15:50:42 +0200
+ -- Maintainer <maintainer@example.org>  Thu, 02 Jul 2026 15:50:42 +0200
 """
 
 
@@ -72,7 +72,7 @@ class Git:
         return self("rev-parse", "HEAD")
 
 
-WHO = {"NAME": "Someone", "EMAIL": "someone@example.org"}
+WHO = {"NAME": "Maintainer", "EMAIL": "maintainer@example.org"}
 
 
 class Stable(Git):

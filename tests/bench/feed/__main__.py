@@ -1,10 +1,10 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measures what reading the feed costs, and how many fixes are mapped to the version that ships them: `make bench-feed`.
+"""Measures what reading the feed costs, and how many fixes are mapped to what ships them: `make bench-feed`.
 
-The records are those of a mirror (``--records``), or 15,000 that are made up in the CNA's form.  linux-stable is made up:
-a commit for each fix that the records name for 6.1, under another name than the real one.  With a mirror, every CVE that
-a release after the kernel of the tree fixes is mapped, by the changelog that apt offers and by what the kernel builds.
+The records are those of a mirror (``--records``), or 15,000 that are made up in the CNA's form; linux-stable is made
+up, and has four releases.  With a mirror, every CVE that a release after the kernel of the tree fixes is mapped, by the
+changelog that apt offers and by what the kernel builds.
 """
 
 from __future__ import annotations
@@ -49,9 +49,8 @@ def measured(what: str, wanted: float, action: t.Callable[[], dict[str, t.Any]])
     begin, spent = time.monotonic(), processor_time()
     result = action()
     took, spent = time.monotonic() - begin, processor_time() - spent
-    print(
-        f"{what:44} {took:6.1f} s, {spent:6.1f} s of processor time (wanted: under {wanted:.0f} s), read {result['read']}"
-    )
+    read = f"read {result['read']}"
+    print(f"{what:44} {took:6.1f} s, {spent:6.1f} s of processor time (wanted: under {wanted:.0f} s), {read}")
     return result
 
 
@@ -87,8 +86,8 @@ def time_of_reading(place: pathlib.Path, request: FeedRequest, more: t.Callable[
 def mapping(index: Index, uploads: list[dict[str, t.Any]], kernel: str, built: Built) -> None:
     """Prints how many fixes of later releases are mapped, and by what.
 
-    What the changelog says by title or number is held against the version of Linux: it may be earlier, where Debian took
-    the patch before its series had it, but never later.
+    What the changelog says by title or number is held against the version of Linux: it may be earlier, where the patch
+    was taken before its series had it, but never later.
     """
     records = {cve: row for cve, row in index.records.items() if row["state"] == "published" and not row["wrong"]}
     shipments = Shipments(uploads, (row["title"] for row in records.values()))
@@ -169,7 +168,7 @@ def _more(repository: pathlib.Path) -> None:
     made = subprocess.run(
         ["git", "write-tree"], cwd=repository, check=True, capture_output=True, text=True
     ).stdout.strip()
-    who = ("-c", "user.name=Someone", "-c", "user.email=someone@example.org")
+    who = ("-c", "user.name=Maintainer", "-c", "user.email=maintainer@example.org")
     words = ["git", *who, "commit-tree", made, "-p", "HEAD", "-m", "more"]
     commit = subprocess.run(words, cwd=repository, check=True, capture_output=True, text=True).stdout.strip()
     subprocess.run(["git", "update-ref", "HEAD", commit], cwd=repository, check=True)

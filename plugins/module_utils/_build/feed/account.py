@@ -29,8 +29,8 @@ class Units(Protocol):
 def account(index: Index, version: str, units: Units | None) -> dict[str, Any]:
     """The account of the kernel package ``version``; ``units`` says which files it builds (``concern.Built``).
 
-    Returns ``kernel``, ``feed`` (the commits and files that it was derived from), ``counts``, ``notes`` and ``cves``, as
-    the module ``kernel_cves`` documents them.  Raises ``RebootlessError``: ``bad_version``, ``series_not_in_feed``.
+    Returns ``kernel``, ``feed`` (what it was derived from), ``counts``, ``notes`` and ``cves``, as the module
+    ``kernel_cves`` documents them.  Raises ``RebootlessError``: ``bad_version``, ``series_not_in_feed``.
     """
     kernel = linux_version_of(version)
     series = series_name(kernel)
@@ -113,8 +113,8 @@ class _Account:
             return []
         told = f"; its newest version is {newest[0]}" if newest else ""
         return [
-            f"The changelog says nothing of {self._version}{told}. Fixes are told by the version of Linux in it, and by "
-            "what older versions had."
+            f"The changelog says nothing of {self._version}{told}. Fixes are told by the version of Linux in it, and "
+            "by what older versions had."
         ]
 
     def of(self, cve: str) -> dict[str, Any] | None:

@@ -24,7 +24,7 @@ CARRIED = {"boot", "vdso", "libstub", "realmode", "purgatory"}
 
 
 class Answer(NamedTuple):
-    """``objects`` are ``vmlinux`` and the modules that the sources are built into; not those that only include a header."""
+    """``objects`` are what the sources are built into, ``vmlinux`` and modules; not what only includes a header."""
 
     concerns: str
     objects: tuple[str, ...]

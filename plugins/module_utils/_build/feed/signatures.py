@@ -21,10 +21,10 @@ SIGNATURE = b"\n-----BEGIN PGP SIGNATURE-----\n"
 
 
 def check_tags(mirror: Repository, keys: Path | None, known: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    """For each release its tag's object and the fingerprint of the key that signed it; ``known`` ones are not checked again.
+    """For each release its tag's object, and the fingerprint of the key that signed it.
 
-    ``keys`` is a file of OpenPGP public keys.  Without it signatures are only looked for: ``NOT_CHECKED`` where there
-    is one, ``NOT_SIGNED`` where there is none.
+    Those that ``known`` has are not checked again.  ``keys`` is a file of OpenPGP public keys.  Without it
+    signatures are only looked for: ``NOT_CHECKED`` where there is one, ``NOT_SIGNED`` where there is none.
 
     Raises ``RebootlessError``: with ``keys`` for every tag without a good signature by one of them
     (``tag_signature_wrong``); ``keys_not_usable``, ``missing_tool``.
@@ -72,7 +72,7 @@ def _signer(mirror: Repository, name: str, version: str, home: str) -> str:
         done.errors,
         "tag_signature_wrong",
         f"The tag v{version} has no good signature of a key that is trusted.",
-        "Find out why before you use this mirror; then remove what was fetched of it. If there is a new signer, add the key.",
+        "Find out why before you use this mirror; then remove what was fetched of it, or add a new signer's key.",
         version=version,
         mirror=str(mirror.path),
     )

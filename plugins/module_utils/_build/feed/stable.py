@@ -33,12 +33,15 @@ def read_series(mirror: Repository, series: str, tip: str, known: Mapping[str, A
     begins = _begin(mirror, tip)
     rows = []
     since: list[str] = []
-    if known and known["begins"] == begins and mirror.commit(known["tip"]):
-        if mirror.try_("merge-base", "--is-ancestor", known["tip"], tip).status == 0:
-            rows, since = list(known["commits"]), ["--not", known["tip"]]
+    if known and known["begins"] == begins and _goes_on(mirror, known["tip"], tip):
+        rows, since = list(known["commits"]), ["--not", known["tip"]]
     text = mirror.run("log", "--reverse", "--topo-order", FORMAT, tip, *since).decode(errors="replace")
     rows += [_row(part.lstrip("\n")) for part in text.split("\x1e") if part.strip()]
     return {"tip": tip, "begins": begins, "commits": rows, "tags": _tags(mirror, series)}
+
+
+def _goes_on(mirror: Repository, old: str, new: str) -> bool:
+    return bool(mirror.commit(old)) and mirror.try_("merge-base", "--is-ancestor", old, new).status == 0
 
 
 def _begin(mirror: Repository, tip: str) -> list[str]:

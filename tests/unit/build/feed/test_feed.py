@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A feed of small repositories with real git: what it reads, what it refuses, what is left when something goes wrong."""
+"""A feed of small repositories with real git: what it reads, what it refuses, what is left when it fails."""
 
 from __future__ import annotations
 
@@ -214,8 +214,8 @@ def test_a_title_that_two_records_have_says_nothing_of_one(feed: Feed) -> None:
 
 def test_what_the_distribution_took_out_is_open(feed: Feed) -> None:
     text = feed.sources.changelog.read_text()
-    entry = '  * Revert "af_unix: Reject SIOCATMARK on non-stream sockets"\n\n -- Someone'
-    feed.sources.changelog.write_text(text.replace("\n -- Someone", f"{entry}", 1))
+    entry = '  * Revert "af_unix: Reject SIOCATMARK on non-stream sockets"\n\n -- Maintainer'
+    feed.sources.changelog.write_text(text.replace("\n -- Maintainer", f"{entry}", 1))
     feed.read()
     row = feed.rows("6.1.4-1")[AF_UNIX]
     assert row["state"] == "open" and "took the fix out again in 6.1.4-1" in row["why"]
@@ -462,15 +462,17 @@ def test_signatures_of_tags(feed: Feed, tmp_path: pathlib.Path, monkeypatch: pyt
     home, keys = tmp_path / "gnupg", tmp_path / "keys.gpg"
     home.mkdir(mode=0o700)
     monkeypatch.setenv("GNUPGHOME", str(home))
-    for name in ("someone@example.org", "stranger@example.org"):
+    for name in ("maintainer@example.org", "stranger@example.org"):
         options = ("--batch", "--quiet", "--passphrase", "", "--quick-gen-key", name, "ed25519", "sign", "never")
         subprocess.run(["gpg", *options], check=True, capture_output=True)
-    keys.write_bytes(subprocess.run(["gpg", "--export", "someone@example.org"], check=True, capture_output=True).stdout)
+    keys.write_bytes(
+        subprocess.run(["gpg", "--export", "maintainer@example.org"], check=True, capture_output=True).stdout
+    )
     assert feed.read()["signers"] == {"not signed": 3}
     assert feed.refusal(keys=keys).code == "tag_signature_wrong"  # a mirror could take signatures off
     for version in ("6.1.2", "6.1.3", "6.1.4"):
         commit = feed.sources.stable("rev-parse", f"v{version}^{{commit}}")
-        feed.sources.stable("tag", "-f", "-s", "-u", "someone@example.org", "-m", "one", f"v{version}", commit)
+        feed.sources.stable("tag", "-f", "-s", "-u", "maintainer@example.org", "-m", "one", f"v{version}", commit)
     shutil.rmtree(feed.directory / "mirrors" / "stable")
     assert feed.read()["signers"] == {"not checked": 3}
     (signer,) = feed.read(keys=keys)["signers"]
