@@ -186,7 +186,10 @@ class _Account:
 
     def _state(self, cve: str, record: Mapping[str, Any], fixes: list[list[str]]) -> dict[str, Any]:
         """Open, fixed or unknown, why, and which version of the distribution ships the fix."""
-        wanted = Fix(cve, record["title"], fixes[-1][2] if fixes else "")
+        # An entry of a changelog is one commit: of several it does not say that all are there.
+        wanted = (
+            Fix(cve, record["title"], fixes[-1][2] if fixes else "") if len(fixes) < 2 else Fix("", "", fixes[-1][2])
+        )
         here = self._shipments.of(wanted, self._until)
         anywhere = self._shipments.of(wanted)
         shipped = {"version": anywhere.version, "by": list(anywhere.by)} if anywhere.version else None

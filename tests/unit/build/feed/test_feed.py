@@ -203,6 +203,15 @@ def test_which_bugs_a_kernel_had(feed: Feed, pairs: t.Any, was_in: bool) -> None
     assert ("CVE-2026-00004" in feed.states("6.1.2-1")) is was_in
 
 
+def test_a_candidate_of_a_release_is_not_the_release(feed: Feed) -> None:
+    text = feed.sources.changelog.read_text()
+    feed.sources.changelog.write_text(text.replace("linux (6.1.4-1)", "linux (6.1.4~rc1-1)"))
+    feed.read()
+    assert feed.rows("6.1.2-1")[AF_UNIX]["shipped"] is None
+    with pytest.raises(RebootlessError, match="no version"):
+        feed.rows("6.1.4~rc1-1")
+
+
 def test_a_title_that_two_records_have_says_nothing_of_one(feed: Feed) -> None:
     title = "net/sched: fix pedit partial COW leading to page cache corruption"
     feed.sources.changelog.write_text(feed.sources.changelog.read_text().replace("\n    (CVE-2026-46331)", ""))
