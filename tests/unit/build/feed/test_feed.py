@@ -269,7 +269,8 @@ def test_bundles(feed: Feed, tmp_path: pathlib.Path) -> None:
     feed.sources.records("bundle", "create", "-q", str(records), "master")
     feed.sources.stable("bundle", "create", "-q", str(stable), BRANCH, "--tags")
     urls = {"records_url": str(records), "stable_url": str(stable)}
-    assert feed.read(**urls)["read"]["records"] == 5
+    result = feed.read(**urls)
+    assert (result["read"]["records"], result["signers"]) == (5, {"not signed": 5})  # with its tags
     assert feed.states("6.1.2-1")[AF_UNIX] == "open"
     begin = feed.sources.stable("rev-parse", "HEAD")
     feed.sources.stable.fix("one more", "a.c")
