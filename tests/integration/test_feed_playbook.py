@@ -78,6 +78,7 @@ def test_refusals_reach_the_operator(variables: dict[str, object]) -> None:
         (["net/batman-adv/mesh-interface.c"], "unknown", []),  # as a later series calls it
         (["arch/x86/boot/main.c"], "unknown", []),
         (["net/can/Makefile", "net/can/bcm.c"], "unknown", []),
+        (["../../etc/passwd.c", "/etc/passwd"], "unknown", []),
         ([], "unknown", []),
     ],
 )

@@ -51,6 +51,8 @@ class Built:
 
     def _look(self, path: str) -> Answer:
         parts = PurePosixPath(path).parts
+        if os.path.isabs(path) or ".." in parts:
+            return Answer(UNKNOWN, ())
         if parts[:1] and parts[0] in APART or self._is_of_another_machine(parts):
             return Answer(NOT_BUILT, ())
         unit = self._tree.units.unit_of(path)

@@ -164,7 +164,7 @@ def _check_history(mirror: Repository, wanted: Wanted, branch: str, tip: str) ->
         raise RebootlessError(
             "branch_rewritten",
             f"The branch {branch} of {wanted.url} does not go on from {old[:12]}, where it was, to {tip[:12]}.",
-            "Find out why: published branches are not rewritten. If it is right, accept it once (rewritten: true).",
+            "Find out why: published branches are not rewritten. If it is right, accept it once (accept_rewritten).",
             branch=branch,
             was=old,
             is_now=tip,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Mapping
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.feed.git import Repository
+from ansible_collections.rebootless.splice.plugins.module_utils._build.feed.stable import TAG
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import failed, require_tools, run
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
@@ -30,10 +31,12 @@ def check_tags(mirror: Repository, keys: Path | None, known: Mapping[str, list[s
     (``tag_signature_wrong``); ``keys_not_usable``, ``missing_tool``.
     """
     listed = mirror.run("for-each-ref", "--format=%(objectname) %(objecttype) %(refname:short)", "refs/tags/v*")
-    rows = [line.split(" ", 2) for line in listed.decode().splitlines()]
+    rows = [line.split(" ", 2) for line in listed.decode().splitlines() if TAG.fullmatch(line.split(" ", 2)[2])]
     tags = [(name, kind, tag[1:]) for name, kind, tag in rows]
-    old = {name: said for name, said in known.values() if keys is None or said not in (NOT_CHECKED, NOT_SIGNED)}
-    found = {version: [name, old[name]] for name, _kind, version in tags if name in old}
+    checked = {
+        version: row for version, row in known.items() if keys is None or row[1] not in (NOT_CHECKED, NOT_SIGNED)
+    }
+    found = {version: checked[version] for name, _kind, version in tags if checked.get(version, ("",))[0] == name}
     new = [row for row in tags if row[2] not in found]
     if keys is None or not new:
         for name, kind, version in new:
@@ -64,7 +67,9 @@ def _signer(mirror: Repository, name: str, version: str, home: str) -> str:
     words = ("verify-tag", "--raw", name)
     done = mirror.try_(*words, GNUPGHOME=home)
     valid = VALID.search(done.errors)
-    if done.status == 0 and valid:
+    # The name is a part of what is signed: else an old release could be passed off as a new one.
+    named = f"\ntag v{version}\n".encode() in mirror.run("cat-file", "-p", name).partition(b"\n\n")[0] + b"\n"
+    if done.status == 0 and valid and named:
         return valid["fingerprint"]
     raise failed(
         ["git", *words],

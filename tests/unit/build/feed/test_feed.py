@@ -236,6 +236,17 @@ def test_what_the_series_took_back_is_unknown(feed: Feed) -> None:
     feed.sources.stable.release("6.1.5")
     feed.read()
     assert (feed.states("6.1.4-1")[AF_UNIX], feed.states("6.1.5-1")[AF_UNIX]) == ("fixed", "unknown")
+    reverting = feed.sources.stable("rev-parse", "HEAD~1")
+    feed.sources.stable.fix(f'Reapply "{title}"', "a.c", f"This reverts commit {reverting}.")
+    feed.sources.stable.release("6.1.6")
+    feed.read()
+    assert feed.states("6.1.6-1")[AF_UNIX] == "fixed"
+
+
+def test_a_message_of_a_commit_can_hold_anything(feed: Feed) -> None:
+    feed.sources.stable.fix("one \x1e \x1f title", "a.c", "\x1e\n\x1f\n\n\n\tand a body \u2028 of it")
+    feed.read()
+    assert read_index(feed.directory).series["6.1"]["commits"][-1][2] == "one \x1e \x1f title"
 
 
 def test_a_fix_that_is_not_where_the_record_says(feed: Feed) -> None:
@@ -488,6 +499,11 @@ def test_signatures_of_tags(feed: Feed, tmp_path: pathlib.Path, monkeypatch: pyt
     (signer,) = feed.read(keys=keys)["signers"]
     assert len(signer) == 40
     assert feed.rows("6.1.2-1")[AF_UNIX]["fix"]["signed"] == signer
+    # An old release, signed as it is, under the name of a new one.
+    feed.sources.stable("update-ref", "refs/tags/v6.1.5", feed.sources.stable("rev-parse", "v6.1.4"))
+    assert feed.refusal(keys=keys).code == "tag_signature_wrong"
+    feed.sources.stable("tag", "-d", "v6.1.5")
+    shutil.rmtree(feed.directory / "mirrors" / "stable")
     feed.sources.stable.release("6.1.5", "-s", "-u", "stranger@example.org")
     assert feed.refusal(keys=keys).code == "tag_signature_wrong"
     subprocess.run(["gpgconf", "--kill", "all"], check=True)
