@@ -27,15 +27,22 @@ def read_ratings(url: str, parse: Callable[[bytes], dict[str, Any]]) -> dict[str
     """
     content = _content(url)
     digest = hashlib.sha256(content).hexdigest()
+    return {"url": url, "sha256": digest, **parsed(parse, content, url)}
+
+
+def parsed(parse: Callable[[bytes], dict[str, Any]], content: bytes, url: str) -> dict[str, Any]:
+    """What ``parse`` says of a file's content, compressed or not.
+
+    Raises ``RebootlessError`` (``ratings_not_readable``).
+    """
     try:
-        said = parse(_unpacked(content))
+        return parse(_unpacked(content))
     except (ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, zlib.error, csv.Error) as error:
         raise RebootlessError(
             "ratings_not_readable",
             f"{url} is not the file that it should be: {error!r}.",
             "Look at what it has: a page of a proxy, perhaps.",
         ) from error
-    return {"url": url, "sha256": digest, **said}
 
 
 def _content(url: str) -> bytes:

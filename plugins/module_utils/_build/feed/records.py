@@ -90,13 +90,13 @@ def _read(
     for (cve, kind, _blob), text in zip(published, contents):
         texts.setdefault(cve, {})[kind] = text
         if len(texts[cve]) == len(wanted[cve][1]):
-            yield cve, {"stamp": wanted[cve][2], "state": PUBLISHED, **_published(cve, texts.pop(cve))}
+            yield cve, {"stamp": wanted[cve][2], "state": PUBLISHED, **read_record(cve, texts.pop(cve))}
     for cve, (state, _files, stamp) in wanted.items():
         if state == REJECTED:
             yield cve, {"stamp": stamp, "state": REJECTED}
 
 
-def _published(cve: str, texts: Mapping[str, bytes]) -> dict[str, Any]:
+def read_record(cve: str, texts: Mapping[str, bytes]) -> dict[str, Any]:
     """What the files of a record say; ``wrong`` is why it cannot be relied on, empty if it can."""
     record: dict[str, Any] = {"title": "", "files": [], "mainline": [], "pairs": [], "vector": "", "wrong": ""}
     try:

@@ -279,7 +279,7 @@ def test_bundles(feed: Feed, tmp_path: pathlib.Path) -> None:
     records, stable = tmp_path / "vulns.bundle", tmp_path / "linux.bundle"
     feed.sources.records("bundle", "create", "-q", str(records), "master")
     feed.sources.stable("bundle", "create", "-q", str(stable), BRANCH, "--tags")
-    urls = {"records_url": str(records), "stable_url": str(stable)}
+    urls: dict[str, t.Any] = {"records_url": str(records), "stable_url": str(stable)}
     result = feed.read(**urls)
     assert (result["read"]["records"], result["signers"]) == (5, {"not signed": 5})  # with its tags
     assert feed.states("6.1.2-1")[AF_UNIX] == "open"
@@ -457,7 +457,7 @@ def test_ratings(feed: Feed, tmp_path: pathlib.Path) -> None:
     }
     exploited.write_text(json.dumps({"vulnerabilities": [row, {**row, "cveID": "CVE-2026-99999"}]}))
     likely.write_text(f"#model_version:v2026.01.01,score_date:2026-09-01\ncve,epss,percentile\n{AF_UNIX},0.2,0.9\n")
-    urls = {"exploited_url": f"file://{exploited}", "likely_url": f"file://{likely}"}
+    urls: dict[str, t.Any] = {"exploited_url": f"file://{exploited}", "likely_url": f"file://{likely}"}
     feed.read(**urls)
     found = feed.rows("6.1.2-1")[AF_UNIX]
     assert (

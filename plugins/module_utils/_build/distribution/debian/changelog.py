@@ -32,7 +32,7 @@ try:
     from debian import changelog
 except ImportError:
     MISSING.append("python-debian")
-    changelog = None  # type: ignore[assignment]
+    changelog = None
 
 STABLE = re.compile(r"https?://\S*/ChangeLog-(?P<version>\d+(\.\d+)+)$")
 ITEM = re.compile(r"^(?P<indent> +)(?P<sign>[*-]) (?P<text>.*)$")
