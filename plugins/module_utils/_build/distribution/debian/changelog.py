@@ -94,14 +94,13 @@ def uploads(text: str, series: str) -> list[dict[str, Any]]:
     Raises ``RebootlessError`` (``changelog_not_readable``) for what is no changelog, or has nothing of the series.
     """
     try:
-        blocks = list(changelog.Changelog(text, strict=True))
-    except changelog.ChangelogParseError as error:
+        found = [
+            {"version": str(block.version), "date": block.date or "", "entries": list(_entries(block.changes()))}
+            for block in changelog.Changelog(text, strict=True)
+            if f"{block.version.upstream_version}.".startswith(f"{series}.")
+        ]
+    except (changelog.ChangelogParseError, ValueError) as error:  # the latter for what is no version
         raise _no_changelog(f"It is none of a Debian package ({error}).") from error
-    found = [
-        {"version": str(block.version), "date": block.date or "", "entries": list(_entries(block.changes()))}
-        for block in blocks
-        if f"{block.version.upstream_version}.".startswith(f"{series}.")
-    ]
     if not found:
         raise _no_changelog(f"It says nothing of the series {series}.")
     return found
