@@ -88,7 +88,7 @@ counts:
   description: How many CVEs are in each state, and of the open ones by what concerns the kernel.
   returned: success
   type: dict
-  sample: {"open": 620, "fixed": 4100, "unknown": 0, "open_by_concern": {"built": 310}, "open_without_fix": 95, "open_exploited": 1}
+  sample: {"open": 620, "fixed": 4100, "unknown": 0, "open_by_concern": {"built": 310}, "open_without_fix": 95}
 notes:
   description: What limits the account as a whole, in sentences.
   returned: success
@@ -144,7 +144,7 @@ cves:
       type: list
       elements: dict
     shipped:
-      description: The first version of the distribution's package that ships the fix, and what says so; none if none does.
+      description: The first version of the distribution's package with the fix, and what says so; none if none has it.
       returned: always
       type: dict
       sample: {"version": "6.1.180-1", "by": ["version", "title"]}

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import pathlib
 
-from ansible_collections.rebootless.splice.tests.fuzz import native, of_build, of_fleet, of_target, seeds
+from ansible_collections.rebootless.splice.tests.fuzz import native, of_build, of_feed, of_fleet, of_target, seeds
 
 KEPT = pathlib.Path(__file__).resolve().parent / "kept"
 SOUND = "sound-"  # before the names of inputs that must not be refused
 
-READERS = {**of_target.READERS, **of_fleet.READERS, **of_build.READERS}
+READERS = {**of_target.READERS, **of_fleet.READERS, **of_build.READERS, **of_feed.READERS}
 NAMES = (*native.PARSERS, *READERS)
 
 

@@ -27,7 +27,7 @@ linux (6.1.4-1) bookworm-security; urgency=high
     - [x86] bugs: Make Safe-RET robust against interrupt
       injection (CVE-2026-68480)
 
- -- Someone <someone@example.org>  Mon, 07 Sep 2026 21:33:42 +0200
+ -- Maintainer <maintainer@example.org>  Mon, 07 Sep 2026 21:33:42 +0200
 
 linux (6.1.2-1) bookworm-security; urgency=high
 
@@ -39,7 +39,7 @@ linux (6.1.2-1) bookworm-security; urgency=high
     (CVE-2026-46331)
   * Revert "epoll: use refcount to reduce ep_mutex contention"
 
- -- Someone <someone@example.org>  Thu, 02 Jul 2026 15:50:42 +0200
+ -- Maintainer <maintainer@example.org>  Thu, 02 Jul 2026 15:50:42 +0200
 """
 
 
@@ -56,7 +56,9 @@ class Git:
         who = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in WHO.items()}
         environment = {**os.environ, **who, "GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
         environment |= {"GIT_CONFIG_GLOBAL": "/dev/null"}
-        done = subprocess.run(["git", *words], cwd=self.path, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["git", *words], cwd=self.path, env=environment, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
@@ -70,7 +72,7 @@ class Git:
         return self("rev-parse", "HEAD")
 
 
-WHO = {"NAME": "Someone", "EMAIL": "someone@example.org"}
+WHO = {"NAME": "Maintainer", "EMAIL": "maintainer@example.org"}
 
 
 class Stable(Git):
@@ -96,7 +98,13 @@ class Records(Git):
         super().__init__(path, "master")
 
     def publish(
-        self, cve: str, title: str, files: t.Sequence[str], pairs: t.Sequence[Pair], vector: str = "", state: str = "published"
+        self,
+        cve: str,
+        title: str,
+        files: t.Sequence[str],
+        pairs: t.Sequence[Pair],
+        vector: str = "",
+        state: str = "published",
     ) -> None:
         """Writes a record's files as the CNA's tools do; ``record`` puts them into a commit."""
         said = {
@@ -146,7 +154,9 @@ class Sources:
         self.changelog = path / "changelog"
         self.changelog.write_text(CHANGELOG)
         self.commits: dict[str, str] = {}
-        self._fix("CVE-2026-72121", "can: bcm: add locking when updating filter and timer values", "net/can/bcm.c", "6.1.2")
+        self._fix(
+            "CVE-2026-72121", "can: bcm: add locking when updating filter and timer values", "net/can/bcm.c", "6.1.2"
+        )
         self.stable.release("6.1.1")
         self.stable.release("6.1.2")
         self._fix("CVE-2026-52928", "af_unix: Reject SIOCATMARK on non-stream sockets", "net/unix/af_unix.c", "6.1.3")

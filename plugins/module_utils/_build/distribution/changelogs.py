@@ -12,7 +12,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cach
 
 
 class Packages(Protocol):
-    """Where changelogs come from: ``newest`` names the package for a series (as text: with its version), ``text`` reads it."""
+    """Where changelogs come from: ``newest`` names the package for a series, with its version; ``text`` reads it."""
 
     def newest(self, series: str) -> Any: ...
 
@@ -29,7 +29,7 @@ class Changelogs(NamedTuple):
 
     packages: Callable[[Cache, Sequence[str]], Packages]
     read_file: Callable[[Path], str]
-    uploads: Callable[[str, str], "list[dict[str, Any]]"]
+    uploads: Callable[[str, str], list[dict[str, Any]]]
     joined: Callable[[str], Iterable[str]]
     same_title: Callable[[str], Iterable[str]]
 

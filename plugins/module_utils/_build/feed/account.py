@@ -29,8 +29,8 @@ class Units(Protocol):
 def account(index: Index, version: str, units: Units | None) -> dict[str, Any]:
     """The account of the kernel package ``version``; ``units`` says which files it builds (``concern.Built``).
 
-    Returns ``kernel``, ``feed`` (the commits and files that it was derived from), ``counts``, ``notes`` and ``cves``, as
-    the module ``kernel_cves`` documents them.  Raises ``RebootlessError``: ``bad_version``, ``series_not_in_feed``.
+    Returns ``kernel``, ``feed`` (what it was derived from), ``counts``, ``notes`` and ``cves``, as the module
+    ``kernel_cves`` documents them.  Raises ``RebootlessError``: ``bad_version``, ``series_not_in_feed``.
     """
     kernel = linux_version_of(version)
     series = series_name(kernel)
@@ -113,8 +113,8 @@ class _Account:
             return []
         told = f"; its newest version is {newest[0]}" if newest else ""
         return [
-            f"The changelog says nothing of {self._version}{told}. Fixes are told by the version of Linux in it, and by "
-            "what older versions had."
+            f"The changelog says nothing of {self._version}{told}. Fixes are told by the version of Linux in it, and "
+            "by what older versions had."
         ]
 
     def of(self, cve: str) -> dict[str, Any] | None:
@@ -124,7 +124,14 @@ class _Account:
         row["exploited"] = self._index.exploited.get(cve)
         row["likely"] = self._index.likely.get(cve)
         if record["wrong"]:
-            return {**row, "files": record["files"], "state": UNKNOWN, "why": record["wrong"], "fix": None, "shipped": None}
+            return {
+                **row,
+                "files": record["files"],
+                "state": UNKNOWN,
+                "why": record["wrong"],
+                "fix": None,
+                "shipped": None,
+            }
         pairs = self._pairs(record["pairs"])
         if not pairs:
             return None
@@ -179,7 +186,10 @@ class _Account:
 
     def _state(self, cve: str, record: Mapping[str, Any], fixes: list[list[str]]) -> dict[str, Any]:
         """Open, fixed or unknown, why, and which version of the distribution ships the fix."""
-        wanted = Fix(cve, record["title"], fixes[-1][2] if fixes else "")
+        # An entry of a changelog is one commit: of several it does not say that all are there.
+        wanted = (
+            Fix(cve, record["title"], fixes[-1][2] if fixes else "") if len(fixes) < 2 else Fix("", "", fixes[-1][2])
+        )
         here = self._shipments.of(wanted, self._until)
         anywhere = self._shipments.of(wanted)
         shipped = {"version": anywhere.version, "by": list(anywhere.by)} if anywhere.version else None

@@ -11,7 +11,10 @@ from typing import Iterable, NamedTuple
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.touched import include_graph
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import KernelTree
-from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import HEADER_SUFFIX, SOURCE_SUFFIXES
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import (
+    HEADER_SUFFIX,
+    SOURCE_SUFFIXES,
+)
 
 BUILT, NOT_BUILT, UNKNOWN = "built", "not built", "unknown"
 # What no unit is made of.
@@ -21,7 +24,7 @@ CARRIED = {"boot", "vdso", "libstub", "realmode", "purgatory"}
 
 
 class Answer(NamedTuple):
-    """``objects`` are ``vmlinux`` and the modules that the sources are built into; not those that only include a header."""
+    """``objects`` are what the sources are built into, ``vmlinux`` and modules; not what only includes a header."""
 
     concerns: str
     objects: tuple[str, ...]
@@ -48,6 +51,8 @@ class Built:
 
     def _look(self, path: str) -> Answer:
         parts = PurePosixPath(path).parts
+        if os.path.isabs(path) or ".." in parts:
+            return Answer(UNKNOWN, ())
         if parts[:1] and parts[0] in APART or self._is_of_another_machine(parts):
             return Answer(NOT_BUILT, ())
         unit = self._tree.units.unit_of(path)

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What in an index does not agree with itself: records that cannot be read, fixes that are not where they are said to be."""
+"""What in an index does not agree: records that cannot be read, fixes that are not where they are said to be."""
 
 from __future__ import annotations
 

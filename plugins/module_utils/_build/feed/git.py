@@ -21,7 +21,15 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.host.comm
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 # How a build host reaches other hosts is told in these.
-NETWORK = ("http_proxy", "https_proxy", "no_proxy", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "SSH_AUTH_SOCK")
+NETWORK: tuple[str, ...] = (
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "ALL_PROXY",
+    "SSH_AUTH_SOCK",
+)
 NETWORK += ("GIT_SSH_COMMAND", "GIT_SSL_CAINFO", "SSL_CERT_FILE", "SSL_CERT_DIR")
 # A server that sends nothing for a minute has gone away.
 OPTIONS = ("gc.autoDetach=false", "http.lowSpeedLimit=1", "http.lowSpeedTime=60", "core.quotePath=false")

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Mapping
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
@@ -83,7 +83,7 @@ def _damaged(path: Path) -> RebootlessError:
 
 
 def write_index(directory: Path, index: Index) -> None:
-    """Replaces the index of a feed, whole or not at all.  Raises ``RebootlessError``: ``disk_full``, ``feed_not_usable``."""
+    """Replaces a feed's index, whole or not at all.  Raises ``RebootlessError``: ``disk_full``, ``feed_not_usable``."""
     path = str(directory / NAME)
     said = {field.name: getattr(index, field.name) for field in dataclasses.fields(Index)}
     try:

@@ -20,7 +20,7 @@ def parse(text: str) -> Version:
 
 
 def series(version: Version) -> Version:
-    """The mainline version that a stable one follows, itself for a mainline one: (6, 1) of 6.1.177, 2.6.12 of 2.6.12.3."""
+    """The mainline version that a stable one follows, itself for a mainline one: 6.1 of 6.1.177, 2.6.12 of 2.6.12.3."""
     return version[:3] if version[:2] == (2, 6) else version[:2]
 
 

@@ -27,7 +27,7 @@ HEADS = "refs/heads"
 class Wanted:
     """What to mirror: ``branches`` of the repository at ``url``, or in the bundle (a file) at that path.
 
-    ``without`` are tags whose history is left out, ``newest_only`` takes the branch's newest commit alone the first time.
+    ``without`` are tags whose history is left out, ``newest_only`` takes the newest commit alone the first time,
     ``rewritten`` accepts branches whose history is another one than last time.
     """
 
@@ -59,7 +59,7 @@ def bring_up_to_date(path: Path, wanted: Wanted, check: Callable[[Repository, Ma
     ``check(mirror, tips)`` gets the newest commits by branch before they become the mirror's own, and may refuse them.
 
     Raises ``RebootlessError``: ``source_not_reachable``, ``branch_missing``, ``tag_missing``, ``nothing_newer``,
-    ``source_damaged``, ``bundle_incomplete``, ``mirror_damaged``, ``branch_rewritten``, ``disk_full``, and as ``check``.
+    ``source_damaged``, ``bundle_incomplete``, ``mirror_damaged``, ``branch_rewritten``, ``disk_full``, as ``check``.
     """
     mirror = _mirror(path)
     if wanted.bundle is not None:
@@ -72,7 +72,9 @@ def bring_up_to_date(path: Path, wanted: Wanted, check: Callable[[Repository, Ma
     for branch, tip in tips.items():
         _check_history(mirror, wanted, branch, tip)
     check(mirror, tips)
-    mirror.run("update-ref", "--stdin", given="".join(f"update {HEADS}/{b} {tip}\n" for b, tip in tips.items()).encode())
+    mirror.run(
+        "update-ref", "--stdin", given="".join(f"update {HEADS}/{b} {tip}\n" for b, tip in tips.items()).encode()
+    )
     return mirror
 
 
@@ -161,8 +163,8 @@ def _check_history(mirror: Repository, wanted: Wanted, branch: str, tip: str) ->
     if mirror.try_("merge-base", "--is-ancestor", old, tip).status != 0:
         raise RebootlessError(
             "branch_rewritten",
-            f"The branch {branch} of {wanted.url} does not go on from {old[:12]}, where it was; it is at {tip[:12]} now.",
-            "Find out why: published branches are not rewritten. If it is right, accept it once (rewritten: true).",
+            f"The branch {branch} of {wanted.url} does not go on from {old[:12]}, where it was, to {tip[:12]}.",
+            "Find out why: published branches are not rewritten. If it is right, accept it once (accept_rewritten).",
             branch=branch,
             was=old,
             is_now=tip,

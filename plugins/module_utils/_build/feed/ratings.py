@@ -27,15 +27,22 @@ def read_ratings(url: str, parse: Callable[[bytes], dict[str, Any]]) -> dict[str
     """
     content = _content(url)
     digest = hashlib.sha256(content).hexdigest()
+    return {"url": url, "sha256": digest, **parsed(parse, content, url)}
+
+
+def parsed(parse: Callable[[bytes], dict[str, Any]], content: bytes, url: str) -> dict[str, Any]:
+    """What ``parse`` says of a file's content, compressed or not.
+
+    Raises ``RebootlessError`` (``ratings_not_readable``).
+    """
     try:
-        said = parse(_unpacked(content))
+        return parse(_unpacked(content))
     except (ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, zlib.error, csv.Error) as error:
         raise RebootlessError(
             "ratings_not_readable",
             f"{url} is not the file that it should be: {error!r}.",
             "Look at what it has: a page of a proxy, perhaps.",
         ) from error
-    return {"url": url, "sha256": digest, **said}
 
 
 def _content(url: str) -> bytes:
@@ -83,7 +90,9 @@ def likely(content: bytes) -> dict[str, Any]:
     """EPSS: how likely each CVE is exploited within 30 days (0 to 1)."""
     lines = content.decode("utf-8").splitlines()
     about = dict(part.partition(":")[::2] for part in lines[0].lstrip("#").split(",")) if lines[:1] else {}
-    rows = {row["cve"]: float(row["epss"]) for row in csv.DictReader(line for line in lines if not line.startswith("#"))}
+    rows = {
+        row["cve"]: float(row["epss"]) for row in csv.DictReader(line for line in lines if not line.startswith("#"))
+    }
     if not rows or not all(0 <= value <= 1 for value in rows.values()):
         raise ValueError("it has no rows, or one that is no probability")
     return {"released": about.get("score_date", ""), "cves": rows}

@@ -36,7 +36,6 @@ NOT_FIXED = "0"
 MOST = 1_000_000  # bytes of a file of a record; the largest has 200,000
 
 
-
 def read_changed(mirror: Repository, commit: str, known: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
     """All records at ``commit`` by CVE, and how many were read; those that ``known`` has from the same files are not.
 
@@ -83,19 +82,21 @@ def _listed(mirror: Repository, commit: str) -> dict[str, tuple[str, dict[str, s
 def _read(
     mirror: Repository, wanted: Mapping[str, tuple[str, Mapping[str, str], str]]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    published = [(cve, kind, blob) for cve, row in wanted.items() if row[0] == PUBLISHED for kind, blob in row[1].items()]
+    published = [
+        (cve, kind, blob) for cve, row in wanted.items() if row[0] == PUBLISHED for kind, blob in row[1].items()
+    ]
     contents = mirror.contents([blob for _cve, _kind, blob in published])
     texts: dict[str, dict[str, bytes]] = {}
     for (cve, kind, _blob), text in zip(published, contents):
         texts.setdefault(cve, {})[kind] = text
         if len(texts[cve]) == len(wanted[cve][1]):
-            yield cve, {"stamp": wanted[cve][2], "state": PUBLISHED, **_published(cve, texts.pop(cve))}
+            yield cve, {"stamp": wanted[cve][2], "state": PUBLISHED, **read_record(cve, texts.pop(cve))}
     for cve, (state, _files, stamp) in wanted.items():
         if state == REJECTED:
             yield cve, {"stamp": stamp, "state": REJECTED}
 
 
-def _published(cve: str, texts: Mapping[str, bytes]) -> dict[str, Any]:
+def read_record(cve: str, texts: Mapping[str, bytes]) -> dict[str, Any]:
     """What the files of a record say; ``wrong`` is why it cannot be relied on, empty if it can."""
     record: dict[str, Any] = {"title": "", "files": [], "mainline": [], "pairs": [], "vector": "", "wrong": ""}
     try:

@@ -51,11 +51,13 @@ class Shipments:
     """
 
     def __init__(self, uploads: Sequence[Mapping[str, Any]], titles: Iterable[str]) -> None:
-        self.versions = [str(row["version"]) for row in reversed(uploads)]
+        # Candidates of a release have not all of it.
+        oldest_first = [row for row in reversed(uploads) if kernel_package.upstream(row["version"])]
+        self.versions = [str(row["version"]) for row in oldest_first]
         self._linux = [linux_version_of(version) for version in self.versions]
         self._entries: dict[str, list[_Entry]] = collections.defaultdict(list)
         self._numbers: dict[str, list[int]] = collections.defaultdict(list)
-        for at, row in enumerate(reversed(uploads)):
+        for at, row in enumerate(oldest_first):
             for place, (text, cves, release) in enumerate(row["entries"]):
                 self._note(at, place, text, release)
                 for cve in cves:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Mapping
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.feed.git import Repository
+from ansible_collections.rebootless.splice.plugins.module_utils._build.feed.stable import TAG
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import failed, require_tools, run
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
@@ -21,19 +22,21 @@ SIGNATURE = b"\n-----BEGIN PGP SIGNATURE-----\n"
 
 
 def check_tags(mirror: Repository, keys: Path | None, known: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    """For each release its tag's object and the fingerprint of the key that signed it; ``known`` ones are not checked again.
+    """For each release its tag's object, and the fingerprint of the key that signed it.
 
-    ``keys`` is a file of OpenPGP public keys.  Without it signatures are only looked for: ``NOT_CHECKED`` where there
-    is one, ``NOT_SIGNED`` where there is none.
+    Those that ``known`` has are not checked again.  ``keys`` is a file of OpenPGP public keys.  Without it
+    signatures are only looked for: ``NOT_CHECKED`` where there is one, ``NOT_SIGNED`` where there is none.
 
     Raises ``RebootlessError``: with ``keys`` for every tag without a good signature by one of them
     (``tag_signature_wrong``); ``keys_not_usable``, ``missing_tool``.
     """
     listed = mirror.run("for-each-ref", "--format=%(objectname) %(objecttype) %(refname:short)", "refs/tags/v*")
-    rows = [line.split(" ", 2) for line in listed.decode().splitlines()]
+    rows = [line.split(" ", 2) for line in listed.decode().splitlines() if TAG.fullmatch(line.split(" ", 2)[2])]
     tags = [(name, kind, tag[1:]) for name, kind, tag in rows]
-    old = {name: said for name, said in known.values() if keys is None or said not in (NOT_CHECKED, NOT_SIGNED)}
-    found = {version: [name, old[name]] for name, _kind, version in tags if name in old}
+    checked = {
+        version: row for version, row in known.items() if keys is None or row[1] not in (NOT_CHECKED, NOT_SIGNED)
+    }
+    found = {version: checked[version] for name, _kind, version in tags if checked.get(version, ("",))[0] == name}
     new = [row for row in tags if row[2] not in found]
     if keys is None or not new:
         for name, kind, version in new:
@@ -64,7 +67,9 @@ def _signer(mirror: Repository, name: str, version: str, home: str) -> str:
     words = ("verify-tag", "--raw", name)
     done = mirror.try_(*words, GNUPGHOME=home)
     valid = VALID.search(done.errors)
-    if done.status == 0 and valid:
+    # The name is a part of what is signed: else an old release could be passed off as a new one.
+    named = f"\ntag v{version}\n".encode() in mirror.run("cat-file", "-p", name).partition(b"\n\n")[0] + b"\n"
+    if done.status == 0 and valid and named:
         return valid["fingerprint"]
     raise failed(
         ["git", *words],
@@ -72,7 +77,7 @@ def _signer(mirror: Repository, name: str, version: str, home: str) -> str:
         done.errors,
         "tag_signature_wrong",
         f"The tag v{version} has no good signature of a key that is trusted.",
-        "Find out why before you use this mirror; then remove what was fetched of it. If there is a new signer, add the key.",
+        "Find out why before you use this mirror; then remove what was fetched of it, or add a new signer's key.",
         version=version,
         mirror=str(mirror.path),
     )

@@ -9,7 +9,7 @@ from typing import Any, Iterable, Mapping
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.feed.git import Repository
 
-FORMAT = "--format=%H%x1f%ct%x1f%s%x1f%b%x1e"
+FORMAT = "--format=%H%n%ct%n%s%n%b"  # with -z: no message has a zero byte
 TAG = re.compile(r"v(?P<version>\d+\.\d+(\.\d+)?)")
 REVERTS = re.compile(r"This reverts commit ([0-9a-f]{40})")
 # How a stable commit names the mainline commit that it was made from.
@@ -33,12 +33,15 @@ def read_series(mirror: Repository, series: str, tip: str, known: Mapping[str, A
     begins = _begin(mirror, tip)
     rows = []
     since: list[str] = []
-    if known and known["begins"] == begins and mirror.commit(known["tip"]):
-        if mirror.try_("merge-base", "--is-ancestor", known["tip"], tip).status == 0:
-            rows, since = list(known["commits"]), ["--not", known["tip"]]
-    text = mirror.run("log", "--reverse", "--topo-order", FORMAT, tip, *since).decode(errors="replace")
-    rows += [_row(part.lstrip("\n")) for part in text.split("\x1e") if part.strip()]
+    if known and known["begins"] == begins and _goes_on(mirror, known["tip"], tip):
+        rows, since = list(known["commits"]), ["--not", known["tip"]]
+    text = mirror.run("log", "-z", "--reverse", "--topo-order", FORMAT, tip, *since).decode(errors="replace")
+    rows += [_row(part) for part in text.split("\0") if part]
     return {"tip": tip, "begins": begins, "commits": rows, "tags": _tags(mirror, series)}
+
+
+def _goes_on(mirror: Repository, old: str, new: str) -> bool:
+    return bool(mirror.commit(old)) and mirror.try_("merge-base", "--is-ancestor", old, new).status == 0
 
 
 def _begin(mirror: Repository, tip: str) -> list[str]:
@@ -47,14 +50,16 @@ def _begin(mirror: Repository, tip: str) -> list[str]:
 
 
 def _row(text: str) -> list[Any]:
-    name, time, title, body = text.split("\x1f", 3)
+    name, time, title, body = text.split("\n", 3)
     upstream = UPSTREAM.search(body)
     reverts = REVERTS.search(body)
     return [name, int(time), title, (upstream[1] or upstream[2]) if upstream else "", reverts[1] if reverts else ""]
 
 
 def _tags(mirror: Repository, series: str) -> dict[str, str]:
-    listed = mirror.run("for-each-ref", "--format=%(refname:short) %(objectname) %(*objectname)", f"refs/tags/v{series}*")
+    listed = mirror.run(
+        "for-each-ref", "--format=%(refname:short) %(objectname) %(*objectname)", f"refs/tags/v{series}*"
+    )
     found = {}
     for name, *objects in map(str.split, listed.decode().splitlines()):
         match = TAG.fullmatch(name)
@@ -74,14 +79,16 @@ class Series:
     def __init__(self, read: Mapping[str, Any]) -> None:
         versions = {commit: version for version, commit in read["tags"].items()}
         self.commits: dict[str, dict[str, Any]] = {}
-        self.reverted: dict[str, str] = {}
+        taken_back: dict[str, tuple[str, str]] = {}
         self.files: Mapping[str, list[str]] = read.get("files", {})
         version = ""
         for name, time, title, upstream, reverts in reversed(read["commits"]):
             version = versions.get(name, version)
             self.commits[name] = {"version": version, "time": time, "title": title, "upstream": upstream}
             if reverts:
-                self.reverted[reverts] = version
+                taken_back[reverts] = name, version
+        # What takes a commit back can be taken back itself.
+        self.reverted = {commit: by[1] for commit, by in taken_back.items() if by[0] not in taken_back}
 
 
 def files_of(mirror: Repository, commits: Iterable[str]) -> dict[str, list[str]]:

@@ -106,7 +106,9 @@ def _differs(old: Index, new: Index) -> bool:
 
 def _records(request: FeedRequest, phases: Phases, old: Index, new: Index) -> dict[str, int]:
     with phases.phase("fetch records"):
-        mirror = bring_up_to_date(request.directory / MIRRORS / "records", request.records(), lambda _mirror, _tips: None)
+        mirror = bring_up_to_date(
+            request.directory / MIRRORS / "records", request.records(), lambda _mirror, _tips: None
+        )
     with phases.phase("read records"):
         commit = mirror.commit(f"refs/heads/{request.records_branch}")
         read, new_ones = read_changed(mirror, commit, old.records)

@@ -14,7 +14,7 @@ import typing as t
 VERSION = re.compile(r"(?:(\d+):)?(\d[A-Za-z0-9.+~]*(?:-[A-Za-z0-9.+~]+)*?)(?:-([A-Za-z0-9.+~]+))?")
 LONGEST = 255  # characters; a package's file name, which holds the version, has no more
 SERIES = re.compile(r"(\d+\.\d+)(?![0-9])")  # of kernels: what 6.1.187-1 and 6.1.190-1 have in common
-RELEASE = re.compile(r"\d+\.\d+(\.\d+)?(?![0-9.])")  # of Linux, at the beginning of an upstream version
+RELEASE = re.compile(r"\d+\.\d+(\.\d+)?(?![0-9.~])")  # of Linux, at the beginning of an upstream version
 PARTS = re.compile(r"(\D*)(\d*)")
 # What Debian puts at the end of the version that the kernel was built with: ``#1 SMP Debian 6.1.176-1 (2026-01-02)``.
 BANNER = re.compile(r"\bDebian (\S+) \(")

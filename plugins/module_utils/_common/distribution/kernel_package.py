@@ -70,7 +70,7 @@ def upstream(version: str) -> str:
 
 
 def compare(one: str, other: str) -> int:
-    """-1, 0 or 1: which of two versions of one distribution's package is newer.  Raises ``ValueError`` for no version."""
+    """-1, 0 or 1: whether `one` is older than, the same as or newer than `other`.  Raises ``ValueError``."""
     row = next((row for row in DISTRIBUTIONS if row.is_version(one) and row.is_version(other)), None)
     if row is None:
         wrong = [version for version in (one, other) if not is_version(version)]

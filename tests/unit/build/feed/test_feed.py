@@ -1,6 +1,6 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A feed of small repositories with real git: what it reads, what it refuses, what is left when something goes wrong."""
+"""A feed of small repositories with real git: what it reads, what it refuses, what is left when it fails."""
 
 from __future__ import annotations
 
@@ -203,6 +203,15 @@ def test_which_bugs_a_kernel_had(feed: Feed, pairs: t.Any, was_in: bool) -> None
     assert ("CVE-2026-00004" in feed.states("6.1.2-1")) is was_in
 
 
+def test_a_candidate_of_a_release_is_not_the_release(feed: Feed) -> None:
+    text = feed.sources.changelog.read_text()
+    feed.sources.changelog.write_text(text.replace("linux (6.1.4-1)", "linux (6.1.4~rc1-1)"))
+    feed.read()
+    assert feed.rows("6.1.2-1")[AF_UNIX]["shipped"] is None
+    with pytest.raises(RebootlessError, match="no version"):
+        feed.rows("6.1.4~rc1-1")
+
+
 def test_a_title_that_two_records_have_says_nothing_of_one(feed: Feed) -> None:
     title = "net/sched: fix pedit partial COW leading to page cache corruption"
     feed.sources.changelog.write_text(feed.sources.changelog.read_text().replace("\n    (CVE-2026-46331)", ""))
@@ -214,8 +223,8 @@ def test_a_title_that_two_records_have_says_nothing_of_one(feed: Feed) -> None:
 
 def test_what_the_distribution_took_out_is_open(feed: Feed) -> None:
     text = feed.sources.changelog.read_text()
-    entry = '  * Revert "af_unix: Reject SIOCATMARK on non-stream sockets"\n\n -- Someone'
-    feed.sources.changelog.write_text(text.replace("\n -- Someone", f"{entry}", 1))
+    entry = '  * Revert "af_unix: Reject SIOCATMARK on non-stream sockets"\n\n -- Maintainer'
+    feed.sources.changelog.write_text(text.replace("\n -- Maintainer", f"{entry}", 1))
     feed.read()
     row = feed.rows("6.1.4-1")[AF_UNIX]
     assert row["state"] == "open" and "took the fix out again in 6.1.4-1" in row["why"]
@@ -227,6 +236,17 @@ def test_what_the_series_took_back_is_unknown(feed: Feed) -> None:
     feed.sources.stable.release("6.1.5")
     feed.read()
     assert (feed.states("6.1.4-1")[AF_UNIX], feed.states("6.1.5-1")[AF_UNIX]) == ("fixed", "unknown")
+    reverting = feed.sources.stable("rev-parse", "HEAD~1")
+    feed.sources.stable.fix(f'Reapply "{title}"', "a.c", f"This reverts commit {reverting}.")
+    feed.sources.stable.release("6.1.6")
+    feed.read()
+    assert feed.states("6.1.6-1")[AF_UNIX] == "fixed"
+
+
+def test_a_message_of_a_commit_can_hold_anything(feed: Feed) -> None:
+    feed.sources.stable.fix("one \x1e \x1f title", "a.c", "\x1e\n\x1f\n\n\n\tand a body \u2028 of it")
+    feed.read()
+    assert read_index(feed.directory).series["6.1"]["commits"][-1][2] == "one \x1e \x1f title"
 
 
 def test_a_fix_that_is_not_where_the_record_says(feed: Feed) -> None:
@@ -259,8 +279,9 @@ def test_bundles(feed: Feed, tmp_path: pathlib.Path) -> None:
     records, stable = tmp_path / "vulns.bundle", tmp_path / "linux.bundle"
     feed.sources.records("bundle", "create", "-q", str(records), "master")
     feed.sources.stable("bundle", "create", "-q", str(stable), BRANCH, "--tags")
-    urls = {"records_url": str(records), "stable_url": str(stable)}
-    assert feed.read(**urls)["read"]["records"] == 5
+    urls: dict[str, t.Any] = {"records_url": str(records), "stable_url": str(stable)}
+    result = feed.read(**urls)
+    assert (result["read"]["records"], result["signers"]) == (5, {"not signed": 5})  # with its tags
     assert feed.states("6.1.2-1")[AF_UNIX] == "open"
     begin = feed.sources.stable("rev-parse", "HEAD")
     feed.sources.stable.fix("one more", "a.c")
@@ -330,7 +351,15 @@ def test_two_runs_at_once(feed: Feed) -> None:
         assert error.code == "feed_busy" and str(os.getpid()) in error.sentence
 
 
-PHASES = ["fetch records", "read records", "fetch stable", "read stable", "read changelogs", "read ratings", "write index"]
+PHASES = [
+    "fetch records",
+    "read records",
+    "fetch stable",
+    "read stable",
+    "read changelogs",
+    "read ratings",
+    "write index",
+]
 
 
 @pytest.mark.parametrize("phase", PHASES)
@@ -420,13 +449,20 @@ def _code(action: t.Callable[[], t.Any]) -> str:
 
 def test_ratings(feed: Feed, tmp_path: pathlib.Path) -> None:
     exploited, likely = tmp_path / "kev.json", tmp_path / "epss.csv"
-    row = {"cveID": AF_UNIX, "dateAdded": "2026-05-01", "dueDate": "2026-05-15", "knownRansomwareCampaignUse": "Unknown"}
+    row = {
+        "cveID": AF_UNIX,
+        "dateAdded": "2026-05-01",
+        "dueDate": "2026-05-15",
+        "knownRansomwareCampaignUse": "Unknown",
+    }
     exploited.write_text(json.dumps({"vulnerabilities": [row, {**row, "cveID": "CVE-2026-99999"}]}))
     likely.write_text(f"#model_version:v2026.01.01,score_date:2026-09-01\ncve,epss,percentile\n{AF_UNIX},0.2,0.9\n")
-    urls = {"exploited_url": f"file://{exploited}", "likely_url": f"file://{likely}"}
+    urls: dict[str, t.Any] = {"exploited_url": f"file://{exploited}", "likely_url": f"file://{likely}"}
     feed.read(**urls)
     found = feed.rows("6.1.2-1")[AF_UNIX]
-    assert found["exploited"] == {"added": "2026-05-01", "due": "2026-05-15", "ransom": False} and found["likely"] == 0.2
+    assert (
+        found["exploited"] == {"added": "2026-05-01", "due": "2026-05-15", "ransom": False} and found["likely"] == 0.2
+    )
     assert list(read_index(feed.directory).exploited) == [AF_UNIX]
     exploited.write_text("<html>Please log in</html>")
     assert feed.refusal(**urls).code == "ratings_not_readable"
@@ -447,20 +483,27 @@ def test_signatures_of_tags(feed: Feed, tmp_path: pathlib.Path, monkeypatch: pyt
     home, keys = tmp_path / "gnupg", tmp_path / "keys.gpg"
     home.mkdir(mode=0o700)
     monkeypatch.setenv("GNUPGHOME", str(home))
-    for name in ("someone@example.org", "stranger@example.org"):
+    for name in ("maintainer@example.org", "stranger@example.org"):
         options = ("--batch", "--quiet", "--passphrase", "", "--quick-gen-key", name, "ed25519", "sign", "never")
         subprocess.run(["gpg", *options], check=True, capture_output=True)
-    keys.write_bytes(subprocess.run(["gpg", "--export", "someone@example.org"], check=True, capture_output=True).stdout)
+    keys.write_bytes(
+        subprocess.run(["gpg", "--export", "maintainer@example.org"], check=True, capture_output=True).stdout
+    )
     assert feed.read()["signers"] == {"not signed": 3}
     assert feed.refusal(keys=keys).code == "tag_signature_wrong"  # a mirror could take signatures off
     for version in ("6.1.2", "6.1.3", "6.1.4"):
         commit = feed.sources.stable("rev-parse", f"v{version}^{{commit}}")
-        feed.sources.stable("tag", "-f", "-s", "-u", "someone@example.org", "-m", "one", f"v{version}", commit)
+        feed.sources.stable("tag", "-f", "-s", "-u", "maintainer@example.org", "-m", "one", f"v{version}", commit)
     shutil.rmtree(feed.directory / "mirrors" / "stable")
     assert feed.read()["signers"] == {"not checked": 3}
     (signer,) = feed.read(keys=keys)["signers"]
     assert len(signer) == 40
     assert feed.rows("6.1.2-1")[AF_UNIX]["fix"]["signed"] == signer
+    # An old release, signed as it is, under the name of a new one.
+    feed.sources.stable("update-ref", "refs/tags/v6.1.5", feed.sources.stable("rev-parse", "v6.1.4"))
+    assert feed.refusal(keys=keys).code == "tag_signature_wrong"
+    feed.sources.stable("tag", "-d", "v6.1.5")
+    shutil.rmtree(feed.directory / "mirrors" / "stable")
     feed.sources.stable.release("6.1.5", "-s", "-u", "stranger@example.org")
     assert feed.refusal(keys=keys).code == "tag_signature_wrong"
     subprocess.run(["gpgconf", "--kill", "all"], check=True)

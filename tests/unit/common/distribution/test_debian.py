@@ -16,6 +16,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.distribu
     compare,
     fixed,
     is_version,
+    upstream,
 )
 
 # In order; those of a row are the same version.
@@ -92,3 +93,21 @@ def test_no_version(text):
 )
 def test_fixed(version, fixed_in, expected):
     assert fixed(version, fixed_in) is expected
+
+
+@pytest.mark.parametrize(
+    "version,linux",
+    [
+        ("6.1.176-1", "6.1.176"),
+        ("6.12.107-1~deb12u1", "6.12.107"),
+        ("6.1-1", "6.1"),
+        ("6.1.187+x-1", "6.1.187"),
+        ("6.1.187~rc2-1", ""),  # has not all that the release has
+        ("6.1.187.5-1", ""),
+        ("1-1", ""),
+        ("none", ""),
+        (None, ""),
+    ],
+)
+def test_the_version_of_linux_in_a_package(version, linux):
+    assert upstream(version) == linux

@@ -36,3 +36,7 @@ def test_a_distribution_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
         kernel_package.compare("5@x", "6.1.1-1")
     assert not kernel_package.fixed("6.1.0-1", ["6.1.1-1", "5@x"])
     assert kernel_package.what_is_no_version("?") == "'?' is no version of a Debian or Other package."
+    assert (kernel_package.upstream("5@x"), kernel_package.upstream("6.1.176-1")) == ("5", "6.1.176")
+    assert (kernel_package.compare("5@x", "6@x"), kernel_package.compare("6.1.176-1", "6.1.99-1")) == (-1, 1)
+    with pytest.raises(ValueError, match="no version"):
+        kernel_package.compare("5@x", "6.1.176-1")

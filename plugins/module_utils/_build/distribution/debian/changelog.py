@@ -32,7 +32,7 @@ try:
     from debian import changelog
 except ImportError:
     MISSING.append("python-debian")
-    changelog = None  # type: ignore[assignment]
+    changelog = None
 
 STABLE = re.compile(r"https?://\S*/ChangeLog-(?P<version>\d+(\.\d+)+)$")
 ITEM = re.compile(r"^(?P<indent> +)(?P<sign>[*-]) (?P<text>.*)$")
@@ -50,7 +50,7 @@ class DebianChangelogs:
         self._apt = Apt(cache, extra)
 
     def newest(self, series: str) -> DebianPackage:
-        """The package that has the newest changelog of a series.  Raises ``RebootlessError`` (``package_not_found``)."""
+        """The package with the newest changelog of a series.  Raises ``RebootlessError`` (``package_not_found``)."""
         names = sorted(self._apt.names(packages.with_changelog(series)), key=packages.by_version)
         if not names:
             raise RebootlessError(
@@ -94,14 +94,13 @@ def uploads(text: str, series: str) -> list[dict[str, Any]]:
     Raises ``RebootlessError`` (``changelog_not_readable``) for what is no changelog, or has nothing of the series.
     """
     try:
-        blocks = list(changelog.Changelog(text, strict=True))
-    except changelog.ChangelogParseError as error:
+        found = [
+            {"version": str(block.version), "date": block.date or "", "entries": list(_entries(block.changes()))}
+            for block in changelog.Changelog(text, strict=True)
+            if f"{block.version.upstream_version}.".startswith(f"{series}.")
+        ]
+    except (changelog.ChangelogParseError, ValueError) as error:  # the latter for what is no version
         raise _no_changelog(f"It is none of a Debian package ({error}).") from error
-    found = [
-        {"version": str(block.version), "date": block.date or "", "entries": list(_entries(block.changes()))}
-        for block in blocks
-        if f"{block.version.upstream_version}.".startswith(f"{series}.")
-    ]
     if not found:
         raise _no_changelog(f"It says nothing of the series {series}.")
     return found
