@@ -142,7 +142,7 @@ makes_devices() {
 state_is() { [ "$(awk '{ print $3 }' /proc/"$1"/stat)" = "$2" ]; }
 receives() { grep -q '^70 ' /proc/"$1"/syscall; }
 stopped() {
-	./caller receive >/run/received &
+	./caller receive >/run/received 2>&1 &
 	echo $! >/run/stopped.pid
 	until_true receives $!
 	kill -STOP $!
@@ -170,7 +170,7 @@ asleep() {
 	local at=$OLD
 	if is_live; then at=$NEW; fi
 	insmod ./busy.ko address="$at" offset="$JUMP"
-	./caller >/run/received &
+	./caller >/run/received 2>&1 &
 	echo $! >/run/stopped.pid
 	until_true has_sleeper
 	until_true sh -c 'dmesg | grep -q "busy: pid"'

@@ -20,7 +20,8 @@ def test_every_column_is_looked_at():
 
 def test_every_code_is_one_of_the_helper():
     codes = (KMOD / "codes.h").read_text()
-    told = {outcome.code for row in ROWS for column in COLUMNS if isinstance(outcome := row.outcome(column), Refused)}
+    outcomes = [row.outcome(column) for row in ROWS for column in COLUMNS if column != "during"]
+    told = {outcome.code for outcome in outcomes if isinstance(outcome, Refused)}
     told |= {code for row in ROWS for code in row.codes}
     assert told and all(f"RBL_CODE({code.upper()}," in codes for code in told)
 
