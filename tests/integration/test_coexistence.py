@@ -25,7 +25,7 @@ from ansible_collections.rebootless.splice.tests.support.snapshots import Lab, S
 ALL = os.environ.get("REBOOTLESS_COEXISTENCE", "").split()
 RELEASES = ALL or ["6.1.0-50-cloud-amd64"]
 # Memory for a crash kernel; and what a machine says when it does not come back from a suspend.
-MORE = {"memory_mib": 768, "kernel_arguments": ["crashkernel=160M", "no_console_suspend"]}
+MORE: dict[str, t.Any] = {"memory_mib": 768, "kernel_arguments": ["crashkernel=160M", "no_console_suspend"]}
 BOOT_S = 120.0
 (SUSPEND,) = (row for row in ROWS if row.name == "suspend")
 COLUMNS = (cells.before, cells.during, cells.after, cells.deadline)
