@@ -165,12 +165,14 @@ stopped_gone() {
 }
 
 has_sleeper() { [ "$(cat /sys/module/busy/parameters/sleeper)" != 0 ]; }
-# A task that sleeps in the function, and is to stop when it leaves it.
+# A task that sleeps in the function, and is to stop when it leaves it.  It is not waited for long.
 asleep() {
 	local at=$OLD
+	echo 2 >/sys/module/rebootless/parameters/tries
 	if is_live; then at=$NEW; fi
-	insmod ./busy.ko address="$at" offset="$JUMP"
-	./caller >/run/received 2>&1 &
+	cp caller sleeper
+	insmod ./busy.ko address="$at" offset="$JUMP" comm=sleeper
+	./sleeper >/run/received 2>&1 &
 	echo $! >/run/stopped.pid
 	until_true has_sleeper
 	until_true sh -c 'dmesg | grep -q "busy: pid"'
@@ -182,6 +184,7 @@ asleep_gone() {
 	until_true state_is "$(cat /run/stopped.pid)" T
 	kill -CONT "$(cat /run/stopped.pid)"
 	until_true is_gone "$(cat /run/stopped.pid)"
+	echo 11 >/sys/module/rebootless/parameters/tries
 }
 
 # ---- the update
