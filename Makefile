@@ -168,6 +168,18 @@ test-releases: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## the life of an upda
 	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) REBOOTLESS_RELEASES="$(RELEASES)" \
 	    pytest -v tests/integration/test_later_kernels.py $(ARGS)
 
+# Kernels on which every neighbour of an update is tried.
+NEIGHBOURS_RELEASES ?= $(RELEASE)
+
+.PHONY: test-coexistence
+test-coexistence: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## every cell of docs/coexistence.md, on a stock kernel (NEIGHBOURS_RELEASES="..." ARGS="-k klp")
+	PYTHONPATH=$(TREE) ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/$(TREE) REBOOTLESS_COEXISTENCE="$(NEIGHBOURS_RELEASES)" \
+	    pytest -v tests/integration/test_coexistence.py $(ARGS)
+
+.PHONY: coexistence
+coexistence: $(VENV)/dev.stamp | $(TREE)  ## write docs/coexistence.md from the table of the tests
+	$(RUN).coexistence.document docs/coexistence.md
+
 # Which faults of tests/fleet; all without it.
 FAULTS ?=
 

@@ -356,8 +356,8 @@ void rbl_deadline_work(struct work_struct *work)
 
 	mutex_lock(&rbl_lock);
 	pending = !record->gone && record->state == RBL_APPLIED && record->deadline_set;
-	if (pending && time_before(jiffies, record->deadline_at)) {
-		again = record->deadline_at - jiffies;	/* of a later apply */
+	if (pending && rbl_deadline_left(record) > 0) {	/* of a later apply */
+		again = nsecs_to_jiffies(rbl_deadline_left(record)) + 1;
 	} else if (pending && may_interfere(record)) {
 		record->busy++;
 		pending = reverse(record, &by_force, " at its deadline") != 0;

@@ -171,7 +171,7 @@ struct rbl_record {
 
 	struct delayed_work deadline;
 	bool deadline_set;
-	unsigned long deadline_at;	/* jiffies */
+	u64 deadline_at;		/* ns of CLOCK_BOOTTIME */
 	u32 deadline_tries;		/* to reverse since then */
 
 	/* Reversed by force while tasks were in its code: its module is held until they have left. */
@@ -318,8 +318,8 @@ int rbl_refuse_hook(struct rbl_record *record, const struct rbl_hook *hook, int 
 
 /* running.c: the running kernel's memory as the match has to see it */
 struct rbl_tracing;
-struct rbl_tracing *rbl_tracing_get(void);
-void rbl_tracing_free(struct rbl_tracing *tracing);
+struct rbl_tracing *rbl_still_begin(void);
+void rbl_still_end(struct rbl_tracing *tracing);
 int rbl_read_running(const struct rbl_tracing *tracing, u64 address, void *buffer, u32 length);
 
 /* stacks.c: whether a task is inside code that is about to change */
@@ -406,6 +406,9 @@ void rbl_write_part(struct rbl_part *part, bool forward);
 /* deadline.c */
 void rbl_set_deadline(struct rbl_record *record, unsigned int seconds);
 void rbl_clear_deadline(struct rbl_record *record);
+s64 rbl_deadline_left(const struct rbl_record *record);
+int rbl_deadlines_init(void);
+void rbl_deadlines_exit(void);
 
 /* blockers.c: tasks that stay in the way */
 struct rbl_edge;

@@ -262,6 +262,9 @@ static int __init rebootless_init(void)
 	err = rbl_sysfs_init();
 	if (err)
 		goto no_sysfs;
+	err = rbl_deadlines_init();
+	if (err)
+		goto no_deadlines;
 	err = register_module_notifier(&first_notifier);
 	if (err)
 		goto no_notifier;
@@ -273,6 +276,8 @@ static int __init rebootless_init(void)
 no_last:
 	unregister_module_notifier(&first_notifier);
 no_notifier:
+	rbl_deadlines_exit();
+no_deadlines:
 	rbl_sysfs_exit();
 no_sysfs:
 	rbl_arch_exit();
@@ -287,6 +292,7 @@ static void __exit rebootless_exit(void)
 
 	unregister_module_notifier(&last_notifier);
 	unregister_module_notifier(&first_notifier);
+	rbl_deadlines_exit();
 	mutex_lock(&rbl_lock);
 	/* Update modules depend on this one, so only failed records are left. */
 	while ((record = list_first_entry_or_null(&rbl_records, struct rbl_record, list))) {

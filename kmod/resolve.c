@@ -102,7 +102,7 @@ static int match(struct rbl_record *record, const struct rbl_part *part, struct 
 {
 	const void *program = part->object->program;
 	const struct rbl_header *header = program;
-	struct surroundings surroundings = { .lookup = &part->lookup, .tracing = rbl_tracing_get() };
+	struct surroundings surroundings = { .lookup = &part->lookup };
 	const struct rbl_target target = { &surroundings, read_target, lookup_target };
 	void *scratch = kvmalloc(rbl_scratch_size(program), GFP_KERNEL);
 	struct rbl_report report;
@@ -112,12 +112,13 @@ static int match(struct rbl_record *record, const struct rbl_part *part, struct 
 	result->bases = kvcalloc(header->sections.count, sizeof(*result->bases), GFP_KERNEL);
 	result->values = kvcalloc(header->symbols.count, sizeof(*result->values), GFP_KERNEL);
 	result->known = kvcalloc(header->symbols.count, sizeof(*result->known), GFP_KERNEL);
+	surroundings.tracing = rbl_still_begin();
 	if (!scratch || !surroundings.tracing || !result->bases || !result->values || !result->known)
 		err = rbl_refuse(record, RBL_NO_MEMORY);
 	else if (rbl_match(program, part->object->program_size, &target, scratch, result, &report))
 		err = refuse_report(record, part, &report);
+	rbl_still_end(surroundings.tracing);
 	kvfree(scratch);
-	rbl_tracing_free(surroundings.tracing);
 	if (err)
 		free_result(result);
 	return err;

@@ -53,25 +53,48 @@ static int by_address(const void *a, const void *b)
 	return left < right ? -1 : left > right;
 }
 
-/* Notes which functions are traced now; NULL if there is no memory.  rbl_tracing_free() it. */
-struct rbl_tracing *rbl_tracing_get(void)
+static struct rbl_tracing *note_traced(void)
 {
-	struct rbl_tracing *tracing;
-	u32 count;
+	u32 count = each_traced(NULL, 0);
+	struct rbl_tracing *tracing = kvmalloc(struct_size(tracing, sites, count), GFP_KERNEL);
 
-	mutex_lock(rbl_kernel_data.ftrace_lock);
-	count = each_traced(NULL, 0);
-	tracing = kvmalloc(struct_size(tracing, sites, count), GFP_KERNEL);
-	if (tracing)
-		tracing->count = each_traced(tracing, count);
-	mutex_unlock(rbl_kernel_data.ftrace_lock);
-	if (tracing)
-		sort(tracing->sites, tracing->count, sizeof(*tracing->sites), by_address, NULL);
+	if (!tracing)
+		return NULL;
+	tracing->count = each_traced(tracing, count);
+	sort(tracing->sites, tracing->count, sizeof(*tracing->sites), by_address, NULL);
 	return tracing;
 }
 
-void rbl_tracing_free(struct rbl_tracing *tracing)
+/*
+ * Notes which functions are traced, and keeps the text as it is until
+ * rbl_still_end(): no tracer and no kprobe comes or goes, and no static branch
+ * or call moves.  What is read in between fits together; else a tracer that came
+ * after the note would pass for code that differs.  NULL if there is no memory.
+ */
+struct rbl_tracing *rbl_still_begin(void)
 {
+	struct rbl_tracing *tracing;
+
+	lockdep_assert_held(&rbl_lock);
+	mutex_lock(rbl_kernel_data.kprobe_mutex);
+	mutex_lock(rbl_kernel_data.ftrace_lock);
+	tracing = note_traced();
+	if (tracing) {
+		mutex_lock(rbl_kernel_data.text_mutex);
+		return tracing;
+	}
+	mutex_unlock(rbl_kernel_data.ftrace_lock);
+	mutex_unlock(rbl_kernel_data.kprobe_mutex);
+	return NULL;
+}
+
+void rbl_still_end(struct rbl_tracing *tracing)
+{
+	if (!tracing)
+		return;
+	mutex_unlock(rbl_kernel_data.text_mutex);
+	mutex_unlock(rbl_kernel_data.ftrace_lock);
+	mutex_unlock(rbl_kernel_data.kprobe_mutex);
 	kvfree(tracing);
 }
 

@@ -105,13 +105,14 @@ SHOW(signalled)
 SHOW(deadline)
 {
 	const struct rbl_record *record = rbl_record_of(kobj);
-	long left;
+	s64 left;
 
 	if (!READ_ONCE(record->deadline_set))
 		return sysfs_emit(buffer, "0\n");
-	left = (long)(record->deadline_at - jiffies);
+	left = rbl_deadline_left(record);
 	/* Rounded away from 0, which means that there is none; negative while the helper tries to reverse. */
-	return sysfs_emit(buffer, "%ld\n", left > 0 ? (left + HZ - 1) / HZ : (left - HZ) / HZ);
+	left += left > 0 ? NSEC_PER_SEC - 1 : -NSEC_PER_SEC;
+	return sysfs_emit(buffer, "%lld\n", div_s64(left, NSEC_PER_SEC));
 }
 
 SHOW(abort)

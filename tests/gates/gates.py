@@ -31,7 +31,7 @@ COLLECTION = "ansible_collections.rebootless.splice"
 
 # What mypy checks.
 # What no other gate runs, the tools of tests/corpus and tests/bench above all, would else call what is not there.
-TESTS = ("support", "kernels", "corpus", "bench", "fuzz", "integration", "fleet", "unit")
+TESTS = ("support", "kernels", "corpus", "bench", "fuzz", "coexistence", "integration", "fleet", "unit")
 # Of the gates the scripts, which import each other by their names; the others are modules of the collection.
 BY_NAME = re.compile(r"^import (pythons|tree)$", re.MULTILINE)
 SCRIPTS = ["pythons.py", "tree.py", *(path.name for path in HERE.glob("*.py") if BY_NAME.search(path.read_text()))]

@@ -19,6 +19,7 @@
 #include <linux/kprobes.h>
 #include <linux/module.h>
 #include <linux/sched.h>
+#include <linux/string.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 #include <asm/ibt.h>
@@ -35,6 +36,10 @@ module_param(offset, uint, 0444);
 
 static unsigned long left;
 module_param(left, ulong, 0444);
+
+static char *comm;
+module_param(comm, charp, 0444);
+MODULE_PARM_DESC(comm, "the name of the task that is to sleep (default: the first that comes by)");
 
 static int sleeper;
 module_param(sleeper, int, 0444);
@@ -77,7 +82,7 @@ static DECLARE_WORK(removal, remove_probe);
 
 static int on_hit(struct kprobe *probe, struct pt_regs *regs)
 {
-	if (atomic_xchg(&caught, 1))
+	if ((comm && strcmp(current->comm, comm)) || atomic_xchg(&caught, 1))
 		return 0;
 	sleeper = current->pid;
 	schedule_work(&removal);
