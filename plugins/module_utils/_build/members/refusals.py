@@ -81,7 +81,7 @@ class Refusals:
                 without, has_it = has_it, without
 
     def _definition(self, name: str) -> str:
-        """What a value is made of, whatever the source says of how likely it is."""
+        """What a value is made of, behind what the source says of how likely it is."""
         words = self._values.definition(name)
         expected = _EXPECTED.fullmatch(words)
         return expected["of"] if expected else words
