@@ -29,8 +29,9 @@ FILE = re.compile(
     rb"(?P<cve>CVE-\d{4}-\d{4,19})\.(?P<kind>cvss|dyad|json|sha1)"
 )
 COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
-# The version of the CNA's tool, or in older records its commit.
-DYAD_VERSION = re.compile(r"# dyad version: (?P<version>1\.\d+\.\d+|[0-9a-f]{12})\s")
+# The version of the CNA's tool, or in older records its commit; two of the oldest have none.
+DYAD_VERSION = re.compile(r"^# dyad version: *(?P<version>.*)$", re.MULTILINE)
+KNOWN_VERSION = re.compile(r"1\.\d+\.\d+|[0-9a-f]{12}")
 JSON_VERSION = re.compile(r"5\.\d+(\.\d+)?")
 NOT_FIXED = "0"
 MOST = 1_000_000  # bytes of a file of a record; the largest has 200,000
@@ -131,8 +132,9 @@ def _pairs(texts: Mapping[str, bytes]) -> list[list[str]]:
     if "dyad" not in texts:
         raise ValueError("it has no dyad file")
     text = texts["dyad"].decode()
-    if DYAD_VERSION.match(text) is None:
-        raise ValueError(f"its dyad file is of an unknown format ({text[:40].strip()})")
+    for version in DYAD_VERSION.findall(text):
+        if KNOWN_VERSION.fullmatch(version.strip()) is None:
+            raise ValueError(f"its dyad file is of the unknown format {version[:20].strip()}")
     pairs = [line.split(":") for line in text.splitlines() if line and not line.startswith("#")]
     for pair in pairs:
         if len(pair) != 4:

@@ -169,6 +169,13 @@ def test_a_record_that_cannot_be_read_is_unknown(feed: Feed, kind: str, text: st
     assert row["state"] == "unknown" and wrong in row["why"]
 
 
+def test_the_oldest_records_do_not_name_their_format(feed: Feed) -> None:
+    path = feed.sources.records.file(AF_UNIX, "dyad")
+    path.write_text(path.read_text().replace("# dyad version: 1.2.0\n", ""))
+    feed.sources.records.record()
+    assert feed.read()["doubts"] == [] and feed.states("6.1.4-1")[AF_UNIX] == "fixed"
+
+
 def test_several_commits_have_to_be_there_all(feed: Feed) -> None:
     second = feed.sources.stable.fix("af_unix: the rest", "net/unix/scm.c")
     feed.sources.stable.release("6.1.5")
