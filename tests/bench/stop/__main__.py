@@ -92,7 +92,10 @@ def updates(host: Host) -> list[Stop]:
     turn += " echo $(cat pause_ns stop_ns looked_at /sys/module/own_time/parameters/ns)"
     said = host.out(f"for i in $(seq {ROUNDS}); do {turn} || exit 1; done", timeout=SLOW_S)
     rows = [line.split() for line in said.splitlines()]
-    return [Stop(*map(float, row[:3]), max(map(float, row[3].split(",")))) for row in rows]
+    return [
+        Stop(float(inside), float(whole), float(looked_at), max(map(float, own.split(","))))
+        for inside, whole, looked_at, own in rows
+    ]
 
 
 def threads(host: Host, count: int) -> t.Callable[[], object]:
