@@ -37,6 +37,8 @@ class Built:
         self._tree = tree
         self._source = Path(tree.source)
         self._graph = include_graph(tree, jobs)
+        stems = [name.removesuffix(".o") for name in tree.units.units]
+        self._used = self._graph.included_by(f"{stem}{suffix}" for stem in stems for suffix in SOURCE_SUFFIXES)
         self._of_file = functools.lru_cache(maxsize=None)(self._look)
 
     def of(self, files: Iterable[str]) -> Answer:
@@ -62,10 +64,12 @@ class Built:
             return Answer(UNKNOWN, ())
         if os.path.splitext(path)[1] not in (*SOURCE_SUFFIXES, HEADER_SUFFIX):
             return Answer(UNKNOWN, ())  # a makefile, a table that sources are made of
-        units = self._tree.units.units_of(self._graph.reached_from([path]))
+        if path not in self._used:
+            return Answer(NOT_BUILT, ())
         if path.endswith(HEADER_SUFFIX):
-            return Answer(BUILT if units else NOT_BUILT, ())
-        return Answer(BUILT if units else NOT_BUILT, tuple(sorted({name for one in units for name in one.objects})))
+            return Answer(BUILT, ())
+        units = self._tree.units.units_of(self._graph.reached_from([path]))
+        return Answer(BUILT, tuple(sorted({name for one in units for name in one.objects})))
 
     def _is_of_another_machine(self, parts: tuple[str, ...]) -> bool:
         return parts[:1] == ("arch",) and len(parts) > 2 and parts[1] != self._tree.architecture.source
