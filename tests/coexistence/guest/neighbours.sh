@@ -165,18 +165,29 @@ stopped_gone() {
 }
 
 has_sleeper() { [ "$(cat /sys/module/busy/parameters/sleeper)" != 0 ]; }
-# A task that sleeps in the function, and is to stop when it leaves it.  It is not waited for long.
-asleep() {
+has_come() { is_gone "$1" || has_sleeper; }
+# Whether a task was caught in the function; not if the update came or went meanwhile, so that it is in the other code.
+catch() {
 	local at=$OLD
-	echo 2 >/sys/module/rebootless/parameters/tries
 	if is_live; then at=$NEW; fi
-	cp caller sleeper
 	insmod ./busy.ko address="$at" offset="$JUMP" comm=sleeper
 	./sleeper >/run/received 2>&1 &
 	echo $! >/run/stopped.pid
-	until_true has_sleeper
+	until_true has_come $!
+	has_sleeper
+}
+# A task that sleeps in the function, and is to stop when it leaves it.  It is not waited for long.
+asleep() {
+	local turns=0
+	echo 2 >/sys/module/rebootless/parameters/tries
+	[ -e sleeper ] || cp caller sleeper
+	until catch; do
+		rmmod busy
+		turns=$((turns + 1))
+		[ $turns -lt 20 ]
+	done
 	until_true sh -c 'dmesg | grep -q "busy: pid"'
-	kill -STOP $!
+	kill -STOP "$(cat /run/stopped.pid)"
 }
 sleeps_on() { state_is "$(cat /run/stopped.pid)" D || state_is "$(cat /run/stopped.pid)" I; }
 asleep_gone() {
