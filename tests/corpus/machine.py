@@ -24,6 +24,7 @@ from ansible_collections.rebootless.splice.tests.support.runner import Runner
 COLLECTION = pathlib.Path(__file__).resolve().parents[2]
 GUEST = "ansible_collections.rebootless.splice.tests.corpus.guest"
 ARCHIVE = "/run/coverage.zip"
+BOOT_TIMEOUT = 300  # seconds, as the lab's role has it
 READY_TIMEOUT = 300  # seconds until the agent has started,
 STEP_TIMEOUT = 300  # and that one step may take
 MEMORY = 1024  # MiB
@@ -95,7 +96,8 @@ class Bench:
             memory = max(MEMORY, own_kernels.memory(self._kernel, MEMORY))
             arguments = [*KERNEL_ARGUMENTS, *own_kernels.arguments(self._kernel)]
             wanted = [{"name": "machine", "kernel": self._kernel, "memory": memory}]
-            variables = {"lab_hosts": wanted, "lab_kernel_arguments": arguments, **self._variables}
+            limit = {"lab_timeout": int(BOOT_TIMEOUT * own_kernels.slowness())}
+            variables = {"lab_hosts": wanted, "lab_kernel_arguments": arguments, **limit, **self._variables}
             Runner().playbook("rebootless.splice.lab_up", variables=variables)
             directory = self._cache / "lab" / self._lab
             self._host = Host(directory, "machine", Runner(directory / "inventory.yml"))
