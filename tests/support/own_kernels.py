@@ -116,7 +116,7 @@ def tree_options(wanted: str) -> dict[str, t.Any]:
 
 
 def arguments(wanted: str) -> list[str]:
-    """More arguments for a kernel of this release: complaints are looked for on its console, and its boot takes long."""
+    """More arguments for a kernel of this release: its console is to have all complaints, and its boot takes long."""
     kernel = chosen()
     own = ["ignore_loglevel", "systemd.default_timeout_start_sec=900"]
     return own if kernel and kernel.release == wanted else []
