@@ -213,7 +213,7 @@ ROWS = (
     Row("stopped", "task that SIGSTOP took out of its sleep", "stopped", "goes_on", "stopped_gone"),
     Row(
         "stopped_inside",
-        "task asleep inside, SIGSTOP pending",
+        "task that a SIGSTOP leaves inside",
         "asleep",
         "sleeps_on",
         "asleep_gone",
@@ -222,6 +222,6 @@ ROWS = (
         reverse=Refused("busy_function"),
         deadline=HELD,
         note="a task that a SIGSTOP reaches in its sleep leaves the function, and sleeps at the edge of the kernel. "
-        "One whose sleep no signal ends stays inside: the refusal names it. The kprobe is what the test catches it with.",
+        "One whose sleep no signal ends stays inside: the refusal names it. The test catches it by a kprobe.",
     ),
 )
