@@ -210,10 +210,10 @@ ROWS = (
         "rmdir $GROUP",
         codes=("busy_function",),
     ),
-    Row("stopped", "task that SIGSTOP took out of its sleep", "stopped", "goes_on", "stopped_gone"),
+    Row("stopped", "SIGSTOP that ends a sleep", "stopped", "goes_on", "stopped_gone"),
     Row(
         "stopped_inside",
-        "task that a SIGSTOP leaves inside",
+        "SIGSTOP while asleep inside",
         "asleep",
         "sleeps_on",
         "asleep_gone",
