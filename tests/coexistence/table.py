@@ -210,18 +210,18 @@ ROWS = (
         "rmdir $GROUP",
         codes=("busy_function",),
     ),
-    Row("stopped", "task that SIGSTOP took out of its sleep", "stopped", "goes_on", "stopped_gone"),
+    Row("stopped", "SIGSTOP that ends a sleep", "stopped", "goes_on", "stopped_gone"),
     Row(
         "stopped_inside",
-        "task asleep inside, SIGSTOP pending",
+        "SIGSTOP while asleep inside",
         "asleep",
         "sleeps_on",
         "asleep_gone",
         before=Refused("busy_function"),
-        codes=("busy_function",),
+        codes=("busy_function", "kprobe_inside"),
         reverse=Refused("busy_function"),
         deadline=HELD,
         note="a task that a SIGSTOP reaches in its sleep leaves the function, and sleeps at the edge of the kernel. "
-        "One whose sleep no signal ends stays inside: the refusal names it.",
+        "One whose sleep no signal ends stays inside: the refusal names it. The test catches it by a kprobe.",
     ),
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
 import typing as t
 
 import pytest
@@ -100,8 +101,13 @@ def test_a_deadline_passes_while_the_machine_is_suspended(place: Neighbourhood):
     """The kernel's timers stand still meanwhile, and those who would have to confirm do not."""
     place.begin(SUSPEND)
     assert place.command("apply 40") == "done"
-    place.sh("suspend 45")
-    place.host.wait_until(lambda: place.state() == "reversed", 20)
+    suspended = place.host.start("echo 0 >/sys/class/rtc/rtc0/wakealarm; echo mem >/sys/power/state")
+    with place.host.monitor() as monitor:
+        place.host.wait_until(lambda: monitor.cmd("query-status")["status"] == "suspended")
+        time.sleep(45)
+        monitor.cmd("system_wakeup")
+    assert suspended.wait(60) == 0
+    place.host.wait_until(lambda: place.state() == "reversed", 15)
     place.end(SUSPEND)
     place.untouched = True
 

@@ -91,10 +91,9 @@ is_live_patched() { ./caller | grep -q '^ioctl elsewhere'; }
 
 # ---- the machine
 
-# suspend [SECONDS]
 suspend() {
 	echo 0 >/sys/class/rtc/rtc0/wakealarm
-	echo +"${1:-2}" >/sys/class/rtc/rtc0/wakealarm
+	echo +2 >/sys/class/rtc/rtc0/wakealarm
 	echo mem >/sys/power/state
 }
 suspends() {
