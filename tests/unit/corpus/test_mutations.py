@@ -26,67 +26,67 @@ static int count(const struct item __user *item, int limit);
 /* count() is named here, too. */
 static inline bool is_large(int value)
 {
-	return value > 4;
+    return value > 4;
 }
 
 __init static int
 count_at_boot(void)
 {
-	return 0;
+    return 0;
 }
 
 static __always_inline __must_check
 int count(const struct item __user *item, int limit)
 {
-	struct item *other;
-	int sum = 0;
+    struct item *other;
+    int sum = 0;
 
-	list_for_each_entry(other, &item->list, list) {
-		if (unlikely(other->value < 0)) {
-			pr_warn("below zero: %d\\n", other->value);
-			return -EINVAL;
-		} else {
-			sum += other->value;
-		}
-		cond_resched();
-	}
-	while (sum > limit)
-		sum -= count(item, limit);
-	switch (sum) {
-	case 3:
-		sum = 1;
-		break;
-	default:
-		goto out;
-		sum = 2;
-	}
+    list_for_each_entry(other, &item->list, list) {
+        if (unlikely(other->value < 0)) {
+            pr_warn("below zero: %d\\n", other->value);
+            return -EINVAL;
+        } else {
+            sum += other->value;
+        }
+        cond_resched();
+    }
+    while (sum > limit)
+        sum -= count(item, limit);
+    switch (sum) {
+    case 3:
+        sum = 1;
+        break;
+    default:
+        goto out;
+        sum = 2;
+    }
 out:
-	return sum;
+    return sum;
 }
 
 #ifdef CONFIG_OTHER
 static void conditional(void)
 {
-	barrier();
+    barrier();
 }
 #endif
 
 static int plain(const struct item *item, int limit)
 {
-	if (likely(limit))
-		return count(item, 3);
-	if (!is_large(limit)) {
-		pr_info("small\\n");
-		limit = 0;
-	} else {
-		limit = 1;
-	}
-	return limit;
+    if (likely(limit))
+        return count(item, 3);
+    if (!is_large(limit)) {
+        pr_info("small\\n");
+        limit = 0;
+    } else {
+        limit = 1;
+    }
+    return limit;
 }
 
 static const struct item_operations operations = {
-	.plain = plain,
-	.limit = 4,
+    .plain = plain,
+    .limit = 4,
 };
 """
 
