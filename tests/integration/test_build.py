@@ -432,6 +432,16 @@ def test_what_the_patch_uses_has_to_be_somewhere(build):
     assert (error.code, error.details["symbol"]) == ("missing_symbol", "rbltest_nowhere")
 
 
+def test_what_objtool_does_not_understand_is_refused_in_its_words(build):
+    """An alternative that refers to a variable: the function would have no unwind information."""
+    start = "static int unix_ioctl(struct socket *sock, unsigned int cmd, unsigned long arg)\n{"
+    old = f"{start}\n\tstruct sock *sk = sock->sk;\n"
+    new = f"static int rbltest_ahead;\n{old}\n\tprefetchw(&rbltest_ahead);\n"
+    error = refusal(build, Edit(SIOCATMARK.path, old, new))
+    assert error.code == "module_differs"
+    assert "unsupported relocation in alternatives section" in error.sentence
+
+
 @pytest.mark.parametrize("name", ["UPPER", "a/b", "", "x" * 70])
 def test_names_that_no_update_can_have(build, name):
     assert refusal(build, SIOCATMARK, name=name).code == "bad_identity"

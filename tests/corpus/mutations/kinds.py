@@ -155,7 +155,7 @@ KINDS: dict[str, tuple[Operator, ...]] = {
         Statement("if (boot_cpu_has(X86_FEATURE_XENPV)) $W", headers=("asm/cpufeature.h",)),
         Statement("barrier_nospec();", headers=("asm/barrier.h",)),
         Statement("if (rdtsc_ordered() == 1) $W", headers=("asm/msr.h",)),
-        Statement("prefetchw(&$N);", _COUNT, ("asm/processor.h",)),
+        Statement("prefetchw(READ_ONCE($N));", "static void *$N;\n", ("asm/processor.h", "linux/compiler.h")),
         Statement(
             "{ unsigned long $N_f; local_irq_save($N_f); $W local_irq_restore($N_f); }",
             headers=("linux/irqflags.h",),

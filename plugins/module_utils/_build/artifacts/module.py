@@ -209,6 +209,7 @@ def build_update_module(
         "module_build_failed",
         f"Kbuild could not build the update module {identity.module}.",
         "Report this update with the output of the tools.",
+        errors=True,
     )
     module = where / f"{identity.module}.ko"
     _check_module(module, replacement, output)

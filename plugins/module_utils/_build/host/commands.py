@@ -86,8 +86,9 @@ def run(
     cwd: str | os.PathLike[str] | None = None,
     env: dict[str, str] | None = None,
     log: Path | None = None,
+    errors: bool = False,
 ) -> str:
-    """Runs ``argv`` and returns what it printed (standard output).
+    """Runs ``argv`` and returns what it printed (standard output, and error if ``errors``).
 
     Standard output and error are appended to ``log`` if given.  A failure raises ``RebootlessError`` with ``code`` and
     ``sentence``, and in its details the command, its exit status and the end of its output.
@@ -113,7 +114,7 @@ def run(
             stream.write(f"$ {' '.join(words)}\n{done.stdout}{done.stderr}")
     if done.returncode != 0:
         raise failed(words, done.returncode, done.stdout + done.stderr, code, sentence, next_step)
-    return done.stdout
+    return done.stdout + (done.stderr if errors else "")
 
 
 def run_unchecked(

@@ -164,6 +164,8 @@ class Bodies:
         named = [body for body in bodies if body.names]
         if named and not 0 <= offset < area.size:
             return named[0] if offset < 0 else named[-1]
+        if len(named) == 1 and not area.is_code and any(area.name.endswith(f".{name}") for name in named[0].names):
+            return named[0]  # the section is its own: what follows is the gap that -fsanitize=kernel-address leaves
         if area.is_code and named:
             return max((body for body in named if body.start <= offset), key=lambda b: b.start, default=named[0])
         return self._add(area, offset, self._end(area, offset))

@@ -36,7 +36,7 @@ def told(changes):
         ("merged_constant", {"changed"}),
         ("own_constant", {"switched"}),
         ("paravirt", {"irq"}),
-        ("sanitized", {"watched"}),
+        ("sanitized", {"adds", "watched"}),
         ("shared_section", {"changed"}),
         ("static_call", {"caller"}),
         ("strings", {"first"}),
