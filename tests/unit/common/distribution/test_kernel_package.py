@@ -29,14 +29,10 @@ def test_a_distribution_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kernel_package.version_in("#1 SMP Debian 6.1.176-1 (2026-06-26)") == "6.1.176-1"
     assert kernel_package.fixed("5@x", ["5@x"]) and kernel_package.fixed("6.1.2-1", ["6.1.1-1"])
     assert kernel_package.upstream("5@x") == "5" and kernel_package.upstream("6.1.176-1") == "6.1.176"
-    assert kernel_package.compare("5@x", "6@x") == -1 and kernel_package.compare("6.1.9-1", "6.1.10-1") == -1
+    assert kernel_package.compare("5@x", "6@x") == -1 and kernel_package.compare("6.1.176-1", "6.1.99-1") == 1
     with pytest.raises(ValueError, match="'nothing' is no version"):
         kernel_package.compare("5@x", "nothing")
     with pytest.raises(ValueError, match="two distributions"):
         kernel_package.compare("5@x", "6.1.1-1")
     assert not kernel_package.fixed("6.1.0-1", ["6.1.1-1", "5@x"])
     assert kernel_package.what_is_no_version("?") == "'?' is no version of a Debian or Other package."
-    assert (kernel_package.upstream("5@x"), kernel_package.upstream("6.1.176-1")) == ("5", "6.1.176")
-    assert (kernel_package.compare("5@x", "6@x"), kernel_package.compare("6.1.176-1", "6.1.99-1")) == (-1, 1)
-    with pytest.raises(ValueError, match="no version"):
-        kernel_package.compare("5@x", "6.1.176-1")
