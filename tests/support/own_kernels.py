@@ -116,9 +116,10 @@ def tree_options(wanted: str) -> dict[str, t.Any]:
 
 
 def arguments(wanted: str) -> list[str]:
-    """More arguments for a kernel of this release: its console is where complaints are looked for."""
+    """More arguments for a kernel of this release: its console is to have all complaints, and its boot takes long."""
     kernel = chosen()
-    return ["ignore_loglevel"] if kernel and kernel.release == wanted else []
+    own = ["ignore_loglevel", "systemd.default_timeout_start_sec=900"]
+    return own if kernel and kernel.release == wanted else []
 
 
 def slowness() -> float:

@@ -139,7 +139,8 @@ class Snapshots:
         lab = Lab(work, self)
         lab.remove()
         host = lab.boot(NAME, spec, *_memory(work / "memory", spec, share=True))
-        assert host.out("systemctl is-system-running --wait") == "running"
+        state = host.out("systemctl is-system-running --wait || true")
+        assert state == "running", f"{state}: {host.out('systemctl --failed --no-legend --plain; dmesg | tail -20')}"
         preloaded.start(host)
         host.run("sync")
         host.disconnect()
