@@ -45,9 +45,12 @@ _IDENTITY = {
 }
 
 _WARNING = re.compile(r"warning.*objtool|objtool.*warning")
-# The table of replacements (templates.py) names functions that only jumps lead to: nobody branches to what it holds, so
-# they need no landing mark.  Labels of carried code end in .rbl, so nothing of the patch is called so.
-_OF_OUR_TABLE = re.compile(r"objtool: functions_\d+\+0x[0-9a-f]+: data relocation to !ENDBR: ")
+# Of these tables nobody calls what they name: functions that only jumps lead to, places whose fields the helper module
+# fills in (templates.py), places and targets of static branches (late_static_keys.py).  None needs a landing mark.
+# Labels of carried code and data end in .rbl, so nothing of the patch is called so.
+_OF_OUR_TABLES = re.compile(
+    r"objtool: (functions_\d+|fixups_\d+|\.rbl\.jump_entries\.\S+)\+0x[0-9a-f]+: data relocation to !ENDBR: "
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,7 +226,7 @@ def build_update_module(
 
 def _check_module(path: pathlib.Path, replacement: Replacement, output: str) -> None:
     """Every carried byte outside of relocated fields has to be the post object's, and every function unwindable."""
-    warnings = [line for line in output.splitlines() if _WARNING.search(line) and not _OF_OUR_TABLE.search(line)]
+    warnings = [line for line in output.splitlines() if _WARNING.search(line) and not _OF_OUR_TABLES.search(line)]
     if warnings:
         raise _differs(f"objtool does not understand its code: {warnings[0]}", output)
     built = ObjectFile(path)
