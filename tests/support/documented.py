@@ -41,7 +41,7 @@ def _differences(path: str, values: t.Any, documented: dict[str, t.Any]) -> t.It
         row = documented[key]
         if value is not None and not isinstance(value, TYPES[row["type"]]):
             yield f"{name} is documented as {row['type']} and is {value!r}"
-        elif "contains" in row:
+        elif value is not None and "contains" in row:
             for item in value if isinstance(value, list) else [value]:
                 yield from _differences(name, item, row["contains"])
     for key, row in documented.items():

@@ -16,6 +16,7 @@
  */
 #define pr_fmt(fmt) "busy: " fmt
 
+#include <linux/irq_work.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
 #include <linux/sched.h>
@@ -80,12 +81,20 @@ asm(".pushsection .text\n"
 static void remove_probe(struct work_struct *unused);
 static DECLARE_WORK(removal, remove_probe);
 
+static void begin_removal(struct irq_work *unused)
+{
+	schedule_work(&removal);
+}
+
+/* A breakpoint may be hit with any lock held, those of workqueues included; this takes none. */
+static DEFINE_IRQ_WORK(hit, begin_removal);
+
 static int on_hit(struct kprobe *probe, struct pt_regs *regs)
 {
 	if ((comm && strcmp(current->comm, comm)) || atomic_xchg(&caught, 1))
 		return 0;
 	sleeper = current->pid;
-	schedule_work(&removal);
+	irq_work_queue(&hit);
 	int3_emulate_push(regs, (unsigned long)probe->addr);
 	int3_emulate_jmp(regs, (unsigned long)sleep_there);
 	return 1;
@@ -122,6 +131,7 @@ static void __exit busy_exit(void)
 		return;
 	}
 	wait_for_completion(&gone);
+	irq_work_sync(&hit);
 	WRITE_ONCE(over, true);
 	wake_up_all(&end);
 	/* Until it has left sleep_there(): no voluntary switch lies on its way out. */
