@@ -45,7 +45,7 @@ _IDENTITY = {
 }
 
 _WARNING = re.compile(r"warning.*objtool|objtool.*warning")
-# Of these tables nobody calls what they name: functions that only jumps lead to, places whose fields the helper module
+# No code calls what these tables name: functions that only jumps lead to, places whose fields the helper module
 # fills in (templates.py), places and targets of static branches (late_static_keys.py).  None needs a landing mark.
 # Labels of carried code and data end in .rbl, so nothing of the patch is called so.
 _OF_OUR_TABLES = re.compile(
