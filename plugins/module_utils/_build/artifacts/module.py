@@ -48,9 +48,7 @@ _WARNING = re.compile(r"warning.*objtool|objtool.*warning")
 # No code calls what these tables name: functions that only jumps lead to, places whose fields the helper module
 # fills in (templates.py), places and targets of static branches (late_static_keys.py).  None needs a landing mark.
 # Labels of carried code and data end in .rbl, so nothing of the patch is called so.
-_OF_OUR_TABLES = re.compile(
-    r"objtool: (functions_\d+|fixups_\d+|\.rbl\.jump_entries\.\S+)\+0x[0-9a-f]+: data relocation to !ENDBR: "
-)
+_OUR_TABLES = r"objtool: (functions_\d+|fixups_\d+|\.rbl\.jump_entries\.\S+)\+0x[0-9a-f]+: "
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,10 +224,11 @@ def build_update_module(
 
 def _check_module(path: pathlib.Path, replacement: Replacement, output: str) -> None:
     """Every carried byte outside of relocated fields has to be the post object's, and every function unwindable."""
-    warnings = [line for line in output.splitlines() if _WARNING.search(line) and not _OF_OUR_TABLES.search(line)]
+    built = ObjectFile(path)
+    of_our_tables = re.compile(_OUR_TABLES + re.escape(built.arch.warning_without_mark))
+    warnings = [line for line in output.splitlines() if _WARNING.search(line) and not of_our_tables.search(line)]
     if warnings:
         raise _differs(f"objtool does not understand its code: {warnings[0]}", output)
-    built = ObjectFile(path)
     symbols = {s.name: s for s in built.symbols if s.section is not None and s.kind in ("func", "object")}
     unwound = built.section_of(built.arch.unwound_places)
     covered = {r.target_section for r in unwound.relocations} if unwound else set()

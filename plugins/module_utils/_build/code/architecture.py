@@ -136,8 +136,9 @@ class Architecture:
     ``lets_out(code, offset, around, registers)`` whether those in ``registers`` may from there (``x86/escapes.py``).
 
     Patching: a jump has ``jump_size`` bytes; ``jump`` are its bytes, of which ``branch_types[4]`` relocates the last
-    four.  ``landing_mark`` stands at a function's entry where indirect calls need one, ``tracing_call_size`` is that of
-    the call behind it, of ``tracing_call``.  ``rewritten_calls`` are beginnings of names of what is called in code
+    four.  ``landing_mark`` stands at a function's entry where indirect calls need one; objtool says
+    ``warning_without_mark`` of a pointer to code without it.  ``tracing_call_size`` is the size of the call behind it,
+    of ``tracing_call``.  ``rewritten_calls`` are beginnings of names of what is called in code
     that the kernel rewrites when it loads a module, ``calls_without_work`` those of what compiled code calls for the
     sake of tracing and mitigations alone; ``rewritten_at_load`` says, for a special section, how many bytes of code an
     entry of that content covers.  Of the kinds of places (``enum rbl_place_kind``), ``relocation_kind`` is a
@@ -173,6 +174,7 @@ class Architecture:
     lets_out: Callable[..., bool]
     jump: bytes
     landing_mark: bytes
+    warning_without_mark: str
     tracing_call: str
     tracing_call_size: int
     rewritten_calls: tuple[str, ...]

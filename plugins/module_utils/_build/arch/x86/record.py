@@ -44,6 +44,7 @@ X86_64 = Architecture(
     lets_out=escapes.lets_out,
     jump=bytes([instructions.JMP32, 0, 0, 0, 0]),
     landing_mark=instructions.ENDBR64,
+    warning_without_mark="data relocation to !ENDBR: ",
     tracing_call="__fentry__",
     tracing_call_size=5,
     rewritten_calls=("__fentry__", RETURN_THUNK, "__x86_indirect_"),
