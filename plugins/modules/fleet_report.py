@@ -149,10 +149,33 @@ summary:
   returned: O(step=write)
   type: str
   sample: "6 hosts: 1 failed, 1 uncovered, 3 confirmed, 1 not needed; 6 of 6 answered."
+code:
+  description: Why the task was refused, an identifier that does not change between releases.
+  returned: failure
+  type: str
+  sample: sysfs_hidden
+sentence:
+  description: What is wrong.
+  returned: failure
+  type: str
+  sample: >-
+    What the kernel shows in /sys/kernel is not to be seen here, as in a container, so it cannot be told what to do
+    with an update, and what is applied is not known.
+next_step:
+  description: What to do about it.
+  returned: failure
+  type: str
+  sample: Run the task on the host itself.
+details:
+  description: Facts of the refusal, such as the path that is missing.
+  returned: failure
+  type: dict
+  sample: {"path": /sys/kernel}
 """
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common.module_result import finish
 from ansible_collections.rebootless.splice.plugins.module_utils._target import inventory
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import store
 
@@ -172,11 +195,14 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    kept = store.Store(module.params["state_directory"])
+    finish(module, lambda: _found(store.Store(module.params["state_directory"])))
+
+
+def _found(kept: store.Store) -> dict:
     known = inventory.updates(kept)
     keys = ("name", "version", "digest", "state", "cves", "deadline", "held_by", "abort", "pause_ns")
     updates = [{key: row[key] for key in keys} for row in known]
-    module.exit_json(kernel=inventory.kernel(kept), updates=updates)
+    return {"kernel": inventory.kernel(kept), "updates": updates}
 
 
 if __name__ == "__main__":

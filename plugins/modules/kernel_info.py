@@ -246,10 +246,33 @@ kernel:
       type: list
       elements: str
       sample: [CVE-2026-52928]
+code:
+  description: Why the task was refused, an identifier that does not change between releases.
+  returned: failure
+  type: str
+  sample: sysfs_hidden
+sentence:
+  description: What is wrong.
+  returned: failure
+  type: str
+  sample: >-
+    What the kernel shows in /sys/kernel is not to be seen here, as in a container, so it cannot be told what to do
+    with an update, and what is applied is not known.
+next_step:
+  description: What to do about it.
+  returned: failure
+  type: str
+  sample: Run the task on the host itself.
+details:
+  description: Facts of the refusal, such as the path that is missing.
+  returned: failure
+  type: dict
+  sample: {"path": /sys/kernel}
 """
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common.module_result import finish
 from ansible_collections.rebootless.splice.plugins.module_utils._target import inventory
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import store
 
@@ -259,8 +282,12 @@ def main() -> None:
         argument_spec={"state_directory": {"type": "path", "default": store.DIRECTORY}},
         supports_check_mode=True,
     )
-    kernel = inventory.kernel(store.Store(module.params["state_directory"]))
-    module.exit_json(kernel=kernel, ansible_facts={"rebootless": kernel})
+    finish(module, lambda: _found(store.Store(module.params["state_directory"])))
+
+
+def _found(kept: store.Store) -> dict:
+    kernel = inventory.kernel(kept)
+    return {"kernel": kernel, "ansible_facts": {"rebootless": kernel}}
 
 
 if __name__ == "__main__":

@@ -346,10 +346,33 @@ updates:
       returned: always
       type: int
       sample: 0
+code:
+  description: Why the task was refused, an identifier that does not change between releases.
+  returned: failure
+  type: str
+  sample: sysfs_hidden
+sentence:
+  description: What is wrong.
+  returned: failure
+  type: str
+  sample: >-
+    What the kernel shows in /sys/kernel is not to be seen here, as in a container, so it cannot be told what to do
+    with an update, and what is applied is not known.
+next_step:
+  description: What to do about it.
+  returned: failure
+  type: str
+  sample: Run the task on the host itself.
+details:
+  description: Facts of the refusal, such as the path that is missing.
+  returned: failure
+  type: dict
+  sample: {"path": /sys/kernel}
 """
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.rebootless.splice.plugins.module_utils._common.module_result import finish
 from ansible_collections.rebootless.splice.plugins.module_utils._target import inventory
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import store
 
@@ -362,9 +385,12 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    name = module.params["name"]
-    found = inventory.updates(store.Store(module.params["state_directory"]))
-    module.exit_json(helper=inventory.helper(), updates=[row for row in found if name in (None, row["name"])])
+    finish(module, lambda: _found(store.Store(module.params["state_directory"]), module.params["name"]))
+
+
+def _found(kept: store.Store, name: str | None) -> dict:
+    updates = inventory.updates(kept)
+    return {"helper": inventory.helper(), "updates": [row for row in updates if name in (None, row["name"])]}
 
 
 if __name__ == "__main__":

@@ -90,6 +90,11 @@ def test_a_stopped_rollout_stays_stopped_until_it_is_told_to_continue(fleet):
     assert "The rollout of cve-2026-52928 1.0 was stopped: batch b0, after" in refused.stdout
     three.answers("web1")
     asked = len(three.asked())
+    for mistyped, code in (("wbe1", "no_hosts"), ("localhost", "not_in_plan")):
+        nobody = three.run("rollout", rebootless_continue=True, rebootless_retry=mistyped)
+        assert nobody.returncode != 0
+        assert code in nobody.stdout
+    assert len(three.asked()) == asked
     done = three.run("rollout", rebootless_continue=True, rebootless_retry="web1")
     assert done.returncode == 0, done.stdout
     assert set(three.states().values()) == {"confirmed"}

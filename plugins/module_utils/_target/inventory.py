@@ -1,9 +1,13 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a host runs: its kernel, its helper module, its updates."""
+"""What a host runs: its kernel, its helper module, its updates.
+
+Raises ``RebootlessError`` code ``sysfs_hidden`` where the kernel is not to be seen (``rights.require_visible``).
+"""
 
 from __future__ import annotations
 
+from ansible_collections.rebootless.splice.plugins.module_utils._target import rights
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import (
     facts,
     installed,
@@ -17,6 +21,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.state.st
 
 def helper() -> dict:
     """The helper module: ``loaded``, and if so its ``abi`` and ``build_id``."""
+    rights.require_visible()
     if not sysfs.helper_loaded():
         return {"loaded": False}
     return {"loaded": True, "abi": sysfs.helper_abi(), "build_id": sysfs.helper_build_id()}
@@ -24,6 +29,7 @@ def helper() -> dict:
 
 def updates(store: Store) -> list[dict]:
     """Each update that the kernel knows, whose package the host keeps, or that is armed for its next boot, by name."""
+    rights.require_visible()
     return [_update(store, name) for name in sorted({*sysfs.names(), *store.names(), *armed_record.names(store)})]
 
 

@@ -23,13 +23,20 @@ def require_root() -> None:
         )
 
 
+def require_visible() -> None:
+    """Raises ``RebootlessError`` code ``sysfs_hidden`` where the kernel is not to be seen, as in some containers: by
+    what is to be seen there, no update would be applied.
+    """
+    if not facts.build_id() or not os.path.isdir(os.path.dirname(sysfs.ROOT)):
+        raise hidden()
+
+
 def require_sysfs() -> None:
     """Raises ``RebootlessError`` (``sysfs_hidden``, ``sysfs_read_only``) in a container that cannot tell the kernel
-    anything: by what it sees, no update would be there.
+    anything.
     """
+    require_visible()
     where = os.path.dirname(sysfs.ROOT)
-    if not facts.build_id() or not os.path.isdir(where):
-        raise hidden()
     if os.statvfs(where).f_flag & os.ST_RDONLY:
         raise RebootlessError(
             "sysfs_read_only",
@@ -41,7 +48,7 @@ def require_sysfs() -> None:
 
 
 def hidden() -> RebootlessError:
-    """The refusal to work on a kernel whose sysfs is not to be seen."""
+    """The refusal to say or do anything about a kernel whose sysfs is not to be seen."""
     where = os.path.dirname(sysfs.ROOT)
     return RebootlessError(
         "sysfs_hidden",

@@ -67,7 +67,8 @@ def demand_some(hosts: t.Collection[str], patterns: t.Sequence[str], limit: str 
             "no_hosts",
             f"No host of the inventory matches {', '.join(patterns) or 'an empty pattern'}{within}, so there is "
             "nothing to work on.",
-            "Give hosts or groups that the inventory has (-i), in rebootless_targets or rebootless_build_hosts.",
+            "Give hosts or groups that the inventory has (-i), in rebootless_targets, rebootless_build_hosts or "
+            "rebootless_retry.",
             patterns=list(patterns),
             limit=limit,
         )

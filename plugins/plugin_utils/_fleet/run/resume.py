@@ -9,6 +9,7 @@ import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import outcomes
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.display import named
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.batch import Batch
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.host_slice import CONFIRM, PlanSlice
@@ -22,7 +23,7 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.recor
     Status,
     new_host,
 )
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.request import RunRequest
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.request import SHOWN, RunRequest
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.selection import to_take_back, went_back
 
 
@@ -36,7 +37,17 @@ def _judge_what_was_not(files: RunFiles, run: Run) -> None:
 
 
 def again(files: RunFiles, run: Run, request: RunRequest) -> list[str]:
-    """Prepares a run that has begun to go on; returns the hosts that are tried again."""
+    """Prepares a run that has begun to go on; returns the hosts that are tried again.
+
+    Raises ``RebootlessError``: ``taken_back``, ``stopped``, ``not_in_plan``.
+    """
+    if request.retry and not set(request.retry) & set(run.hosts):
+        raise RebootlessError(
+            "not_in_plan",
+            f"The plan has none of the hosts that are to be tried again: {named(request.retry, SHOWN)}.",
+            "Give hosts of the plan in rebootless_retry; make a plan for others.",
+            hosts=list(request.retry),
+        )
     if files.status().status == RUNNING and files.status().goal == ROLLOUT:
         _judge_what_was_not(files, run)
     status = files.status()
