@@ -91,9 +91,9 @@ def test_a_stopped_rollout_stays_stopped_until_it_is_told_to_continue(fleet):
     three.answers("web1")
     asked = len(three.asked())
     for mistyped, code in (("wbe1", "no_hosts"), ("localhost", "not_in_plan")):
-        nobody = three.run("rollout", rebootless_continue=True, rebootless_retry=mistyped)
-        assert nobody.returncode != 0
-        assert code in nobody.stdout
+        refused = three.run("rollout", rebootless_continue=True, rebootless_retry=mistyped)
+        assert refused.returncode != 0
+        assert code in refused.stdout
     assert len(three.asked()) == asked
     done = three.run("rollout", rebootless_continue=True, rebootless_retry="web1")
     assert done.returncode == 0, done.stdout
