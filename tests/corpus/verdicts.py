@@ -67,7 +67,7 @@ def of_trial(trial: dict[str, t.Any]) -> dict[str, t.Any]:
         if facts.get("not_met"):
             parts.append(f"not seen, since they do not load on this machine: {', '.join(facts['not_met'])}")
         if facts.get("stays_loaded"):
-            parts.append("reversed, it stays loaded, since objects may call its new functions")
+            parts.append("reversed, it stays loaded, since objects may hold addresses in it")
         return {"verdict": AUTOMATIC, "code": "", "reason": "; ".join(parts), "findings": []}
     return {"verdict": FAILED, "code": problem["code"], "reason": problem["sentence"], "findings": []}
 
