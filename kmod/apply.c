@@ -87,6 +87,15 @@ static int begin_switch(struct rbl_record *record, const struct rbl_switch_optio
 	return err;
 }
 
+/* Kprobes may come again. */
+static void lift_bars(const struct rbl_record *record)
+{
+	struct rbl_part *part;
+
+	rbl_for_each_part(part, record)
+		rbl_lift_bars(part);
+}
+
 /* ---- another version of the same update ---- */
 
 static bool undoes(const struct rbl_record *record)
@@ -122,6 +131,7 @@ static void succeed_to(struct rbl_record *record, struct rbl_record *other, bool
 			number = max(number, replaced->number + 1);
 	rbl_clear_deadline(other);
 	WRITE_ONCE(other->state, RBL_REPLACED);
+	lift_bars(other);
 	other->number = number;
 	rbl_rename(other, RBL_PREVIOUS, number);
 	rbl_rename(record, "", 0);
@@ -177,9 +187,13 @@ void rbl_drain_work(struct work_struct *work)
 /* What has to hold before anything is switched. */
 static int prepare(struct rbl_record *record)
 {
-	const struct rbl_part *part;
+	struct rbl_part *part;
 	int err = rbl_parts_resolve(record);
 
+	/* First, so that a kprobe's registration that has begun before has time to end before the switch. */
+	rbl_for_each_part(part, record)
+		if (!err && part->present)
+			err = rbl_bar_probes(record, part);
 	rbl_for_each_part(part, record)
 		if (!err && part->present)
 			err = rbl_check_conflicts(record, part);
@@ -219,6 +233,23 @@ static void become_applied(struct rbl_record *record, struct rbl_record *other, 
 	add_taint(TAINT_LIVEPATCH, LOCKDEP_STILL_OK);
 }
 
+/* All that may be refused; on 0 the update's module is held, and rbl_lock has not been given back since the switch. */
+static int switch_over(struct rbl_record *record, struct rbl_record *other, const struct rbl_switch_options *how)
+{
+	int err = prepare(record);
+
+	if (!err && other)
+		err = check_successor(record, other);
+	if (!err && !try_module_get(record->module))	/* it is being unloaded */
+		err = refuse_state(record);
+	if (err)
+		return err;
+	err = begin_switch(record, how, &applying);
+	if (err)
+		module_put(record->module);
+	return err;
+}
+
 /*
  * Switches to the replacement code; with a deadline in seconds (0: none) the
  * helper itself reverses it then.  That is armed before the switch, so that it
@@ -238,16 +269,12 @@ int rbl_apply(struct rbl_record *record, const struct rbl_arguments *arguments)
 
 	lockdep_assert_held(&rbl_lock);
 	rbl_begin(record);
-	err = check_state(record, other) ? : prepare(record);
-	if (!err && other)
-		err = check_successor(record, other);
+	err = check_state(record, other);
 	if (err)
 		return err;
-	if (!try_module_get(record->module))	/* it is being unloaded */
-		return refuse_state(record);
-	err = begin_switch(record, &how, &applying);
+	err = switch_over(record, other, &how);
 	if (err) {
-		module_put(record->module);
+		lift_bars(record);
 		return err;
 	}
 	become_applied(record, other, was_live);
@@ -309,6 +336,7 @@ static int reverse(struct rbl_record *record, const struct rbl_arguments *argume
 		return err;
 	rbl_clear_deadline(record);
 	WRITE_ONCE(record->state, RBL_REVERSED);
+	lift_bars(record);
 	rbl_succeed(record);
 	leave_code(record, arguments->force);
 	end_switch(record, &how, reversing.post);
@@ -345,8 +373,8 @@ static bool may_interfere(const struct rbl_record *record)
  * The deadline has passed without a confirmation.  The old code comes back
  * although tasks are in the replacement code: a bad fix may well be what keeps
  * them there.  Tried again, with pauses that grow up to a minute, if something
- * else is in the way (a kprobe on a jump, custom code that refuses); the state
- * stays `applied`, and the abort record says what.
+ * else is in the way (custom code that refuses); the state stays `applied`, and
+ * the abort record says what.
  */
 void rbl_deadline_work(struct work_struct *work)
 {

@@ -41,8 +41,11 @@ static int call(struct rbl_record *record, const struct rbl_part *part, u32 stag
 static int apply_part(struct rbl_record *record, struct rbl_part *part)
 {
 	const struct rbl_hook *refusing;
-	int err, value = call(record, part, RBL_PRE_APPLY, &refusing);
+	int value, err = rbl_bar_probes(record, part);
 
+	if (err)
+		return err;
+	value = call(record, part, RBL_PRE_APPLY, &refusing);
 	if (!rbl_is_live(record)) {
 		call(record, part, RBL_FAIL_APPLY, NULL);
 		return false;

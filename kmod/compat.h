@@ -30,6 +30,7 @@
 /* Defined by the kernel, but declared in none of its headers. */
 extern struct mutex ftrace_lock;		/* kernel/trace/ftrace.c: guards the call site records */
 extern struct mutex kprobe_mutex;		/* kernel/kprobes.c: held from the copy of an instruction to its probe's listing */
+extern struct list_head kprobe_blacklist;	/* kernel/kprobes.c, under kprobe_mutex: of struct kprobe_blacklist_entry */
 int jump_label_module_notify(struct notifier_block *block, unsigned long event, void *module);	/* kernel/jump_label.c */
 extern const char __start_notes, __stop_notes;	/* the linker's: what /sys/kernel/notes shows */
 
@@ -81,6 +82,7 @@ extern const char __start_notes, __stop_notes;	/* the linker's: what /sys/kernel
 	X(__stop___jump_table)			\
 	X(__stop_notes)				\
 	X(ftrace_lock)				\
+	X(kprobe_blacklist)			\
 	X(kprobe_mutex)				\
 	X(nr_threads)				\
 	X(tasklist_lock)			\

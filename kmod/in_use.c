@@ -33,10 +33,11 @@ static bool is_probed(unsigned long start, unsigned long end, unsigned long *add
 	return found;
 }
 
-/* The bytes that a kprobe has to keep off: an optimised one before them writes a jump that reaches into them. */
 static bool is_jump_probed(const u8 *where, u32 size, unsigned long *address)
 {
-	return is_probed((unsigned long)where - (RBL_JUMP_SIZE - 1), (unsigned long)where + size, address);
+	const struct rbl_range reach = rbl_probes_that_reach(where, size);
+
+	return is_probed(reach.start, reach.end, address);
 }
 
 /* Whether a user of ftrace may send calls of the function elsewhere, so that they never come to the jump. */

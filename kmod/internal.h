@@ -102,9 +102,15 @@ struct rbl_part {
 	bool fields_written;
 	bool engaged;			/* takes part in the operation that is under way; its hooks are called */
 	struct module *pinned;		/* meanwhile: its target; NULL: none */
+	struct list_head bars;		/* of its jumps, against kprobes: while they are written, or about to be (barred.c) */
 	struct list_head pins;		/* other modules that its symbols lie in: in memory as long as the part is present */
 	struct module *branches;	/* what the kernel knows the part's static branches as; NULL if it does not */
 	void *pristine_branches;	/* the part's jump entries before they were written */
+};
+
+/* Addresses of code. */
+struct rbl_range {
+	unsigned long start, end;
 };
 
 struct rbl_record;
@@ -271,12 +277,23 @@ enum rbl_jump_state {
 	RBL_JUMP_BYPASSED,	/* something sends calls elsewhere before they come to it */
 };
 
+/* What a switch must not meet a kprobe in: an optimised one before the bytes writes a jump that reaches into them. */
+static inline struct rbl_range rbl_probes_that_reach(const u8 *where, u32 size)
+{
+	return (struct rbl_range){ (unsigned long)where - (RBL_JUMP_SIZE - 1), (unsigned long)where + size };
+}
+
 void rbl_find_entries(struct rbl_part *part);
 void rbl_find_late_entries(struct rbl_record *record);
 int rbl_check_probes(struct rbl_record *record, const struct rbl_part *part);
 u32 rbl_step_in_use(const struct rbl_step *step, bool forward, unsigned long *address);
 enum rbl_jump_state rbl_jump_state(const struct rbl_write *write);
 bool rbl_is_bypassed(const struct rbl_record *record);
+
+/* barred.c: no kprobe on jumps */
+int rbl_bar_probes(struct rbl_record *record, struct rbl_part *part);
+void rbl_lift_bars(struct rbl_part *part);
+void rbl_bars_exit(void);
 
 /* resolve.c */
 int rbl_resolve(struct rbl_record *record, struct rbl_part *part);
@@ -323,10 +340,6 @@ void rbl_still_end(struct rbl_tracing *tracing);
 int rbl_read_running(const struct rbl_tracing *tracing, u64 address, void *buffer, u32 length);
 
 /* stacks.c: whether a task is inside code that is about to change */
-struct rbl_range {
-	unsigned long start, end;
-};
-
 /* What a look at a task's stack has found. */
 enum rbl_finding {
 	RBL_NOT_KNOWN,		/* nothing: the task was running */

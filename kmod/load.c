@@ -305,6 +305,7 @@ static void __exit rebootless_exit(void)
 	rbl_sysfs_exit();
 	rbl_arch_exit();
 	destroy_workqueue(rbl_workqueue);
+	rbl_bars_exit();
 	rbl_notes_exit();
 	/* The writer of `forget` was not waited for when its file went, and may have yet to return from rbl_control_store(). */
 	synchronize_rcu_tasks();

@@ -47,6 +47,7 @@ int rbl_parts_new(struct rbl_record *record)
 		return rbl_refuse(record, RBL_NO_MEMORY);
 	for (i = 0; i < count; i++) {
 		parts[i].object = record->update->objects + i;
+		INIT_LIST_HEAD(&parts[i].bars);
 		INIT_LIST_HEAD(&parts[i].pins);
 	}
 	mutex_lock(&record->shown);

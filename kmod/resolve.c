@@ -307,6 +307,7 @@ void rbl_unresolve(struct rbl_record *record, struct rbl_part *part)
 {
 	lockdep_assert_held(&rbl_lock);
 	rbl_set_present(record, part, false);
+	rbl_lift_bars(part);
 	rbl_unregister_branches(part);
 	rbl_take_back_fixups(part);
 	rbl_sites_free(part);

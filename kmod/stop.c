@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* One try of a switch: what all CPUs do while everything is stopped. */
+#include <linux/kprobes.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/sort.h>
@@ -267,58 +268,71 @@ void rbl_stop_all_cpus(struct rbl_stop *stop)
 
 /* ---- code that no task may be in ---- */
 
-static u32 count_functions(const struct rbl_record *record)
-{
-	const struct rbl_part *part;
-	u32 count = 0;
+/* Ranges that are counted, and written if there is room for them. */
+struct filling {
+	struct rbl_range *ranges;	/* NULL: they are only counted */
+	u32 count;
+};
 
-	rbl_for_each_part(part, record)
-		count += part->present ? part->object->n_functions : 0;
-	return count;
+static void fill(struct filling *filling, unsigned long start, unsigned long size)
+{
+	if (filling->ranges)
+		filling->ranges[filling->count] = (struct rbl_range){ start, start + size };
+	filling->count++;
 }
 
-static u32 fill_module(const struct rbl_record *record, struct rbl_range *ranges)
+static void fill_module(struct filling *filling, const struct rbl_record *record)
 {
 	unsigned long size, text = rbl_module_text(record->module, &size);
 
-	*ranges = (struct rbl_range){ text, text + size };
-	return 1;
+	fill(filling, text, size);
 }
 
-static u32 fill_functions(const struct rbl_record *record, struct rbl_range *ranges)
+static void fill_functions(struct filling *filling, const struct rbl_record *record)
 {
 	const struct rbl_part *part;
-	u32 i, n = 0;
+	u32 i;
 
 	rbl_for_each_part(part, record)
-		for (i = 0; part->present && i < part->object->n_functions; i++) {
-			unsigned long old = part->sites[i].old;
-
-			ranges[n++] = (struct rbl_range){ old, old + part->sites[i].function->size };
-		}
-	return n;
+		for (i = 0; part->present && i < part->object->n_functions; i++)
+			fill(filling, part->sites[i].old, part->sites[i].function->size);
 }
 
 /*
- * Old code; and all of the module of an update that goes, since replacement
- * code may call new functions of its own.  A task that entered the old code
- * behind our jump's back is as little to be there when it is taken out.  By
- * force the old code comes back regardless: a task that stays in the
- * replacement code stands in none of the bytes that are written.
+ * A task in there may have asked before the bars came (barred.c) whether its
+ * kprobe may lie on a jump, and waits for kprobe_mutex, which we hold: it would
+ * go on as soon as the jump is written.
+ */
+static void fill_registration(struct filling *filling)
+{
+	unsigned long size, offset;
+
+	if (rbl_kernel(kallsyms_lookup_size_offset)((unsigned long)register_kprobe, &size, &offset))
+		fill(filling, (unsigned long)register_kprobe - offset, size);
+}
+
+/*
+ * Old code, and that by which kprobes come; and all of the module of an update
+ * that goes, since replacement code may call new functions of its own.  A task
+ * that entered the old code behind our jump's back is as little to be there when
+ * it is taken out.  By force the old code comes back regardless: a task that
+ * stays in the replacement code stands in none of the bytes that are written.
  */
 static u32 fill_ranges(const struct rbl_stop *stop, struct rbl_range *ranges)
 {
-	u32 n = 0;
+	struct filling filling = { .ranges = ranges };
 
-	if (stop->purpose != RBL_TO_REPLACEMENT)
-		n += fill_module(stop->record, ranges + n);
+	if (stop->purpose == RBL_TO_REPLACEMENT)
+		fill_registration(&filling);
+	else
+		fill_module(&filling, stop->record);
 	if (stop->purpose != RBL_CHECK_ONLY && !stop->force)
-		n += fill_functions(stop->record, ranges + n);
+		fill_functions(&filling, stop->record);
 	if (stop->previous) {
-		n += fill_module(stop->previous, ranges + n);
-		n += fill_functions(stop->previous, ranges + n);
+		fill_module(&filling, stop->previous);
+		fill_functions(&filling, stop->previous);
 	}
-	return n;
+	return filling.count;
 }
 
 static int compare_ranges(const void *one, const void *other)
@@ -365,10 +379,8 @@ static bool allocate(struct rbl_stop *stop, u32 ranges)
 
 int rbl_stop_new(struct rbl_record *record, const struct rbl_switch_options *how, struct rbl_stop **made)
 {
-	struct rbl_record *previous = how->previous;
 	enum rbl_purpose purpose = how->purpose;
 	struct rbl_stop *stop = kvzalloc(sizeof(*stop), GFP_KERNEL);
-	u32 functions = count_functions(record) + (previous ? count_functions(previous) : 0);
 	unsigned long offset;
 	int err;
 
@@ -376,12 +388,12 @@ int rbl_stop_new(struct rbl_record *record, const struct rbl_switch_options *how
 	if (!stop)
 		return rbl_refuse(record, RBL_NO_MEMORY);
 	stop->record = record;
-	stop->previous = previous;
+	stop->previous = how->previous;
 	stop->purpose = purpose;
 	stop->force = how->force;
-	err = allocate(stop, functions + 2) ? 0 : rbl_refuse(record, RBL_NO_MEMORY);
+	err = allocate(stop, fill_ranges(stop, NULL)) ? 0 : rbl_refuse(record, RBL_NO_MEMORY);
 	if (!err)
-		err = rbl_steps_make(record, previous, purpose, &stop->steps);
+		err = rbl_steps_make(record, how->previous, purpose, &stop->steps);
 	if (err) {
 		rbl_stop_free(stop);
 		return err;

@@ -7,7 +7,7 @@ from __future__ import annotations
 import shlex
 
 from ansible_collections.rebootless.splice.tests.coexistence.machine import Neighbourhood
-from ansible_collections.rebootless.splice.tests.coexistence.table import BYPASSED, HELD, Refused, Row
+from ansible_collections.rebootless.splice.tests.coexistence.table import BARRED, BYPASSED, HELD, Refused, Row
 
 MEANWHILE_S = 300.0
 DEADLINE_S = 60.0
@@ -41,6 +41,11 @@ def during(place: Neighbourhood, row: Row) -> None:
 def after(place: Neighbourhood, row: Row) -> None:
     """The neighbour comes to an update that is applied, which is reversed while the neighbour is there."""
     assert place.command("apply") == "done"
+    if row.after == BARRED:
+        _is_barred(place, row)
+        assert place.command("reverse") == "done"
+        _comes_again(place, row)
+        return
     place.sh(row.place)
     _both_work(place, row, "new")
     if row.after == BYPASSED:
@@ -62,21 +67,36 @@ def after(place: Neighbourhood, row: Row) -> None:
 def deadline(place: Neighbourhood, row: Row) -> None:
     """The neighbour is there when the deadline passes."""
     assert place.command("apply 300") == "done"
+    if row.deadline == BARRED:
+        _is_barred(place, row)
+        assert place.command("extend 1") == "done"
+        place.host.wait_until(lambda: place.state() == "reversed", DEADLINE_S)
+        _comes_again(place, row)
+        return
     place.sh(row.place)
     assert place.command("extend 1") == "done"
-    if isinstance(row.deadline, Refused):
-        code = row.deadline.code
-        place.sh(f"until_true grep -qx 'code: {code}' $UPDATE/abort")
-        _both_work(place, row, "new")
-        place.sh(row.remove)
-    elif row.deadline == HELD:
+    if row.deadline == HELD:
         place.host.wait_until(lambda: place.state() == "reversed, held by 1 task", DEADLINE_S)
         _both_work(place, row, "old")
         place.sh(row.remove)
     place.host.wait_until(lambda: place.state() == "reversed", DEADLINE_S)
-    if row.deadline not in (HELD,) and not isinstance(row.deadline, Refused):
+    if row.deadline != HELD:
         _both_work(place, row, "old")
         place.sh(row.remove)
+
+
+def _is_barred(place: Neighbourhood, row: Row) -> None:
+    """The kernel refuses the neighbour while the update is live, and says so; calls go on as if it had not tried."""
+    assert "Invalid argument" in place.complaint(row.place)
+    place.sh("lists_bar; [ ! -s $T/kprobe_events ]")
+    assert (place.state(), place.says()) == ("applied", "new")
+
+
+def _comes_again(place: Neighbourhood, row: Row) -> None:
+    """Nothing bars the neighbour from the old code that is back."""
+    place.sh(f"{row.place}; until_true lists_no_bar")
+    _both_work(place, row, "old")
+    place.sh(row.remove)
 
 
 def _both_work(place: Neighbourhood, row: Row, code: str) -> None:

@@ -31,11 +31,13 @@ was, byte by byte, and the update can be applied again.
 WORDS = {
     "works": "both do what they are there for: the probe is hit, and calls run the update's code, or the old one.",
     "a code": "refused by that code, with the function's name in `abort`; the neighbour is not touched. Under "
-    "*during*: a try that meets the neighbour may be refused by it, and one that does not is done. Under *deadline*: "
-    "the update stays until the neighbour has gone, and then reverses itself.",
+    "*during*: a try that meets the neighbour may be refused by it, and one that does not is done.",
     "bypassed": "the neighbour has taken the function away: the update's state is `bypassed`, and facts, metrics and "
     "the report do not count what it fixes.",
     "not hit": "the neighbour stands in old code that does not run; it is hit again when the update is reversed.",
+    "barred": "the kernel refuses the neighbour (`EINVAL`, as at every place of `/sys/kernel/debug/kprobes/blacklist`, "
+    "which names the function then), so it is not there when the update is reversed, nor at the deadline; it can come "
+    "again as soon as the old code is back.",
     "held": "the old code is back, and the state is `reversed, held by 1 task` until that task has left the update's "
     "code.",
 }

@@ -142,6 +142,12 @@ class Neighbourhood:
         """Runs lines of the table; returns what they print."""
         return self.host.out(f"cd {PLACE}; . ./neighbours.sh; {lines}", **options)
 
+    def complaint(self, lines: str) -> str:
+        """What lines of the table say that have to fail."""
+        done = self.host.run(f"cd {PLACE}; . ./neighbours.sh; {lines}", check=False)
+        assert done.returncode, done.stdout.decode()
+        return done.stderr.decode()
+
     def command(self, words: str) -> str:
         """What a command to the update ends with: ``done``, or the code of its refusal."""
         return self.sh(f"control {words}")

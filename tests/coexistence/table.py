@@ -14,12 +14,13 @@ WORKS = "works"
 BYPASSED = "bypassed"
 DEAF = "not hit"
 HELD = "held"
+BARRED = "barred"
 COLUMNS = ("before", "during", "after", "reverse", "deadline")
 
 
 @dataclasses.dataclass(frozen=True)
 class Refused:
-    """The operation is refused with this code; at a deadline the helper tries again until the neighbour has gone."""
+    """The operation is refused with this code; no deadline is."""
 
     code: str
 
@@ -59,30 +60,20 @@ class Row:
 
 def _kprobe(name: str, title: str, where: str, armed: str, hit: bool, **more: t.Any) -> Row:
     """A kprobe at an instruction of the function that is not its entry."""
-    place = f'optimize {int(armed == "OPTIMIZED")}; kprobe "p:coexistence unix_ioctl+${where}"'
-    # The kernel does not optimise one on the jump of an update.
-    checks = {"ARMED": f"is_armed ${where}", "OPTIMIZED": f"is_optimized ${where}"}
-    if armed == "DISABLED":
-        return Row(
-            name,
-            title,
-            place,
-            f"kprobe_is DISABLED ${where}",
-            "echo >$T/kprobe_events",
-            Refused("kprobe_inside"),
-            **more,
-        )
+    optimize, kprobe = f"optimize {int(armed == 'OPTIMIZED')}", f'"p:coexistence unix_ioctl+${where}"'
+    checks = {"ARMED": f"is_armed ${where}", "OPTIMIZED": f"kprobe_is OPTIMIZED ${where}"}
     works = "grows kprobe_hits" if hit else "if is_live; then ! grows kprobe_hits; else grows kprobe_hits; fi"
-    place = f"{place}; arm; until_true {checks[armed]}"
-    return Row(name, title, place, works, "kprobe_gone", Refused("kprobe_inside"), **more)
+    arms, remove = f"; arm; until_true {checks.get(armed, '')}", "kprobe_gone"
+    if armed == "DISABLED":
+        works, arms, remove = f"kprobe_is DISABLED ${where}", "", "echo >$T/kprobe_events"
+    if more.get("after") == BARRED:
+        more["loop"] = f"{optimize}; if kprobe_unless_barred {kprobe}; then true{arms}; {remove}; fi"
+    return Row(name, title, f"{optimize}; kprobe {kprobe}{arms}", works, remove, Refused("kprobe_inside"), **more)
 
 
 INSIDE: dict[str, t.Any] = {"codes": ("kprobe_inside",), "after": DEAF}
-ON_THE_JUMP: dict[str, t.Any] = {
-    "codes": ("kprobe_inside",),
-    "reverse": Refused("kprobe_inside"),
-    "deadline": Refused("kprobe_inside"),
-}
+# The kernel lets it come to old code only, so that it is there neither when the update is reversed nor at its deadline.
+ON_THE_JUMP: dict[str, t.Any] = {"codes": ("kprobe_inside",), "after": BARRED, "reverse": BARRED, "deadline": BARRED}
 
 
 def _bpf(kind: str, title: str, function: str, **more: t.Any) -> Row:
@@ -112,7 +103,19 @@ ROWS = (
     _kprobe("kprobe_inside", "kprobe inside, armed", "INSIDE", "ARMED", False, quick=True, **INSIDE),
     _kprobe("kprobe_optimized", "kprobe inside, optimised", "INSIDE", "OPTIMIZED", False, **INSIDE),
     _kprobe("kprobe_disabled", "kprobe inside, disabled", "INSIDE", "DISABLED", False, **INSIDE),
-    _kprobe("kprobe_on_jump", "kprobe on the jump, armed", "JUMP", "ARMED", True, **ON_THE_JUMP),
+    _kprobe(
+        "kprobe_on_jump",
+        "kprobe on the jump, armed",
+        "JUMP",
+        "ARMED",
+        True,
+        quick=True,
+        **ON_THE_JUMP,
+        note="one that is about to come when the update is applied is waited for: `busy_function` names "
+        "`register_kprobe`. When a loadable module comes that the update patches, no task is looked at: a kprobe in it "
+        "whose registration began the moment before may still come, and holds up the reversal (`kprobe_inside`) until "
+        "it is removed. Hardware breakpoints, and those of kgdb, are refused on the jump as well.",
+    ),
     _kprobe(
         "optimized_on_jump",
         "kprobe on the jump, optimised",
@@ -120,7 +123,6 @@ ROWS = (
         "OPTIMIZED",
         True,
         **ON_THE_JUMP,
-        note="optimised before the apply; the kernel leaves one that comes afterwards armed.",
     ),
     _kprobe("disabled_on_jump", "kprobe on the jump, disabled", "JUMP", "DISABLED", True, **ON_THE_JUMP),
     Row(

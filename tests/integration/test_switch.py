@@ -144,20 +144,102 @@ def test_nmis_run_what_is_being_written(builds, throwaway):
 # ---- what else uses a function
 
 
-def test_a_kprobe_that_is_not_armed_keeps_the_jump(builds, host):
-    """It holds a copy of the jump, which it would write back and run when the update's module is long gone."""
-    events = "/sys/kernel/debug/tracing/kprobe_events"
+EVENTS = "/sys/kernel/debug/tracing/kprobe_events"
+ENABLE = "/sys/kernel/debug/tracing/events/kprobes/rbltest/enable"
+
+
+def barred(host: Host) -> list[str]:
+    """Names of functions in which the kernel lets no kprobe be, without the helper module's own."""
+    lines = host.out("cat /sys/kernel/debug/kprobes/blacklist").splitlines()
+    return sorted(line.split("\t")[1].split()[0] for line in lines if "[rebootless]" not in line)
+
+
+def test_no_kprobe_comes_to_a_jump_and_the_deadline_comes(builds, host):
+    """It would hold a copy of the jump, armed or not, and write that back when the update is long gone."""
+    unbarred = barred(host)
+    applied(builds, host, "fix", SIOCATMARK, deadline=600)
+    assert barred(host) == sorted([*unbarred, "unix_ioctl"])
+    old, jump = (int(word, 16) for word in host.out(f"cut -d' ' -f2,4 {SYSFS}/fix/functions").split())
+    assert jump - old == BEHIND_FENTRY
+    host.put(builds.test_modules(host.release) / "probe_inside.ko", "/root/probe_inside.ko")
+    for at in range(BEHIND_FENTRY - 4, BEHIND_FENTRY + 5):
+        told = host.run(f"echo 'p:rbltest unix_ioctl+{at}' > {EVENTS}", check=False)
+        assert b"Invalid argument" in told.stderr, (at, told)
+        for disabled in (0, 1):
+            told = host.run(
+                f"insmod /root/probe_inside.ko symbol=unix_ioctl offset={at} disabled={disabled}", check=False
+            )
+            assert b"Invalid parameters" in told.stderr, (at, told)
+    assert "unix_ioctl" not in host.out("cat /sys/kernel/debug/kprobes/list")
+    assert (state(host, "fix"), probe(host)) == ("applied", "fixed")
+    host.run(f"echo 'p:rbltest unix_ioctl' > {EVENTS}; echo 1 > {ENABLE}")
+    assert probe(host) == "fixed"
+    assert int(host.out("awk '{print $2}' /sys/kernel/debug/tracing/kprobe_profile")) > 0, "one at the entry works"
+    assert control(host, "fix", "extend 1") == ""
+    host.wait_until(lambda: state(host, "fix") == "reversed")
+    assert probe(host) == "vulnerable"
+    insert(builds, host, "probe_inside", symbol="unix_ioctl", offset=BEHIND_FENTRY)
+    host.run(f"rmmod probe_inside; echo 0 > {ENABLE}; echo > {EVENTS}")
+    host.wait_until(lambda: barred(host) == unbarred)
+
+
+def test_nothing_stays_barred(builds, host):
+    """After a refusal, a reversal, a patched module's unloading, and the helper module's own."""
+    host.run("modprobe dummy numdummies=0")
+    unbarred = barred(host)
+    applied(builds, host, "late", QUEUE)
+    (name,) = host.out(f"cut -d' ' -f1 {SYSFS}/late/functions").split()
+    assert barred(host) == sorted([*unbarred, name])
+    host.run("rmmod dummy")
+    host.wait_until(lambda: barred(host) == unbarred)
+    host.run("modprobe dummy numdummies=0")
+    assert barred(host) == sorted([*unbarred, name])
+    assert control(host, "late", "reverse") == ""
+    insert(builds, host, "probe_inside", symbol=name, offset=BEHIND_FENTRY, disabled=1)
+    assert control(host, "late", "apply") == "Address already in use"
+    host.wait_until(lambda: barred(host) == unbarred)
+    host.run("rmmod probe_inside")
+    assert control(host, "late", "apply") == ""
+    assert host.module("update", name="late", state="absent")["failed"] is False
+    host.run("rmmod dummy; rmmod rebootless")
+    assert barred(host) == unbarred, "also what was yet to be taken out"
+
+
+# Loads a module, under a name that is not that of all programs which do.
+LATECOMER = """#!/usr/bin/env python3
+import ctypes, os, sys
+module = os.open(sys.argv[1], os.O_RDONLY)
+sys.exit(ctypes.CDLL(None).syscall(313, module, sys.argv[2].encode(), 0) != 0)  # finit_module()
+"""
+
+
+def test_a_kprobe_that_was_about_to_come_is_waited_for(builds, host):
+    """It has asked whether it may lie there before it was refused, and would come when the jump is written."""
     applied(builds, host, "fix", SIOCATMARK)
-    for armed in ("0", "1"):
-        host.run(f"echo 'p:rbltest unix_ioctl+{BEHIND_FENTRY}' > {events}")
-        host.run(f"echo {armed} > /sys/kernel/debug/tracing/events/kprobes/rbltest/enable")
-        assert control(host, "fix", "reverse") == "Address already in use"
-        assert "code: kprobe_inside" in host.out(f"cat {SYSFS}/fix/abort")
-        assert (state(host, "fix"), probe(host)) == ("applied", "fixed"), "the jump is still run, by the kprobe"
-        host.run(f"echo 0 > /sys/kernel/debug/tracing/events/kprobes/rbltest/enable; echo > {events}")
-        host.wait_until(lambda: control(host, "fix", "reverse") == "")
-        assert probe(host) == "vulnerable"
-        assert control(host, "fix", "apply") == ""
+    assert control(host, "fix", "reverse") == ""
+    host.put(builds.test_modules(host.release) / "probe_inside.ko", "/root/probe_inside.ko")
+    host.write("/root/latecomer", LATECOMER.encode())
+    before_lock = {
+        "symbol": "mutex_lock",
+        "argument": host.symbol("kprobe_mutex"),
+        "caller": host.out(
+            "sort /proc/kallsyms | grep -A1 ' register_kprobe$' | cut -d' ' -f1 | sed 's/^/0x/' | paste -sd,"
+        ),
+    }
+    insert(builds, host, "busy", offset=BEHIND_FENTRY, comm="latecomer", **before_lock)
+    parameters = f"symbol=unix_ioctl offset={BEHIND_FENTRY}"
+    task = host.start(f"chmod +x /root/latecomer; exec /root/latecomer /root/probe_inside.ko '{parameters}'")
+    host.wait_until(lambda: int(host.read("/sys/module/busy/parameters/sleeper")))
+    host.wait_until(lambda: host.run("dmesg | grep 'busy: pid' | tail -1").stdout)
+    result = host.module("update", name="fix", tries=2)
+    assert (result.get("code"), result["state_after"]) == ("busy_function", "reversed"), result
+    assert (result["details"]["function"], probe(host)) == ("register_kprobe", "vulnerable")
+    host.run("rmmod busy")
+    assert task.wait(60) == 0
+    assert control(host, "fix", "apply") == "Address already in use"
+    assert "code: kprobe_inside" in host.out(f"cat {SYSFS}/fix/abort")
+    host.run("rmmod probe_inside")
+    assert control(host, "fix", "apply") == ""
 
 
 def test_a_kprobe_that_comes_while_an_apply_waits(builds, host):

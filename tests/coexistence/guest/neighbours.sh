@@ -42,8 +42,18 @@ kprobe_hits() { awk '$1 == "coexistence" { print $2 }' $T/kprobe_profile; }
 kprobe_is() { grep "unix_ioctl+0x$(printf %x "$2")" /sys/kernel/debug/kprobes/list | grep -q "\[$1\]"; }
 is_armed() { ! kprobe_is DISABLED "$1" && ! kprobe_is OPTIMIZED "$1" && grep -q "unix_ioctl+0x$(printf %x "$1")" \
 	/sys/kernel/debug/kprobes/list; }
-is_optimized() { if [ "$1" = "$JUMP" ] && is_live; then is_armed "$1"; else kprobe_is OPTIMIZED "$1"; fi; }
 optimize() { sysctl -q debug.kprobes-optimization="$1"; }
+
+# Whether the kernel lists, for unix_ioctl(), bytes of its jump that no kprobe may lie on.
+BARRED=/sys/kernel/debug/kprobes/blacklist
+lists_bar() { grep -q "	unix_ioctl\$" $BARRED; }
+lists_no_bar() { ! lists_bar && ! grep -q 0xffffffffffffffff $BARRED; }
+# kprobe_unless_barred KPROBE: false if the kernel says that none may lie there
+kprobe_unless_barred() {
+	if kprobe "$1" 2>/run/said; then return; fi
+	grep -q "Invalid argument" /run/said || { cat /run/said; exit 1; }
+	false
+}
 
 uprobe_gone() { echo 0 >$T/events/uprobes/coexistence/enable; echo >$T/uprobe_events; }
 uprobe_hits() { awk '$2 == "coexistence" { print $3 }' $T/uprobe_profile; }

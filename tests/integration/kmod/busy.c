@@ -42,6 +42,14 @@ static char *comm;
 module_param(comm, charp, 0444);
 MODULE_PARM_DESC(comm, "the name of the task that is to sleep (default: the first that comes by)");
 
+static unsigned long argument;
+module_param(argument, ulong, 0444);
+MODULE_PARM_DESC(argument, "the first argument of the call in which a task is to sleep (default: any)");
+
+static unsigned long caller[2];
+module_param_array(caller, ulong, NULL, 0444);
+MODULE_PARM_DESC(caller, "where the function begins and ends that calls the one in which a task is to sleep (default: any)");
+
 static int sleeper;
 module_param(sleeper, int, 0444);
 MODULE_PARM_DESC(sleeper, "pid of the task that sleeps, 0 if there is none yet (read only)");
@@ -89,9 +97,18 @@ static void begin_removal(struct irq_work *unused)
 /* A breakpoint may be hit with any lock held, those of workqueues included; this takes none. */
 static DEFINE_IRQ_WORK(hit, begin_removal);
 
+/* `argument` and `caller` are for an instruction before which the function has changed neither registers nor stack. */
+static bool is_wanted(const struct pt_regs *regs)
+{
+	unsigned long back = *(unsigned long *)regs->sp;
+
+	return (!comm || !strcmp(current->comm, comm)) && (!argument || regs->di == argument) &&
+	       (!caller[1] || (back >= caller[0] && back < caller[1]));
+}
+
 static int on_hit(struct kprobe *probe, struct pt_regs *regs)
 {
-	if ((comm && strcmp(current->comm, comm)) || atomic_xchg(&caught, 1))
+	if (!is_wanted(regs) || atomic_xchg(&caught, 1))
 		return 0;
 	sleeper = current->pid;
 	irq_work_queue(&hit);
