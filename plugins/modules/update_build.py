@@ -420,16 +420,20 @@ asked:
       description: Nothing in their sources mentions what changes, in whichever way.
       returned: if there are any
       type: int
+    not_read:
+      description: The compiler does not read the patched file for them, under this configuration.
+      returned: if there are any
+      type: int
     same_source:
       description: Their preprocessed source is the same as before.
       returned: if there are any
       type: int
     unused:
-      description: Only declarations differ that nothing in them uses.
+      description: Only declarations and macros differ that they do not use.
       returned: if there are any
       type: int
     same_code:
-      description: The compiler alone makes the same object.
+      description: The compiler alone makes an object that says the same.
       returned: if there are any
       type: int
     differs:

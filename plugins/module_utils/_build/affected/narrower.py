@@ -12,28 +12,31 @@ from __future__ import annotations
 
 import concurrent.futures
 import os
-import posixpath
 import re
-import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 from typing import AbstractSet as Set
 from typing import Iterable, Iterator, Mapping, Sequence
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.known_units import LINKED, KnownUnits
+from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.quick_objects import QuickObjects
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.text.declarations import Comparer
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.text.includes import IncludeGraph
+from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.text.item_names import HeaderChange
+from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.text.readings import (
+    digest_of,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.text.screen import Screen, Screened
-from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.compiler import SECTION_FLAGS
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.overlay import PatchedSource
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.saved_command import (
     Roots,
     SavedCommand,
     read_recipes,
     read_saved,
-    run_saved,
 )
-from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache, sha256_of
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.code_digest import source_digest
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import Say
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import KernelTree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import Unit
@@ -41,15 +44,11 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common import d
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 _RECIPES = "commands.json"
-_QUICK = "quick"  # in the tree: what the compiler alone makes of unpatched units, by SHA-256
-_QUICK_FLAGS = (*SECTION_FLAGS, "-g0", "-w")
-# The preprocessed text without directives that say where a line is from; and any number for what counts up: names that
-# hold it are local to the unit, and the comparison of objects does not go by it.
-_PREPROCESSED = ("-P", "-D__COUNTER__=0")
 _DEFINED = re.compile(r"-D\S+")
 _WORD = re.compile(r"[A-Za-z_]\w*")
 # How a unit was found to stay as it is, in the order of the questions.
-NOT_NAMED, SAME_SOURCE, UNUSED, SAME_CODE = "not_named", "same_source", "unused", "same_code"
+NOT_NAMED, NOT_READ, SAME_SOURCE = "not_named", "not_read", "same_source"
+UNUSED, SAME_CODE = "unused", "same_code"
 # How it was found that it has to be compiled the whole way: it may differ, or only Kbuild knows how it is compiled.
 DIFFERS, NO_COMMAND = "differs", "no_command"
 MAY_CHANGE = frozenset({DIFFERS, NO_COMMAND})
@@ -71,7 +70,11 @@ class Narrower:
         self._kept = Cache(tree.path)
         self._original = Roots(tree.source, tree.source)
         self._comparer = Comparer()
-        self._known: Mapping[str, SavedCommand] | None = None
+        self._known = KnownUnits(tree, self._kept, self._original, self._comparer)
+        self._objects = QuickObjects(tree, self._kept, self._original)
+        self._changes: Mapping[str, HeaderChange | None] = {}
+        self._no_file_is_new = all(Path(tree.source, path).is_file() for path in patched.files)
+        self._commands: Mapping[str, SavedCommand] | None = None
         self.counts: Counter[str] = Counter()  # of units, by what was found of them
         self.names: tuple[str, ...] = ()  # what the change goes by, and what goes by that; empty if by no name
 
@@ -91,12 +94,16 @@ class Narrower:
                 self._say(f"compare {number}/{len(asked)} units, {len(found)} differ; {left:.0f} s left")
         return found
 
-    def ask(self, units: Sequence[Unit]) -> Iterator[tuple[Unit, str]]:
-        """Each unit with what is found of it: ``same_source``, ``unused``, ``same_code``, or one of ``MAY_CHANGE``."""
+    def ask(self, units: Sequence[Unit], compiler_alone: bool = False) -> Iterator[tuple[Unit, str]]:
+        """Each unit with what is found of it: ``not_read``, ``same_source``, ``unused``, ``same_code``, or one of
+        ``MAY_CHANGE``.
+
+        With ``compiler_alone`` nothing is taken from what is kept, nor from what goes by names.
+        """
         commands = self.commands(units)
         self._patched.admit([command for command in commands if command is not None])
         with concurrent.futures.ThreadPoolExecutor(self._jobs) as pool:
-            yield from zip(units, pool.map(self._verdict, units, commands))
+            yield from zip(units, pool.map(self._by_compiler if compiler_alone else self._verdict, units, commands))
 
     def first_differing(self, commands: Sequence[SavedCommand]) -> SavedCommand | None:
         """One of ``commands``, which make what is no unit, whose outcome may differ; None if all stay as they are."""
@@ -110,6 +117,7 @@ class Narrower:
         """Those of ``units`` that the text of the sources does not show to be none of the patch's business."""
         screened = self._screen(self._recipes().values())
         self.names = screened.names
+        self._changes = screened.changes
         if screened.files is None:
             return list(units)
         reached = self._graph.reached_from(screened.files)
@@ -146,9 +154,9 @@ class Narrower:
 
     def _recipes(self) -> Mapping[str, SavedCommand]:
         """The commands of all units that were not compiled yet when they were first asked for."""
-        if self._known is None:
-            self._known = self._read_recipes()
-        return self._known
+        if self._commands is None:
+            self._commands = self._read_recipes()
+        return self._commands
 
     def _read_recipes(self) -> Mapping[str, SavedCommand]:
         path = self._kept.path(_RECIPES)
@@ -162,41 +170,75 @@ class Narrower:
         return {name: SavedCommand(row[0], name, row[1], ()) for name, row in rows.items()}
 
     def _verdict(self, unit: Unit, command: SavedCommand | None) -> str:
+        if command is None or command.is_text:
+            return self._by_compiler(unit, command)
+        read = self._known.files(unit, command)
+        if read is None:
+            return DIFFERS  # generated files are missing: the whole way of a unit will tell
+        places = {path: self._known.place_of(path) for path in sorted(self._patched.files)}
+        if not read.isdisjoint(f"{LINKED}{place}" for place in places.values()):
+            return DIFFERS  # the link leads past the patched file, which the whole way of a unit refuses
+        patched = [path for path, place in places.items() if place in read]
+        if not patched and self._no_file_is_new:
+            return NOT_READ  # the compiler comes upon no other file either, since every file that it reads is the same
+        if not command.source.endswith(".c"):
+            return self._by_compiler(unit, command)
+        change = self._change_of(patched, command)
+        if change is None:
+            return self._by_source(unit, command, None, sorted(self._patched.files))
+        reading = self._known.reading(unit, command)
+        if reading is None:
+            return DIFFERS
+        return UNUSED if reading.is_left_alone(change) else self._by_source(unit, command, reading.digest, patched)
+
+    def _change_of(self, patched: Sequence[str], command: SavedCommand) -> HeaderChange | None:
+        """What changes for a unit that reads the files ``patched``; None if that goes by no names."""
+        whole = HeaderChange(frozenset(), frozenset(), frozenset())
+        for path in patched:
+            change = self._changes.get(path)
+            if change is None:
+                return None
+            whole = whole.with_other(change)
+        plain = self._no_file_is_new and _is_plain_c(command, {name.decode() for name in whole.names})
+        return whole if plain else None
+
+    def _by_source(self, unit: Unit, command: SavedCommand, before: str | None, patched: Sequence[str]) -> str:
+        """Asks the compiler, unless it was asked before; ``before`` is the digest of the unpatched text if it is known.
+
+        Of the patched source only the preprocessed text counts, and where its lines are said to be from, which is in
+        the texts of the files ``patched``.
+        """
+        pre = None if before is not None else self._known.preprocessed(command, self._original)
+        post = self._known.preprocessed(command, self._patched.numbered.place)
+        if post is None or (pre is None and before is None):
+            return DIFFERS  # generated files are missing, or the patch is wrong: the whole way of a unit will tell
+        before = before or digest_of(pre or b"")
+        if digest_of(post) == before:
+            return SAME_SOURCE
+        texts = (self._patched.files[path].text() for path in patched)
+        path = self._known.path(unit, command, "found", source_digest(__name__), before, digest_of(post), *texts)
+        if not path.is_file():
+            pre = self._known.preprocessed(command, self._original) if pre is None else pre
+            disk.replace(path, (DIFFERS if pre is None else self._compared(unit, command, pre, post)).encode())
+        return path.read_text(encoding="ascii")
+
+    def _by_compiler(self, unit: Unit, command: SavedCommand | None) -> str:
+        """Asks the compiler."""
         if command is None:
             return NO_COMMAND
-        place = self._patched.numbered.place
-        pre = self._output(command.preprocess(self._original, _PREPROCESSED))
-        post = self._output(command.preprocess(place, _PREPROCESSED)) if pre is not None else None
+        pre = self._known.preprocessed(command, self._original)
+        post = self._known.preprocessed(command, self._patched.numbered.place) if pre is not None else None
         if pre is None or post is None:
             return DIFFERS  # generated files are missing, or the patch is wrong: the whole way of a unit will tell
         if pre == post or (command.is_text and pre.split() == post.split()):
             return SAME_SOURCE
-        if command.is_text:
-            return DIFFERS
+        return DIFFERS if command.is_text else self._compared(unit, command, pre, post)
+
+    def _compared(self, unit: Unit, command: SavedCommand, pre: bytes, post: bytes) -> str:
+        """What is found of two preprocessed sources that differ."""
         if command.source.endswith(".c") and self._comparer.same_object(pre, post):
             return UNUSED
-        before = self._quick_digest(unit, command)
-        return SAME_CODE if before is not None and before == self._compiled(command, place) else DIFFERS
-
-    def _quick_digest(self, unit: Unit, command: SavedCommand) -> str | None:
-        """SHA-256 of the unpatched unit's object, kept in the tree; None if it does not compile."""
-        path = self._kept.path(_QUICK, unit.name, sha256_of(command.command, *_QUICK_FLAGS)[:16])
-        if path.is_file():
-            return path.read_text(encoding="ascii")
-        made = self._compiled(command, self._original)
-        if made is not None:
-            disk.replace(path, made.encode())
-        return made
-
-    def _compiled(self, command: SavedCommand, place: Roots) -> str | None:
-        with tempfile.TemporaryDirectory(prefix="rebootless-") as scratch:
-            output = Path(scratch, posixpath.basename(command.target))
-            made = self._output(command.compile_only(place, output, _QUICK_FLAGS))
-            return disk.sha256_of_file(output) if made is not None else None
-
-    def _output(self, command: str) -> bytes | None:
-        done = run_saved(command, self._tree.build)
-        return done.stdout if done.returncode == 0 else None
+        return SAME_CODE if self._objects.same(unit.name, command, self._patched.numbered.place) else DIFFERS
 
 
 def _saved(build: Path, unit: Unit) -> SavedCommand | None:

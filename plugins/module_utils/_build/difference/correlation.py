@@ -52,6 +52,11 @@ class Correlation:
         paired = self.to_post if pieces is self.pre else self.to_pre
         return [p for p in pieces.all if id(p) not in paired and not p.has_no_identity]
 
+    @property
+    def asked_debug_information(self) -> bool:
+        """Whether it took debug information to pair what is left after the rest, or would have."""
+        return "_known_variables" in self.__dict__
+
     def part(self, pre: Piece, post: Piece) -> None:
         """Makes a pair two things again: the one goes, the other comes."""
         del self.to_post[id(pre)], self.to_pre[id(post)]

@@ -72,6 +72,10 @@ class Comparer:
         others, _used = self._living(all_theirs)
         return [all_ours[index] for index in sorted(living)] == [all_theirs[index] for index in sorted(others)]
 
+    def used(self, source: bytes) -> set[bytes]:
+        """All identifiers of what counts in a preprocessed source."""
+        return self._living(list(split(source)))[1]
+
     def _unused(self, declarations: list[bytes], used: set[bytes]) -> bool:
         named = (self._declaration(text).names for text in declarations)
         return all(names is not None and used.isdisjoint(names) for names in named)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections import Counter
+from typing import AbstractSet as Set
+from typing import NamedTuple, Sequence
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.text.declarations import (
     INLINE,
@@ -100,11 +102,27 @@ def _outer(text: bytes) -> bytes:
 
 @dataclasses.dataclass(frozen=True)
 class HeaderChange:
-    """The names that a change of headers goes by, those of them that are macros, and the pieces that change."""
+    """The names that a change of headers goes by, those of them that are macros, and the pieces that change.
+
+    ``fresh`` names go by nothing that was there before.  Of them ``appearing`` may be macros where they were none
+    before: they were not defined, or under other conditions, at another place, or with parameters that they lost.
+    """
 
     names: frozenset[bytes]
     macros: frozenset[bytes]
     pieces: frozenset[Item]
+    fresh: frozenset[bytes] = frozenset()
+    appearing: frozenset[bytes] = frozenset()
+
+    def with_other(self, other: HeaderChange) -> HeaderChange:
+        """Both changes together."""
+        return HeaderChange(
+            self.names | other.names,
+            self.macros | other.macros,
+            self.pieces | other.pieces,
+            self.fresh | other.fresh,
+            self.appearing | other.appearing,
+        )
 
 
 def change(pre: bytes, post: bytes, table: MacroTable) -> HeaderChange | None:
@@ -117,14 +135,40 @@ def change(pre: bytes, post: bytes, table: MacroTable) -> HeaderChange | None:
     here, there = Counter(ours), Counter(theirs)
     if [piece for piece in ours if piece in there] != [piece for piece in theirs if piece in here]:
         return None
-    changed = here.keys() ^ there.keys()
-    found: set[bytes] = set()
-    for piece in changed:
+    before: set[bytes] = set()
+    after: set[bytes] = set()
+    for piece in here.keys() ^ there.keys():
         of_piece = frozenset({piece.text.split()[0]}) if piece.kind == b"undef" else names(piece, table)
         if of_piece is None or piece.kind in (b"error", b"warning"):
             return None
-        found |= of_piece
-    if found & _IMPLICIT:
+        (before if piece in here else after).update(of_piece)
+    if (before | after) & _IMPLICIT:
         return None
+    changed = here.keys() ^ there.keys()
     macros = {(defined(p)[0] if p.kind == b"define" else p.text.split()[0]) for p in changed if p.kind}
-    return HeaderChange(frozenset(found), frozenset(macros), frozenset(changed))
+    appearing = {row.name for row in _macros(theirs, here.keys()) - _macros(ours, there.keys())}
+    appearing |= {piece.text.split()[0] for piece in changed if piece.kind == b"undef" and piece in here}
+    fresh = frozenset(after - before | appearing)
+    return HeaderChange(frozenset(before | after), frozenset(macros), frozenset(changed), fresh, frozenset(appearing))
+
+
+class _Macro(NamedTuple):
+    """A macro's definition but for its body; ``behind`` how many of the pieces it stands that do not change."""
+
+    name: bytes
+    callable: bool
+    conditions: tuple[tuple[bytes, ...], ...]
+    behind: int
+
+
+def _macros(found: Sequence[Item], others: Set[Item]) -> set[_Macro]:
+    """The macros that are defined in ``found``, and not in the same way in ``others``."""
+    rows: set[_Macro] = set()
+    common = 0
+    for piece in found:
+        if piece in others:
+            common += 1
+        elif piece.kind == b"define":
+            name, parameters, _body = defined(piece)
+            rows.add(_Macro(name, bool(parameters), piece.conditions, common))
+    return rows

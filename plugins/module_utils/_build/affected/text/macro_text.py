@@ -20,6 +20,10 @@ OPENING = re.compile(rb"\s*\(")
 _BREAK = re.compile(rb"[(),]")
 _ABOUT_MACROS = re.compile(rb"^[ \t]*#[ \t]*(?:undef|ifdef|ifndef)\b[^\n]*", re.MULTILINE)
 _REST = b"__VA_ARGS__"
+_LITERAL = re.compile(rb'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'')
+# What, behind the name of a macro with parameters, says that it is not called there.  Anything but these may go: a
+# parenthesis or comma ends an argument, a word may be a macro that is replaced first.
+_NO_CALL = re.compile(rb"\s*[]\[;{}=+\-*/%<>&|^!?:.~\"']")
 
 
 def plain_macros(texts: Iterable[bytes]) -> dict[bytes, list[bytes]]:
@@ -53,6 +57,16 @@ def macro_bodies(text: bytes) -> tuple[list[tuple[bytes, Mapping[bytes, int], by
         name, parameters, body = defined(Item(b"define", match[1], ()))
         found.append((name, macro_parameters(parameters), without_commas(body)))
     return found, _ABOUT_MACROS.sub(b"", DEFINE.sub(b"", text))
+
+
+def without_literals(text: bytes) -> bytes:
+    """``text`` with the insides of strings and characters left blank: no word there is a macro."""
+    return _LITERAL.sub(lambda match: b'"%s"' % (b" " * (len(match.group()) - 2)), text)
+
+
+def is_no_call(text: bytes, at: int) -> bool:
+    """Whether a macro with parameters, whose name ends there, is certainly not called, such as ``x`` in ``type x;``."""
+    return _NO_CALL.match(text, at) is not None
 
 
 def without_commas(body: bytes) -> bytes:

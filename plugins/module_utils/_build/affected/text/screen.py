@@ -26,7 +26,12 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.text.macros import MacroTable
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.text.pasted_names import Makers, Site
-from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.text.source_items import Item, pieces
+from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.text.source_items import (
+    Item,
+    defined,
+    definitions,
+    pieces,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.text.token_pasting import sites
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.code_digest import source_digest
@@ -43,11 +48,13 @@ _MOST = 1500  # names; a change that concerns more of them concerns nearly every
 class Screened:
     """``files``: those that may be concerned, and with them the files that include one; None if all may be.
 
-    ``names`` are what the change goes by, and what goes by that.
+    ``names`` are what the change goes by, and what goes by that; ``changes`` has what changes in each file, None if
+    that goes by no name, or by a new one that is defined as a macro somewhere.
     """
 
     files: frozenset[str] | None
     names: tuple[str, ...]
+    changes: Mapping[str, HeaderChange | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,8 +95,9 @@ class Screen:
         table = index.table
         known: dict[str, HeaderChange] = {}
         concerned = set()
+        every: dict[str, HeaderChange | None] = {}
         for path, (pre, post) in changes.items():
-            found = change(pre, post, table) if path.endswith(_HEADER) else None
+            every[path] = found = change(pre, post, table) if path.endswith(_HEADER) else None
             if found is None:
                 concerned.add(path)
             else:
@@ -97,9 +105,10 @@ class Screen:
         waiting = set().union(*(found.names for found in known.values()))
         macros = set().union(*(found.macros for found in known.values()))
         seen = set(waiting)
+        every = self._without_macros(every)
         while waiting:
             if len(seen) > _MOST:
-                return Screened(None, _sorted(seen))
+                return Screened(None, _sorted(seen), every)
             new: set[bytes] = set()
             for path in self._mentioning(waiting):
                 if path in concerned:
@@ -117,7 +126,7 @@ class Screen:
                     concerned.add(site.path)
             waiting = new - seen
             seen |= waiting
-        return Screened(frozenset(concerned), _sorted(seen))
+        return Screened(frozenset(concerned), _sorted(seen), every)
 
     def _further(
         self, path: str, wanted: set[bytes], macros: set[bytes], changed: frozenset[Item], table: MacroTable
@@ -140,6 +149,14 @@ class Screen:
                 return None
             further |= by
         return further
+
+    def _without_macros(self, changes: Mapping[str, HeaderChange | None]) -> dict[str, HeaderChange | None]:
+        """The same; None also where a fresh name is defined as a macro in any file: ``int foo(void)`` may be another
+        function then."""
+        fresh = set().union(*(found.fresh for found in changes.values() if found is not None))
+        texts = (self._files[path].read_bytes() for path in self._mentioning(fresh)) if fresh else ()
+        macros = fresh.intersection(defined(piece)[0] for text in texts for piece in definitions(text))
+        return {path: None if found is None or found.fresh & macros else found for path, found in changes.items()}
 
     def _mentioning(self, words: Iterable[bytes]) -> list[str]:
         """The files that mention one of ``words`` anywhere."""

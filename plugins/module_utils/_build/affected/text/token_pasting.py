@@ -17,11 +17,13 @@ from typing import Callable, Iterable, Iterator, Mapping, Sequence
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.text.macro_text import (
     OPENING,
+    is_no_call,
     macro_bodies,
     macro_parameters,
     plain_macros,
     split_arguments,
     without_commas,
+    without_literals,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.text.pasted_names import (
     ANY,
@@ -99,7 +101,7 @@ class _Search:
             self._found, self._called = dict(kept), dict(called)
             for path in self._mentioning(self._silent):
                 if path not in macros:
-                    macros[path], plain[path] = macro_bodies(without_comments(self._texts[path]))
+                    macros[path], plain[path] = macro_bodies(without_literals(without_comments(self._texts[path])))
             wanted = re.compile(rb"\b(?:" + b"|".join(self._silent) + rb")\b")
             for path, bodies in macros.items():
                 for outer, parameters, body in bodies:
@@ -155,6 +157,8 @@ class _Search:
             macro = match.group()
             if macro in known or macro == outer:
                 continue  # a parameter of that name; no macro is expanded in its own body
+            if is_no_call(body, match.end()):
+                continue
             arguments, end = split_arguments(body, match.end())
             if not end and outer and not known and body == macro:
                 for same in list(self._silent[macro]):
