@@ -277,6 +277,10 @@ HOSTS ?= 200 1000
 bench-fleet: $(VENV)/dev.stamp | $(TREE)  ## what a rollout costs the controller, on simulated hosts (HOSTS="200 1000")
 	$(RUN).bench.fleet $(HOSTS) $(ARGS)
 
+.PHONY: bench-exposure
+bench-exposure: $(VENV)/dev.stamp | $(TREE)  ## what the exposure of a fleet costs, on simulated hosts (HOSTS="200 1000")
+	$(RUN).bench.fleet.exposure $(HOSTS) $(ARGS)
+
 # A mirror of the CNA's records; without it 15,000 are made up.  The mapping is measured for the kernel of the tree of RELEASE.
 RECORDS ?=
 

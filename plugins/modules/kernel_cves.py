@@ -42,8 +42,15 @@ options:
   tree:
     description:
       - The kernel tree's directory, as M(rebootless.splice.kernel_tree) returned it.
-      - Without it, RV(cves[].concerns) is V(unknown).
+      - Without it, and without one for O(build_id), RV(cves[].concerns) is V(unknown).
     type: path
+  build_id:
+    description: The kernel's GNU build ID, to take its kernel tree from O(cache) if it is there. O(tree) comes first.
+    type: str
+  cache:
+    description: Directory of the build host's cache.
+    type: path
+    default: ~/.cache/rebootless
   dest:
     description: File on the build host that the account is written to, in JSON.
     type: path
@@ -84,6 +91,10 @@ feed:
   description: What the account was derived from, as M(rebootless.splice.feed) returned it in C(sources).
   returned: success
   type: dict
+tree:
+  description: The kernel tree by which it is said what concerns the kernel; none if there was none.
+  returned: success
+  type: str
 counts:
   description: How many CVEs are in each state, and of the open ones by what concerns the kernel.
   returned: success
@@ -133,11 +144,20 @@ cves:
       returned: always
       type: list
       elements: str
+    published:
+      description: When its record was published first; none where the mirror of the records does not go back so far.
+      returned: always
+      type: str
+      sample: "2026-07-11T06:31:21Z"
     fix:
-      description: The last fix of the series; none if the series has none.
+      description: The last fix of the series, and when it was committed there; none if the series has none.
       returned: always
       type: dict
-      sample: {"commit": f085971de6d6b8ef946a5e0bcd73ff24509a0f85, "version": "6.1.177", "in_mirror": true}
+      sample:
+        commit: f085971de6d6b8ef946a5e0bcd73ff24509a0f85
+        version: 6.1.177
+        in_mirror: true
+        time: "2026-06-27T10:03:41Z"
     fixes:
       description: All fixes of the series, oldest first.
       returned: when the record can be read
@@ -195,17 +215,19 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.feed.account import account, write_account
-from ansible_collections.rebootless.splice.plugins.module_utils._build.feed.concern import Built
+from ansible_collections.rebootless.splice.plugins.module_utils._build.feed.concern import Built, tree_of
 from ansible_collections.rebootless.splice.plugins.module_utils._build.feed.index import read_index
-from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import read_tree
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
 from ansible_collections.rebootless.splice.plugins.module_utils._common.module_result import finish
 
 
 def tell(module: AnsibleModule) -> dict:
     options = module.params
-    tree, jobs = options["tree"], options["jobs"] or os.cpu_count() or 1
+    jobs = options["jobs"] or os.cpu_count() or 1
     index = read_index(Path(options["path"]))
-    found = account(index, options["version"], Built(read_tree(tree), jobs) if tree else None)
+    tree = tree_of(options["tree"], Cache(Path(options["cache"])), options["version"], options["build_id"])
+    found = account(index, options["version"], Built(tree, jobs) if tree else None)
+    found["tree"] = tree.path if tree else None
     changed = bool(options["dest"]) and write_account(Path(options["dest"]), found, dry=module.check_mode)
     return {"changed": changed, **found}
 
@@ -216,6 +238,8 @@ def main() -> None:
             "path": {"type": "path", "required": True},
             "version": {"type": "str", "required": True},
             "tree": {"type": "path"},
+            "build_id": {"type": "str"},
+            "cache": {"type": "path", "default": "~/.cache/rebootless"},
             "dest": {"type": "path"},
             "jobs": {"type": "int"},
         },

@@ -28,7 +28,7 @@ VECTOR = b"f4215fc3 CVSS:3.1/AV:L/AC:L/PR:L/UI:N/S:U/C:H/I:H/A:H\n"
 EXPLOITED = {"vulnerabilities": [{"cveID": CVE, "dateAdded": "2026-05-01", "dueDate": "2026-05-15"}]}
 LIKELY = f"#model_version:v2026,score_date:2026-09-01\ncve,epss,percentile\n{CVE},0.2,0.9\n".encode()
 EMPTY: dict[str, dict[str, str]] = {
-    name: {} for name in ("sources", "signers", "records", "series", "uploads", "exploited", "likely")
+    name: {} for name in ("sources", "signers", "records", "published", "series", "uploads", "exploited", "likely")
 }
 
 

@@ -9,6 +9,9 @@ import json
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import canonical
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.exposure import answers as exposure_answers
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.exposure import render as exposure_render
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.exposure.policy import read_policy
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import parse_plan, read_plan
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.windows import opening
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report import chain, model, render, sources
@@ -30,7 +33,7 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.store.man
 )
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.times import parse_time
 from ansible_collections.rebootless.splice.tests.fuzz.reader import PART, Reader, parts, scratch
-from ansible_collections.rebootless.splice.tests.support.fleet import samples
+from ansible_collections.rebootless.splice.tests.support.fleet import exposed, samples
 
 NOON = parse_time("2026-12-05T12:00:00Z", "now", "bad_time")
 
@@ -100,6 +103,38 @@ def read_report(data: bytes) -> None:
     json.loads(render.as_json(report))
 
 
+def read_exposure(data: bytes) -> None:
+    """A host's answer and an account of its kernel, of which each may be broken: written all the same, or refused."""
+    said, told = map(loaded, parts(data, 2))
+    hosts = {"web1": exposed.answer(), "web2": said if isinstance(said, dict) else {}}
+    account = told if isinstance(told, dict) else {}
+    sound = exposed.account([exposed.cve("CVE-2026-00001")])
+    made = exposed.exposure(hosts, {exposed.OLD: sound, exposed.NEW: account})
+    for content in exposure_render.files(made).values():
+        content.decode()
+    json.loads(exposure_render.files(made)["json"])
+    exposure_answers.completed(hosts["web2"], hosts["web2"], exposed.NOW)
+
+
+def read_deadlines(data: bytes) -> None:
+    """An operator's rules and exceptions are refused, or say of each CVE until when."""
+    rules, exceptions = map(loaded, parts(data, 2))
+    policy = read_policy(rules, exceptions, {"web": ["web1"]}, ["web1"])
+    assert all(isinstance(leave.end(), float) for leave in policy.leaves)
+    policy.rule(True, None, "vmlinux", ["web"])
+
+
+def exposure_seed() -> bytes:
+    account = exposed.account([exposed.cve("CVE-2026-00001", ["sctp"], exploited=exposed.KEV)], exposed.NEW)
+    return PART.join((json.dumps(exposed.answer(exposed.NEW)).encode(), json.dumps(account).encode()))
+
+
+def deadlines_seed() -> bytes:
+    rules = [{"name": "a", "days": 3, "exploited": True, "score": 7.0, "reach": ["vmlinux"], "groups": ["web"]}]
+    exceptions = [{"cves": ["CVE-2026-00001"], "name": "x", "reason": "y", "until": "2026-12-31", "hosts": ["web1"]}]
+    return PART.join((json.dumps(rules).encode(), json.dumps(exceptions).encode()))
+
+
 def plan_seed() -> bytes:
     return json.dumps(samples.plan()).encode()
 
@@ -153,4 +188,6 @@ READERS = {
     "store": Reader(read_manifest_table, lambda: [("manifest", manifest_seed())]),
     "run": Reader(read_run, lambda: [("run", run_seed())]),
     "report": Reader(read_report, lambda: [("report", report_seed())], 16384),
+    "exposure": Reader(read_exposure, lambda: [("exposure", exposure_seed())]),
+    "deadlines": Reader(read_deadlines, lambda: [("deadlines", deadlines_seed())]),
 }

@@ -22,6 +22,8 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel i
     facts,
     keyrings,
     modinfo,
+    modprobe,
+    module_reach,
     sysfs,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel.kallsyms import Kallsyms
@@ -40,6 +42,15 @@ from ansible_collections.rebootless.splice.tests.fuzz.seeds import (
     signature_seed,
 )
 from ansible_collections.rebootless.splice.tests.support import package as packages
+
+# Of each file that modprobe goes by some lines.
+TABLES = (
+    b"kernel/net/sctp/sctp.ko.xz: kernel/lib/libcrc32c.ko\nkernel/lib/libcrc32c.ko:\n",
+    b"alias net-pf-10-proto-132 sctp\nalias crypto-crc32c libcrc32c\n",
+    b"softdep sctp pre: crypto-crc32c post: sctp\n",
+    b"tun net/tun c10:200\n",
+    b"blacklist sctp\ninstall libcrc32c \\\n /bin/true\nalias net-pf-* sctp\n",
+)
 
 # ---- packages ----
 
@@ -252,6 +263,22 @@ def read_rollout_record(data: bytes) -> None:
     assert record is None or isinstance(record, dict)
 
 
+def read_modules(data: bytes) -> None:
+    """Tables of modules and a configuration of modprobe: each module has one place."""
+    directory = scratch("modules")
+    directory.mkdir(exist_ok=True)
+    names = ("modules.dep", "modules.alias", "modules.softdep", "modules.devname", "one.conf")
+    for name, content in zip(names, parts(data, len(names)), strict=True):
+        (directory / name).write_bytes(content)
+    tables = modprobe.read_tables(str(directory))
+    assert tables is not None
+    configuration = modprobe.read_configuration([str(directory)], "modprobe.blacklist=a")
+    allowed = module_reach.Settings(True, True, True, True)
+    places = module_reach.classify(["loaded"], tables, configuration, allowed)
+    listed = [name for found in places.values() for name in found]
+    assert len(listed) == len(set(listed)) and set(tables.needs) <= set(listed)
+
+
 READERS = {
     "archive": Reader(read_archive, lambda: [("package", archive_seed())], 20480),
     "package": Reader(lambda data: package.parse_package("p", data), lambda: [("package", packages.build())]),
@@ -267,6 +294,7 @@ READERS = {
     "modinfo": Reader(read_modinfo, lambda: [("module", elf_seed())]),
     "signature": Reader(read_signature, lambda: [("signed", signature_seed())]),
     "keys": Reader(read_keys, lambda: [("keys", PROC_KEYS)]),
+    "modules": Reader(read_modules, lambda: [("tables", PART.join(TABLES))]),
     "sysfs": Reader(read_sysfs, lambda: [("update", SYSFS)]),
     "kernel_log": Reader(
         read_kernel_log, lambda: [("records", b"4,812,5140900,-;WARNING: x\n\x006,813,1,-;soft lockup\n SUB=1\n")]

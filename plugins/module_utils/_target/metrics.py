@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A host's updates as metrics, for the textfile collector of Prometheus' node exporter.
 
-Source: https://prometheus.io/docs/instrumenting/exposition_formats/ (text format).  Names and labels: docs/persist.md.
+Names and labels: docs/persist.md.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.module_utils._common.prometheus import Row, exposition
 from ansible_collections.rebootless.splice.plugins.module_utils._target import inventory
 from ansible_collections.rebootless.splice.plugins.module_utils._target.kernel import sysfs
 from ansible_collections.rebootless.splice.plugins.module_utils._target.state import collectors
@@ -21,7 +22,6 @@ from ansible_collections.rebootless.splice.plugins.module_utils._target.state.st
 FILE = "rebootless.prom"  # the collector reads *.prom
 NS = 1e9
 
-Row = t.Tuple[t.Dict[str, str], float]  # labels, value
 Collect = t.Callable[[dict, t.List[dict]], t.Iterable[Row]]
 
 
@@ -144,19 +144,4 @@ def _write(store: Store, directory: str) -> None:
 
 def render(kernel: dict, updates: list[dict]) -> str:
     """The metrics of what ``inventory.kernel`` and ``inventory.updates`` say."""
-    lines = []
-    for name, (text, collect) in METRICS.items():
-        rows = [f"{name}{_labels(labels)} {float(value):.15g}" for labels, value in collect(kernel, updates)]
-        if rows:
-            lines += [f"# HELP {name} {text}", f"# TYPE {name} gauge", *rows]
-    return "\n".join(lines) + "\n"
-
-
-def _labels(labels: dict[str, str]) -> str:
-    if not labels:
-        return ""
-    return "{" + ",".join(f'{key}="{_escaped(value)}"' for key, value in labels.items()) + "}"
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return exposition((name, text, collect(kernel, updates)) for name, (text, collect) in METRICS.items())

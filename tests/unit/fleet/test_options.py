@@ -16,6 +16,7 @@ from ansible_collections.rebootless.splice.tests.support.fleet import samples
 
 ACTIONS = (
     "build_work",
+    "fleet_exposure",
     "fleet_report",
     "rollout_batch",
     "rollout_plan",

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import collections
+import datetime
 from pathlib import Path
 from typing import Any, Mapping, Protocol
 
@@ -75,6 +76,13 @@ def write_account(path: Path, said: Mapping[str, Any], dry: bool = False) -> boo
     return True
 
 
+def _time(seconds: int | None) -> str | None:
+    """As accounts write it: 2026-05-01T12:00:00Z; None if it is not known."""
+    if seconds is None:
+        return None
+    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def _counts(cves: list[dict[str, Any]]) -> dict[str, Any]:
     """How many are in each state, and of the open ones by what concerns the kernel and by whether there is a fix."""
     states = collections.Counter(row["state"] for row in cves)
@@ -121,6 +129,7 @@ class _Account:
         """The row of a CVE; None if it was never in this kernel."""
         record = self._records[cve]
         row = {"cve": cve, **{name: record[name] for name in ("title", "vector", "score", "severity")}}
+        row["published"] = _time(self._index.published.get(cve))
         row["exploited"] = self._index.exploited.get(cve)
         row["likely"] = self._index.likely.get(cve)
         if record["wrong"]:
@@ -180,6 +189,7 @@ class _Account:
             "version": pair[2],
             "in_mirror": there is not None,
             "title": there["title"] if there else "",
+            "time": _time(there["time"] if there else None),
             "signed": self._index.signers.get(pair[2], ("", NOT_CHECKED))[1],
             "reverted_in": self._series.reverted.get(pair[3]),
         }

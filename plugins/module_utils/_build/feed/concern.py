@@ -10,7 +10,12 @@ from pathlib import Path, PurePosixPath
 from typing import Iterable, NamedTuple
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.touched import include_graph
-from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import KernelTree
+from ansible_collections.rebootless.splice.plugins.module_utils._build.host.cache import Cache
+from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import (
+    KernelTree,
+    find_tree,
+    read_tree,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.units import (
     HEADER_SUFFIX,
     SOURCE_SUFFIXES,
@@ -28,6 +33,17 @@ class Answer(NamedTuple):
 
     concerns: str
     objects: tuple[str, ...]
+
+
+def tree_of(path: str | None, cache: Cache, version: str, build_id: str | None) -> KernelTree | None:
+    """The tree at ``path``, or that of the build in the cache; None if there is none.
+
+    A version's package has kernels of several configurations, so that it is the build ID that tells a tree.
+    Raises ``RebootlessError`` of ``read_tree``.
+    """
+    if path:
+        return read_tree(Path(path))
+    return find_tree(cache, None, build_id, version) if build_id else None
 
 
 class Built:

@@ -115,6 +115,10 @@ class Repository:
         done = self.try_("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
         return done.output.decode().strip() if done.status == 0 else ""
 
+    def is_shallow(self) -> bool:
+        """Whether a part of the history is not there.  Raises ``RebootlessError`` (``mirror_damaged``)."""
+        return self.run("rev-parse", "--is-shallow-repository").strip() == b"true"
+
     def contents(self, objects: Sequence[str]) -> Iterator[bytes]:
         """The contents of blobs, in their order.  Raises ``RebootlessError`` (``mirror_damaged``)."""
         for start in range(0, len(objects), BATCH):

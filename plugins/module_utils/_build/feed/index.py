@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The feed's index: one file that says all that was read, and from which commits.
 
-    format    1
+    format    2
     read      when it was read, by this host's clock (only for people)
     sources   records: url, branch, commit, time; stable: url; changelogs: by series package, version, sha256;
               exploited and likely: url, sha256, released
     signers   6.1.177 -> its tag, and who signed it (signatures.py)
     records   CVE -> stamp, state, title, files, mainline, pairs, vector, wrong (records.py), score and severity;
               was: earlier states of a record whose state or fixes have changed since it was first read, newest last
+    published CVE -> when its record was published first, in seconds since 1970 (records.py)
     series    6.1 -> tip, begins, commits, tags, files (stable.py)
     uploads   6.1 -> what each version of the distribution's package brought, newest first
     exploited, likely   CVE -> KEV's row, EPSS's probability
@@ -25,7 +26,7 @@ from typing import Mapping
 from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
-FORMAT = 1
+FORMAT = 2
 NAME = "index.json"
 Table = dict  # from text to what JSON has
 
@@ -37,6 +38,7 @@ class Index:
     sources: Table = dataclasses.field(default_factory=dict)
     signers: Table = dataclasses.field(default_factory=dict)
     records: Table = dataclasses.field(default_factory=dict)
+    published: Table = dataclasses.field(default_factory=dict)
     series: Table = dataclasses.field(default_factory=dict)
     uploads: Table = dataclasses.field(default_factory=dict)
     exploited: Table = dataclasses.field(default_factory=dict)

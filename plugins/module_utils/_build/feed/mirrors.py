@@ -27,14 +27,14 @@ HEADS = "refs/heads"
 class Wanted:
     """What to mirror: ``branches`` of the repository at ``url``, or in the bundle (a file) at that path.
 
-    ``without`` are tags whose history is left out, ``newest_only`` takes the newest commit alone the first time,
-    ``rewritten`` accepts branches whose history is another one than last time.
+    ``without`` are tags whose history is left out, ``whole`` takes all of it and no tags; ``rewritten`` accepts
+    branches whose history is another one than last time.
     """
 
     url: str
     branches: Sequence[str]
     without: Sequence[str] = ()
-    newest_only: bool = False
+    whole: bool = False
     rewritten: bool = False
     timeout: float = 3600.0
 
@@ -99,11 +99,11 @@ def _mirror(path: Path) -> Repository:
 
 def _command(mirror: Repository, wanted: Wanted) -> list[str]:
     words = ["fetch", "--quiet", "--atomic", "--no-write-fetch-head", "--no-recurse-submodules"]
-    if wanted.newest_only:
-        words.append("--no-tags")
+    if wanted.whole:
+        # A mirror of the source may have a part of the history only.
+        words += ["--no-tags", "--update-shallow"]
     if wanted.bundle is None:
-        is_new = not any(mirror.commit(f"{HEADS}/{branch}") for branch in wanted.branches)
-        words += ["--depth=1"] if wanted.newest_only and is_new else []
+        words += ["--unshallow"] if wanted.whole and mirror.is_shallow() else []
         words += [f"--shallow-exclude={tag}" for tag in wanted.without]
     return [*words, "--", wanted.source, *(f"+{HEADS}/{branch}:{ASIDE}/{branch}" for branch in wanted.branches)]
 

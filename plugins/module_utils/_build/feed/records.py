@@ -28,6 +28,7 @@ FILE = re.compile(
     rb"\d+ blob (?P<blob>[0-9a-f]+)\tcve/(?P<state>published|rejected)/\d{4}/"
     rb"(?P<cve>CVE-\d{4}-\d{4,19})\.(?P<kind>cvss|dyad|json|sha1)"
 )
+RECORD = re.compile(rb"cve/published/\d{4}/(?P<cve>CVE-\d{4}-\d{4,19})\.json")
 COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 # The version of the CNA's tool, or in older records its commit; two of the oldest have none.
 DYAD_VERSION = re.compile(r"^# dyad version: *(?P<version>.*)$", re.MULTILINE)
@@ -62,6 +63,45 @@ def read_changed(mirror: Repository, commit: str, known: Mapping[str, Any]) -> t
     for cve, record in _read(mirror, new):
         records[cve] = record
     return dict(sorted(records.items())), len(new)
+
+
+def first_published(mirror: Repository, commit: str, since: str, known: Mapping[str, int]) -> dict[str, int]:
+    """When each record was published first: the time of the commit that brought it, in seconds since 1970.
+
+    ``known`` is what this returned for the commit ``since`` (empty the first time); only commits after it are read.
+    Of records that are older than the history in the mirror nothing is said.
+
+    Raises ``RebootlessError`` (``mirror_damaged``).
+    """
+    shallow = mirror.is_shallow()
+    # All that is in the first commit of a part of the history came with it or before.
+    begin = mirror.run("rev-list", "--max-parents=0", commit).decode().split() if shallow else []
+    if since and mirror.try_("merge-base", "--is-ancestor", since, commit).status == 0:
+        found = _added(mirror, commit, [since, *begin], known)
+        if shallow or len(found) >= len(_names(mirror, commit)):
+            return found
+    return _added(mirror, commit, begin, {})
+
+
+def _added(mirror: Repository, commit: str, left_out: Iterable[str], known: Mapping[str, int]) -> dict[str, int]:
+    words = ("log", "--format=@%ct", "--diff-filter=A", "--no-renames", "--name-only", commit)
+    text = mirror.run(*words, *(f"^{name}" for name in left_out), "--", "cve/published")
+    found = dict(known)
+    time = 0
+    for line in text.splitlines():
+        match = RECORD.fullmatch(line)
+        if line.startswith(b"@"):
+            time = int(line[1:])
+        elif match:
+            cve = match["cve"].decode()
+            found[cve] = min(time, found.get(cve, time))
+    return dict(sorted(found.items()))
+
+
+def _names(mirror: Repository, commit: str) -> list[bytes]:
+    """The records that are published at a commit."""
+    listed = mirror.run("ls-tree", "-r", "--name-only", commit, "--", "cve/published")
+    return [line for line in listed.splitlines() if RECORD.fullmatch(line)]
 
 
 def _listed(mirror: Repository, commit: str) -> dict[str, tuple[str, dict[str, str]]]:

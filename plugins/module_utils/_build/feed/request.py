@@ -59,7 +59,7 @@ class FeedRequest:
         return Wanted(
             self.records_url,
             (self.records_branch,),
-            newest_only=True,
+            whole=True,
             rewritten=self.accept_rewritten,
             timeout=self.timeout,
         )

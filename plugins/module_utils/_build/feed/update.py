@@ -21,7 +21,11 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.feed.inde
     write_index,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.feed.mirrors import bring_up_to_date
-from ansible_collections.rebootless.splice.plugins.module_utils._build.feed.records import PUBLISHED, read_changed
+from ansible_collections.rebootless.splice.plugins.module_utils._build.feed.records import (
+    PUBLISHED,
+    first_published,
+    read_changed,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._build.feed.request import FeedRequest
 from ansible_collections.rebootless.splice.plugins.module_utils._build.feed.stable import (
     branch_of,
@@ -113,6 +117,8 @@ def _records(request: FeedRequest, phases: Phases, old: Index, new: Index) -> di
         commit = mirror.commit(f"refs/heads/{request.records_branch}")
         read, new_ones = read_changed(mirror, commit, old.records)
         new.records = with_history({cve: _rated(record) for cve, record in read.items()}, old.records)
+        since = old.sources.get("records", {}).get("commit", "")
+        new.published = first_published(mirror, commit, since, old.published)
     new.sources["records"] = {
         "url": request.records_url,
         "branch": request.records_branch,

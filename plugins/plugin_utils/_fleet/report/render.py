@@ -67,11 +67,11 @@ def as_csv(model: dict[str, t.Any]) -> str:
             kernel = {key: host[key] for key in ("release", "effective_release", "build_id", "answered")}
             row = {**entry, **kernel, "host": host["name"], "update": name}
             row.update({key: iso(entry[key]) for key in TIMES if entry.get(key)})
-            writer.writerow({key: _cell(row.get(key)) for key in COLUMNS})
+            writer.writerow({key: cell(row.get(key)) for key in COLUMNS})
     return stream.getvalue()
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
     """The value as a cell that no spreadsheet evaluates."""
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -81,31 +81,43 @@ def _cell(value: object) -> str:
 
 def as_html(model: dict[str, t.Any]) -> str:
     """The page.  Raises ``RebootlessError`` code ``missing_library`` where there is no jinja2."""
+    charts = {rollout["digest"]: draw(rollout) for rollout in model["rollouts"][:MOST_CHARTS]}
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            model=model,
+            charts=charts,
+            appearances=states.APPEARANCES,
+            rows=single_rows(model["hosts"]),
+            most_charts=MOST_CHARTS,
+        )
+    )
+
+
+def environment(*templates: str) -> jinja2.Environment:
+    """What renders pages, from the templates in these directories and those here.
+
+    Raises ``RebootlessError`` code ``missing_library`` where there is no jinja2.
+    """
     if jinja2 is None:
         raise RebootlessError(
             "missing_library",
             "The Python library jinja2 is not installed for the interpreter that runs Ansible.",
             "Install it there; ansible-core itself needs it.",
         )
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([*templates, TEMPLATES]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters.update(
+    made.filters.update(
         at=at, clock=clock, span=span, count=count, percent=percent, pause=pause, ranges=ranges, short=short
     )
-    charts = {rollout["digest"]: draw(rollout) for rollout in model["rollouts"][:MOST_CHARTS]}
-    return environment.get_template("report.html.j2").render(
-        model=model,
-        charts=charts,
-        appearances=states.APPEARANCES,
-        rows=single_rows(model["hosts"]),
-        most_charts=MOST_CHARTS,
-    )
+    return made
 
 
 def single_rows(hosts: list[dict[str, t.Any]]) -> list[dict[str, t.Any]]:

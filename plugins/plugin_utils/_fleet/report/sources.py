@@ -48,7 +48,7 @@ def read(*directories: str) -> Sources:
             rollout = read_rollout(path, notes)
             if rollout.plan or rollout.evidence.entries:
                 rollouts.append(rollout)
-        found = (_json(path, notes) for path in sorted(root.glob("store/*/*/manifest.json")))
+        found = (read_json(path, notes) for path in sorted(root.glob("store/*/*/manifest.json")))
         manifests += [manifest for manifest in found if manifest]
     return Sources(sorted(rollouts, key=begun), manifests, notes)
 
@@ -64,7 +64,7 @@ def read_rollout(path: pathlib.Path, notes: list[str]) -> Rollout:
     digest = canonical.digest_of(content)
     if not digest.startswith(path.name) or named not in ("", digest):
         notes.append(f"The plan in {path} is not the one that was carried out there: it was changed afterwards.")
-    return Rollout(digest, _json(path / "plan.json", notes), evidence, str(path))
+    return Rollout(digest, read_json(path / "plan.json", notes), evidence, str(path))
 
 
 def begun(rollout: Rollout) -> tuple[str, str]:
@@ -73,16 +73,16 @@ def begun(rollout: Rollout) -> tuple[str, str]:
     return text(rollout.plan.get("created") or (entries[0].get("time") if entries else "")), rollout.digest
 
 
-def answer_path(directory: str, host: str) -> pathlib.Path:
+def answer_path(directory: str, host: str, folder: str = "live") -> pathlib.Path:
     """Where the last answer of a host is kept; any name of a host is one of a file."""
-    return pathlib.Path(directory, "live", urllib.parse.quote(host, safe="") + ".json")
+    return pathlib.Path(directory, folder, urllib.parse.quote(host, safe="") + ".json")
 
 
 def read_answers(directory: str, hosts: t.Iterable[str]) -> dict[str, dict[str, t.Any]]:
     """The last answers of these hosts, of those that have one."""
     found = {}
     for host in hosts:
-        answer = _json(answer_path(directory, host), [])
+        answer = read_json(answer_path(directory, host))
         if answer:
             found[host] = answer
     return found
@@ -92,17 +92,18 @@ def write_answer(directory: str, host: str, answer: dict[str, t.Any]) -> None:
     """Keeps the answer of a host; of one that did not answer what it said last is kept as ``last``."""
     path = answer_path(directory, host)
     if not answer["reachable"]:
-        before = _json(path, [])
+        before = read_json(path)
         answer = {**answer, "last": before if before.get("reachable") else before.get("last")}
     disk.replace(path, strict_json.write(answer, sort_keys=True))
 
 
-def _json(path: pathlib.Path, notes: list[str]) -> dict[str, t.Any]:
+def read_json(path: pathlib.Path, notes: list[str] | None = None) -> dict[str, t.Any]:
     """The dictionary in a file; empty, with a note if it is there and cannot be read."""
     try:
         return mapping(strict_json.read(path))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        notes.append(f"{path} cannot be read: {text(error, 200)}.")
+        if notes is not None:
+            notes.append(f"{path} cannot be read: {text(error, 200)}.")
         return {}

@@ -108,6 +108,15 @@ def loader(module) -> None:
     module.load, module.unload = load, unload
 
 
+def module_reach(module) -> None:
+    if os.path.isdir(os.path.join(HOST, "proc")):
+        module.PROC = os.path.join(HOST, "proc")
+
+
+def modprobe(module) -> None:
+    module.MODULES = os.path.join(HOST, "..", "..", "modules")
+
+
 def lock(module) -> None:
     # The default of a parameter, which was bound when the function was made: all hosts would share the one lock.
     function = module.host_lock.__wrapped__
@@ -128,6 +137,8 @@ CHANGES = {
         "kernel.facts": facts,
         "kernel.sysfs": sysfs,
         "kernel.loader": loader,
+        "kernel.module_reach": module_reach,
+        "kernel.modprobe": modprobe,
         "state.lock": lock,
         "state.store": store,
         "rollout.run": rollout_run,

@@ -31,6 +31,9 @@ AF_UNIX, BCM, PEDIT = "CVE-2026-52928", "CVE-2026-72121", "CVE-2026-46331"
 SAFE_RET, UNFIXED = "CVE-2026-68480", "CVE-2026-00001"
 
 
+REAL = pathlib.Path(__file__).parents[2] / "fixtures" / "records"
+
+
 class Feed:
     """Sources that a test may change, and the feed that is read from them."""
 
@@ -86,6 +89,7 @@ def test_what_a_kernel_has_and_lacks(feed: Feed) -> None:
         "version": "6.1.3",
         "in_mirror": True,
         "title": "af_unix: Reject SIOCATMARK on non-stream sockets",
+        "time": "2026-11-30T00:53:20Z",
         "signed": "not signed",
         "reverted_in": None,
     }
@@ -111,6 +115,64 @@ def test_a_second_run_reads_only_what_is_new(feed: Feed) -> None:
     result = feed.read()
     assert result["read"] == {"records": 1, "commits": 1} and result["changes"]["added"] == ["CVE-2026-00002"]
     assert read_index(feed.directory).series["6.1"]["commits"][-1][0] == new
+
+
+def test_real_records(feed: Feed) -> None:
+    """Records as the CNA published them: with several fixes, with a score, for several series."""
+    (feed.sources.records.path / "cve" / "published" / "2024").mkdir()
+    for path in sorted(REAL.iterdir()):
+        feed.sources.records.write(path.stem, path.suffix[1:], path.read_text())
+    feed.sources.records.record(NOW + 86_400)
+    assert feed.read()["doubts"] == []
+    rows = {cve: row for cve, row in feed.rows("6.1.176-1").items() if row["published"].startswith("2026-12-01")}
+    assert {cve: row["state"] for cve, row in rows.items()} == {
+        "CVE-2024-36013": "open",
+        "CVE-2026-31431": "fixed",
+        "CVE-2026-43284": "fixed",
+    }
+    assert rows["CVE-2026-31431"]["title"] == "crypto: algif_aead - Revert to operating out-of-place"
+    # The fix, and the fix of the fix.
+    assert [fix["version"] for fix in rows["CVE-2026-43284"]["fixes"]] == ["6.1.171", "6.1.172"]
+    assert feed.states("6.1.171-1")["CVE-2026-43284"] == "open"
+    assert {cve: (row["score"], row["fix"]["version"]) for cve, row in rows.items()} == {
+        "CVE-2024-36013": (8.8, "6.1.178"),
+        "CVE-2026-31431": (7.8, "6.1.170"),
+        "CVE-2026-43284": (8.8, "6.1.172"),
+    }
+    # The one that was there before has another fix now.
+    row = feed.rows("6.1.176-1")[AF_UNIX]
+    assert (row["state"], row["fix"]["commit"]) == ("open", "f085971de6d6b8ef946a5e0bcd73ff24509a0f85")
+
+
+def test_when_a_record_was_published_first(feed: Feed, tmp_path: pathlib.Path) -> None:
+    feed.read()
+    assert {row["published"] for row in feed.rows("6.1.2-1").values()} == {"2026-11-30T00:53:20Z"}
+    # What is published again, or rewritten, was published when it was published first.
+    feed.sources.records.reject(AF_UNIX)
+    feed.sources.records.publish(AF_UNIX, "again", ["a.c"], [("5.15", FIRST, "0", "0")])
+    feed.sources.records.publish("CVE-2026-00002", "can: isotp: one", ["a.c"], [("5.15", FIRST, "0", "0")])
+    feed.sources.records.record(NOW + 86_400)
+    feed.read()
+    rows = feed.rows("6.1.2-1")
+    assert (rows[AF_UNIX]["title"], rows[AF_UNIX]["published"]) == ("again", "2026-11-30T00:53:20Z")
+    assert rows["CVE-2026-00002"]["published"] == "2026-12-01T00:53:20Z"
+    # A mirror that begins later says nothing of what was there before.
+    part = tmp_path / "part"
+    feed.sources.records("clone", "-q", "--depth=1", f"file://{feed.sources.records.path}", str(part))
+    feed.sources.records.publish("CVE-2026-00008", "can: isotp: two", ["a.c"], [("5.15", FIRST, "0", "0")])
+    feed.sources.records.record(NOW + 2 * 86_400)
+    shutil.rmtree(feed.directory)
+    feed.read(records_url=f"file://{part}")
+    assert {row["published"] for row in feed.rows("6.1.2-1").values()} == {None}
+    feed.sources.records("-C", str(part), "pull", "-q")
+    feed.read(records_url=f"file://{part}")
+    rows = feed.rows("6.1.2-1")
+    assert (rows["CVE-2026-00008"]["published"], rows[AF_UNIX]["published"]) == ("2026-12-02T00:53:20Z", None)
+    # The whole history completes it.
+    feed.sources.records.publish("CVE-2026-00009", "can: isotp: three", ["a.c"], [("5.15", FIRST, "0", "0")])
+    feed.sources.records.record(NOW + 2 * 86_400)
+    feed.read()
+    assert feed.rows("6.1.2-1")[AF_UNIX]["published"] == "2026-11-30T00:53:20Z"
 
 
 def test_a_number_long_after_the_fix_was_shipped(feed: Feed) -> None:
@@ -441,7 +503,7 @@ def test_an_index_that_is_damaged_or_of_another_release(feed: Feed) -> None:
     for text, code in (
         ("{", "index_damaged"),
         ("[]", "index_damaged"),
-        (json.dumps({**said, "format": 2}), "other_index_format"),
+        (json.dumps({**said, "format": 1}), "other_index_format"),
         (json.dumps({**said, "records": []}), "index_damaged"),
     ):
         path.write_text(text)
