@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import time
 import typing as t
 
 from ansible.errors import AnsibleError
@@ -63,7 +64,7 @@ class ActionModule(FleetAction):
             why = text(error)
         with contextlib.suppress(AnsibleError):  # gone in the meantime
             self._remove_tmp_path(self._connection._shell.tmpdir)
-        answer: Answer = {"reachable": not why, "time": written(now()), "run": _this_run()}
+        answer: Answer = {"reachable": not why, "time": written(now()), "run": _this_run().name}
         answer.update({"why": why} if why else {key: said[key] for key in answers.OF_HOST if key in said})
         result: Answer = {"changed": False, "reachable": not why, **({"why": why} if why else {})}
         if self._task.check_mode:  # there is no other way to the next step
@@ -79,11 +80,11 @@ class ActionModule(FleetAction):
         for group in policy.groups & set(groups):
             for host in of_host.keys() & set(groups[group]):
                 of_host[host].add(group)
-        directory = options["directory"]
+        directory, run = options["directory"], _this_run()
         told = self._told(hosts, task_vars) if self._task.check_mode else {}
 
         def answer_of(host: str) -> Answer:
-            return keep.read_answer(directory, host, _this_run(), told.get(host), now().timestamp())
+            return keep.read_answer(directory, host, run, told.get(host), now().timestamp())
 
         fleet = model.Fleet(
             hosts,
@@ -144,7 +145,8 @@ class ActionModule(FleetAction):
         return result
 
 
-def _this_run() -> str:
-    """What tells the answers of this run of Ansible from older ones: its main process, whose children we are."""
+def _this_run() -> keep.ThisRun:
+    """This run of Ansible, by its main process, whose children we are."""
     main = lock.process(playbook_process())
-    return f"{main.node}/{main.pid}/{main.start}"
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - main.start / os.sysconf("SC_CLK_TCK")
+    return keep.ThisRun(f"{main.node}/{main.pid}/{main.start}", now().timestamp() - age)

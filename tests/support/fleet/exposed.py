@@ -48,7 +48,7 @@ def account(cves: t.Sequence[Row], version: str = OLD, **more: t.Any) -> Row:
     """What ``kernel_cves`` returns."""
     return {
         "kernel": {"version": version, "linux": version.partition("-")[0], "series": "6.1"},
-        "feed": {"records": {"time": NOW - DAY}, "stable": {"time": NOW - DAY}},
+        "feed": {"records": {"time": NOW - DAY}, "stable": {"time": NOW - DAY}, "exploited": {}},
         "notes": [],
         "tree": "/srv/trees/one",
         "cves": list(cves),

@@ -22,7 +22,13 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.hi
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.values import mapping
 
 LOCK = ".lock"
-FRESH_S = 3600.0  # how old the answer of another run may be that asks at the same time
+
+
+class ThisRun(t.NamedTuple):
+    """What tells the answers of a run from older ones: its ``name``, and when it began, in seconds since 1970."""
+
+    name: str
+    began: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,15 +68,17 @@ def write_answer(directory: str, host: str, answer: Answer, now: float) -> None:
         raise _refusal(error, path, "The answer of a host cannot be kept") from error
 
 
-def read_answer(directory: str, host: str, run: str, told: Answer | None, now: float) -> Answer:
-    """The answer of a host: the one that this run was ``told``, or kept, or one that another run got meanwhile."""
+def read_answer(directory: str, host: str, run: ThisRun, told: Answer | None, now: float) -> Answer:
+    """The answer of a host: the one that this run was ``told``, or kept, or one that another run got since it began."""
     kept = sources.read_json(_path(directory, host))
     if told is not None:
         if told.get("reachable"):
             return answers.completed(told, kept, now)
         return {**told, "last": kept if kept.get("reachable") else kept.get("last")}
     asked = seconds(kept.get("time"))
-    if kept.get("run") == run or (asked is not None and kept.get("reachable") and 0 <= now - asked <= FRESH_S):
+    # Times are written to the second.
+    meanwhile = bool(kept.get("reachable")) and asked is not None and int(run.began) <= asked <= now + 1
+    if kept.get("run") == run.name or meanwhile:
         return kept
     last = kept if kept.get("reachable") else kept.get("last")
     return {"reachable": False, "why": "It was not asked in this run.", "last": last}

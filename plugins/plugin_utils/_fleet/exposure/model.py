@@ -211,6 +211,8 @@ def _notes(
     if age is None or age > OLD_FEED:
         told = "is of an unknown age" if age is None else f"has nothing newer than {age:.0f} days"
         yield f"The feed {told}: what was published since is missing here. Run the playbook feed."
+    if not any("exploited" in account.feed for account in known.values()):
+        yield "The feed has no KEV (feed_exploited_url), so that no CVE counts as exploited."
     for kernel, account in known.items():
         if account.known and not account.tree:
             yield (

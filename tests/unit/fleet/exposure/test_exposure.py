@@ -239,6 +239,9 @@ def test_a_clock_that_is_behind_and_a_feed_that_is_old() -> None:
     without = {OLD: account([cve("CVE-2026-00001")], tree=None)}
     (note,) = exposure({"web1": answer()}, without)["notes"]
     assert "no kernel tree of 6.1.0-50-cloud-amd64" in note
+    told[OLD]["feed"].pop("exploited")
+    (note,) = exposure({"web1": answer()}, told)["notes"]
+    assert "KEV" in note
 
 
 # ---- deadlines and exceptions
@@ -534,36 +537,36 @@ def test_answers_are_kept_as_they_were(tmp_path: pathlib.Path) -> None:
     for key in ("booted", "seen"):
         said.pop(key)
     keep.write_answer(str(tmp_path), "web1", said, NOW)
-    first = keep.read_answer(str(tmp_path), "web1", "r1", None, NOW)
+    first = keep.read_answer(str(tmp_path), "web1", keep.ThisRun("r1", NOW), None, NOW)
     assert (first["booted"], first["seen"]) == (NOW - 10 * DAY, {"u": NOW})
     # Asked again a day later: neither the boot nor the update is another one.
     later = {**said, "kernel": {**said["kernel"], "uptime": 11.0 * DAY + 0.7}}
     keep.write_answer(str(tmp_path), "web1", later, NOW + DAY)
-    second = keep.read_answer(str(tmp_path), "web1", "r1", None, NOW + DAY)
+    second = keep.read_answer(str(tmp_path), "web1", keep.ThisRun("r1", NOW), None, NOW + DAY)
     assert (second["booted"], second["seen"]) == (first["booted"], first["seen"])
     keep.write_answer(str(tmp_path), "web1", {"reachable": False, "why": "gone", "run": "r2"}, NOW + 2 * DAY)
-    gone = keep.read_answer(str(tmp_path), "web1", "r2", None, NOW + 2 * DAY)
+    gone = keep.read_answer(str(tmp_path), "web1", keep.ThisRun("r2", NOW), None, NOW + 2 * DAY)
     assert not gone["reachable"] and gone["last"]["booted"] == first["booted"]
     # It was booted meanwhile.
     booted = {**said, "kernel": {**said["kernel"], "boot_id": "boot-2", "uptime": 60.0}}
     keep.write_answer(str(tmp_path), "web1", booted, NOW + 3 * DAY)
-    third = keep.read_answer(str(tmp_path), "web1", "r1", None, NOW + 3 * DAY)
+    third = keep.read_answer(str(tmp_path), "web1", keep.ThisRun("r1", NOW), None, NOW + 3 * DAY)
     assert (third["booted"], third["seen"]) == (NOW + 3 * DAY - 60, {"u": NOW + 3 * DAY})
 
 
 def test_answers_of_other_runs(tmp_path: pathlib.Path) -> None:
-    said = {**answer(), "run": "other"}
+    said, mine = {**answer(), "run": "other"}, keep.ThisRun("mine", NOW - 100.5)
     keep.write_answer(str(tmp_path), "web1", said, NOW)
-    assert keep.read_answer(str(tmp_path), "web1", "mine", None, NOW)["reachable"]  # one that asks at the same time
-    old = keep.read_answer(str(tmp_path), "web1", "mine", None, NOW + DAY)
+    assert keep.read_answer(str(tmp_path), "web1", mine, None, NOW)["reachable"]  # one that asks at the same time
+    old = keep.read_answer(str(tmp_path), "web1", keep.ThisRun("mine", NOW - 50), None, NOW)
     assert not old["reachable"] and old["last"]["kernel"] == said["kernel"] and old["why"]
-    future = keep.read_answer(str(tmp_path), "web1", "mine", None, NOW - DAY)
+    future = keep.read_answer(str(tmp_path), "web1", mine, None, NOW - DAY)
     assert not future["reachable"]
-    told = keep.read_answer(str(tmp_path), "web1", "mine", {"reachable": False, "why": "x"}, NOW)
+    told = keep.read_answer(str(tmp_path), "web1", mine, {"reachable": False, "why": "x"}, NOW)
     assert told["last"]["kernel"] == said["kernel"]
     for content in (b"", b"[]", b"\xff", b'{"kernel": 1}'):
         keep._path(str(tmp_path), "web1").write_bytes(content)
-        assert not answers.host("web1", keep.read_answer(str(tmp_path), "web1", "mine", None, NOW)).answered
+        assert not answers.host("web1", keep.read_answer(str(tmp_path), "web1", mine, None, NOW)).answered
 
 
 @pytest.mark.parametrize("uptime", [-5, "long", None, float("1e30"), True])
