@@ -7,8 +7,8 @@ in ``poll()``; the busy ones run every millisecond or two.
 
 Figures are the least of some rounds: what else this host does makes each of them longer, and none shorter.  The ratio
 is shown of the medians, too.  ``own`` is the slowest processor's own time, from when it begins to check tasks until it
-is done and waits for others; ``first`` is the same of the first round, in which an emulated machine runs some code for
-the first time, and translates it.
+is done and waits for others, taken in rounds of its own, since the probes that take it are a burden; ``first`` is the
+same of the first round, in which an emulated machine runs some code for the first time, and translates it.
 
 Emulated processors take turns (accelerator ``tcg_single``), as they have to where the kernel writes over code that all
 run: to count their own time is to place kprobes, and to note tasks a probe of the scheduler.  So a stop is as long as
@@ -47,20 +47,20 @@ BARE = re.compile(r"bare_stop: (\d+) ns of (\d+) ns")
 
 
 class Stop(t.NamedTuple):
-    """One stop: as the processors see it, as its caller does, both in ns; stacks that were walked; own time in ns."""
+    """One stop: as the processors see it, and as its caller does, both in ns; stacks that were walked."""
 
     inside: float
     whole: float
     looked_at: float = 0
-    own: float = 0
 
 
 class Row(t.NamedTuple):
-    """One number of threads; stops are in the order in which they were made."""
+    """One number of threads: stops, and each slowest processor's own time in ns, as they were measured."""
 
     cpus: int
     threads: int
     updates: list[Stop]
+    own: list[float]
     bare: list[Stop]
 
     def ratio(self, of: t.Callable[[t.Iterable[float]], float]) -> float:
@@ -93,16 +93,22 @@ def bare(host: Host) -> list[Stop]:
     return found
 
 
-def updates(host: Host) -> list[Stop]:
-    """Reverses the update and applies it again, some times."""
-    turn = f"echo reverse > {SYSFS}/control && echo apply > {SYSFS}/control && cd {SYSFS} &&"
-    turn += " echo $(cat pause_ns stop_ns looked_at /sys/module/own_time/parameters/ns)"
+def after_updates(host: Host, files: str) -> list[list[str]]:
+    """Reverses the update and applies it again, some times; what files of its directory in sysfs hold after each."""
+    turn = f"echo reverse > {SYSFS}/control && echo apply > {SYSFS}/control && cd {SYSFS} && echo $(cat {files})"
     said = host.out(f"for i in $(seq {ROUNDS}); do {turn} || exit 1; done", timeout=SLOW_S)
-    rows = [line.split() for line in said.splitlines()]
-    return [
-        Stop(float(inside), float(whole), float(looked_at), max(map(float, own.split(","))))
-        for inside, whole, looked_at, own in rows
-    ]
+    return [line.split() for line in said.splitlines()]
+
+
+def updates(host: Host) -> list[Stop]:
+    return [Stop(*map(float, row)) for row in after_updates(host, "pause_ns stop_ns looked_at")]
+
+
+def own_times(host: Host) -> list[float]:
+    host.run("insmod /root/own_time.ko")
+    rows = after_updates(host, "/sys/module/own_time/parameters/ns")
+    host.run("rmmod own_time")
+    return [max(map(float, times.split(","))) for (times,) in rows]
 
 
 def threads(host: Host, count: int) -> t.Callable[[], object]:
@@ -125,7 +131,6 @@ def prepared(host: Host, builds: Builds, work: pathlib.Path) -> None:
     host.run(f"chmod +x /root/threads; sysctl -q {limits}")
     result = host.module("update", package="/root/stop.rbl.tar.gz", confirm=True)
     assert not result["failed"], result
-    host.run("insmod /root/own_time.ko")
 
 
 def on_a_machine(controller: Runner, builds: Builds, asked: argparse.Namespace, cpus: int) -> t.Iterator[Row]:
@@ -138,11 +143,10 @@ def on_a_machine(controller: Runner, builds: Builds, asked: argparse.Namespace, 
         host = Host(directory, "machine", Runner(directory / "inventory.yml"))
         with tempfile.TemporaryDirectory(prefix="rebootless-bench-") as work:
             prepared(host, builds, pathlib.Path(work))
-        if asked.note_from is not None:
-            host.run(f"echo {asked.note_from} > /sys/module/rebootless/parameters/note_from")
+        host.run(f"echo {asked.note_from} > /sys/module/rebootless/parameters/note_from")
         for count in asked.threads:
             end = threads(host, count)
-            yield Row(cpus, count, updates(host), bare(host))
+            yield Row(cpus, count, updates(host), own_times(host), bare(host))
             end()
     finally:
         controller.playbook("rebootless.splice.lab_down", variables=lab)
@@ -150,7 +154,7 @@ def on_a_machine(controller: Runner, builds: Builds, asked: argparse.Namespace, 
 
 def show(row: Row) -> None:
     update, bare = least(row.updates), least(row.bare)
-    stops = (update.inside, update.whole, bare.inside, bare.whole, update.own, row.updates[0].own)
+    stops = (update.inside, update.whole, bare.inside, bare.whole, min(row.own), row.own[0])
     us = [value / 1000 for value in stops]
     ratio = row.ratio(min)
     walked = statistics.median(stop.looked_at for stop in row.updates)
@@ -166,7 +170,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("threads", type=int, nargs="*", default=[100, 2000, 10000, 50000])
     parser.add_argument("--cpus", type=int, nargs="+", default=[2, 8])
-    parser.add_argument("--note-from", type=int, help="the helper module's parameter of that name")
+    note_from = "the helper module's parameter of that name; by default as on processors that are not emulated"
+    parser.add_argument("--note-from", type=int, default=1000, help=note_from)
     asked = parser.parse_args()
     controller = Runner()
     print(f"{RELEASE}, with {os.cpu_count()} processors here. In µs: as the processors see it, and as the caller does.")
