@@ -214,6 +214,7 @@ extern struct workqueue_struct *rbl_workqueue;
 /* parameters.c */
 extern unsigned int rbl_tries, rbl_first_pause_ms, rbl_note_from;
 extern bool rbl_scan;
+void rbl_parameters_init(void);
 
 /* records.c */
 struct rbl_record *rbl_record_of(struct kobject *kobj);

@@ -252,6 +252,7 @@ static int __init rebootless_init(void)
 	err = rbl_symbols_init();
 	if (err)
 		return err;
+	rbl_parameters_init();
 	/* A rescuer of its own: a deadline has to be kept on a host that is out of memory, too. */
 	rbl_workqueue = alloc_workqueue("rebootless", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
 	if (!rbl_workqueue)

@@ -233,6 +233,12 @@ static bool has_run(const struct rbl_look *look)
 	return look->finding == RBL_NOT_KNOWN || switches_of(look->task) != look->switches;
 }
 
+/* Whether there is nothing more to find out, as with nearly all tasks of a host with thousands: they sleep, and not in what changes. */
+static bool is_clear(const struct rbl_look *look)
+{
+	return look->finding == RBL_CLEAR && switches_of(look->task) == look->switches;
+}
+
 /* Looks at the tasks that have run; returns how many they were. */
 static u32 look_again(struct rbl_looks *looks, const struct rbl_stacks *stacks)
 {
@@ -337,10 +343,11 @@ static void check(struct part *part, struct task_struct *task)
 static void check_row(struct part *part, struct rbl_look *look)
 {
 	const struct rbl_stacks *stacks = part->stacks;
-	bool named = READ_ONCE(stacks->conflicts.count) == RBL_MAX_CONFLICTS && look->task != stacks->writer;
+	bool named;
 
-	if (!has_run(look) && (look->finding == RBL_CLEAR || look->task->on_cpu))
+	if (is_clear(look) || (!has_run(look) && look->task->on_cpu))
 		return;
+	named = READ_ONCE(stacks->conflicts.count) == RBL_MAX_CONFLICTS && look->task != stacks->writer;
 	if (xchg(&look->checked, 1))
 		return;
 	if (has_run(look))
@@ -386,7 +393,8 @@ static void check_all(struct part *part, u32 share, u32 shares)
 
 	for (; i < end; i++) {
 		prefetch(&looks->rows[min(i + AHEAD, end - 1)].task->nvcsw);
-		check_row(part, looks->rows + i);
+		if (!is_clear(looks->rows + i))
+			check_row(part, looks->rows + i);
 	}
 	check_new(part, share, shares);
 }

@@ -90,6 +90,13 @@ void rbl_arch_write_end(void);
 /* Makes this CPU forget what it has fetched of the old text. */
 void rbl_arch_sync(void);
 
+/*
+ * Whether this machine's CPUs may go on running what the kernel writes over
+ * while they run it, for ever: the emulator's fault.  What is written while all
+ * CPUs are stopped is not concerned: no CPU has it translated meanwhile.
+ */
+bool rbl_arch_may_run_old_text(void);
+
 /* ---- reading ---- */
 
 /* What stands at a function's entry as long as it is not traced. */

@@ -87,7 +87,7 @@ machines:
       type: str
       sample: 6.1.0-50-cloud-amd64
     accelerator:
-      description: V(kvm) or V(tcg).
+      description: V(kvm), V(tcg) or V(tcg_single).
       returned: success
       type: str
       sample: tcg

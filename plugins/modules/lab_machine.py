@@ -100,7 +100,11 @@ options:
       kvm:
         - The hardware.
       tcg:
-        - QEMU's emulator.
+        - QEMU's emulator, with a thread for each processor.
+      tcg_single:
+        - QEMU's emulator, with one thread for all processors, which take turns.
+        - For kernels that write over code which other processors run at that time, as they do to switch tracepoints of
+          the scheduler on or off. With a thread for each processor one of them may go on running the old code for ever.
   on_panic:
     description: What happens when the kernel panics. Its serial console tells it either way.
     type: str
@@ -345,7 +349,7 @@ def main() -> None:
             "authorized_key": {"type": "str", "no_log": False},
             "cpus": {"type": "int", "default": 2},
             "memory": {"type": "int", "default": 512},
-            "accelerator": {"type": "str", "default": "auto", "choices": ["auto", "kvm", "tcg"]},
+            "accelerator": {"type": "str", "default": "auto", "choices": ["auto", "kvm", "tcg", "tcg_single"]},
             "on_panic": {"type": "str", "default": "pause", "choices": ["pause", "reboot"]},
             "kernel_arguments": {"type": "list", "elements": "str", "default": []},
             "firmware": {"type": "str", "default": BIOS, "choices": [BIOS, SECURE_BOOT, SHIM]},

@@ -14,6 +14,10 @@ A machine that a test gets has just booted, and no other test sees it: it is res
 ``builds``         makes kernel trees, updates and test modules for these kernels (tests/support/builds.py)
 ``controller``     runs modules on this machine: ``controller.module("localhost", "kernel_tree", release=…)``
 =================  =====================================================================================================
+
+With the marker "turns" the processors of an emulated machine that is restored take turns: for tests that have the
+kernel write over code which all processors run.  Else one of them may go on running the old code for ever (see
+ACCELERATORS in the lab's machine.py).
 """
 
 from __future__ import annotations
@@ -105,9 +109,9 @@ def directory() -> t.Iterator[pathlib.Path]:
 
 
 @pytest.fixture
-def lab(directory: pathlib.Path, snapshots: Snapshots) -> t.Iterator[Lab]:
+def lab(directory: pathlib.Path, snapshots: Snapshots, request: pytest.FixtureRequest) -> t.Iterator[Lab]:
     """The machines of one test."""
-    made = Lab(directory, snapshots)
+    made = Lab(directory, snapshots, turns=request.node.get_closest_marker("turns") is not None)
     made.remove()
     yield made
     found = complaints_of(machine.console for machine in machines_of(str(made.directory)))

@@ -104,6 +104,7 @@ def objects(host: Host) -> dict[str, str]:
     return dict(line.split() for line in host.out(f"cat /sys/kernel/rebootless/{NAME}/objects").splitlines())
 
 
+@pytest.mark.turns
 def test_life_of_an_update_with_a_module_that_comes_later(update, release, throwaway):
     host = throwaway(release)
     assert host.release == release

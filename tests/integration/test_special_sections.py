@@ -105,15 +105,12 @@ def test_a_static_branch_follows_its_key_in_the_kernel(host50, branch):
 
 @pytest.fixture
 def kvm(host50):
-    # KVM's first machine has the kernel rewrite a jump in __schedule().  QEMU before 8.1 reads code before it locks the
-    # page (fixed by its "accel/tcg: Always lock pages before translation"), so that another processor could go on
-    # running the breakpoint of that writing for ever: with one processor there is no other.
-    host50.run("echo 0 > /sys/devices/system/cpu/cpu1/online")
     if host50.run("modprobe kvm_amd || modprobe kvm_intel", check=False).returncode:
         pytest.skip("The machine's processor has no virtualization.")
     yield
 
 
+@pytest.mark.turns  # KVM's first machine has the kernel rewrite a jump in __schedule()
 def test_a_static_branch_follows_its_key_in_a_module(host50, builds, kvm):
     """Applied to the loaded module; and loaded before it, so that the key comes later than the branch."""
     steps = applied(host50, builds, "modules-branch", MODULES_BRANCH)

@@ -485,6 +485,7 @@ ENTERING = [("itself", True), ("thread", True), ("child", True), ("thread_exec",
 ENTERING += [("itself", False), ("thread", False), ("child", False), ("thread_exec", False)]
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize(("who", "noted"), [*ENTERING, ("switches", True)])
 def test_a_task_that_enters_between_the_look_and_the_stop(builds, host, who, noted):
     """Stacks are walked before the stop; in it, those of tasks that have run since, and of new ones.
@@ -514,6 +515,7 @@ def test_a_task_that_enters_between_the_look_and_the_stop(builds, host, who, not
     assert control(host, "sleep", "apply") == ""
 
 
+@pytest.mark.turns
 def test_a_thread_that_plays_idle_is_noted(builds, host):
     """As those of intel_powerclamp do: the kernel takes such a thread for a CPU's idle task meanwhile."""
     applied(builds, host, "sort", SORT)
@@ -529,6 +531,7 @@ def test_a_thread_that_plays_idle_is_noted(builds, host):
     assert control(host, "sort", "apply") == ""
 
 
+@pytest.mark.turns
 @pytest.mark.parametrize("note_from", [0, 1000])
 def test_tasks_that_sleep_are_not_looked_at_in_the_stop(builds, host, note_from):
     applied(builds, host, "fix", SIOCATMARK)
@@ -541,6 +544,14 @@ def test_tasks_that_sleep_are_not_looked_at_in_the_stop(builds, host, note_from)
         assert 0 < int(host.read(f"{SYSFS}/fix/pause_ns")) < int(host.read(f"{SYSFS}/fix/stop_ns"))
     finally:
         killed(host, "sleep_in_threads", task)
+
+
+def test_tasks_are_noted_by_default_unless_the_processors_are_emulated(builds, host):
+    """The probe has the kernel write over what all processors run, which an emulated one may go on running for ever."""
+    host.write("/root/rebootless.ko", builds.update(host.release, "fix", SIOCATMARK).file("rebootless.ko"))
+    default = 1000 if host.machine.record()["spec"]["accelerator"] == "kvm" else 0xFFFFFFFF
+    for given, is_set_to in (("", default), ("note_from=1000", 1000), ("note_from=0", 0)):
+        assert int(host.out(f"insmod /root/rebootless.ko {given}; cat {NOTE_FROM}; rmmod rebootless")) == is_set_to
 
 
 def test_threads_that_nobody_can_stop_are_called_that(builds, host, tmp_path, monkeypatch):

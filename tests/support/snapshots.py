@@ -83,8 +83,11 @@ class Snapshots:
         return path
 
     @functools.lru_cache(maxsize=64)  # noqa: B019 - one object for the whole run
-    def spec(self, release: str) -> MachineSpec:
-        """What the lab's role would make a machine of by its defaults; makes the images that are missing."""
+    def spec(self, release: str, turns: bool = False) -> MachineSpec:
+        """What the lab's role would make a machine of by its defaults; makes the images that are missing.
+
+        `turns`: its processors are to take turns if they are emulated (accelerator ``tcg_single``).
+        """
         defaults = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text(encoding="utf-8"))
         images = self._controller.module(
             "localhost",
@@ -98,6 +101,7 @@ class Snapshots:
         )
         assert not images["failed"], images
         kernel = images["kernels"][release]
+        accelerator = usable_accelerator()
         return MachineSpec(
             release=release,
             vmlinuz=kernel["vmlinuz"],
@@ -107,7 +111,7 @@ class Snapshots:
             authorized_key=self.key.with_suffix(".pub").read_text(encoding="ascii").strip(),
             cpus=defaults["lab_cpus"],
             memory_mib=own_kernels.memory(release, defaults["lab_memory"]),
-            accelerator=usable_accelerator(),
+            accelerator=accelerator if not turns else {"tcg": "tcg_single"}.get(accelerator, accelerator),
             on_panic=defaults["lab_on_panic"],
             kernel_arguments=[*defaults["lab_kernel_arguments"], *own_kernels.arguments(release)],
         )
@@ -155,17 +159,21 @@ class Snapshots:
 
 
 class Lab:
-    """A directory of machines that a test has for itself, as the lab's role lays it out."""
+    """A directory of machines that a test has for itself, as the lab's role lays it out.
 
-    def __init__(self, directory: pathlib.Path, snapshots: Snapshots) -> None:
+    `turns`: as with ``Snapshots.spec``, of machines that are restored.
+    """
+
+    def __init__(self, directory: pathlib.Path, snapshots: Snapshots, turns: bool = False) -> None:
         self.directory = directory
         self._snapshots = snapshots
+        self._turns = turns
         self._hosts: list[Host] = []
         self.runner = Runner(directory / "inventory.yml")
 
     def restore(self, name: str, release: str) -> Host:
         """A machine with a stock kernel that has just booted, from its snapshot, or booted if that fails."""
-        spec = self._snapshots.spec(release)
+        spec = self._snapshots.spec(release, self._turns)
         with self._snapshots.made(spec) as snapshot:
             host = Host(self.directory, name, self.runner, preloaded.PYTHON)
             _lay_out(snapshot, host.machine, spec)

@@ -17,6 +17,8 @@
 #include <linux/objtool.h>
 #include <linux/ptrace.h>
 #include <linux/uaccess.h>
+#include <asm/cpufeature.h>
+#include <asm/processor.h>
 #include <asm/sync_core.h>
 #include <asm/text-patching.h>
 
@@ -140,6 +142,23 @@ void rbl_arch_write_end(void)
 void rbl_arch_sync(void)
 {
 	sync_core();
+}
+
+/*
+ * QEMU without hardware virtualization (7.2 and 10.0, with a thread for each CPU)
+ * discards the translation of what a CPU writes over, and then writes.  A CPU that
+ * translates in between takes the old bytes, and nothing discards these.  In
+ * __schedule(), with interrupts off, that was a breakpoint which had been removed:
+ * the CPU trapped on it, found none in memory, and went back to it, for ever.
+ */
+bool rbl_arch_may_run_old_text(void)
+{
+	u32 highest, name[3];
+
+	if (!boot_cpu_has(X86_FEATURE_HYPERVISOR))
+		return false;
+	cpuid(0x40000000, &highest, &name[0], &name[1], &name[2]);
+	return !memcmp(name, "TCGTCGTCGTCG", sizeof(name));
 }
 
 /*
