@@ -390,8 +390,11 @@ void rbl_leave(struct rbl_record *record)
 	unsigned int pause = MSEC_PER_SEC;
 
 	lockdep_assert_held(&rbl_lock);
+	record->busy++;
 	while (rbl_is_live(record) && reverse(record, &by_force, " since its module is unloaded by force"))
 		rest(&pause);
+	/* What follows may take as long as the replacement code likes, also that of a newer version, which is not to wait. */
+	record->busy--;
 	if (!record->ran)
 		return;
 	mutex_unlock(&rbl_lock);

@@ -158,6 +158,7 @@ struct rbl_record {
 	bool loaded;			/* its module's init function runs or has run */
 	bool ran;			/* it was applied at least once */
 	bool kept;			/* its module may not go until the next boot */
+	bool leaving;			/* its module goes: no operation on it begins, and other versions are free */
 	bool gone;			/* no longer in the list, and about to be freed */
 	u32 busy;			/* operations on it that are under way, also while they do not hold rbl_lock */
 	u32 visits;			/* hooks that are called for modules which come or go, without rbl_lock */

@@ -153,7 +153,7 @@ static void going(struct module *module)
 		mutex_lock(&rbl_lock);
 	}
 	if (record) {
-		record->busy++;
+		record->leaving = true;
 		rbl_leave(record);
 		rbl_detach(record);
 	}
