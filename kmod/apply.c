@@ -8,14 +8,8 @@
 
 #include "internal.h"
 
-#define DEADLINE_RETRY (HZ / 4)		/* while another operation runs */
+#define DEADLINE_RETRY (HZ / 4)		/* while the switch that it belongs to is still to come */
 #define MAX_RETRY (60ul * HZ)		/* between tries to reverse after the deadline, or looks at tasks that are left */
-
-static int refuse_state(struct rbl_record *record)
-{
-	rbl_fact(record, "state: %s\n", rbl_state_name(record));
-	return rbl_refuse(record, RBL_BAD_STATE);
-}
 
 /* ---- custom code around a switch ---- */
 
@@ -32,58 +26,45 @@ static int call_hooks(const struct rbl_record *record, u32 stage, const struct r
 	int value;
 
 	mutex_unlock(&rbl_lock);
-	value = rbl_hooks(record, stage, refusing);
+	value = rbl_hooks(record, RBL_OPERATION, stage, refusing);
 	mutex_lock(&rbl_lock);
 	return value;
 }
 
-/*
- * Tasks that run are noted, as rbl_stop_all_cpus() expects it; not for a switch
- * by force, since what is waited for here may be what it has to get past.
- */
-static void open_notes(const struct rbl_switch_options *how)
+/* Tasks that run are noted, as rbl_stop_all_cpus() expects it. */
+static void open_notes(void)
 {
 	mutex_unlock(&rbl_lock);
-	if (!how->force)
-		rbl_notes_open();
-	mutex_lock(&rbl_lock);
-}
-
-static void close_notes(const struct rbl_switch_options *how)
-{
-	mutex_unlock(&rbl_lock);
-	if (!how->force)
-		rbl_notes_close();
+	rbl_notes_open();
 	mutex_lock(&rbl_lock);
 }
 
 /* After the switch, or instead of it: the operation's parts may go again. */
-static void end_switch(struct rbl_record *record, const struct rbl_switch_options *how, u32 stage)
+static void end_switch(struct rbl_record *record, u32 stage)
 {
-	record->switched++;
-	close_notes(how);
-	call_hooks(record, stage, NULL);
-	record->switched--;
-	rbl_parts_disengage(record);
+	mutex_unlock(&rbl_lock);
+	rbl_notes_close();
+	rbl_hooks(record, RBL_OPERATION, stage, NULL);
+	mutex_lock(&rbl_lock);
+	rbl_parts_disengage(record, RBL_OPERATION);
 }
 
 /*
- * Switches, if neither the update's own code nor a task is in the way.  On 0
- * rbl_lock has not been given back since the switch, and end_switch() is to be
- * called when the record says so, too.
+ * Switches, if neither the update's own code nor a task is in the way, nor its
+ * deadline has come before.  On 0 end_switch() is yet to be called.
  */
 static int begin_switch(struct rbl_record *record, const struct rbl_switch_options *how, const struct stages *stages)
 {
 	const struct rbl_hook *refusing;
-	int value, err = rbl_parts_engage(record);
+	int value, err = rbl_parts_engage(record, RBL_OPERATION);
 
 	if (err)
 		return err;
 	value = call_hooks(record, stages->pre, &refusing);
-	open_notes(how);
+	open_notes();
 	err = value ? rbl_refuse_hook(record, refusing, value) : rbl_switch(record, how);
 	if (err)
-		end_switch(record, how, stages->fail);
+		end_switch(record, stages->fail);
 	return err;
 }
 
@@ -118,8 +99,8 @@ static int check_successor(struct rbl_record *record, const struct rbl_record *o
 	return rbl_refuse(record, RBL_CONFLICT);
 }
 
-/* The version that was there before leaves its name to this one. */
-static void succeed_to(struct rbl_record *record, struct rbl_record *other, bool was_live)
+/* The version that was there before leaves its name to this one; their directories are yet to be given it. */
+static void succeed_to(struct rbl_record *record, struct rbl_record *other)
 {
 	const struct rbl_record *replaced;
 	unsigned int number = 0;
@@ -127,16 +108,16 @@ static void succeed_to(struct rbl_record *record, struct rbl_record *other, bool
 	lockdep_assert_held(&rbl_lock);
 	/* Those whose modules have to stay may be several. */
 	list_for_each_entry(replaced, &rbl_records, list)
-		if (replaced->state == RBL_REPLACED && !strcmp(replaced->name, record->name))
+		if (replaced != other && replaced->state == RBL_REPLACED && !strcmp(replaced->name, record->name))
 			number = max(number, replaced->number + 1);
+	rbl_begin_writing();
 	rbl_clear_deadline(other);
 	WRITE_ONCE(other->state, RBL_REPLACED);
+	rbl_end_writing();
 	lift_bars(other);
 	other->number = number;
-	rbl_rename(other, RBL_PREVIOUS, number);
-	rbl_rename(record, "", 0);
-	if (was_live)
-		module_put(other->module);
+	other->suffix = RBL_PREVIOUS;
+	record->suffix = "";
 }
 
 /* ---- tasks that are left in the replacement code ---- */
@@ -152,13 +133,8 @@ static void release_holders(struct rbl_record *record)
 	module_put(record->module);
 }
 
-/* The update was reversed, perhaps by force: gives the module free, or holds it until its code has been left. */
-static void leave_code(struct rbl_record *record, bool force)
+static void hold(struct rbl_record *record)
 {
-	if (!force || !record->n_holders) {
-		module_put(record->module);
-		return;
-	}
 	mutex_lock(&record->shown);
 	record->held = true;
 	mutex_unlock(&record->shown);
@@ -173,7 +149,7 @@ void rbl_drain_work(struct work_struct *work)
 
 	mutex_lock(&rbl_lock);
 	if (!record->gone && record->held) {
-		if (!rbl_is_busy(record) && !rbl_look_for_holders(record))
+		if (!rbl_is_busy(record) && rbl_come_ashore(record) && !rbl_look_for_holders(record))
 			release_holders(record);
 		else
 			queue_delayed_work(rbl_workqueue, &record->drain,
@@ -209,45 +185,57 @@ static int prepare(struct rbl_record *record)
 static int check_state(struct rbl_record *record, const struct rbl_record *other)
 {
 	if (record->state != RBL_MATCHED && record->state != RBL_REVERSED)
-		return refuse_state(record);
+		return rbl_refuse_state(record);
 	if (!record->loaded)	/* jump labels and static calls of its code may not be set up yet */
 		return rbl_refuse(record, RBL_HELPER_BUSY);
+	if (!rbl_come_ashore(record))
+		return rbl_refuse(record, RBL_TEXT_LOCKED);
 	if (!other || !rbl_is_live(other) || record->sequence >= other->sequence)
 		return 0;
 	rbl_fact(record, "other_update: %s %s\nreason: it was loaded later, and is applied\n", other->name, other->version);
 	return rbl_refuse(record, RBL_CONFLICT);
 }
 
-/* What follows from a switch to the replacement code; nothing here waits, since a deadline may need rbl_lock next. */
-static void become_applied(struct rbl_record *record, struct rbl_record *other, bool was_live)
+/* What follows from a switch to the replacement code, beside what was done in the stop. */
+static void become_applied(struct rbl_record *record, struct rbl_record *other)
 {
-	record->ran = true;
-	WRITE_ONCE(record->state, RBL_APPLIED);
-	if (record->held)	/* by tasks that an earlier reverse left in its code: a live update has a reference of its own */
-		release_holders(record);
-	rbl_keep_code(record);
 	rbl_succeed(record);
 	if (other && record->sequence > other->sequence)
-		succeed_to(record, other, was_live);
+		succeed_to(record, other);
+	else
+		other = NULL;
+	mutex_unlock(&rbl_lock);
+	if (other) {
+		rbl_rename(other);
+		rbl_rename(record);
+	}
 	/* As for any live patch: an oops shall say that not all code is the kernel's own. */
 	add_taint(TAINT_LIVEPATCH, LOCKDEP_STILL_OK);
+	mutex_lock(&rbl_lock);
 }
 
-/* All that may be refused; on 0 the update's module is held, and rbl_lock has not been given back since the switch. */
-static int switch_over(struct rbl_record *record, struct rbl_record *other, const struct rbl_switch_options *how)
+/* A live update has a reference of its own, also while tasks that an earlier reverse left there are still in its code. */
+static int hold_code(struct rbl_record *record, bool *was_held, bool *kept)
 {
-	int err = prepare(record);
+	if (!try_module_get(record->module))	/* it is being unloaded */
+		return rbl_refuse_state(record);
+	*was_held = record->held;
+	if (*was_held)
+		release_holders(record);
+	*kept = rbl_keep_kept(record);
+	return 0;
+}
 
-	if (!err && other)
-		err = check_successor(record, other);
-	if (!err && !try_module_get(record->module))	/* it is being unloaded */
-		err = refuse_state(record);
-	if (err)
-		return err;
-	err = begin_switch(record, how, &applying);
-	if (err)
+static void let_code_go(struct rbl_record *record, bool was_held, bool kept)
+{
+	if (kept) {
+		record->kept = false;
 		module_put(record->module);
-	return err;
+	}
+	if (was_held)
+		hold(record);
+	else
+		module_put(record->module);
 }
 
 /*
@@ -265,6 +253,7 @@ int rbl_apply(struct rbl_record *record, const struct rbl_arguments *arguments)
 		.deadline = arguments->deadline,
 		.blockers = arguments->blockers,
 	};
+	bool was_held, kept;
 	int err;
 
 	lockdep_assert_held(&rbl_lock);
@@ -272,13 +261,24 @@ int rbl_apply(struct rbl_record *record, const struct rbl_arguments *arguments)
 	err = check_state(record, other);
 	if (err)
 		return err;
-	err = switch_over(record, other, &how);
+	err = prepare(record);
+	if (!err && other)
+		err = check_successor(record, other);
+	if (!err)
+		err = hold_code(record, &was_held, &kept);
+	if (!err) {
+		err = begin_switch(record, &how, &applying);
+		if (err)
+			let_code_go(record, was_held, kept);
+	}
 	if (err) {
 		lift_bars(record);
 		return err;
 	}
-	become_applied(record, other, was_live);
-	end_switch(record, &how, applying.post);
+	become_applied(record, other);
+	end_switch(record, applying.post);
+	if (was_live)
+		module_put(other->module);
 	pr_info("%s: applied: %u functions, paused %llu ns, %u tries, deadline %u s%s\n", record->name,
 		rbl_count_jumps(record), record->pause_ns, record->tries, arguments->deadline,
 		record->kept ? "; its module stays until the next boot" : "");
@@ -293,11 +293,17 @@ int rbl_apply(struct rbl_record *record, const struct rbl_arguments *arguments)
  */
 int rbl_extend(struct rbl_record *record, const struct rbl_arguments *arguments)
 {
+	bool extended;
+
 	lockdep_assert_held(&rbl_lock);
 	rbl_begin(record);
-	if (record->state != RBL_APPLIED || !record->deadline_set)
-		return refuse_state(record);
-	rbl_set_deadline(record, arguments->deadline);
+	rbl_begin_writing();
+	extended = record->state == RBL_APPLIED && record->deadline_set;
+	if (extended)
+		rbl_set_deadline(record, arguments->deadline);
+	rbl_end_writing();
+	if (!extended)
+		return rbl_refuse_state(record);
 	pr_info("%s: deadline extended, %u s from now\n", record->name, arguments->deadline);
 	rbl_succeed(record);
 	return 0;
@@ -306,67 +312,96 @@ int rbl_extend(struct rbl_record *record, const struct rbl_arguments *arguments)
 /* The update may stay. */
 int rbl_confirm(struct rbl_record *record, const struct rbl_arguments *unused)
 {
+	bool live, was_confirmed;
+
 	lockdep_assert_held(&rbl_lock);
 	rbl_begin(record);
-	if (!rbl_is_live(record))
-		return refuse_state(record);
-	rbl_clear_deadline(record);
-	if (record->state != RBL_CONFIRMED)
+	rbl_begin_writing();
+	live = rbl_is_live(record);
+	was_confirmed = record->state == RBL_CONFIRMED;
+	if (live) {
+		rbl_clear_deadline(record);
+		WRITE_ONCE(record->state, RBL_CONFIRMED);
+	}
+	rbl_end_writing();
+	if (!live)
+		return rbl_refuse_state(record);
+	if (!was_confirmed)
 		pr_info("%s: confirmed\n", record->name);
-	WRITE_ONCE(record->state, RBL_CONFIRMED);
 	rbl_succeed(record);
 	return 0;
 }
 
 /* ---- reversing ---- */
 
-static int reverse(struct rbl_record *record, const struct rbl_arguments *arguments, const char *why)
+/* Switches back to the old code, and leaves the kernel's text as it was. */
+int rbl_reverse(struct rbl_record *record, const struct rbl_arguments *arguments)
 {
 	const struct rbl_switch_options how = {
 		.purpose = RBL_TO_OLD,
-		.force = arguments->force,
 		.blockers = arguments->blockers,
 	};
 	int err;
 
 	lockdep_assert_held(&rbl_lock);
 	rbl_begin(record);
+	if (!rbl_is_live(record))
+		return rbl_refuse_state(record);
 	err = begin_switch(record, &how, &reversing);
 	if (err)
 		return err;
-	rbl_clear_deadline(record);
-	WRITE_ONCE(record->state, RBL_REVERSED);
 	lift_bars(record);
 	rbl_succeed(record);
-	leave_code(record, arguments->force);
-	end_switch(record, &how, reversing.post);
-	pr_info("%s: reversed%s: %u functions, paused %llu ns, %u tries", record->name, why, rbl_count_jumps(record),
+	end_switch(record, reversing.post);
+	module_put(record->module);
+	pr_info("%s: reversed: %u functions, paused %llu ns, %u tries\n", record->name, rbl_count_jumps(record),
 		record->pause_ns, record->tries);
-	if (record->held)
-		pr_cont("; its module is held by %u tasks", record->n_holders);
-	pr_cont("\n");
 	return 0;
 }
 
-/*
- * Switches back to the old code, and leaves the kernel's text as it was; by
- * force also while tasks are in the replacement code, which they finish.
- */
-int rbl_reverse(struct rbl_record *record, const struct rbl_arguments *arguments)
+/* ---- by force, and at the deadline ---- */
+
+/* What follows from a way back, when rbl_lock can be had: its module is held as long as tasks are in its code. */
+static void finish_way_back(struct rbl_record *record, const char *why)
 {
-	lockdep_assert_held(&rbl_lock);
-	rbl_begin(record);
-	if (!rbl_is_live(record))
-		return refuse_state(record);
-	return reverse(record, arguments, arguments->force ? " by force" : "");
+	mutex_lock(&rbl_lock);
+	lift_bars(record);
+	rbl_succeed(record);
+	if (record->unfinished)
+		rbl_keep_code(record);
+	if (!rbl_come_ashore(record) || rbl_look_for_holders(record))
+		hold(record);
+	else
+		module_put(record->module);
+	pr_info("%s: reversed%s: %u functions, without a pause%s", record->name, why, rbl_count_jumps(record),
+		record->unfinished ? ", and without its custom code, so that its module stays until the next boot" : "");
+	if (record->held)
+		pr_cont("; its module is held by %u tasks", record->n_holders);
+	pr_cont("\n");
+	WRITE_ONCE(record->returning, false);
+	mutex_unlock(&rbl_lock);
 }
 
-static const struct rbl_arguments by_force = { .force = true };
-
-/* Whether the deadline's own operation may begin: none is under way, or one that has switched and hangs in a hook. */
-static bool may_interfere(const struct rbl_record *record)
+/*
+ * Goes back although tasks are in the replacement code, which they finish; at
+ * once, also beside an operation that is under way, which finds that when it is
+ * about to switch.  For the writer's own task: it may be in that code, too.
+ */
+static int force(struct rbl_record *record, const char *why)
 {
-	return !rbl_is_busy(record) || (record->busy && record->switched);
+	enum rbl_company company;
+	int err = rbl_go_back(record, false, &company);
+
+	if (err)
+		return err;
+	finish_way_back(record, why);
+	rbl_companion_wait(record, company);
+	return 0;
+}
+
+int rbl_force(struct rbl_record *record)
+{
+	return force(record, " by force");
 }
 
 /*
@@ -376,25 +411,27 @@ static bool may_interfere(const struct rbl_record *record)
  * else is in the way (custom code that refuses); the state stays `applied`, and
  * the abort record says what.
  */
-void rbl_deadline_work(struct work_struct *work)
+void rbl_deadline_work(struct kthread_work *work)
 {
 	struct rbl_record *record = container_of(work, struct rbl_record, deadline.work);
-	unsigned long again = DEADLINE_RETRY;
-	bool pending;
+	enum rbl_company company;
+	s64 left = rbl_deadline_left(record);
 
-	mutex_lock(&rbl_lock);
-	pending = !record->gone && record->state == RBL_APPLIED && record->deadline_set;
-	if (pending && rbl_deadline_left(record) > 0) {	/* of a later apply */
-		again = nsecs_to_jiffies(rbl_deadline_left(record)) + 1;
-	} else if (pending && may_interfere(record)) {
-		record->busy++;
-		pending = reverse(record, &by_force, " at its deadline") != 0;
-		record->busy--;
-		again = min(HZ << min(record->deadline_tries++, 6u), MAX_RETRY);
-	}
-	if (pending)
-		queue_delayed_work(rbl_workqueue, &record->deadline, again);
-	mutex_unlock(&rbl_lock);
+	if (!READ_ONCE(record->deadline_set))
+		return;
+	if (left > 0)	/* of a later apply */
+		rbl_deadline_again(record, nsecs_to_jiffies(left) + 1);
+	else if (READ_ONCE(record->state) != RBL_APPLIED)
+		rbl_deadline_again(record, DEADLINE_RETRY);
+	else if (!rbl_go_back(record, true, &company))
+		queue_work(rbl_workqueue, &record->aftermath);
+	else
+		rbl_deadline_again(record, min(HZ << min(record->deadline_tries++, 6u), MAX_RETRY));
+}
+
+void rbl_aftermath_work(struct work_struct *work)
+{
+	finish_way_back(container_of(work, struct rbl_record, aftermath), " at its deadline");
 }
 
 /* Waits, longer each time, without rbl_lock. */
@@ -418,7 +455,16 @@ void rbl_leave(struct rbl_record *record)
 	unsigned int pause = MSEC_PER_SEC;
 
 	lockdep_assert_held(&rbl_lock);
-	while (rbl_is_live(record) && reverse(record, &by_force, " since its module is unloaded by force"))
+	while (rbl_is_live(record)) {
+		int err;
+
+		mutex_unlock(&rbl_lock);
+		err = force(record, " since its module is unloaded by force");
+		mutex_lock(&rbl_lock);
+		if (err)
+			rest(&pause);
+	}
+	while (record->busy || READ_ONCE(record->returning) || !rbl_come_ashore(record))
 		rest(&pause);
 	if (!record->ran)
 		return;

@@ -79,7 +79,7 @@ static bool add_bar(struct list_head *bars, const struct rbl_write *write)
 /*
  * From now on no kprobe's registration begins on one of the part's jumps.  One
  * that is there is for rbl_check_probes() to find, and one that is under way
- * for the stop.
+ * for the stop.  rbl_lock may be given back meanwhile.
  */
 int rbl_bar_probes(struct rbl_record *record, struct rbl_part *part)
 {
@@ -94,7 +94,7 @@ int rbl_bar_probes(struct rbl_record *record, struct rbl_part *part)
 		free_bars(&bars);
 		return rbl_refuse(record, RBL_NO_MEMORY);
 	}
-	mutex_lock(rbl_kernel_data.kprobe_mutex);
+	rbl_lock_patiently(rbl_kernel_data.kprobe_mutex);
 	list_for_each_entry(bar, &bars, list)
 		list_add_tail_rcu(&bar->entry.list, rbl_kernel_data.kprobe_blacklist);
 	mutex_unlock(rbl_kernel_data.kprobe_mutex);

@@ -68,5 +68,9 @@ RBL_CODE(HOOK_REFUSED, "The update's own custom code refused the operation.",
 	 "Read what the update's author says of the named function; its value is an errno if it is negative.")
 RBL_CODE(TEXT_WRITE_FAILED, "Kernel text did not read back as written; everything was put back.",
 	 "Look at the kernel log, and report it.")
+RBL_CODE(TEXT_LOCKED, "Something else held the kernel's locks for its text all the time.",
+	 "Wait until it has ended (a tracer or kprobe that is placed while a thread is busy in the kernel), then try again; a reversal by force or at a deadline does without.")
+RBL_CODE(CPU_STUCK, "A CPU does not leave the code of the kernel that it runs, so it cannot be stopped.",
+	 "Find out what the named task does there; until it has ended only a reversal by force or at a deadline is possible, which stops no CPU.")
 RBL_CODE(UNSUPPORTED_KERNEL, "A kernel facility that the helper module needs is missing.",
 	 "Look at the kernel log for its name; this kernel's configuration cannot be patched live.")

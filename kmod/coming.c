@@ -33,6 +33,23 @@ static int call(struct rbl_record *record, const struct rbl_part *part, u32 stag
 
 /* ---- modules that come ---- */
 
+/* Whether the part was written: the update's deadline may come at any time, and then finds what was. */
+static bool write_if_live(struct rbl_record *record, struct rbl_part *part)
+{
+	bool live;
+
+	rbl_lock_text();
+	rbl_begin_writing();
+	live = rbl_is_live(record);
+	if (live) {
+		rbl_write_part(part, true);
+		part->written = true;
+	}
+	rbl_end_writing();
+	rbl_unlock_text();
+	return live;
+}
+
 /*
  * Applies a resolved part to a module that has not run any code yet: nothing
  * has to be stopped.  Whether it did, or a negative errno: the update may have
@@ -61,7 +78,10 @@ static int apply_part(struct rbl_record *record, struct rbl_part *part)
 		call(record, part, RBL_FAIL_APPLY, NULL);
 		return err;
 	}
-	rbl_write_part(part, true);
+	if (!write_if_live(record, part)) {
+		call(record, part, RBL_FAIL_APPLY, NULL);
+		return false;
+	}
 	rbl_part_hooks(part, RBL_APPLY, NULL);
 	rbl_set_present(record, part, true);
 	return true;
@@ -80,7 +100,7 @@ static int join(struct rbl_record *record, struct rbl_part *part, struct module 
 		rbl_unresolve(record, part);
 		return applied;
 	}
-	rbl_keep_code(record);
+	rbl_keep_kept(record);
 	rbl_succeed(record);
 	pr_info("%s: %s has come: %u functions%s and %u data replaced before its init\n", record->name, module->name,
 		part->n_writes, rbl_is_init_part(part) ? " of its init" : "", part->object->n_data);
@@ -144,14 +164,19 @@ static struct rbl_part *next_of(const struct module *module, bool init, struct r
 	return NULL;
 }
 
-/* Whether an operation calls the part's hooks now that did not hold its module, for it was COMING; waits a little then. */
-static bool is_in_use(const struct rbl_part *part)
+static void rest(void)
 {
-	if (!part->engaged || !part->object->n_hooks || part->pinned)
-		return false;
 	mutex_unlock(&rbl_lock);
 	msleep(10);
 	mutex_lock(&rbl_lock);
+}
+
+/* Whether an operation calls the part's hooks now that did not hold its module, for it was COMING; waits a little then. */
+static bool is_in_use(const struct rbl_part *part)
+{
+	if (!rbl_is_called_unpinned(part))
+		return false;
+	rest();
 	return true;
 }
 
@@ -199,10 +224,22 @@ static void leave(struct rbl_record *record, struct rbl_part *part)
 {
 	struct module *update = record->module;
 	const struct rbl_hook *refusing;
+	bool was_written;
 
 	__module_get(update);
-	rbl_write_part(part, false);
+	rbl_lock_text();
+	rbl_begin_writing();
+	was_written = part->written;
+	if (was_written)
+		rbl_write_part(part, false);
+	part->written = false;
+	rbl_end_writing();
+	rbl_unlock_text();
 	rbl_set_present(record, part, false);
+	if (!was_written) {	/* the deadline has come meanwhile */
+		module_put(update);
+		return;
+	}
 	call(record, part, RBL_PRE_REVERSE, &refusing);
 	rbl_part_hooks(part, RBL_REVERSE, &refusing);
 	call(record, part, RBL_POST_REVERSE, &refusing);
@@ -222,7 +259,11 @@ void rbl_object_going(struct module *module)
 	while ((part = next_of(module, false, &record))) {
 		if (is_in_use(part))
 			continue;
-		if (part->present && rbl_is_live(record))
+		if (part->adrift && !rbl_come_ashore(record)) {
+			rest();
+			continue;
+		}
+		if (part->present && part->written)
 			leave(record, part);
 		pr_info("%s: %s has gone\n", record->name, module->name);
 		rbl_unresolve(record, part);

@@ -29,6 +29,9 @@
 
 /* Defined by the kernel, but declared in none of its headers. */
 extern struct mutex ftrace_lock;		/* kernel/trace/ftrace.c: guards the call site records */
+extern struct mutex jump_label_mutex;		/* kernel/jump_label.c: what jump_label_lock() takes */
+extern struct mutex stop_cpus_mutex;		/* kernel/stop_machine.c: held while CPUs are stopped */
+extern bool stop_cpus_in_progress;		/* there: stoppers are being called */
 extern struct mutex kprobe_mutex;		/* kernel/kprobes.c: held from the copy of an instruction to its probe's listing */
 extern struct list_head kprobe_blacklist;	/* kernel/kprobes.c, under kprobe_mutex: of struct kprobe_blacklist_entry */
 int jump_label_module_notify(struct notifier_block *block, unsigned long event, void *module);	/* kernel/jump_label.c */
@@ -60,16 +63,14 @@ extern const char __start_notes, __stop_notes;	/* the linker's: what /sys/kernel
 	X(ftrace_rec_iter_start)		\
 	X(get_kprobe)				\
 	X(idle_task)				\
-	X(jump_label_lock)			\
 	X(jump_label_module_notify)		\
-	X(jump_label_unlock)			\
 	X(kallsyms_lookup_size_offset)		\
 	X(kallsyms_on_each_symbol)		\
 	X(kallsyms_show_value)			\
 	X(kernel_text_address)			\
 	X(module_kallsyms_on_each_symbol)	\
 	X(put_task_stack)			\
-	X(stop_machine_cpuslocked)		\
+	X(stop_one_cpu_nowait)			\
 	X(task_call_func)			\
 	X(task_work_cancel_match)		\
 	X(wake_up_state)			\
@@ -82,9 +83,12 @@ extern const char __start_notes, __stop_notes;	/* the linker's: what /sys/kernel
 	X(__stop___jump_table)			\
 	X(__stop_notes)				\
 	X(ftrace_lock)				\
+	X(jump_label_mutex)			\
 	X(kprobe_blacklist)			\
 	X(kprobe_mutex)				\
 	X(nr_threads)				\
+	X(stop_cpus_in_progress)		\
+	X(stop_cpus_mutex)			\
 	X(tasklist_lock)			\
 	X(text_mutex)				\
 	X(total_forks)				\

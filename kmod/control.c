@@ -54,9 +54,10 @@ static int control_reverse(struct rbl_record *record, char *rest)
 	struct rbl_arguments arguments = {};
 	const char *word = next_word(&rest);
 
-	/* By force no task is in the way, so there is nothing to say of them. */
-	arguments.force = !strcmp(word, "force");
-	if (arguments.force || is_blockers(word, &arguments.blockers))
+	/* By force no task is in the way, so there is nothing to say of them; nor is an operation that is under way. */
+	if (!strcmp(word, "force"))
+		return *next_word(&rest) ? -EINVAL : rbl_force(record);
+	if (is_blockers(word, &arguments.blockers))
 		word = next_word(&rest);
 	return *word ? -EINVAL : rbl_operation_start(record, "reverse", rbl_reverse, &arguments);
 }

@@ -6,12 +6,21 @@
  * the machine is suspended: the operator who would have to confirm does not
  * sleep with it.  The kernel's timers stand still meanwhile, so they are set
  * anew when it wakes up.
+ *
+ * A thread of its own keeps all deadlines, which waits for nothing but what a
+ * way back waits for: with a workqueue, a new worker might have to be made first.
  */
+#include <linux/err.h>
 #include <linux/math64.h>
+#include <linux/spinlock.h>
 #include <linux/suspend.h>
 #include <linux/timekeeping.h>
 
 #include "internal.h"
+
+static struct kthread_worker *keeper;
+static LIST_HEAD(all);
+static DEFINE_SPINLOCK(all_lock);
 
 /* In ns; not positive when it has passed. */
 s64 rbl_deadline_left(const struct rbl_record *record)
@@ -19,44 +28,57 @@ s64 rbl_deadline_left(const struct rbl_record *record)
 	return (s64)(READ_ONCE(record->deadline_at) - ktime_get_boottime_ns());
 }
 
+/* `come` is called when a deadline may have passed; until rbl_deadline_end(). */
+void rbl_deadline_prepare(struct rbl_record *record, kthread_work_func_t come)
+{
+	kthread_init_delayed_work(&record->deadline, come);
+	spin_lock(&all_lock);
+	list_add(&record->deadlines, &all);
+	spin_unlock(&all_lock);
+}
+
+void rbl_deadline_end(struct rbl_record *record)
+{
+	spin_lock(&all_lock);
+	list_del(&record->deadlines);
+	spin_unlock(&all_lock);
+	kthread_cancel_delayed_work_sync(&record->deadline);
+}
+
+void rbl_deadline_again(struct rbl_record *record, unsigned long jiffies)
+{
+	kthread_mod_delayed_work(keeper, &record->deadline, jiffies);
+}
+
 /* From now on. */
 void rbl_set_deadline(struct rbl_record *record, unsigned int seconds)
 {
-	lockdep_assert_held(&rbl_lock);
 	WRITE_ONCE(record->deadline_at, ktime_get_boottime_ns() + (u64)seconds * NSEC_PER_SEC);
 	record->deadline_tries = 0;
-	record->deadline_set = true;
-	mod_delayed_work(rbl_workqueue, &record->deadline, seconds * HZ);
+	WRITE_ONCE(record->deadline_set, true);
+	rbl_deadline_again(record, seconds * HZ);
 }
 
+/* It may still be looked at once more. */
 void rbl_clear_deadline(struct rbl_record *record)
 {
-	lockdep_assert_held(&rbl_lock);
-	record->deadline_set = false;
-	cancel_delayed_work(&record->deadline);
+	WRITE_ONCE(record->deadline_set, false);
 }
 
 /* ---- suspend and hibernation ---- */
 
 /* Has every deadline looked at; it may have passed. */
-static void look_again(struct work_struct *unused)
+static int on_power_event(struct notifier_block *unused, unsigned long event, void *unused_data)
 {
 	struct rbl_record *record;
 
-	mutex_lock(&rbl_lock);
-	list_for_each_entry(record, &rbl_records, list)
-		if (record->deadline_set)
-			mod_delayed_work(rbl_workqueue, &record->deadline, 0);
-	mutex_unlock(&rbl_lock);
-}
-
-static DECLARE_WORK(awake, look_again);
-
-/* A work item does it, so that waking up waits for no operation. */
-static int on_power_event(struct notifier_block *unused, unsigned long event, void *unused_data)
-{
-	if (event == PM_POST_SUSPEND || event == PM_POST_HIBERNATION)
-		queue_work(rbl_workqueue, &awake);
+	if (event != PM_POST_SUSPEND && event != PM_POST_HIBERNATION)
+		return NOTIFY_DONE;
+	spin_lock(&all_lock);
+	list_for_each_entry(record, &all, deadlines)
+		if (READ_ONCE(record->deadline_set))
+			rbl_deadline_again(record, 0);
+	spin_unlock(&all_lock);
 	return NOTIFY_DONE;
 }
 
@@ -64,11 +86,19 @@ static struct notifier_block power_notifier = { .notifier_call = on_power_event 
 
 int rbl_deadlines_init(void)
 {
-	return register_pm_notifier(&power_notifier);
+	int err;
+
+	keeper = kthread_create_worker(0, "rebootless");
+	if (IS_ERR(keeper))
+		return PTR_ERR(keeper);
+	err = register_pm_notifier(&power_notifier);
+	if (err)
+		kthread_destroy_worker(keeper);
+	return err;
 }
 
 void rbl_deadlines_exit(void)
 {
 	unregister_pm_notifier(&power_notifier);
-	cancel_work_sync(&awake);
+	kthread_destroy_worker(keeper);
 }

@@ -16,30 +16,41 @@ void rbl_detach(struct rbl_record *record)
 	list_del_init(&record->list);
 }
 
-/* A version that was loaded beside another one takes the update's name when that one is gone. */
-static void promote(const char *name)
+/* A version that was loaded beside another one takes the update's name when that one is gone; NULL if there is none. */
+static struct rbl_record *promote(const char *name)
 {
 	struct rbl_record *next = rbl_find_directory(name, RBL_NEXT);
 
-	if (next && !rbl_find_directory(name, ""))
-		rbl_rename(next, "", 0);
+	if (!next || rbl_find_directory(name, ""))
+		return NULL;
+	next->suffix = "";
+	return next;
 }
 
 /* The second step, without rbl_lock: waits for what still uses the record, and frees it. */
 void rbl_bury(struct rbl_record *record)
 {
 	char name[sizeof(record->name)];
+	struct rbl_record *next;
 
 	lockdep_assert_not_held(&rbl_lock);
 	strscpy(name, record->name, sizeof(name));
-	cancel_delayed_work_sync(&record->deadline);
+	rbl_deadline_end(record);
+	flush_work(&record->aftermath);
+	flush_work(&record->companion.work);
 	cancel_delayed_work_sync(&record->drain);
 	rbl_operation_end(record);
 	kobject_del(&record->kobj);	/* waits for the readers of its files */
 	kobject_put(&record->kobj);
 	mutex_lock(&rbl_lock);
-	promote(name);
+	next = promote(name);
+	if (next)
+		kobject_get(&next->kobj);
 	mutex_unlock(&rbl_lock);
+	if (!next)
+		return;
+	rbl_rename(next);
+	kobject_put(&next->kobj);
 }
 
 /* Drops a failed record, at the operator's word. */

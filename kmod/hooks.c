@@ -48,14 +48,14 @@ int rbl_part_hooks(const struct rbl_part *part, u32 stage, const struct rbl_hook
 	return 0;
 }
 
-/* The same for all parts that take part in the operation. */
-int rbl_hooks(const struct rbl_record *record, u32 stage, const struct rbl_hook **refusing)
+/* The same for all parts that the party has engaged. */
+int rbl_hooks(const struct rbl_record *record, enum rbl_party party, u32 stage, const struct rbl_hook **refusing)
 {
 	const struct rbl_part *part;
 	int value = 0;
 
 	rbl_for_each_part(part, record)
-		if (part->engaged && !value)
+		if (part->engaged[party] && !value)
 			value = rbl_part_hooks(part, stage, refusing);
 	return value;
 }

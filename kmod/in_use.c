@@ -96,14 +96,16 @@ static bool wants_entries(const struct rbl_part *part)
 }
 
 /* Finds ftrace's records of the functions that the part's jumps lie in. */
-void rbl_find_entries(struct rbl_part *part)
+int rbl_find_entries(struct rbl_record *record, struct rbl_part *part)
 {
 	lockdep_assert_held(&rbl_lock);
 	if (!wants_entries(part))
-		return;
-	mutex_lock(rbl_kernel_data.ftrace_lock);
+		return 0;
+	if (!rbl_lock_within(rbl_kernel_data.ftrace_lock, RBL_TEXT_PATIENCE_MS))
+		return rbl_refuse(record, RBL_TEXT_LOCKED);
 	find_entries(part);
 	mutex_unlock(rbl_kernel_data.ftrace_lock);
+	return 0;
 }
 
 /* The same for parts whose module had yet to run its init when they were resolved; for readers, who wait for no lock. */

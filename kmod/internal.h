@@ -3,10 +3,14 @@
 #ifndef RBL_INTERNAL_H
 #define RBL_INTERNAL_H
 
+#include <linux/completion.h>
 #include <linux/kobject.h>
+#include <linux/kthread.h>
 #include <linux/list.h>
 #include <linux/lockdep.h>
+#include <linux/mm.h>
 #include <linux/mutex.h>
+#include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
@@ -65,6 +69,18 @@ struct rbl_abort {
 	struct rbl_conflicts conflicts;
 };
 
+/* What stands in the way of a step. */
+struct rbl_offence {
+	const char *name;		/* of the function or datum; NULL: nothing is there */
+	const u8 *where, *expected;
+	u32 size;			/* of what is shown of both */
+	u8 found[RBL_WRITE_SIZE];
+	unsigned long used;		/* by what it is used: its address */
+};
+
+/* Who calls an update's custom code: two may do so at a time. */
+enum rbl_party { RBL_OPERATION, RBL_WAY_BACK, RBL_PARTIES };
+
 /* A row of a part's functions, at its address in the running kernel. */
 struct rbl_site {
 	const struct rbl_function *function;
@@ -97,11 +113,14 @@ struct rbl_part {
 	struct rbl_write *writes;	/* one for each function that is replaced */
 	u32 n_writes;
 	struct rbl_exchange *data;	/* one for each of object->n_data */
+	struct rbl_step *steps;		/* to the replacement code: one for each of `writes`, then one for each of `data` */
+	bool written;			/* they have been made in the running kernel: rbl_begin_writing() */
+	bool adrift;			/* and unmade, but the kernel still switches the stand-ins: back.c */
 	bool entries_found;		/* of `writes`: rbl_find_entries() */
 	u64 *fields;			/* what the module loader left in each of object->n_fixups */
 	bool fields_written;
-	bool engaged;			/* takes part in the operation that is under way; its hooks are called */
-	struct module *pinned;		/* meanwhile: its target; NULL: none */
+	bool engaged[RBL_PARTIES];	/* takes part in what is under way; its hooks are called */
+	struct module *pinned[RBL_PARTIES];	/* meanwhile: its target; NULL: none */
 	struct list_head bars;		/* of its jumps, against kprobes: while they are written, or about to be (barred.c) */
 	struct list_head pins;		/* other modules that its symbols lie in: in memory as long as the part is present */
 	struct module *branches;	/* what the kernel knows the part's static branches as; NULL if it does not */
@@ -125,7 +144,6 @@ enum rbl_blockers {
 /* What a command says beside its name; each operation looks at its own. */
 struct rbl_arguments {
 	unsigned int deadline;		/* in seconds; 0: none */
-	bool force;
 	enum rbl_blockers blockers;
 };
 
@@ -149,6 +167,27 @@ struct rbl_operation {
 	wait_queue_head_t changed;
 };
 
+/* An update's custom code beside a way back: companion.c. */
+struct rbl_companion {
+	struct work_struct work;
+	bool running;			/* under rbl_lock */
+	struct completion ready;	/* what comes before has returned, with `value` */
+	struct completion decided;	/* `came_back` says how */
+	struct completion over;
+	bool came_back;
+	int value;			/* not 0: `refusing` refuses */
+	const struct rbl_hook *refusing;
+};
+
+/* What comes of it. */
+enum rbl_company {
+	RBL_NO_HOOKS,
+	RBL_ALONE,			/* it could not be called */
+	RBL_ACCOMPANIED,
+	RBL_LEFT_BEHIND,		/* it takes too long */
+	RBL_REFUSED,
+};
+
 /* One update that was loaded, or that failed to. */
 struct rbl_record {
 	struct kobject kobj;
@@ -158,27 +197,35 @@ struct rbl_record {
 	char name[RBL_NAME_MAX + 1];
 	char version[RBL_VERSION_MAX + 1];
 	char digest[RBL_DIGEST_SIZE + 1];
+	const char *suffix;		/* of its name in sysfs: "", RBL_NEXT or RBL_PREVIOUS */
 	unsigned int number;		/* of several that were replaced, behind the suffix of its name in sysfs; 0: none */
 	u64 sequence;			/* the higher, the later it was loaded */
 	enum rbl_state state;
 	bool loaded;			/* its module's init function runs or has run */
 	bool ran;			/* it was applied at least once */
 	bool kept;			/* its module may not go until the next boot */
+	bool leaving;			/* its module goes: no operation on it begins, and other versions are free */
 	bool gone;			/* no longer in the list, and about to be freed */
 	u32 busy;			/* operations on it that are under way, also while they do not hold rbl_lock */
 	u32 visits;			/* hooks that are called for modules which come or go, without rbl_lock */
-	u32 operations;			/* that its parts take part in: two if a deadline comes while a hook hangs */
-	u32 switched;			/* of them, those that have switched: only hooks are still to be called */
 
 	struct rbl_part *parts;		/* one for each of update->n_objects */
 	u32 n_parts;
 
 	struct rbl_operation operation;
 
-	struct delayed_work deadline;
+	struct kthread_delayed_work deadline;
+	struct list_head deadlines;	/* all records */
 	bool deadline_set;
 	u64 deadline_at;		/* ns of CLOCK_BOOTTIME */
 	u32 deadline_tries;		/* to reverse since then */
+
+	/* The way back that nothing holds up: back.c. */
+	struct mutex way;		/* one at a time */
+	bool returning;			/* it was gone, and what follows from that has yet to be done */
+	bool unfinished;		/* without the custom code that belongs to it */
+	struct work_struct aftermath;
+	struct rbl_companion companion;
 
 	/* Reversed by force while tasks were in its code: its module is held until they have left. */
 	bool held;
@@ -199,9 +246,12 @@ struct rbl_record {
 };
 
 /*
- * Guards rbl_records and all in them that `shown` does not.  What waits gives
- * it back first: between two tries, while hooks are called, for RCU.  A record
- * stays `busy` meanwhile, so that no other operation on that update begins.
+ * Guards rbl_records and all in them that `shown` does not, nor
+ * rbl_begin_writing(): whether an update is live, and its deadline.  What waits
+ * gives it back first: between two tries, while hooks are called, for RCU.  A
+ * record stays `busy` meanwhile, so that no other operation on that update
+ * begins.  But a deadline needs no rbl_lock: a live update may be so no more
+ * at any time.
  */
 extern struct mutex rbl_lock;
 extern struct list_head rbl_records;
@@ -222,9 +272,23 @@ struct rbl_record *rbl_find_directory(const char *name, const char *suffix);
 struct rbl_record *rbl_find_other(const struct rbl_record *record);
 struct rbl_record *rbl_find_module_record(const struct module *module);
 const char *rbl_state_name(const struct rbl_record *record);
-void rbl_rename(struct rbl_record *record, const char *suffix, unsigned int number);
+void rbl_rename(struct rbl_record *record);
 
 bool rbl_is_busy(const struct rbl_record *record);
+
+/* locks.c */
+#define RBL_BRIEFLY_MS 50		/* for others to go on meanwhile */
+#define RBL_PATIENCE_MS 2000		/* of a way back that goes on without then */
+#define RBL_TEXT_PATIENCE_MS 10000	/* of what is refused then; the optimiser of kprobes may need seconds */
+#define RBL_HOOK_LIMIT_MS 5000		/* for custom code before a way back */
+bool rbl_lock_within(struct mutex *lock, unsigned int ms);
+bool rbl_lock_text_within(unsigned int ms);
+void rbl_lock_text(void);
+void rbl_lock_patiently(struct mutex *lock);
+void rbl_unlock_text(void);
+void rbl_begin_writing(void);
+void rbl_end_writing(void);
+void rbl_set_written(struct rbl_record *record, bool written);
 
 /* forget.c */
 void rbl_detach(struct rbl_record *record);
@@ -236,9 +300,11 @@ int rbl_parts_new(struct rbl_record *record);
 int rbl_parts_resolve(struct rbl_record *record);
 void rbl_parts_free(struct rbl_record *record);
 void rbl_keep_code(struct rbl_record *record);
-int rbl_parts_engage(struct rbl_record *record);
-void rbl_parts_disengage(struct rbl_record *record);
-int rbl_check_engaged(struct rbl_record *record);
+bool rbl_keep_kept(struct rbl_record *record);
+int rbl_parts_engage(struct rbl_record *record, enum rbl_party party);
+void rbl_parts_disengage(struct rbl_record *record, enum rbl_party party);
+int rbl_check_engaged(struct rbl_record *record, enum rbl_party party);
+bool rbl_is_called_unpinned(const struct rbl_part *part);
 bool rbl_is_init_part(const struct rbl_part *part);
 
 /* coming.c: loadable modules that come and go */
@@ -251,6 +317,8 @@ void rbl_begin(struct rbl_record *record);
 __printf(2, 3) void rbl_fact(struct rbl_record *record, const char *format, ...);
 __printf(2, 3) void rbl_secret(struct rbl_record *record, const char *format, ...);
 int rbl_refuse(struct rbl_record *record, u32 code);
+int rbl_refuse_state(struct rbl_record *record);
+int rbl_refuse_offence(struct rbl_record *record, u32 code, const struct rbl_offence *offence);
 void rbl_succeed(struct rbl_record *record);
 int rbl_refuse_busy_helper(struct rbl_record *record);
 
@@ -284,7 +352,7 @@ static inline struct rbl_range rbl_probes_that_reach(const u8 *where, u32 size)
 	return (struct rbl_range){ (unsigned long)where - (RBL_JUMP_SIZE - 1), (unsigned long)where + size };
 }
 
-void rbl_find_entries(struct rbl_part *part);
+int rbl_find_entries(struct rbl_record *record, struct rbl_part *part);
 void rbl_find_late_entries(struct rbl_record *record);
 int rbl_check_probes(struct rbl_record *record, const struct rbl_part *part);
 u32 rbl_step_in_use(const struct rbl_step *step, bool forward, unsigned long *address);
@@ -314,29 +382,31 @@ void rbl_unregister_branches(struct rbl_part *part);
 /* constants.c */
 void *rbl_map_constant(const void *where, u32 size);
 void rbl_unmap_constant(void *alias);
+void rbl_write_constant(void *alias, const void *bytes, u32 size);
 bool rbl_is_in_module(const void *where);
 
 /* stand_ins.c: static branches that jumps lie over */
 int rbl_find_branch(struct rbl_record *record, const struct rbl_part *part, struct rbl_write *write);
 void rbl_forget_branch(struct rbl_write *write);
-void rbl_lock_text(void);
-void rbl_unlock_text(void);
-void rbl_settle_branches(struct rbl_part *part);
+void rbl_settle_branches(struct rbl_part *part, bool locked);
 void rbl_move_branches(const struct rbl_part *part, bool to_stand_ins);
+bool rbl_branch_step(struct rbl_write *write, struct rbl_step *step);
+bool rbl_has_branches(const struct rbl_part *part);
+bool rbl_is_adrift(const struct rbl_record *record);
 
 /* prefixes.c: prefixes of instructions that jumps lie over, and that the kernel changes */
 int rbl_find_prefixes(struct rbl_record *record, const struct rbl_part *part, struct rbl_write *write);
-void rbl_settle_prefixes(struct rbl_part *part);
+void rbl_settle_prefixes(struct rbl_part *part, bool locked);
 
 /* hooks.c: an update's custom code */
 bool rbl_has_hooks(const struct rbl_record *record, u32 stage);
 int rbl_part_hooks(const struct rbl_part *part, u32 stage, const struct rbl_hook **refusing);
-int rbl_hooks(const struct rbl_record *record, u32 stage, const struct rbl_hook **refusing);
+int rbl_hooks(const struct rbl_record *record, enum rbl_party party, u32 stage, const struct rbl_hook **refusing);
 int rbl_refuse_hook(struct rbl_record *record, const struct rbl_hook *hook, int value);
 
 /* running.c: the running kernel's memory as the match has to see it */
 struct rbl_tracing;
-struct rbl_tracing *rbl_still_begin(void);
+u32 rbl_still_begin(struct rbl_tracing **tracing);
 void rbl_still_end(struct rbl_tracing *tracing);
 int rbl_read_running(const struct rbl_tracing *tracing, u64 address, void *buffer, u32 length);
 
@@ -405,19 +475,40 @@ enum rbl_purpose {
 	RBL_CHECK_ONLY,		/* that no task is in the replacement code */
 };
 
+struct rbl_switch_options;
+
 struct rbl_steps {
 	struct rbl_step *rows;		/* jumps first, then data */
 	u32 n_jumps, count;
 };
 
 u32 rbl_count_jumps(const struct rbl_record *record);
-int rbl_steps_make(struct rbl_record *record, const struct rbl_record *previous, enum rbl_purpose purpose,
-		   struct rbl_steps *steps);
+int rbl_steps_make(struct rbl_record *record, const struct rbl_switch_options *how, struct rbl_steps *steps);
 void rbl_steps_free(struct rbl_steps *steps);
-void rbl_write_data(const struct rbl_step *step, const u8 *bytes);
+u32 rbl_check_step(const struct rbl_step *step, const u8 *expected, bool forward, struct rbl_offence *offence);
+int rbl_part_steps_make(struct rbl_record *record, struct rbl_part *part);
+void rbl_part_steps_free(struct rbl_part *part);
 void rbl_write_part(struct rbl_part *part, bool forward);
 
+/* gather.c: all CPUs stopped at once, or not */
+int rbl_ask_cpus(void);
+int rbl_gather(int (*run)(void *data), void *data);
+void rbl_task_on(int cpu, struct rbl_conflict *row);
+
+/* companion.c */
+void rbl_companion_init(struct rbl_record *record);
+enum rbl_company rbl_companion_begin(struct rbl_record *record);
+void rbl_companion_end(struct rbl_record *record, enum rbl_company company, bool came_back);
+void rbl_companion_wait(struct rbl_record *record, enum rbl_company company);
+
+/* back.c: the way back that nothing can hold up */
+int rbl_go_back(struct rbl_record *record, bool at_deadline, enum rbl_company *company);
+bool rbl_come_ashore(struct rbl_record *record);
+
 /* deadline.c */
+void rbl_deadline_prepare(struct rbl_record *record, kthread_work_func_t come);
+void rbl_deadline_again(struct rbl_record *record, unsigned long jiffies);
+void rbl_deadline_end(struct rbl_record *record);
 void rbl_set_deadline(struct rbl_record *record, unsigned int seconds);
 void rbl_clear_deadline(struct rbl_record *record);
 s64 rbl_deadline_left(const struct rbl_record *record);
@@ -436,12 +527,19 @@ struct rbl_switch_options {
 	enum rbl_purpose purpose;
 	struct rbl_record *previous;	/* a live version of the same update, which goes; NULL: none */
 	unsigned int deadline;		/* in seconds, from the switch on; 0: none */
-	bool force;			/* the old code comes back although tasks are in the replacement code */
+	bool force;			/* the old code comes back although tasks are in the replacement code: a way back */
+	bool at_deadline;		/* and only if there still is one that has passed */
 	enum rbl_blockers blockers;
 };
 
 int rbl_switch(struct rbl_record *record, const struct rbl_switch_options *how);
 int rbl_look_for_holders(struct rbl_record *record);
+
+/* Memory for a switch; one by force takes what is there, and reclaims none: that may run what was replaced. */
+static inline void *rbl_allocate(size_t count, size_t size, bool force)
+{
+	return force ? kcalloc(count, size, GFP_NOWAIT | __GFP_NOWARN) : kvcalloc(count, size, GFP_KERNEL);
+}
 
 /* The next of pauses that grow up to a minute, in ms. */
 static inline unsigned int rbl_longer(unsigned int pause)
@@ -465,8 +563,10 @@ int rbl_extend(struct rbl_record *record, const struct rbl_arguments *arguments)
 int rbl_confirm(struct rbl_record *record, const struct rbl_arguments *unused);
 int rbl_reverse(struct rbl_record *record, const struct rbl_arguments *arguments);
 void rbl_leave(struct rbl_record *record);
-void rbl_deadline_work(struct work_struct *work);
+void rbl_deadline_work(struct kthread_work *work);
 void rbl_drain_work(struct work_struct *work);
+void rbl_aftermath_work(struct work_struct *work);
+int rbl_force(struct rbl_record *record);
 static inline bool rbl_is_live(const struct rbl_record *record)
 {
 	return record->state == RBL_APPLIED || record->state == RBL_CONFIRMED;

@@ -28,11 +28,15 @@ static struct rbl_record *new_record(struct module *module, const struct rbl_upd
 	record->module = module;
 	record->update = update;
 	record->sequence = ++loaded;
+	record->suffix = "";
 	/* Until the descriptor is known to be sound, the module's name has to do. */
 	strscpy(record->name, module->name + strlen(RBL_MODULE_PREFIX), sizeof(record->name));
 	mutex_init(&record->shown);
 	INIT_LIST_HEAD(&record->list);
-	INIT_DELAYED_WORK(&record->deadline, rbl_deadline_work);
+	mutex_init(&record->way);
+	INIT_WORK(&record->aftermath, rbl_aftermath_work);
+	rbl_companion_init(record);
+	rbl_deadline_prepare(record, rbl_deadline_work);
 	INIT_DELAYED_WORK(&record->drain, rbl_drain_work);
 	rbl_operation_init(record);
 	rbl_sysfs_prepare(record);
@@ -69,6 +73,7 @@ static int show(struct rbl_record *record)
 		pr_warn("%s: two versions of this update are loaded already\n", record->name);
 		return -EEXIST;
 	}
+	record->suffix = suffix;
 	err = rbl_sysfs_add(record, suffix);
 	if (!err)
 		list_add_tail(&record->list, &rbl_records);
@@ -115,6 +120,7 @@ static int admit(struct module *module, const struct rbl_update *update)
 	shown = show(record);
 	if (shown) {
 		rbl_parts_free(record);
+		rbl_deadline_end(record);
 		kobject_put(&record->kobj);
 	} else if (!err) {
 		pr_info("%s %s: matched in %llu us, resolved in %llu us\n", record->name, record->version,
@@ -153,7 +159,7 @@ static void going(struct module *module)
 		mutex_lock(&rbl_lock);
 	}
 	if (record) {
-		record->busy++;
+		record->leaving = true;
 		rbl_leave(record);
 		rbl_detach(record);
 	}
@@ -293,7 +299,6 @@ static void __exit rebootless_exit(void)
 
 	unregister_module_notifier(&last_notifier);
 	unregister_module_notifier(&first_notifier);
-	rbl_deadlines_exit();
 	mutex_lock(&rbl_lock);
 	/* Update modules depend on this one, so only failed records are left. */
 	while ((record = list_first_entry_or_null(&rbl_records, struct rbl_record, list))) {
@@ -303,6 +308,7 @@ static void __exit rebootless_exit(void)
 		mutex_lock(&rbl_lock);
 	}
 	mutex_unlock(&rbl_lock);
+	rbl_deadlines_exit();
 	rbl_sysfs_exit();
 	rbl_arch_exit();
 	destroy_workqueue(rbl_workqueue);

@@ -136,12 +136,11 @@ void rbl_notes_begin(void)
 	smp_mb();	/* before any count is read */
 }
 
-/* Forgets what was noted. */
+/* Forgets what was noted; before another stop begins, and without rbl_lock: what is called here may be what was replaced. */
 void rbl_notes_end(void)
 {
 	int cpu;
 
-	lockdep_assert_held(&rbl_lock);
 	if (!noting)
 		return;
 	WRITE_ONCE(noting, false);

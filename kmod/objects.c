@@ -127,77 +127,94 @@ int rbl_parts_resolve(struct rbl_record *record)
 	return err;
 }
 
-/* Some updates' code may never go once it was applied: a timer that it has armed would call into freed memory. */
+/* Keeps the update's module until the next boot; it is held while this is called. */
 void rbl_keep_code(struct rbl_record *record)
 {
+	lockdep_assert_held(&rbl_lock);
+	if (record->kept)
+		return;
+	__module_get(record->module);
+	record->kept = true;
+}
+
+/* Some updates' code may never go once it was applied: a timer that it has armed would call into freed memory.  Whether it is kept from now on. */
+bool rbl_keep_kept(struct rbl_record *record)
+{
+	bool was_kept = record->kept;
 	const struct rbl_part *part;
 
 	lockdep_assert_held(&rbl_lock);
 	rbl_for_each_part(part, record)
-		if (part->present && part->object->flags & RBL_OBJECT_KEPT && !record->kept) {
-			__module_get(record->module);
-			record->kept = true;
-		}
+		if (part->present && part->object->flags & RBL_OBJECT_KEPT)
+			rbl_keep_code(record);
+	return record->kept && !was_kept;
 }
 
 /* ---- operations ---- */
 
 /* Sees to it that the module of a part with hooks stays, since hooks are called without rbl_lock; false if it cannot. */
-static bool pin(struct rbl_part *part)
+static bool pin(struct rbl_part *part, enum rbl_party party)
 {
 	/* Held or not, it goes if it fails to come; coming.c waits then. */
 	if (READ_ONCE(part->target->state) == MODULE_STATE_COMING)
 		return true;
 	if (READ_ONCE(part->target->state) != MODULE_STATE_LIVE || !try_module_get(part->target))
 		return false;
-	part->pinned = part->target;
+	part->pinned[party] = part->target;
 	return true;
 }
 
-/* The parts that are there take part in the operation that begins. */
-int rbl_parts_engage(struct rbl_record *record)
+/* The parts that are there take part in what begins: an operation, or a way back beside one, with what has come since. */
+int rbl_parts_engage(struct rbl_record *record, enum rbl_party party)
 {
 	struct rbl_part *part;
 
 	lockdep_assert_held(&rbl_lock);
-	if (record->operations++)
-		return 0;
 	rbl_for_each_part(part, record) {
 		if (!part->present)
 			continue;
-		if (part->target && part->object->n_hooks && !pin(part)) {
-			rbl_parts_disengage(record);
+		if (part->target && part->object->n_hooks && !pin(part, party)) {
+			rbl_parts_disengage(record, party);
 			rbl_fact(record, "object: %s\n", part->object->name);
 			return rbl_refuse(record, RBL_OBJECT_BUSY);
 		}
-		part->engaged = true;
+		part->engaged[party] = true;
 	}
 	return 0;
 }
 
-void rbl_parts_disengage(struct rbl_record *record)
+void rbl_parts_disengage(struct rbl_record *record, enum rbl_party party)
 {
 	struct rbl_part *part;
 
 	lockdep_assert_held(&rbl_lock);
-	if (--record->operations)
-		return;
 	rbl_for_each_part(part, record) {
-		if (part->pinned)
-			module_put(part->pinned);
-		part->pinned = NULL;
-		part->engaged = false;
+		if (part->pinned[party])
+			module_put(part->pinned[party]);
+		part->pinned[party] = NULL;
+		part->engaged[party] = false;
 	}
 }
 
-/* That no part has come or gone since the operation began: its hooks would have been called for other parts. */
-int rbl_check_engaged(struct rbl_record *record)
+/* Whether hooks of the part may be called now for which its module is not held, since it was COMING. */
+bool rbl_is_called_unpinned(const struct rbl_part *part)
+{
+	int party;
+
+	for (party = 0; party < RBL_PARTIES; party++)
+		if (part->engaged[party] && part->object->n_hooks && !part->pinned[party])
+			return true;
+	return false;
+}
+
+/* That no part has come or gone since it began: its hooks would have been called for other parts. */
+int rbl_check_engaged(struct rbl_record *record, enum rbl_party party)
 {
 	const struct rbl_part *part;
 
 	lockdep_assert_held(&rbl_lock);
 	rbl_for_each_part(part, record)
-		if (part->present != part->engaged) {
+		if (part->present != part->engaged[party]) {
 			rbl_fact(record, "object: %s\n", part->object->name);
 			return rbl_refuse(record, RBL_OBJECT_BUSY);
 		}

@@ -17,7 +17,7 @@ int rbl_operation_lock(struct rbl_record *record)
 		mutex_unlock(&rbl_lock);
 		return -ENODEV;
 	}
-	if (rbl_is_busy(record)) {
+	if (rbl_is_busy(record) || record->leaving) {
 		mutex_unlock(&rbl_lock);
 		return rbl_refuse_busy_helper(record);
 	}

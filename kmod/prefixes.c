@@ -43,13 +43,13 @@ int rbl_find_prefixes(struct rbl_record *record, const struct rbl_part *part, st
 	return 0;
 }
 
-/* Makes what belongs under the part's jumps now. */
-void rbl_settle_prefixes(struct rbl_part *part)
+/* Makes what belongs under the part's jumps now; if text is not `locked`, what is right in any case. */
+void rbl_settle_prefixes(struct rbl_part *part, bool locked)
 {
 	u32 i, at;
 
 	for (i = 0; i < part->n_writes; i++)
 		for (at = 0; at < RBL_JUMP_SIZE; at++)
 			if (part->writes[i].prefixes & 1u << at)
-				part->writes[i].saved[at] = rbl_arch_prefix();
+				part->writes[i].saved[at] = rbl_arch_prefix(locked);
 }

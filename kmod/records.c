@@ -19,12 +19,10 @@ struct rbl_record *rbl_record_of(struct kobject *kobj)
 struct rbl_record *rbl_find_directory(const char *name, const char *suffix)
 {
 	struct rbl_record *record;
-	size_t length = strlen(name);
 
 	lockdep_assert_held(&rbl_lock);
 	list_for_each_entry(record, &rbl_records, list)
-		if (!strncmp(kobject_name(&record->kobj), name, length) &&
-		    !strcmp(kobject_name(&record->kobj) + length, suffix))
+		if (!strcmp(record->name, name) && !strcmp(record->suffix, suffix) && !record->number)
 			return record;
 	return NULL;
 }
@@ -49,9 +47,9 @@ bool rbl_is_busy(const struct rbl_record *record)
 
 	lockdep_assert_held(&rbl_lock);
 	list_for_each_entry(other, &rbl_records, list)
-		if (other->busy && !strcmp(other->name, record->name))
+		if ((other->busy || READ_ONCE(other->returning)) && !strcmp(other->name, record->name))
 			return true;
-	return record->busy;
+	return record->busy || READ_ONCE(record->returning);
 }
 
 struct rbl_record *rbl_find_module_record(const struct module *module)
@@ -79,13 +77,17 @@ const char *rbl_state_name(const struct rbl_record *record)
 	return state_names[READ_ONCE(record->state)];
 }
 
-/* Gives it another suffix, and a number if `number` is not 0, after the fact: it is an inconvenience if that fails. */
-void rbl_rename(struct rbl_record *record, const char *suffix, unsigned int number)
+/*
+ * Gives its directory the name that it has by now, after the fact: it is an
+ * inconvenience if that fails.  Without rbl_lock, since the kernel has much to do
+ * for it; by who made it another one alone.
+ */
+void rbl_rename(struct rbl_record *record)
 {
 	char name[RBL_NAME_MAX + sizeof(RBL_PREVIOUS) + 12];
 
-	lockdep_assert_held(&rbl_lock);
-	snprintf(name, sizeof(name), number ? "%s%s.%u" : "%s%s", record->name, suffix, number);
+	lockdep_assert_not_held(&rbl_lock);
+	snprintf(name, sizeof(name), record->number ? "%s%s.%u" : "%s%s", record->name, record->suffix, record->number);
 	if (kobject_rename(&record->kobj, name))
 		pr_warn("%s: its directory could not be renamed to %s\n", kobject_name(&record->kobj), name);
 }

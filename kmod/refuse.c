@@ -37,6 +37,8 @@ static const int errnos[RBL_CODE_COUNT] = {
 	[RBL_HOOK_REFUSED] = -ECANCELED,
 	[RBL_TEXT_WRITE_FAILED] = -EIO,
 	[RBL_UNSUPPORTED_KERNEL] = -EOPNOTSUPP,
+	[RBL_TEXT_LOCKED] = -EBUSY,
+	[RBL_CPU_STUCK] = -EBUSY,
 };
 
 /* What sysfs shows becomes what the operation that runs has found. */
@@ -119,6 +121,29 @@ int rbl_refuse(struct rbl_record *record, u32 code)
 	strreplace(line, '\n', ' ');
 	pr_warn("%s: %s: %s %s\n", record->name, rbl_code_name(code), rbl_code_sentence(code), line);
 	return errnos[code] ? : -EINVAL;
+}
+
+/* The same for an update in whose state it cannot be done. */
+int rbl_refuse_state(struct rbl_record *record)
+{
+	rbl_fact(record, "state: %s\n", rbl_state_name(record));
+	return rbl_refuse(record, RBL_BAD_STATE);
+}
+
+/* The same for what a step's place holds, if it is about that. */
+int rbl_refuse_offence(struct rbl_record *record, u32 code, const struct rbl_offence *offence)
+{
+	if (!offence->name)
+		return rbl_refuse(record, code);
+	rbl_fact(record, "function: %s\n", offence->name);
+	if (code == RBL_KPROBE_INSIDE || code == RBL_ENTRY_IN_USE) {
+		rbl_secret(record, "address: 0x%lx\n", offence->used);
+		return rbl_refuse(record, code);
+	}
+	rbl_secret(record, "address: 0x%lx\n", (unsigned long)offence->where);
+	rbl_secret(record, "expected: %*phN\n", (int)offence->size, offence->expected);
+	rbl_secret(record, "found: %*phN\n", (int)offence->size, offence->found);
+	return rbl_refuse(record, code);
 }
 
 /* The same for an operation that could not even begin, since another one runs. */

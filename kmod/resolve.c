@@ -106,15 +106,18 @@ static int match(struct rbl_record *record, const struct rbl_part *part, struct 
 	const struct rbl_target target = { &surroundings, read_target, lookup_target };
 	void *scratch = kvmalloc(rbl_scratch_size(program), GFP_KERNEL);
 	struct rbl_report report;
+	u32 code;
 	int err = 0;
 
 	/* kvcalloc() of no elements gives ZERO_SIZE_PTR, which is what the matcher may have for no row. */
 	result->bases = kvcalloc(header->sections.count, sizeof(*result->bases), GFP_KERNEL);
 	result->values = kvcalloc(header->symbols.count, sizeof(*result->values), GFP_KERNEL);
 	result->known = kvcalloc(header->symbols.count, sizeof(*result->known), GFP_KERNEL);
-	surroundings.tracing = rbl_still_begin();
-	if (!scratch || !surroundings.tracing || !result->bases || !result->values || !result->known)
-		err = rbl_refuse(record, RBL_NO_MEMORY);
+	code = scratch && result->bases && result->values && result->known ? RBL_OK : RBL_NO_MEMORY;
+	if (!code)
+		code = rbl_still_begin(&surroundings.tracing);
+	if (code)
+		err = rbl_refuse(record, code);
 	else if (rbl_match(program, part->object->program_size, &target, scratch, result, &report))
 		err = refuse_report(record, part, &report);
 	rbl_still_end(surroundings.tracing);
@@ -314,7 +317,8 @@ void rbl_unresolve(struct rbl_record *record, struct rbl_part *part)
 	free_result(&part->result);
 	rbl_lookup_free(&part->lookup);
 	unpin_others(part);
-	part->engaged = false;
-	part->pinned = NULL;	/* it was held, and goes all the same: by force */
+	part->written = false;
+	memset(part->engaged, 0, sizeof(part->engaged));
+	memset(part->pinned, 0, sizeof(part->pinned));	/* it was held, and goes all the same: by force */
 	part->target = NULL;
 }

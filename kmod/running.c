@@ -69,23 +69,29 @@ static struct rbl_tracing *note_traced(void)
  * Notes which functions are traced, and keeps the text as it is until
  * rbl_still_end(): no tracer and no kprobe comes or goes, and no static branch
  * or call moves.  What is read in between fits together; else a tracer that came
- * after the note would pass for code that differs.  NULL if there is no memory.
+ * after the note would pass for code that differs.  RBL_OK, or why it cannot: a
+ * code.
  */
-struct rbl_tracing *rbl_still_begin(void)
+u32 rbl_still_begin(struct rbl_tracing **tracing)
 {
-	struct rbl_tracing *tracing;
+	u32 code = RBL_TEXT_LOCKED;
 
 	lockdep_assert_held(&rbl_lock);
-	mutex_lock(rbl_kernel_data.kprobe_mutex);
-	mutex_lock(rbl_kernel_data.ftrace_lock);
-	tracing = note_traced();
-	if (tracing) {
-		mutex_lock(rbl_kernel_data.text_mutex);
-		return tracing;
-	}
+	if (!rbl_lock_within(rbl_kernel_data.kprobe_mutex, RBL_TEXT_PATIENCE_MS))
+		return code;
+	if (!rbl_lock_within(rbl_kernel_data.ftrace_lock, RBL_TEXT_PATIENCE_MS))
+		goto no_ftrace;
+	*tracing = note_traced();
+	if (!*tracing)
+		code = RBL_NO_MEMORY;
+	else if (rbl_lock_within(rbl_kernel_data.text_mutex, RBL_TEXT_PATIENCE_MS))
+		return RBL_OK;
+	kvfree(*tracing);
+	*tracing = NULL;
 	mutex_unlock(rbl_kernel_data.ftrace_lock);
+no_ftrace:
 	mutex_unlock(rbl_kernel_data.kprobe_mutex);
-	return NULL;
+	return code;
 }
 
 void rbl_still_end(struct rbl_tracing *tracing)

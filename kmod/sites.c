@@ -138,8 +138,8 @@ int rbl_sites_make(struct rbl_record *record, struct rbl_part *part)
 	}
 	err = err ? : check_sites(record, part) ? : check_data(record, part);
 	if (!err)
-		rbl_find_entries(part);
-	return err;
+		err = rbl_part_steps_make(record, part);
+	return err ? : rbl_find_entries(record, part);
 }
 
 void rbl_sites_free(struct rbl_part *part)
@@ -149,6 +149,7 @@ void rbl_sites_free(struct rbl_part *part)
 	lockdep_assert_held(&rbl_lock);
 	for (i = 0; !ZERO_OR_NULL_PTR(part->data) && i < part->object->n_data; i++)
 		kvfree(part->data[i].saved);
+	rbl_part_steps_free(part);
 	for (i = 0; i < part->n_writes; i++)
 		rbl_forget_branch(part->writes + i);
 	kvfree(part->data);
@@ -196,7 +197,8 @@ int rbl_check_conflicts(struct rbl_record *record, const struct rbl_part *part)
 
 	lockdep_assert_held(&rbl_lock);
 	list_for_each_entry(other, &rbl_records, list) {
-		if (other == record || !rbl_is_live(other) || !strcmp(other->name, record->name))
+		if (other == record || !strcmp(other->name, record->name) ||
+		    !(rbl_is_live(other) || rbl_is_adrift(other)))
 			continue;
 		rbl_for_each_part(theirs, other) {
 			err = theirs->present ? check_parts(record, part, other, theirs) : 0;

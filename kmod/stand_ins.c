@@ -11,7 +11,6 @@
  * takes.
  */
 #include <linux/bitmap.h>
-#include <linux/cpu.h>
 #include <linux/jump_label.h>
 
 #include "internal.h"
@@ -44,7 +43,8 @@ static const struct rbl_write *live_write(const struct rbl_record *record, const
 
 	lockdep_assert_held(&rbl_lock);
 	list_for_each_entry(other, &rbl_records, list) {
-		if (other == record || !rbl_is_live(other) || strcmp(other->name, record->name))
+		if (other == record || strcmp(other->name, record->name) ||
+		    !(rbl_is_live(other) || rbl_is_adrift(other)))
 			continue;
 		rbl_for_each_part(part, other)
 			for (i = 0; part->present && i < part->n_writes; i++)
@@ -65,11 +65,9 @@ static int note(struct rbl_record *record, struct rbl_write *write, struct jump_
 	write->branch_at = at;
 	write->branch_size = size;
 	write->size = max_t(u32, write->size, at + size);
-	if (!rbl_is_in_module(entry)) {
-		write->branch_code = rbl_map_constant(&entry->code, sizeof(entry->code));
-		if (!write->branch_code)
-			return rbl_refuse(record, RBL_NO_MEMORY);
-	}
+	write->branch_code = rbl_map_constant(&entry->code, sizeof(entry->code));
+	if (!write->branch_code)
+		return rbl_refuse(record, RBL_NO_MEMORY);
 	write->stand_in = take();
 	if (write->stand_in)
 		return 0;
@@ -122,55 +120,83 @@ void rbl_forget_branch(struct rbl_write *write)
 	write->branch = NULL;
 }
 
-/*
- * In the kernel's own order: with it no key can be switched, nor text written.
- * Nor can a kprobe be half registered: the kernel copies the instruction first,
- * and lists the probe after it has given text_mutex back, so that a jump which
- * is written in between would be overwritten by what stood there before.
- */
-void rbl_lock_text(void)
-{
-	mutex_lock(rbl_kernel_data.kprobe_mutex);
-	cpus_read_lock();
-	rbl_kernel(jump_label_lock)();
-	mutex_lock(rbl_kernel_data.text_mutex);
-}
-
-void rbl_unlock_text(void)
-{
-	mutex_unlock(rbl_kernel_data.text_mutex);
-	rbl_kernel(jump_label_unlock)();
-	cpus_read_unlock();
-	mutex_unlock(rbl_kernel_data.kprobe_mutex);
-}
-
 static bool is_jump(const struct jump_entry *entry)
 {
 	return static_key_enabled(jump_entry_key(entry)) ^ jump_entry_is_branch(entry);
 }
 
-/* Makes what belongs under the part's jumps now. */
-void rbl_settle_branches(struct rbl_part *part)
+static bool is_stand_in_jump(const struct rbl_write *write)
+{
+	u8 none[RBL_STAND_IN_SIZE];
+
+	rbl_arch_make_branch(none, sizeof(none), 0, 0, false);
+	return memcmp(write->stand_in, none, sizeof(none));
+}
+
+/*
+ * Makes what belongs under the part's jumps now: what the keys say, which are
+ * `locked`; or, while the jumps are there, what the kernel has written last, to
+ * the stand-ins.
+ */
+void rbl_settle_branches(struct rbl_part *part, bool locked)
 {
 	u32 i;
 
-	lockdep_assert_held(rbl_kernel_data.text_mutex);
 	for (i = 0; i < part->n_writes; i++) {
 		struct rbl_write *write = part->writes + i;
 
 		if (write->branch)
 			rbl_arch_make_branch(write->saved + write->branch_at, write->branch_size,
 					     (unsigned long)write->where + write->branch_at,
-					     jump_entry_target(write->branch), is_jump(write->branch));
+					     jump_entry_target(write->branch),
+					     locked ? is_jump(write->branch) : is_stand_in_jump(write));
 	}
 }
 
-/* Has the kernel switch the stand-ins, when the jumps are written, or again what stood under them. */
+/* What is to be written to a branch for which the kernel has switched a stand-in, without a jump over it; false: nothing. */
+bool rbl_branch_step(struct rbl_write *write, struct rbl_step *step)
+{
+	u8 *where = write->where + write->branch_at;
+	bool jump;
+
+	if (!write->branch)
+		return false;
+	jump = is_jump(write->branch);
+	rbl_arch_make_branch(write->saved + write->branch_at, write->branch_size, (unsigned long)where,
+			     jump_entry_target(write->branch), jump);
+	*step = (struct rbl_step){
+		.where = where, .after = write->saved + write->branch_at, .size = write->branch_size,
+		.target = jump ? jump_entry_target(write->branch) : (unsigned long)where + write->branch_size,
+	};
+	return memcmp(where, step->after, step->size);
+}
+
+bool rbl_has_branches(const struct rbl_part *part)
+{
+	u32 i;
+
+	for (i = 0; i < part->n_writes; i++)
+		if (part->writes[i].branch)
+			return true;
+	return false;
+}
+
+/* Whether the kernel still switches stand-ins of an update that was reversed: back.c. */
+bool rbl_is_adrift(const struct rbl_record *record)
+{
+	const struct rbl_part *part;
+
+	rbl_for_each_part(part, record)
+		if (part->adrift)
+			return true;
+	return false;
+}
+
+/* Has the kernel switch the stand-ins, when the jumps are written, or again what stood under them; text is locked. */
 void rbl_move_branches(const struct rbl_part *part, bool to_stand_ins)
 {
 	u32 i;
 
-	lockdep_assert_held(rbl_kernel_data.text_mutex);
 	for (i = 0; i < part->n_writes; i++) {
 		const struct rbl_write *write = part->writes + i;
 		struct jump_entry *entry = write->branch;
@@ -184,9 +210,6 @@ void rbl_move_branches(const struct rbl_part *part, bool to_stand_ins)
 			rbl_arch_poke(site, code, sizeof(code));
 		}
 		field = (long)site - (long)&entry->code;
-		if (write->branch_code)
-			WRITE_ONCE(*write->branch_code, field);
-		else
-			rbl_arch_poke(&entry->code, &field, sizeof(field));
+		WRITE_ONCE(*write->branch_code, field);
 	}
 }

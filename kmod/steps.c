@@ -54,6 +54,105 @@ static bool add(struct rbl_steps *steps, u32 first, const struct rbl_step *wante
 	return there->where == wanted->where && there->size == wanted->size;
 }
 
+/* Adds the part's own from `first` to `end`, in the direction that is wanted. */
+static bool add_steps(struct rbl_steps *steps, u32 begin, const struct rbl_part *part, u32 first, u32 end, bool forward)
+{
+	bool fits = true;
+
+	for (; first < end; first++) {
+		struct rbl_step step = part->steps[first];
+
+		if (!forward)
+			swap(step.before, step.after);
+		if (first < part->n_writes)
+			step.entry = part->writes[first].entry;
+		fits &= add(steps, begin, &step);
+	}
+	return fits;
+}
+
+static bool add_jumps(struct rbl_steps *steps, const struct rbl_record *record, bool forward)
+{
+	const struct rbl_part *part;
+	bool fits = true;
+
+	rbl_for_each_part(part, record)
+		if (part->present)
+			fits &= add_steps(steps, 0, part, 0, part->n_writes, forward);
+	return fits;
+}
+
+static bool add_data(struct rbl_steps *steps, const struct rbl_record *record, bool forward)
+{
+	const struct rbl_part *part;
+	bool fits = true;
+
+	rbl_for_each_part(part, record)
+		if (part->present)
+			fits &= add_steps(steps, steps->n_jumps, part, part->n_writes,
+					  part->n_writes + part->object->n_data, forward);
+	return fits;
+}
+
+/* The steps of a switch; those that also take away what `previous` (a live version of the same update, or NULL) wrote. */
+int rbl_steps_make(struct rbl_record *record, const struct rbl_switch_options *how, struct rbl_steps *steps)
+{
+	const struct rbl_record *previous = how->previous;
+	bool forward = how->purpose == RBL_TO_REPLACEMENT, fits = true;
+	u32 most = rbl_count_jumps(record) + count_data(record);
+
+	lockdep_assert_held(&rbl_lock);
+	if (previous)
+		most += rbl_count_jumps(previous) + count_data(previous);
+	memset(steps, 0, sizeof(*steps));
+	if (how->purpose == RBL_CHECK_ONLY)
+		return 0;
+	steps->rows = rbl_allocate(most, sizeof(*steps->rows), how->force);
+	if (!steps->rows)
+		return rbl_refuse(record, RBL_NO_MEMORY);
+	if (previous)
+		fits &= add_jumps(steps, previous, false);
+	fits &= add_jumps(steps, record, forward);
+	steps->n_jumps = steps->count;
+	if (previous)
+		fits &= add_data(steps, previous, false);
+	fits &= add_data(steps, record, forward);
+	if (fits)
+		return 0;
+	rbl_steps_free(steps);
+	rbl_fact(record, "reason: it writes over other bytes of a function or datum than the version that it replaces\n");
+	return rbl_refuse(record, RBL_BAD_UPDATE);
+}
+
+void rbl_steps_free(struct rbl_steps *steps)
+{
+	kvfree(steps->rows);
+	memset(steps, 0, sizeof(*steps));
+}
+
+/*
+ * That a step's place holds what is expected there, and is used by nothing else:
+ * a kprobe may have come since the match.  RBL_OK, or a code, and *offence says
+ * what is there.
+ */
+u32 rbl_check_step(const struct rbl_step *step, const u8 *expected, bool forward, struct rbl_offence *offence)
+{
+	u32 code = rbl_step_in_use(step, forward, &offence->used);
+
+	if (!code && memcmp(step->where, expected, step->size))
+		code = forward ? RBL_NO_MATCH : step->target ? RBL_JUMP_OVERWRITTEN : RBL_DATA_OVERWRITTEN;
+	if (!code)
+		return RBL_OK;
+	offence->name = step->name;
+	offence->where = step->where;
+	offence->expected = expected;
+	offence->size = min_t(u32, step->size, sizeof(offence->found));
+	memcpy(offence->found, step->where, offence->size);
+	return code;
+}
+
+/* ---- of one part ---- */
+
 static const char *name_of(const struct rbl_part *part, const struct rbl_write *write)
 {
 	u32 i;
@@ -64,139 +163,66 @@ static const char *name_of(const struct rbl_part *part, const struct rbl_write *
 	return "";
 }
 
-static bool add_jumps(struct rbl_steps *steps, const struct rbl_record *record, bool forward)
+/* Makes the part's steps, when its writes and data are there; rbl_part_steps_free() them also if that fails. */
+int rbl_part_steps_make(struct rbl_record *record, struct rbl_part *part)
 {
-	const struct rbl_part *part;
-	bool fits = true;
+	struct rbl_step *step = kvcalloc(part->n_writes + part->object->n_data, sizeof(*step), GFP_KERNEL);
 	u32 i;
-
-	rbl_for_each_part(part, record)
-		for (i = 0; part->present && i < part->n_writes; i++) {
-			const struct rbl_write *write = part->writes + i;
-			const struct rbl_step step = {
-				.where = write->where,
-				.before = forward ? write->saved : write->jump,
-				.after = forward ? write->jump : write->saved,
-				.size = write->size,
-				.target = write->target,
-				.entry = write->entry,
-				.name = name_of(part, write),
-			};
-
-			fits &= add(steps, 0, &step);
-		}
-	return fits;
-}
-
-static bool map_all(struct rbl_steps *steps)
-{
-	u32 i;
-
-	for (i = steps->n_jumps; i < steps->count; i++) {
-		struct rbl_step *step = steps->rows + i;
-
-		if (rbl_is_in_module(step->where))
-			continue;
-		step->alias = rbl_map_constant(step->where, step->size);
-		if (!step->alias)
-			return false;
-	}
-	return true;
-}
-
-/* Writes the bytes of a step that is no jump. */
-void rbl_write_data(const struct rbl_step *step, const u8 *bytes)
-{
-	if (step->alias)
-		memcpy(step->alias, bytes, step->size);
-	else
-		rbl_arch_poke(step->where, bytes, step->size);
-}
-
-static bool add_data(struct rbl_steps *steps, const struct rbl_record *record, bool forward)
-{
-	const struct rbl_part *part;
-	bool fits = true;
-	u32 i;
-
-	rbl_for_each_part(part, record)
-		for (i = 0; part->present && i < part->object->n_data; i++) {
-			const struct rbl_exchange *exchange = part->data + i;
-			const struct rbl_step step = {
-				.where = exchange->where,
-				.before = forward ? exchange->saved : exchange->datum->replacement,
-				.after = forward ? exchange->datum->replacement : exchange->saved,
-				.size = exchange->datum->size,
-				.name = exchange->datum->name,
-			};
-
-			fits &= add(steps, steps->n_jumps, &step);
-		}
-	return fits;
-}
-
-/* The steps of a switch; those that also take away what `previous` (a live version of the same update, or NULL) wrote. */
-int rbl_steps_make(struct rbl_record *record, const struct rbl_record *previous, enum rbl_purpose purpose,
-		   struct rbl_steps *steps)
-{
-	bool forward = purpose == RBL_TO_REPLACEMENT, fits = true;
-	u32 most = rbl_count_jumps(record) + count_data(record);
 
 	lockdep_assert_held(&rbl_lock);
-	if (previous)
-		most += rbl_count_jumps(previous) + count_data(previous);
-	memset(steps, 0, sizeof(*steps));
-	if (purpose == RBL_CHECK_ONLY)
-		return 0;
-	steps->rows = kvcalloc(most, sizeof(*steps->rows), GFP_KERNEL);
-	if (!steps->rows)
+	part->steps = step;
+	if (!step)
 		return rbl_refuse(record, RBL_NO_MEMORY);
-	if (previous)
-		fits &= add_jumps(steps, previous, false);
-	fits &= add_jumps(steps, record, forward);
-	steps->n_jumps = steps->count;
-	if (previous)
-		fits &= add_data(steps, previous, false);
-	fits &= add_data(steps, record, forward);
-	if (fits && map_all(steps))
-		return 0;
-	rbl_steps_free(steps);
-	if (fits)
-		return rbl_refuse(record, RBL_NO_MEMORY);
-	rbl_fact(record, "reason: it writes over other bytes of a function or datum than the version that it replaces\n");
-	return rbl_refuse(record, RBL_BAD_UPDATE);
+	for (i = 0; i < part->n_writes; i++, step++) {
+		const struct rbl_write *write = part->writes + i;
+
+		*step = (struct rbl_step){
+			.where = write->where, .before = write->saved, .after = write->jump, .size = write->size,
+			.target = write->target, .name = name_of(part, write),
+		};
+	}
+	for (i = 0; i < part->object->n_data; i++, step++) {
+		const struct rbl_exchange *exchange = part->data + i;
+
+		*step = (struct rbl_step){
+			.where = exchange->where, .before = exchange->saved, .after = exchange->datum->replacement,
+			.size = exchange->datum->size, .name = exchange->datum->name,
+			.alias = rbl_map_constant(exchange->where, exchange->datum->size),
+		};
+		if (!step->alias)
+			return rbl_refuse(record, RBL_NO_MEMORY);
+	}
+	return 0;
 }
 
-void rbl_steps_free(struct rbl_steps *steps)
+void rbl_part_steps_free(struct rbl_part *part)
 {
 	u32 i;
 
-	for (i = 0; i < steps->count; i++)
-		rbl_unmap_constant(steps->rows[i].alias);
-	kvfree(steps->rows);
-	memset(steps, 0, sizeof(*steps));
+	if (ZERO_OR_NULL_PTR(part->steps))
+		return;
+	for (i = 0; i < part->n_writes + part->object->n_data; i++)
+		rbl_unmap_constant(part->steps[i].alias);
+	kvfree(part->steps);
+	part->steps = NULL;
 }
 
-/* Writes all of a part, or what was there before, to a module that runs no code yet, or none any more. */
+/* Writes all of a part, or what was there before, to a module that runs no code yet, or none any more; text is locked. */
 void rbl_write_part(struct rbl_part *part, bool forward)
 {
 	u32 i;
 
 	lockdep_assert_held(&rbl_lock);
-	rbl_lock_text();
-	rbl_settle_branches(part);
-	rbl_settle_prefixes(part);
-	for (i = 0; i < part->n_writes; i++) {
-		const struct rbl_write *write = part->writes + i;
+	rbl_settle_branches(part, true);
+	rbl_settle_prefixes(part, true);
+	for (i = 0; i < part->n_writes + part->object->n_data; i++) {
+		const struct rbl_step *step = part->steps + i;
+		const u8 *bytes = forward ? step->after : step->before;
 
-		rbl_arch_poke(write->where, forward ? write->jump : write->saved, write->size);
-	}
-	for (i = 0; i < part->object->n_data; i++) {
-		const struct rbl_exchange *exchange = part->data + i;
-
-		rbl_arch_poke(exchange->where, forward ? exchange->datum->replacement : exchange->saved,
-				exchange->datum->size);
+		if (step->alias)
+			rbl_write_constant(step->alias, bytes, step->size);
+		else
+			rbl_arch_poke(step->where, bytes, step->size);
 	}
 	rbl_move_branches(part, forward);
-	rbl_unlock_text();
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* One try of a switch: what all CPUs do while everything is stopped. */
+#include <linux/cpu.h>
 #include <linux/kprobes.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
@@ -48,16 +49,10 @@ static u32 check_places(struct rbl_stop *stop)
 	const struct rbl_step *step = stop->steps.rows, *end = step + stop->steps.count;
 
 	for (; step < end; step++) {
-		u32 code = rbl_step_in_use(step, stop->purpose == RBL_TO_REPLACEMENT, &stop->used);
+		u32 code = rbl_check_step(step, step->before, stop->purpose == RBL_TO_REPLACEMENT, &stop->offence);
 
-		if (!code && memcmp(step->where, step->before, step->size))
-			code = stop->purpose == RBL_TO_REPLACEMENT ? RBL_NO_MATCH :
-			       step->target ? RBL_JUMP_OVERWRITTEN : RBL_DATA_OVERWRITTEN;
-		if (!code)
-			continue;
-		stop->offender = step;
-		memcpy(stop->found, step->where, min_t(u32, step->size, sizeof(stop->found)));
-		return code;
+		if (code)
+			return code;
 	}
 	return RBL_OK;
 }
@@ -85,7 +80,7 @@ static u32 ask_hooks(struct rbl_stop *stop, bool leader, u32 *meetings)
 	if (!stop->has_checks)
 		return RBL_OK;
 	if (leader) {
-		stop->hook_value = rbl_hooks(stop->record, stage, &stop->refusing);
+		stop->hook_value = rbl_hooks(stop->record, stop->party, stage, &stop->refusing);
 		stop->hook_code = stop->hook_value ? RBL_HOOK_REFUSED : RBL_OK;
 	}
 	meet(stop, meetings);
@@ -107,7 +102,7 @@ static void write_data(const struct rbl_stop *stop, bool forward)
 	const struct rbl_step *step = stop->steps.rows + stop->steps.n_jumps, *end = stop->steps.rows + stop->steps.count;
 
 	for (; step < end; step++)
-		rbl_write_data(step, forward ? step->after : step->before);
+		rbl_write_constant(step->alias, forward ? step->after : step->before, step->size);
 }
 
 /*
@@ -147,13 +142,56 @@ static bool write_all(struct rbl_stop *stop, bool leader, bool forward, u32 *pha
 	return stop->written;
 }
 
+static void move(const struct rbl_record *record, bool to_stand_ins)
+{
+	const struct rbl_part *part;
+
+	rbl_for_each_part(part, record)
+		if (part->present)
+			rbl_move_branches(part, to_stand_ins);
+}
+
+/*
+ * What follows from the switch, before any task runs again: one that hangs in
+ * what was replaced may be the very one that did the switch, and its deadline
+ * has to find everything in its place.
+ */
+static void become(struct rbl_stop *stop)
+{
+	struct rbl_record *record = stop->record, *previous = stop->previous;
+	bool forward = stop->purpose == RBL_TO_REPLACEMENT;
+
+	if (previous) {
+		move(previous, false);
+		rbl_set_written(previous, false);
+		WRITE_ONCE(previous->deadline_set, false);
+		WRITE_ONCE(previous->state, RBL_REPLACED);
+	}
+	move(record, forward);
+	rbl_set_written(record, forward);
+	if (forward)
+		record->ran = true;
+	else
+		WRITE_ONCE(record->deadline_set, false);
+	if (!forward && stop->force)
+		WRITE_ONCE(record->returning, true);
+	WRITE_ONCE(record->state, forward ? RBL_APPLIED : RBL_REVERSED);
+	rbl_arch_write_end();
+}
+
 static void call_hooks(struct rbl_stop *stop, bool leader, u32 *meetings)
 {
 	if (!stop->has_calls)
 		return;
 	if (leader)
-		rbl_hooks(stop->record, stop->purpose == RBL_TO_OLD ? RBL_REVERSE : RBL_APPLY, NULL);
+		rbl_hooks(stop->record, stop->party, stop->purpose == RBL_TO_OLD ? RBL_REVERSE : RBL_APPLY, NULL);
 	meet(stop, meetings);
+}
+
+/* A way back takes no notice of tasks; which of them are left in the code is asked for afterwards. */
+static bool looks_at_tasks(const struct rbl_stop *stop)
+{
+	return !stop->force || stop->purpose == RBL_CHECK_ONLY;
 }
 
 /*
@@ -170,7 +208,8 @@ static int stopped(void *data)
 	slot->begin = ktime_get_mono_fast_ns();
 	if (leader)
 		stop->code = check_places(stop);
-	slot->looked_at = rbl_looks_check(&stop->looks, &stop->stacks, slot->share, stop->cpus);
+	if (looks_at_tasks(stop))
+		slot->looked_at = rbl_looks_check(&stop->looks, &stop->stacks, slot->share, stop->cpus);
 	meet(stop, &meetings);
 	code = verdict(stop);
 	if (!code && stop->purpose != RBL_CHECK_ONLY)
@@ -187,11 +226,15 @@ static int stopped(void *data)
 			code = RBL_TEXT_WRITE_FAILED;
 			write_all(stop, leader, false, &phases, &meetings);
 		}
+		if (!code && leader)
+			become(stop);
 		if (!code)
 			call_hooks(stop, leader, &meetings);
 	}
-	if (leader)
+	if (leader) {
 		stop->verdict = code;
+		rbl_end_writing();
+	}
 	slot->end = ktime_get_mono_fast_ns();
 	return 0;
 }
@@ -227,43 +270,109 @@ static void settle(struct rbl_record *record)
 	rbl_for_each_part(part, record) {
 		if (!part->present)
 			continue;
-		rbl_settle_branches(part);
-		rbl_settle_prefixes(part);
+		rbl_settle_branches(part, true);
+		rbl_settle_prefixes(part, true);
 	}
 }
 
-static void move(const struct rbl_record *record, bool to_stand_ins)
-{
-	const struct rbl_part *part;
+/* One stop at a time, from the first look at tasks to the end of the notes; it is not held for a deadline without a stop. */
+static DEFINE_MUTEX(one_stop);
 
-	rbl_for_each_part(part, record)
-		if (part->present)
-			rbl_move_branches(part, to_stand_ins);
+/* Whether the switch is still what is wanted: a deadline needs no rbl_lock to come. */
+static u32 check_wanted(const struct rbl_stop *stop)
+{
+	const struct rbl_record *record = stop->record;
+
+	if (stop->previous && !rbl_is_live(stop->previous))
+		return RBL_HELPER_BUSY;
+	if (stop->purpose == RBL_TO_OLD && !rbl_is_live(record))
+		return RBL_BAD_STATE;
+	if (stop->at_deadline && (record->state != RBL_APPLIED || !record->deadline_set || rbl_deadline_left(record) > 0))
+		return RBL_BAD_STATE;
+	return RBL_OK;
 }
 
-void rbl_stop_all_cpus(struct rbl_stop *stop)
+static u32 be_absent(struct rbl_stop *stop, int cpu)
+{
+	stop->absent = cpu;
+	if (cpu < nr_cpu_ids)
+		rbl_task_on(cpu, &stop->occupant);
+	return RBL_CPU_STUCK;
+}
+
+/* With everything locked that has to stand still: the stop itself. */
+static u32 stop_now(struct rbl_stop *stop)
 {
 	u64 start;
+	int absent;
+	u32 code;
 
-	rbl_looks_begin(&stop->looks, &stop->stacks, !stop->force);
-	rbl_lock_text();
-	settle(stop->record);
-	if (stop->previous)
-		settle(stop->previous);
 	begin_slots(stop);
 	rbl_stacks_check_offline(&stop->stacks);
 	rbl_looks_refresh(&stop->looks, &stop->stacks);
+	rbl_begin_writing();
+	code = check_wanted(stop);
+	if (code) {
+		rbl_end_writing();
+		return code;
+	}
 	start = ktime_get_mono_fast_ns();
-	rbl_kernel(stop_machine_cpuslocked)(stopped, stop, cpu_online_mask);
+	absent = rbl_gather(stopped, stop);
 	stop->stop_ns = ktime_get_mono_fast_ns() - start;
-	rbl_arch_write_end();
-	sum_up(stop);
-	if (!stop->verdict && stop->previous)
-		move(stop->previous, false);
-	if (!stop->verdict && stop->purpose != RBL_CHECK_ONLY)
-		move(stop->record, stop->purpose == RBL_TO_REPLACEMENT);
+	if (absent < 0) {
+		sum_up(stop);
+		return stop->verdict;
+	}
+	rbl_end_writing();
+	return be_absent(stop, absent);
+}
+
+static u32 stop_locked(struct rbl_stop *stop)
+{
+	u32 code;
+
+	if (stop->purpose == RBL_CHECK_ONLY) {
+		if (!cpus_read_trylock())
+			return RBL_TEXT_LOCKED;
+		code = stop_now(stop);
+		cpus_read_unlock();
+		return code;
+	}
+	if (!rbl_lock_text_within(stop->stacks.last_try ? RBL_PATIENCE_MS : RBL_BRIEFLY_MS))
+		return RBL_TEXT_LOCKED;
+	settle(stop->record);
+	if (stop->previous)
+		settle(stop->previous);
+	code = stop_now(stop);
 	rbl_unlock_text();
+	return code;
+}
+
+/*
+ * One try.  rbl_lock is given back before anything is called that may be what
+ * was replaced and hangs: references, memory, the log.
+ */
+void rbl_stop_all_cpus(struct rbl_stop *stop)
+{
+	int absent;
+
+	lockdep_assert_held(&rbl_lock);
+	if (!mutex_trylock(&one_stop)) {
+		stop->verdict = RBL_TEXT_LOCKED;
+		return;
+	}
+	absent = rbl_ask_cpus();
+	if (absent >= 0) {
+		stop->verdict = be_absent(stop, absent);
+	} else {
+		if (looks_at_tasks(stop))
+			rbl_looks_begin(&stop->looks, &stop->stacks, !stop->force);
+		stop->verdict = stop_locked(stop);
+	}
+	mutex_unlock(&rbl_lock);
 	rbl_looks_end(&stop->looks);
+	mutex_unlock(&one_stop);
+	mutex_lock(&rbl_lock);
 }
 
 /* ---- code that no task may be in ---- */
@@ -372,15 +481,15 @@ void rbl_stop_free(struct rbl_stop *stop)
 
 static bool allocate(struct rbl_stop *stop, u32 ranges)
 {
-	stop->slots = kvcalloc(nr_cpu_ids, sizeof(*stop->slots), GFP_KERNEL);
-	stop->ranges = kvcalloc(ranges, sizeof(*stop->ranges), GFP_KERNEL);
+	stop->slots = rbl_allocate(nr_cpu_ids, sizeof(*stop->slots), stop->force);
+	stop->ranges = rbl_allocate(ranges, sizeof(*stop->ranges), stop->force);
 	return stop->slots && stop->ranges;
 }
 
 int rbl_stop_new(struct rbl_record *record, const struct rbl_switch_options *how, struct rbl_stop **made)
 {
 	enum rbl_purpose purpose = how->purpose;
-	struct rbl_stop *stop = kvzalloc(sizeof(*stop), GFP_KERNEL);
+	struct rbl_stop *stop = rbl_allocate(1, sizeof(*stop), how->force);
 	unsigned long offset;
 	int err;
 
@@ -391,9 +500,11 @@ int rbl_stop_new(struct rbl_record *record, const struct rbl_switch_options *how
 	stop->previous = how->previous;
 	stop->purpose = purpose;
 	stop->force = how->force;
+	stop->at_deadline = how->at_deadline;
+	stop->party = how->force ? RBL_WAY_BACK : RBL_OPERATION;
 	err = allocate(stop, fill_ranges(stop, NULL)) ? 0 : rbl_refuse(record, RBL_NO_MEMORY);
 	if (!err)
-		err = rbl_steps_make(record, how->previous, purpose, &stop->steps);
+		err = rbl_steps_make(record, how, &stop->steps);
 	if (err) {
 		rbl_stop_free(stop);
 		return err;
@@ -411,7 +522,7 @@ int rbl_stop_new(struct rbl_record *record, const struct rbl_switch_options *how
 void rbl_stop_begin(struct rbl_stop *stop, bool last)
 {
 	stop->code = RBL_OK;
-	stop->offender = NULL;
+	stop->offence.name = NULL;
 	stop->refusing = NULL;
 	stop->met = 0;
 	stop->phases = 0;

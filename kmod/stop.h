@@ -19,21 +19,23 @@ struct rbl_stop {
 	struct rbl_record *record;
 	struct rbl_record *previous;	/* a live version of the same update, which goes; or NULL */
 	enum rbl_purpose purpose;
-	bool force;			/* tasks in the replacement code are no reason to refuse */
+	bool force;			/* tasks in the replacement code are no reason to refuse, and are not looked for */
+	bool at_deadline;		/* the switch is wanted only if there still is one that has passed */
+	enum rbl_party party;		/* whose hooks are called */
 	struct rbl_steps steps;
 	u32 cpus;
 	struct rbl_slot *slots;		/* of each CPU */
 	struct rbl_range *ranges;	/* of `stacks` */
 	u32 code;			/* of the steps' content */
 	u32 hook_code;			/* of the hooks that run before; see ask_hooks() */
-	const struct rbl_step *offender;	/* the step whose place does not hold what it should */
-	u8 found[RBL_WRITE_SIZE];	/* there */
-	unsigned long used;		/* or by what it is used: its address */
+	struct rbl_offence offence;	/* at the step whose place does not hold what it should */
 	bool has_checks, has_calls;	/* hooks that run before and after everything is written */
 	const struct rbl_hook *refusing;
 	int hook_value;
 	bool written;			/* everything reads back as written */
 	u32 verdict;			/* of the whole: a code */
+	int absent;			/* of RBL_CPU_STUCK: the CPU; nr_cpu_ids: not known which */
+	struct rbl_conflict occupant;	/* and the task that runs on it */
 	u64 pause_ns, stop_ns;		/* as the CPUs see it, and as the one that stopped them */
 	u32 looked_at;			/* stacks that were walked */
 	struct rbl_stacks stacks;

@@ -130,26 +130,26 @@ static void log_leftovers(const struct rbl_record *record, struct rbl_stop *stop
 	}
 }
 
-static void show_offender(struct rbl_record *record, const struct rbl_stop *stop)
+static void show_absent(struct rbl_record *record, const struct rbl_stop *stop)
 {
-	const struct rbl_step *step = stop->offender;
-	int shown = min_t(u32, step->size, sizeof(stop->found));
-
-	rbl_fact(record, "function: %s\n", step->name);
-	if (stop->verdict == RBL_KPROBE_INSIDE || stop->verdict == RBL_ENTRY_IN_USE) {
-		rbl_secret(record, "address: 0x%lx\n", stop->used);
+	if (stop->absent >= nr_cpu_ids)
 		return;
-	}
-	rbl_secret(record, "address: 0x%lx\n", (unsigned long)step->where);
-	rbl_secret(record, "expected: %*phN\n", shown, step->before);
-	rbl_secret(record, "found: %*phN\n", shown, stop->found);
+	rbl_fact(record, "cpu: %d\n", stop->absent);
+	rbl_fact(record, "task: %d %s\n", stop->occupant.pid, stop->occupant.comm);
 }
 
 /* ---- tries ---- */
 
 static bool is_worth_waiting(u32 code)
 {
-	return code == RBL_BUSY_FUNCTION || code == RBL_UNRELIABLE_STACK || code == RBL_HOOK_REFUSED;
+	return code == RBL_BUSY_FUNCTION || code == RBL_UNRELIABLE_STACK || code == RBL_HOOK_REFUSED ||
+	       code == RBL_TEXT_LOCKED || code == RBL_CPU_STUCK;
+}
+
+/* What can be mended by sending tasks out. */
+static bool is_about_tasks(u32 code)
+{
+	return code == RBL_BUSY_FUNCTION || code == RBL_UNRELIABLE_STACK;
 }
 
 /* The tries of a switch. */
@@ -170,7 +170,7 @@ static bool send_out(struct rbl_record *record, const struct rbl_stop *stop, str
 {
 	int sent;
 
-	if (tries->how->blockers != RBL_SIGNAL_BLOCKERS || stop->verdict == RBL_HOOK_REFUSED)
+	if (tries->how->blockers != RBL_SIGNAL_BLOCKERS || !is_about_tasks(stop->verdict))
 		return false;
 	if (!tries->edge)
 		tries->edge = rbl_edge_open();
@@ -204,13 +204,15 @@ static int refuse_stop(struct rbl_record *record, struct rbl_stop *stop)
 {
 	if (stop->refusing)
 		return rbl_refuse_hook(record, stop->refusing, stop->hook_value);
-	if (is_worth_waiting(stop->verdict)) {
+	if (stop->verdict == RBL_CPU_STUCK)
+		show_absent(record, stop);
+	if (stop->verdict == RBL_BAD_STATE)
+		return rbl_refuse_state(record);
+	if (is_about_tasks(stop->verdict)) {
 		show_conflicts(record, stop);
 		return rbl_refuse(record, never_leaves(&stop->stacks.conflicts) ? RBL_NEVER_LEFT : stop->verdict);
 	}
-	if (stop->offender)
-		show_offender(record, stop);
-	return rbl_refuse(record, stop->verdict);
+	return rbl_refuse_offence(record, stop->verdict, &stop->offence);
 }
 
 /* What has to hold before each try, since modules and other updates may have come and gone meanwhile. */
@@ -221,13 +223,12 @@ static int check_again(struct rbl_record *record, const struct rbl_switch_option
 
 	rbl_begin(record);
 	if (how->purpose != RBL_TO_REPLACEMENT)
-		return rbl_check_engaged(record);
-	err = rbl_parts_resolve(record) ? : rbl_check_engaged(record);
+		return rbl_check_engaged(record, how->force ? RBL_WAY_BACK : RBL_OPERATION);
+	err = rbl_parts_resolve(record) ? : rbl_check_engaged(record, RBL_OPERATION);
 	rbl_for_each_part(part, record) {
 		if (err || !part->present)
 			continue;
-		rbl_find_entries(part);
-		err = rbl_check_conflicts(record, part);
+		err = rbl_find_entries(record, part) ? : rbl_check_conflicts(record, part);
 	}
 	return err;
 }
@@ -246,17 +247,13 @@ static bool try(struct rbl_record *record, struct rbl_stop *stop, struct tries *
 	return wait_for_tasks(record, stop, tries);
 }
 
-static int end_tries(struct rbl_record *record, const struct rbl_switch_options *how, struct rbl_stop *stop)
+static int end_tries(struct rbl_record *record, struct rbl_stop *stop)
 {
 	record->pause_ns = stop->pause_ns;
 	record->stop_ns = stop->stop_ns;
 	record->looked_at = stop->looked_at;
 	if (stop->verdict)
 		return refuse_stop(record, stop);
-	if (how->force)
-		show_holders(record, stop);
-	else
-		log_leftovers(record, stop);
 	return 0;
 }
 
@@ -272,8 +269,12 @@ static int try_on(struct rbl_record *record, struct tries *tries)
 			return err;
 		again = try(record, stop, tries);
 		if (!again)
-			err = end_tries(record, tries->how, stop);
+			err = end_tries(record, stop);
+		mutex_unlock(&rbl_lock);
+		if (!again && !err)
+			log_leftovers(record, stop);
 		rbl_stop_free(stop);
+		mutex_lock(&rbl_lock);
 		if (!again)
 			return err;
 	}
@@ -281,7 +282,8 @@ static int try_on(struct rbl_record *record, struct tries *tries)
 
 /*
  * Switches between old and replacement code.  While tasks are in the way it
- * waits, without rbl_lock, and tries again.  0, or the refusal's errno.
+ * waits, without rbl_lock, and tries again; what follows from a switch for the
+ * update's state is done in the stop.  0, or the refusal's errno.
  */
 int rbl_switch(struct rbl_record *record, const struct rbl_switch_options *how)
 {
@@ -291,13 +293,25 @@ int rbl_switch(struct rbl_record *record, const struct rbl_switch_options *how)
 	lockdep_assert_held(&rbl_lock);
 	record->signalled = 0;
 	err = try_on(record, &tries);
+	mutex_unlock(&rbl_lock);
 	rbl_edge_close(tries.edge);
+	mutex_lock(&rbl_lock);
 	return err;
+}
+
+/* A CPU that cannot be stopped may be in the code: the task that runs on it counts as one that is. */
+static void hold_absent(struct rbl_stop *stop)
+{
+	if (stop->verdict != RBL_CPU_STUCK)
+		return;
+	stop->stacks.n_conflicts = 1;
+	stop->stacks.conflicts.count = 1;
+	stop->stacks.conflicts.rows[0] = stop->occupant;
 }
 
 /*
  * Looks once whether tasks are in the update's module: how many, under their
- * names in record->holders, or -ENOMEM.
+ * names in record->holders, or a negative errno if it is not known.
  */
 int rbl_look_for_holders(struct rbl_record *record)
 {
@@ -312,7 +326,11 @@ int rbl_look_for_holders(struct rbl_record *record)
 		return err;
 	rbl_stop_begin(stop, true);
 	rbl_stop_all_cpus(stop);
-	show_holders(record, stop);
+	hold_absent(stop);
+	if (!stop->verdict || stop->verdict == RBL_CPU_STUCK)
+		show_holders(record, stop);
+	else
+		err = -EBUSY;
 	rbl_stop_free(stop);
-	return record->n_holders;
+	return err ? : record->n_holders;
 }

@@ -41,7 +41,7 @@ struct rbl_write {
 	u8 saved[RBL_WRITE_SIZE];	/* what stands there without it */
 	struct jump_entry *branch;	/* of the kernel's: the static branch that the jump lies over; NULL if there is none */
 	u8 branch_at, branch_size;	/* in `saved` */
-	s32 *branch_code;		/* where that entry says which code it switches, writable; NULL: written as text is */
+	s32 *branch_code;		/* where that entry says which code it switches, writable */
 	u8 *stand_in;			/* what the kernel switches instead, meanwhile */
 	u32 prefixes;			/* bit n: byte n of `saved` is a prefix that the kernel changes (prefixes.c) */
 	const struct dyn_ftrace *entry;	/* ftrace's record of the function; NULL if it has none, or it moves */
@@ -57,7 +57,7 @@ struct rbl_step {
 	const u8 *before, *after;
 	u32 size;			/* of jumps as in struct rbl_write */
 	unsigned long target;		/* where code that meets a jump half written is sent; 0: data */
-	u8 *alias;			/* the same memory, writable; NULL: written as text is */
+	void *alias;			/* of data: the same memory, writable */
 	const char *name;		/* of the function or datum */
 	const struct dyn_ftrace *entry;	/* of jumps as in struct rbl_write */
 };
@@ -84,7 +84,7 @@ int rbl_arch_make_jump(struct rbl_write *write);
  */
 void rbl_arch_write_step(const struct rbl_step *steps, u32 count, bool forward, int phase);
 
-/* When no CPU is stopped any more: until then code that meets a jump half written finds where that leads. */
+/* When all CPUs have synchronised after the last phase: until then code that meets a jump half written finds where that leads. */
 void rbl_arch_write_end(void);
 
 /* Makes this CPU forget what it has fetched of the old text. */
@@ -139,8 +139,8 @@ void rbl_arch_make_branch(u8 *code, u32 size, unsigned long where, unsigned long
 /* Whether a place of that kind is such a prefix, one byte. */
 bool rbl_arch_is_prefix(unsigned int kind);
 
-/* What stands in all these places now; with text_mutex held. */
-u8 rbl_arch_prefix(void);
+/* What stands in all these places now, if text_mutex is held (`known`); else what does on any number of CPUs. */
+u8 rbl_arch_prefix(bool known);
 
 /* Whether the kernel may yet change a byte that it finds in such a place. */
 bool rbl_arch_changes_prefix(u8 byte);

@@ -352,6 +352,26 @@ def test_the_end_of_one_update_holds_up_nothing_else(builds, host):
     assert unload.wait(120) == 0
 
 
+def test_the_end_of_the_version_before_holds_up_nothing(builds, host):
+    """What replaces a version unloads that one at once; and a bad fix that is busy keeps it from going."""
+    applied(builds, host, "fix", SIOCATMARK)
+    host.write("/root/second.ko", builds.update(host.release, "fix", SIOCATMARK, version="2.0").file("update.ko"))
+    host.run("insmod /root/second.ko")
+    assert control(host, "fix.next", "apply 600") == ""
+    insert(builds, host, "spin", secs=int(90 * own_kernels.slowness()))
+    unload = host.start(f"rmmod $(cat {SYSFS}/fix.previous/module)")
+    host.wait_until(lambda: "going" in host.out("cat /sys/module/rbl_*/initstate").split())
+    assert control(host, "fix", "extend 600") == ""
+    assert control(host, "fix", "confirm") == ""
+    assert control(host, "fix", "reverse force") == ""
+    assert control(host, "fix", "apply 2") == ""
+    host.wait_until(lambda: state(host, "fix") == "reversed", 15)
+    assert probe(host) == "vulnerable"
+    assert unload.poll() is None, "it was waiting meanwhile"
+    host.run("rmmod spin")
+    assert unload.wait(120) == 0
+
+
 # ---- stacks
 
 

@@ -2,13 +2,14 @@
 /*
  * Writing jumps over running kernel text on x86-64.
  *
- * All CPUs are stopped with interrupts off, but an NMI (or a machine check)
- * can still run any code, a function that is being written included.  So
- * each jump is written as the kernel's own text_poke_bp() does it: first a
+ * In a stop all CPUs have interrupts off, but an NMI (or a machine check)
+ * can still run any code, a function that is being written included; and the
+ * way back by force needs no stop (back.c).  So each jump is written as the kernel's own text_poke_bp() does it: first a
  * breakpoint over its first byte, then the bytes behind it, then the first
  * byte; each CPU synchronises after each phase, out of any NMI.  Code that meets a
  * breakpoint meanwhile is sent to where the jump leads.  text_poke_bp() itself cannot be
- * used: it interrupts the other CPUs, and they would not answer.
+ * used: it interrupts the other CPUs, which would not answer in a stop, and needs
+ * text_mutex, which may be held for as long as a bad fix likes.
  */
 #include <linux/kdebug.h>
 #include <linux/linkage.h>
@@ -42,7 +43,7 @@ asm(".pushsection .text, \"ax\"\n"
     "	.size rbl_stand_ins, . - rbl_stand_ins\n"
     ".popsection");
 
-/* The jumps that are being written. */
+/* The jumps that are being written, between rbl_begin_writing() and rbl_end_writing(). */
 static const struct rbl_step *in_progress;
 static u32 in_progress_count;
 
@@ -242,9 +243,9 @@ bool rbl_arch_is_prefix(unsigned int kind)
 	return kind == RBL_PLACE_LOCK;
 }
 
-u8 rbl_arch_prefix(void)
+u8 rbl_arch_prefix(bool known)
 {
-	return *rbl_kernel_data.uniproc_patched ? DS_PREFIX_BYTE : LOCK_PREFIX_BYTE;
+	return known && *rbl_kernel_data.uniproc_patched ? DS_PREFIX_BYTE : LOCK_PREFIX_BYTE;
 }
 
 /* It unlocks code only when it loads it, before any jump is there: alternatives_smp_lock() is what comes later. */

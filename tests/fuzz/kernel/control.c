@@ -23,7 +23,7 @@ struct rbl_record *rbl_record_of(struct kobject *kobj)
 
 int rbl_apply(struct rbl_record *record, const struct rbl_arguments *arguments)
 {
-	return note(arguments->deadline <= MAX_DEADLINE && arguments->blockers <= RBL_REFUSE_BLOCKERS && !arguments->force);
+	return note(arguments->deadline <= MAX_DEADLINE && arguments->blockers <= RBL_REFUSE_BLOCKERS);
 }
 
 int rbl_extend(struct rbl_record *record, const struct rbl_arguments *arguments)
@@ -33,12 +33,17 @@ int rbl_extend(struct rbl_record *record, const struct rbl_arguments *arguments)
 
 int rbl_confirm(struct rbl_record *record, const struct rbl_arguments *none)
 {
-	return note(!none->deadline && !none->force && !none->blockers);
+	return note(!none->deadline && !none->blockers);
 }
 
 int rbl_reverse(struct rbl_record *record, const struct rbl_arguments *arguments)
 {
-	return note(!arguments->deadline && !(arguments->force && arguments->blockers));
+	return note(!arguments->deadline);
+}
+
+int rbl_force(struct rbl_record *record)
+{
+	return note(true);
 }
 
 int rbl_forget(struct rbl_record *record)

@@ -40,6 +40,7 @@ typedef int8_t s8; typedef int16_t s16; typedef int32_t s32; typedef long long s
 #define struct_size(pointer, member, count) (sizeof(*(pointer)) + (count) * sizeof(*(pointer)->member))
 #define min(a, b) ({ typeof(a) min_a = (a); typeof(b) min_b = (b); min_a < min_b ? min_a : min_b; })
 #define max(a, b) ({ typeof(a) max_a = (a); typeof(b) max_b = (b); max_a > max_b ? max_a : max_b; })
+#define swap(a, b) do { typeof(a) swap_a = (a); (a) = (b); (b) = swap_a; } while (0)
 #define min_t(type, a, b) min((type)(a), (type)(b))
 #define max_t(type, a, b) max((type)(a), (type)(b))
 #define ALIGN(x, to) (((x) + (to) - 1) & ~((typeof(x))(to) - 1))
@@ -63,6 +64,8 @@ static inline unsigned long roundup_pow_of_two(unsigned long n)
 #define PAGE_SIZE 4096ul
 #define offset_in_page(address) ((unsigned long)(address) & (PAGE_SIZE - 1))
 #define GFP_KERNEL 0
+#define GFP_NOWAIT 0
+#define __GFP_NOWARN 0
 #define ZERO_SIZE_PTR ((void *)16)
 #define ZERO_OR_NULL_PTR(pointer) ((unsigned long)(pointer) <= (unsigned long)ZERO_SIZE_PTR)
 #define KERNEL_ALLOCATION_MAX INT_MAX	/* kvmalloc() of more fails with a warning */
@@ -94,6 +97,7 @@ static inline void kvfree(const void *memory)
 }
 
 #define kvzalloc(size, flags) kvcalloc(1, size, flags)
+#define kcalloc(count, size, flags) kvcalloc(count, size, flags)
 #define kmalloc(size, flags) kvmalloc(size, flags)
 #define kfree(memory) kvfree(memory)
 
@@ -109,6 +113,10 @@ typedef struct { int unused; } rwlock_t;
 typedef struct { int unused; } wait_queue_head_t;
 struct work_struct { int unused; };
 struct delayed_work { struct work_struct work; };
+struct completion { int unused; };
+struct kthread_work { int unused; };
+struct kthread_delayed_work { struct kthread_work work; };
+typedef void (*kthread_work_func_t)(struct kthread_work *work);
 struct workqueue_struct;
 
 #define FUZZ_CHECK(condition) do { if (!(condition)) __builtin_trap(); } while (0)
@@ -116,6 +124,7 @@ struct workqueue_struct;
 #define mutex_lock(lock) fuzz_lock(lock)
 #define mutex_unlock(lock) fuzz_unlock(lock)
 #define lockdep_assert_held(lock) FUZZ_CHECK((lock)->held)
+#define lockdep_assert_not_held(lock) FUZZ_CHECK(!(lock)->held)
 
 static inline void fuzz_lock(struct mutex *lock)
 {
@@ -140,6 +149,14 @@ static inline int mutex_trylock(struct mutex *lock)
 #define rcu_read_unlock() do { } while (0)
 #define cpus_read_lock() do { } while (0)
 #define cpus_read_unlock() do { } while (0)
+#define cpus_read_trylock() true
+
+/* Every lock is free, so nothing waits. */
+static const unsigned long jiffies __attribute__((unused));
+#define msecs_to_jiffies(ms) ((unsigned long)(ms))
+#define time_after(a, b) ((a) > (b))
+#define usleep_range(least, most) FUZZ_CHECK(false)
+#define msleep(ms) FUZZ_CHECK(false)
 
 /* ---- lists and bits ---- */
 
@@ -184,6 +201,8 @@ static inline unsigned long find_first_zero_bit(const unsigned long *map, unsign
 	return i;
 }
 
+#define test_and_set_bit_lock(bit, word) ({ bool was_set = *(word) >> (bit) & 1; *(word) |= 1ul << (bit); was_set; })
+#define clear_bit_unlock(bit, word) (*(word) &= ~(1ul << (bit)))
 #define set_bit(bit, map) ((map)[(bit) / 64] |= 1ul << ((bit) % 64))
 #define clear_bit(bit, map) ((map)[(bit) / 64] &= ~(1ul << ((bit) % 64)))
 
@@ -382,8 +401,6 @@ struct ftrace_rec_iter *ftrace_rec_iter_next(struct ftrace_rec_iter *at);
 struct dyn_ftrace *ftrace_rec_iter_record(struct ftrace_rec_iter *at);
 struct kprobe *get_kprobe(void *address);
 struct task_struct *idle_task(int cpu);
-void jump_label_lock(void);
-void jump_label_unlock(void);
 int kallsyms_lookup_size_offset(unsigned long address, unsigned long *size, unsigned long *offset);
 int kallsyms_on_each_symbol(int (*see)(void *data, const char *name, unsigned long address), void *data);
 bool kallsyms_show_value(const struct cred *cred);
@@ -391,7 +408,8 @@ int kernel_text_address(unsigned long address);
 int module_kallsyms_on_each_symbol(const char *module, int (*see)(void *data, const char *name, unsigned long address),
 				   void *data);
 void put_task_stack(struct task_struct *task);
-int stop_machine_cpuslocked(int (*run)(void *), void *data, const void *cpus);
+struct cpu_stop_work;
+bool stop_one_cpu_nowait(unsigned int cpu, int (*run)(void *), void *data, struct cpu_stop_work *work);
 int task_call_func(struct task_struct *task, int (*call)(struct task_struct *task, void *data), void *data);
 struct callback_head *task_work_cancel_match(struct task_struct *task, bool (*match)(struct callback_head *work, void *data),
 					     void *data);
