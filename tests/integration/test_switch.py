@@ -205,8 +205,8 @@ def test_nothing_stays_barred(builds, host):
     assert barred(host) == unbarred, "also what was yet to be taken out"
 
 
-# Loads a module, under a name that is not that of all programs which do.
-LATECOMER = """#!/usr/bin/env python3
+# Loads a module, under a name that is not that of all programs which do; by way of `env` it would be called python3.
+LATECOMER = """#!/usr/bin/python3
 import ctypes, os, sys
 module = os.open(sys.argv[1], os.O_RDONLY)
 sys.exit(ctypes.CDLL(None).syscall(313, module, sys.argv[2].encode(), 0) != 0)  # finit_module()
@@ -222,9 +222,8 @@ def test_a_kprobe_that_was_about_to_come_is_waited_for(builds, host):
     before_lock = {
         "symbol": "mutex_lock",
         "argument": host.symbol("kprobe_mutex"),
-        "caller": host.out(
-            "sort /proc/kallsyms | grep -A1 ' register_kprobe$' | cut -d' ' -f1 | sed 's/^/0x/' | paste -sd,"
-        ),
+        # The kernel lists its own symbols by address.
+        "caller": host.out("grep -A1 ' register_kprobe$' /proc/kallsyms | cut -d' ' -f1 | sed 's/^/0x/' | paste -sd,"),
     }
     insert(builds, host, "busy", offset=BEHIND_FENTRY, comm="latecomer", **before_lock)
     parameters = f"symbol=unix_ioctl offset={BEHIND_FENTRY}"
