@@ -207,7 +207,7 @@ class Narrower:
         return whole if plain else None
 
     def _asked_once(self, unit: Unit, command: SavedCommand, before: str | None) -> str:
-        """Asks the compiler, unless it was asked before; ``before``: the digest of the unpatched text if it is known."""
+        """Asks the compiler unless it was asked before; ``before`` is the digest of the unpatched text, or None."""
         texts = {path: file.text() for path, file in self._patched.files.items()}
         how = f"{source_digest(__name__)} {command.command}"
         known = self._found.find(unit.name, how, texts)
