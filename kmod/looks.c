@@ -22,9 +22,9 @@
  * Why not all sums have to be looked at in the stop.  From before the last pass
  * over all rows, each CPU notes the tasks that it switches away from (notes.c).
  * Either the pass sees the count, and looks at the task once more; or the task is
- * noted.  If nothing is noted, since there are too few tasks or the switch is one
- * by force, or a CPU had to note more than it has room for, the stop looks at all
- * sums.
+ * noted.  If nothing is noted, since there are too few tasks, the CPUs are emulated
+ * or the switch is one by force, or a CPU had to note more than it has room for,
+ * the stop looks at all sums.
  *
  * By kind of task:
  * - asleep, or waiting on the queue of any CPU: as above.  Being woken, or moved

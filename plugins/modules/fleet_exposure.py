@@ -85,7 +85,7 @@ options:
     default: bod_26_04
   exceptions:
     description:
-      - CVEs that may stay open, each with C(cves), C(name), C(reason), C(until), and C(hosts) or C(groups).
+      - CVEs that may stay open, each with C(cves), C(name), C(reason), C(end), and C(hosts) or C(groups).
     type: list
     elements: dict
     default: []
@@ -128,7 +128,7 @@ EXAMPLES = r"""
         groups: [lab]
         name: J. Doe
         reason: No users there.
-        until: "2026-12-31"
+        end: "2026-12-31"
   run_once: true
   delegate_to: builder
   register: exposure

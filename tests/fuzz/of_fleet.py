@@ -120,7 +120,7 @@ def read_deadlines(data: bytes) -> None:
     """An operator's rules and exceptions are refused, or say of each CVE until when."""
     rules, exceptions = map(loaded, parts(data, 2))
     policy = read_policy(rules, exceptions, {"web": ["web1"]}, ["web1"])
-    assert all(isinstance(leave.end(), float) for leave in policy.leaves)
+    assert all(isinstance(leave.ends(), float) for leave in policy.leaves)
     policy.rule(True, None, "vmlinux", ["web"])
 
 
@@ -131,7 +131,7 @@ def exposure_seed() -> bytes:
 
 def deadlines_seed() -> bytes:
     rules = [{"name": "a", "days": 3, "exploited": True, "score": 7.0, "reach": ["vmlinux"], "groups": ["web"]}]
-    exceptions = [{"cves": ["CVE-2026-00001"], "name": "x", "reason": "y", "until": "2026-12-31", "hosts": ["web1"]}]
+    exceptions = [{"cves": ["CVE-2026-00001"], "name": "x", "reason": "y", "end": "2026-12-31", "hosts": ["web1"]}]
     return PART.join((json.dumps(rules).encode(), json.dumps(exceptions).encode()))
 
 

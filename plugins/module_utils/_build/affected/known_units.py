@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import functools
 import os
+import tempfile
 import zlib
 from pathlib import Path
 from typing import AbstractSet as Set
+from typing import Sequence
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.text.declarations import Comparer
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.text.readings import (
@@ -19,6 +21,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.
     Reading,
     text_of,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.overlay import Overlay
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.saved_command import (
     Roots,
     SavedCommand,
@@ -79,15 +82,21 @@ class KnownUnits:
             disk.replace(path, zlib.compress(Reading.of(printed, self._comparer).to_bytes(), 1))
         return Reading.from_bytes(zlib.decompress(path.read_bytes()))
 
-    def preprocessed(self, command: SavedCommand, place: Roots) -> bytes | None:
-        """The preprocessed source from ``place``; None if it cannot be preprocessed."""
-        printed = self._output(command.preprocess(place, _PREPROCESSED))
+    def preprocessed(self, command: SavedCommand, place: Roots, flags: Sequence[str] = ()) -> bytes | None:
+        """The preprocessed source from ``place``, printed with further ``flags``; None if it cannot be preprocessed."""
+        printed = self._output(command.preprocess(place, (*_PREPROCESSED, *flags)))
         return None if printed is None else text_of(printed)
 
-    def path(self, unit: Unit, command: SavedCommand, what: str, *more: str | bytes) -> Path:
-        """Where ``what`` is kept, which depends on the unit's command, on ``more``, and on how it is found out."""
+    def preprocessed_from(self, command: SavedCommand, overlay: Overlay) -> tuple[bytes | None, Set[str]]:
+        """The same from an overlay, and the paths of the files that were read."""
+        with tempfile.NamedTemporaryFile(prefix="rebootless-") as rule:
+            found = self.preprocessed(command, overlay.place, ("-MD", "-MF", rule.name))
+            return found, overlay.read(rule.read().decode(errors="replace"))
+
+    def path(self, unit: Unit, command: SavedCommand, what: str) -> Path:
+        """Where ``what`` is kept, which depends on the unit's command, and on how it is found out."""
         # Another release that reads sources otherwise must not go by what this one kept.
-        digest = sha256_of(source_digest(Reading.__module__), command.command, *_PREPROCESSED, what, *more)
+        digest = sha256_of(source_digest(Reading.__module__), command.command, *_PREPROCESSED, what)
         return self._kept.path(_KEPT, unit.name, f"{what}-{digest[:24]}")
 
     def _output(self, command: str) -> bytes | None:

@@ -28,6 +28,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.
     digest_of,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.text.screen import Screen, Screened
+from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.kept_by_reads import KeptByReads
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.overlay import PatchedSource
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.saved_command import (
     Roots,
@@ -44,6 +45,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common import d
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 _RECIPES = "commands.json"
+_FOUND = "found"  # in the tree
 _DEFINED = re.compile(r"-D\S+")
 _WORD = re.compile(r"[A-Za-z_]\w*")
 # How a unit was found to stay as it is, in the order of the questions.
@@ -72,8 +74,8 @@ class Narrower:
         self._comparer = Comparer()
         self._known = KnownUnits(tree, self._kept, self._original, self._comparer)
         self._objects = QuickObjects(tree, self._kept, self._original)
+        self._found = KeptByReads(self._kept, _FOUND)
         self._changes: Mapping[str, HeaderChange | None] = {}
-        self._no_file_is_new = all(Path(tree.source, path).is_file() for path in patched.files)
         self._commands: Mapping[str, SavedCommand] | None = None
         self.counts: Counter[str] = Counter()  # of units, by what was found of them
         self.names: tuple[str, ...] = ()  # what the change goes by, and what goes by that; empty if by no name
@@ -179,17 +181,19 @@ class Narrower:
         if not read.isdisjoint(f"{LINKED}{place}" for place in places.values()):
             return DIFFERS  # the link leads past the patched file, which the whole way of a unit refuses
         patched = [path for path, place in places.items() if place in read]
-        if not patched and self._no_file_is_new:
-            return NOT_READ  # the compiler comes upon no other file either, since every file that it reads is the same
+        if not patched:
+            # As each file that is read is the same, the compiler comes upon no other one; nor does a patch add one that
+            # might be found first.
+            return NOT_READ
         if not command.source.endswith(".c"):
             return self._by_compiler(unit, command)
         change = self._change_of(patched, command)
         if change is None:
-            return self._by_source(unit, command, None, sorted(self._patched.files))
+            return self._asked_once(unit, command, None)
         reading = self._known.reading(unit, command)
         if reading is None:
             return DIFFERS
-        return UNUSED if reading.is_left_alone(change) else self._by_source(unit, command, reading.digest, patched)
+        return UNUSED if reading.is_left_alone(change) else self._asked_once(unit, command, reading.digest)
 
     def _change_of(self, patched: Sequence[str], command: SavedCommand) -> HeaderChange | None:
         """What changes for a unit that reads the files ``patched``; None if that goes by no names."""
@@ -199,28 +203,29 @@ class Narrower:
             if change is None:
                 return None
             whole = whole.with_other(change)
-        plain = self._no_file_is_new and _is_plain_c(command, {name.decode() for name in whole.names})
+        plain = _is_plain_c(command, {name.decode() for name in whole.names})
         return whole if plain else None
 
-    def _by_source(self, unit: Unit, command: SavedCommand, before: str | None, patched: Sequence[str]) -> str:
-        """Asks the compiler, unless it was asked before; ``before`` is the digest of the unpatched text if it is known.
+    def _asked_once(self, unit: Unit, command: SavedCommand, before: str | None) -> str:
+        """Asks the compiler unless it was asked before; ``before`` is the digest of the unpatched text, or None."""
+        texts = {path: file.text() for path, file in self._patched.files.items()}
+        how = f"{source_digest(__name__)} {command.command}"
+        known = self._found.find(unit.name, how, texts)
+        if known is None:
+            post, read = self._known.preprocessed_from(command, self._patched.numbered)
+            if post is None:
+                return DIFFERS  # the patch is wrong: the whole way of a unit will tell
+            known = self._by_source(unit, command, before, post)
+            self._found.note(unit.name, how, texts, read, known)
+        return known
 
-        Of the patched source only the preprocessed text counts, and where its lines are said to be from, which is in
-        the texts of the files ``patched``.
-        """
-        pre = None if before is not None else self._known.preprocessed(command, self._original)
-        post = self._known.preprocessed(command, self._patched.numbered.place)
-        if post is None or (pre is None and before is None):
-            return DIFFERS  # generated files are missing, or the patch is wrong: the whole way of a unit will tell
-        before = before or digest_of(pre or b"")
-        if digest_of(post) == before:
+    def _by_source(self, unit: Unit, command: SavedCommand, before: str | None, post: bytes) -> str:
+        if before is not None and digest_of(post) == before:
             return SAME_SOURCE
-        texts = (self._patched.files[path].text() for path in patched)
-        path = self._known.path(unit, command, "found", source_digest(__name__), before, digest_of(post), *texts)
-        if not path.is_file():
-            pre = self._known.preprocessed(command, self._original) if pre is None else pre
-            disk.replace(path, (DIFFERS if pre is None else self._compared(unit, command, pre, post)).encode())
-        return path.read_text(encoding="ascii")
+        pre = self._known.preprocessed(command, self._original)
+        if pre is None:
+            return DIFFERS  # generated files are missing: the whole way of a unit will tell
+        return SAME_SOURCE if pre == post else self._compared(unit, command, pre, post)
 
     def _by_compiler(self, unit: Unit, command: SavedCommand | None) -> str:
         """Asks the compiler."""

@@ -24,6 +24,7 @@ import tempfile
 from pathlib import Path
 from typing import Callable, Sequence, TypeVar
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.kept_by_reads import KeptByReads
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.overlay import Overlay, PatchedSource
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.saved_command import (
     WITHOUT_PLACES,
@@ -50,8 +51,9 @@ SECTION_FLAGS = ("-ffunction-sections", "-fdata-sections")
 _Read = TypeVar("_Read")
 _EXACT, _SECTIONED, _CHECK, _COMMAND = "exact.o", "sectioned.o", "check.o", "command.json"
 _AGAIN, _WITHOUT = "again.o", "without.o"
+_READ = "read"  # what the compiler read for the last object beside it
 _OBJECTS = "objects-2"  # in the tree; before, some units were compiled with the flags of another directory
-_POSTS = "posts"
+_POSTS, _POSTS_OF = "posts", "posts-of"
 # Without debug information, and without making code: with -flto, gcc leaves that to the linker, if it can.
 _DUMPED = (("-g0", "-flto"), ("-g0",))
 _BATCH = 20  # units between two lines of progress
@@ -156,8 +158,13 @@ class Compiler:
         raise failed(done.args, done.returncode, done.stdout, "not_dumped", sentence, _REPORT)
 
     def _post(self, pre: PreObjects, patched: PatchedSource) -> Path:
-        texts = (part for path, file in sorted(patched.files.items()) for part in (path, file.text()))
-        digest = sha256_of("post", pre.unit.name, pre.command.command, *SECTION_FLAGS, *texts)
+        texts = {path: file.text() for path, file in sorted(patched.files.items())}
+        command = " ".join((pre.command.command, *SECTION_FLAGS))
+        posts = KeptByReads(self._kept, _POSTS_OF)
+        known = posts.find(pre.unit.name, command, texts)
+        if known is not None and self._kept.path(_POSTS, known).is_dir():
+            return self._kept.path(_POSTS, known, _SECTIONED)
+        digest = sha256_of("post", pre.unit.name, command, *(part for row in texts.items() for part in row))
         with self._kept.made_once(_POSTS, digest) as unfinished:
             if unfinished is not None:
                 done = self._compile(pre.command, patched.numbered, unfinished / _SECTIONED, SECTION_FLAGS)
@@ -166,6 +173,8 @@ class Compiler:
                     again = self._compile(pre.command, patched.plain, unfinished / _CHECK, SECTION_FLAGS)
                     # If that succeeds, something else went wrong: a full disk, a process that was killed.
                     raise _does_not_compile(pre.unit, patched, again if again.returncode else done)
+                read = patched.numbered.read((unfinished / _READ).read_text(encoding="utf-8"))
+                posts.note(pre.unit.name, command, texts, read, digest)
         return self._kept.path(_POSTS, digest, _SECTIONED)
 
     def _directory(self, unit: Unit) -> Path:
@@ -255,7 +264,7 @@ class Compiler:
         if done.returncode == 0:
             dependencies = dependency_file(output)
             overlay.check(dependencies.read_text(encoding="utf-8"))
-            dependencies.unlink()
+            dependencies.rename(output.with_name(_READ))
             if command.source.endswith(".c") and _names_exports(output):
                 versions = self._shell(command.versions_of(overlay.place))
                 command_file(output).write_text(versions.stdout, encoding="utf-8")

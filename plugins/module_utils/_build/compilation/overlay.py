@@ -16,7 +16,7 @@ import os
 import posixpath
 import threading
 from pathlib import Path
-from typing import Iterable, Mapping, Sequence
+from typing import Iterable, Iterator, Mapping, Sequence
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.patches import PatchedFile
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.saved_command import (
@@ -78,9 +78,7 @@ class Overlay:
 
         ``dependencies`` is a makefile's rule as the compiler writes it.
         """
-        here, there = f"{self._directory}/", f"{self._source}/"
-        for word in dependencies.split():
-            path = posixpath.normpath(word.removeprefix(here).removeprefix(there))
+        for word, path in self._read(dependencies):
             if path in self._files and not os.path.samefile(word, self._directory / path):
                 raise RebootlessError(
                     "replaced_file_bypassed",
@@ -88,6 +86,15 @@ class Overlay:
                     "Report it with the patch and the kernel's release.",
                     file=path,
                 )
+
+    def read(self, dependencies: str) -> set[str]:
+        """The paths of what was read below the source, from here or from there; of anything else as it is named."""
+        return {path for _word, path in self._read(dependencies)}
+
+    def _read(self, dependencies: str) -> Iterator[tuple[str, str]]:
+        here, there = f"{self._directory}/", f"{self._source}/"
+        for word in dependencies.split():
+            yield word, posixpath.normpath(word.removeprefix(here).removeprefix(there))
 
     def _fill(self, directory: str) -> None:
         self._real.add(directory)

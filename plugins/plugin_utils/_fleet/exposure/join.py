@@ -113,7 +113,7 @@ class Joiner:
     def leaves(self, host: str, groups: t.Collection[str]) -> tuple[int, ...]:
         """The exceptions that are made for a host and have not ended, by their places in the policy."""
         rows = enumerate(self._policy.leaves)
-        return tuple(place for place, leave in rows if leave.end() > self._now and leave.is_for(host, groups))
+        return tuple(place for place, leave in rows if leave.ends() > self._now and leave.is_for(host, groups))
 
     def join(
         self,

@@ -146,7 +146,7 @@ def _policy(policy: Policy, now: float, profiles: Profiles, table: t.Sequence[Pl
         if row.profile is not None:
             used.update({number for number in profiles.leaves(row.profile) if number is not None})
     leaves = [
-        {**leave.to_json(), "end": iso(leave.end()), "ended": leave.end() <= now, "used_by": used[number]}
+        {**leave.to_json(), "ends": iso(leave.ends()), "ended": leave.ends() <= now, "used_by": used[number]}
         for number, leave in enumerate(policy.leaves)
     ]
     return {"title": policy.title, "rules": [rule.to_json() for rule in policy.rules], "exceptions": leaves}

@@ -78,18 +78,18 @@ class Leave(Record):
     cves: list[str] = field(metadata=holds(_CVES))
     name: str = field(metadata=holds(fields.A_WORD))
     reason: str = field(metadata=holds(fields.A_WORD))
-    until: str = field(metadata=holds(fields.A_WORD))
+    end: str = field(metadata=holds(fields.A_WORD))
     hosts: list[str] = field(default_factory=list, metadata=holds(fields.A_LIST))
     groups: list[str] = field(default_factory=list, metadata=holds(fields.A_LIST))
 
     def check(self, where: str, code: str) -> None:
-        self.end(where, code)
+        self.ends(where, code)
 
-    def end(self, where: str = "", code: str = BAD_EXCEPTIONS) -> float:
+    def ends(self, where: str = "", code: str = BAD_EXCEPTIONS) -> float:
         """When it ends, in seconds since 1970: a day ends with its last second in UTC."""
-        if DATE.fullmatch(self.until):
-            return parse_time(f"{self.until}T00:00:00Z", where, code).timestamp() + DAY
-        return parse_time(self.until, where, code).timestamp()
+        if DATE.fullmatch(self.end):
+            return parse_time(f"{self.end}T00:00:00Z", where, code).timestamp() + DAY
+        return parse_time(self.end, where, code).timestamp()
 
     def is_for(self, host: str, groups: t.Collection[str]) -> bool:
         of_all = not self.hosts and not self.groups

@@ -98,9 +98,9 @@ def compiler(tree):
     return Compiler(tree, 2)
 
 
-def patched(tree, tmp_path, text):
+def patched(tree, tmp_path, text, name="patched"):
     files = apply_patches([parse_patch("fix.patch", text.encode())], Path(tree.source))
-    return PatchedSource(Path(tree.source), tmp_path / "patched", files)
+    return PatchedSource(Path(tree.source), tmp_path / name, files, ["net"])
 
 
 def test_pre_objects_are_made_once(tree, compiler, tmp_path):
@@ -122,6 +122,37 @@ def test_post_differs_only_where_the_patch_does(tree, compiler, tmp_path):
     assert post.section_of(".text.where").data == before.section_of(".text.where").data
     assert post.section_of(".text.f").data != before.section_of(".text.f").data
     assert (tmp_path / "source/net/a.c").read_text() == SOURCE
+
+
+def diff(path, old, new):
+    return f"--- a/{path}\n+++ b/{path}\n@@ -1 +1 @@\n-{old}\n+{new}\n"
+
+
+def test_a_unit_is_compiled_again_only_if_something_that_it_reads_changes(tree, compiler, tmp_path):
+    (tmp_path / "source/net/local.h").write_text("#define LOCAL 7\n")
+    (tmp_path / "source/net/more.h").write_text("#define MORE 8\n")
+    (tmp_path / "source/net/b.c").write_text("int b;\n")
+    [pre] = compiler.pre([A])
+    other = diff("net/b.c", "int b;", "int b = 2;")
+    local = diff("net/local.h", "#define LOCAL 7", '#include "more.h"')
+    more = diff("net/more.h", "#define MORE 8", "#define LOCAL 9")
+
+    def post(*parts):
+        text = "".join((PATCH, *parts))
+        [path] = compiler.post([pre], patched(tree, tmp_path, text, f"patched-{len(list(tmp_path.iterdir()))}"))
+        return path
+
+    alone = post()
+    assert post(other) == alone
+    assert post(more) == alone  # it does not read this one yet
+    with pytest.raises(RebootlessError):
+        post(local)  # LOCAL is not defined any more
+    with_both = post(local, more)
+    assert with_both.read_bytes() != alone.read_bytes()
+    assert post(local, more, other) == with_both
+    nine = post(local, more.replace("LOCAL 9", "LOCAL 10"))
+    assert nine not in (alone, with_both)
+    assert post() == alone
 
 
 def test_a_source_that_does_not_compile_is_told_by_line_and_hunk(tree, compiler, tmp_path):

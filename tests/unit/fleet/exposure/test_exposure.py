@@ -299,12 +299,12 @@ def test_bands_that_ship() -> None:
     assert judged("pci_dss_4", *rows)["CVE-2026-00003"] == ("due", "2026-11-03", "all others")
 
 
-def exception(until: t.Any, **more: t.Any) -> dict[str, t.Any]:
-    return {"cves": ["CVE-2026-00001"], "name": "J. Doe", "reason": "No users.", "until": until, **more}
+def exception(end: t.Any, **more: t.Any) -> dict[str, t.Any]:
+    return {"cves": ["CVE-2026-00001"], "name": "J. Doe", "reason": "No users.", "end": end, **more}
 
 
 @pytest.mark.parametrize(
-    ("until", "more", "standing"),
+    ("end", "more", "standing"),
     [
         ("2026-09-01", {}, "excepted"),  # the whole day
         (datetime.date(2026, 9, 1), {"hosts": "web1"}, "excepted"),  # as YAML has it without quotes
@@ -315,8 +315,8 @@ def exception(until: t.Any, **more: t.Any) -> dict[str, t.Any]:
         ("2026-12-31", {"cves": ["CVE-2026-00009"]}, "late"),
     ],
 )
-def test_exceptions(until: t.Any, more: dict[str, t.Any], standing: str) -> None:
-    found = judged([{"name": "all", "days": 5}], cve("CVE-2026-00001"), exceptions=[exception(until, **more)])
+def test_exceptions(end: t.Any, more: dict[str, t.Any], standing: str) -> None:
+    found = judged([{"name": "all", "days": 5}], cve("CVE-2026-00001"), exceptions=[exception(end, **more)])
     assert found["CVE-2026-00001"][0] == standing
 
 
@@ -351,7 +351,7 @@ def test_an_exception_says_who_made_it_and_what_it_is_used_for() -> None:
         ("bod_26_04", [exception("2026-12-31", cves=[])], "bad_exceptions", "cves"),
         ("bod_26_04", [exception("2026-12-31", reason="")], "bad_exceptions", "reason"),
         ("bod_26_04", [exception("2026-12-31", hosts=["web9"])], "bad_exceptions", "web9"),
-        ("bod_26_04", [{"cves": ["CVE-2026-00001"], "name": "x", "reason": "y"}], "bad_exceptions", "until"),
+        ("bod_26_04", [{"cves": ["CVE-2026-00001"], "name": "x", "reason": "y"}], "bad_exceptions", "end"),
     ],
 )
 def test_a_policy_with_a_mistake(deadlines: t.Any, exceptions: t.Any, code: str, told: str) -> None:
