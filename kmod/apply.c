@@ -8,8 +8,8 @@
 
 #include "internal.h"
 
-#define DEADLINE_RETRY (HZ / 4)		/* while the switch that it belongs to is still to come */
-#define MAX_RETRY (60ul * HZ)		/* between tries to reverse after the deadline, or looks at tasks that are left */
+#define DEADLINE_RETRY_NS (250 * NSEC_PER_MSEC)		/* while the switch that it belongs to is still to come */
+#define MAX_RETRY (60ul * HZ)		/* between looks at tasks that are left; and as long at most between tries at the deadline */
 
 /* ---- custom code around a switch ---- */
 
@@ -373,8 +373,8 @@ static void finish_way_back(struct rbl_record *record, const char *why)
 		hold(record);
 	else
 		module_put(record->module);
-	pr_info("%s: reversed%s: %u functions, without a pause%s", record->name, why, rbl_count_jumps(record),
-		record->unfinished ? ", and without its custom code, so that its module stays until the next boot" : "");
+	pr_info("%s: reversed%s: %u functions, paused %llu ns%s", record->name, why, rbl_count_jumps(record),
+		record->pause_ns, record->unfinished ? ", and without its custom code, so that its module stays until the next boot" : "");
 	if (record->held)
 		pr_cont("; its module is held by %u tasks", record->n_holders);
 	pr_cont("\n");
@@ -413,20 +413,20 @@ int rbl_force(struct rbl_record *record)
  */
 void rbl_deadline_work(struct kthread_work *work)
 {
-	struct rbl_record *record = container_of(work, struct rbl_record, deadline.work);
+	struct rbl_record *record = container_of(work, struct rbl_record, deadline);
 	enum rbl_company company;
 	s64 left = rbl_deadline_left(record);
 
 	if (!READ_ONCE(record->deadline_set))
 		return;
 	if (left > 0)	/* of a later apply */
-		rbl_deadline_again(record, nsecs_to_jiffies(left) + 1);
+		rbl_deadline_again(record, left);
 	else if (READ_ONCE(record->state) != RBL_APPLIED)
-		rbl_deadline_again(record, DEADLINE_RETRY);
+		rbl_deadline_again(record, DEADLINE_RETRY_NS);
 	else if (!rbl_go_back(record, true, &company))
 		queue_work(rbl_workqueue, &record->aftermath);
 	else
-		rbl_deadline_again(record, min(HZ << min(record->deadline_tries++, 6u), MAX_RETRY));
+		rbl_deadline_again(record, min(1ul << min(record->deadline_tries++, 6u), 60ul) * NSEC_PER_SEC);
 }
 
 void rbl_aftermath_work(struct work_struct *work)

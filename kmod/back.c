@@ -20,7 +20,8 @@
  * breakpoint leads to where the jump did; and tasks in the replacement code
  * finish there.
  *
- * Without the locks:
+ * Without the locks, and with breakpoints that our own handler sees to, which an
+ * update of what runs before it should not have met:
  * - that no two write at once, __text_poke() sees to by itself: it holds the
  *   lock of the page table that it writes through;
  * - a kprobe that is being registered has either yet to copy the instruction,
@@ -55,16 +56,22 @@ static void synchronise(void *unused)
 	rbl_arch_sync();
 }
 
-/* Writes the jumps of steps, or what was there before, while all CPUs run; between rbl_begin_writing() and its end. */
-static void write_running(const struct rbl_step *steps, u32 count, bool forward)
+/* Takes jumps away while all CPUs run; between rbl_begin_writing() and its end. */
+static void write_running(const struct rbl_step *steps, u32 count, bool locked)
 {
 	int phase;
+	u32 i;
 
-	for (phase = 0; count && phase < RBL_WRITE_PHASES; phase++) {
-		rbl_arch_write_step(steps, count, forward, phase);
+	for (i = 0; locked && i < count; i++)
+		rbl_arch_write_running(steps + i, false);
+	if (locked || !count)
+		return;
+	for (phase = 0; phase < RBL_WRITE_PHASES; phase++) {
+		rbl_arch_write_step(steps, count, false, phase);
 		on_each_cpu(synchronise, NULL, true);
 	}
 	rbl_arch_write_end();
+	on_each_cpu(synchronise, NULL, true);	/* none still goes through the steps */
 }
 
 static void write_part_back(struct rbl_part *part, bool locked)
@@ -75,7 +82,7 @@ static void write_part_back(struct rbl_part *part, bool locked)
 	rbl_settle_prefixes(part, locked);
 	for (i = part->n_writes; i < part->n_writes + part->object->n_data; i++)
 		rbl_write_constant(part->steps[i].alias, part->steps[i].before, part->steps[i].size);
-	write_running(part->steps, part->n_writes, false);
+	write_running(part->steps, part->n_writes, locked);
 	part->written = false;
 	if (locked)
 		rbl_move_branches(part, false);
@@ -259,7 +266,7 @@ bool rbl_come_ashore(struct rbl_record *record)
 			continue;
 		for (i = 0; i < part->n_writes; i++)
 			if (rbl_branch_step(part->writes + i, &step))
-				write_running(&step, 1, true);
+				rbl_arch_write_running(&step, true);
 		rbl_move_branches(part, false);
 		part->adrift = false;
 	}

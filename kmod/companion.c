@@ -78,7 +78,7 @@ static bool start_within(struct rbl_record *record, unsigned int ms)
 		started = !vain && start(record);
 		mutex_unlock(&rbl_lock);
 		if (!started && !vain)
-			msleep(RBL_BRIEFLY_MS);
+			usleep_range(5000, 10000);
 	}
 	return started;
 }
@@ -96,7 +96,7 @@ enum rbl_company rbl_companion_begin(struct rbl_record *record)
 		return RBL_NO_HOOKS;
 	if (!start_within(record, RBL_PATIENCE_MS))
 		return RBL_ALONE;
-	if (!wait_for_completion_timeout(&companion->ready, msecs_to_jiffies(RBL_HOOK_LIMIT_MS)))
+	if (!rbl_wait_within(&companion->ready, RBL_HOOK_LIMIT_MS))
 		return RBL_LEFT_BEHIND;
 	return companion->value ? RBL_REFUSED : RBL_ACCOMPANIED;
 }

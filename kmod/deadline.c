@@ -4,23 +4,19 @@
  *
  * It is a time of CLOCK_BOOTTIME, as that of the soak is, which goes on while
  * the machine is suspended: the operator who would have to confirm does not
- * sleep with it.  The kernel's timers stand still meanwhile, so they are set
- * anew when it wakes up.
+ * sleep with it.
  *
- * A thread of its own keeps all deadlines, which waits for nothing but what a
- * way back waits for: with a workqueue, a new worker might have to be made first.
+ * The timer's own interrupt is what counts: ordinary timers are called by
+ * softirqs, which a CPU that is lost to the new code leaves to a thread that
+ * never runs there.  And each record has a thread of its own: with a workqueue,
+ * a worker might have to be made first, or custom code of another update be
+ * waited for.
  */
 #include <linux/err.h>
+#include <linux/ktime.h>
 #include <linux/math64.h>
-#include <linux/spinlock.h>
-#include <linux/suspend.h>
-#include <linux/timekeeping.h>
 
 #include "internal.h"
-
-static struct kthread_worker *keeper;
-static LIST_HEAD(all);
-static DEFINE_SPINLOCK(all_lock);
 
 /* In ns; not positive when it has passed. */
 s64 rbl_deadline_left(const struct rbl_record *record)
@@ -28,77 +24,54 @@ s64 rbl_deadline_left(const struct rbl_record *record)
 	return (s64)(READ_ONCE(record->deadline_at) - ktime_get_boottime_ns());
 }
 
-/* `come` is called when a deadline may have passed; until rbl_deadline_end(). */
-void rbl_deadline_prepare(struct rbl_record *record, kthread_work_func_t come)
+static enum hrtimer_restart on_time(struct hrtimer *timer)
 {
-	kthread_init_delayed_work(&record->deadline, come);
-	spin_lock(&all_lock);
-	list_add(&record->deadlines, &all);
-	spin_unlock(&all_lock);
+	struct rbl_record *record = container_of(timer, struct rbl_record, timer);
+
+	kthread_queue_work(record->keeper, &record->deadline);
+	return HRTIMER_NORESTART;
 }
 
+/* `come` is called when a deadline may have passed; until rbl_deadline_end().  0, or a negative errno. */
+int rbl_deadline_prepare(struct rbl_record *record, kthread_work_func_t come)
+{
+	record->keeper = kthread_create_worker(0, "rbl_%s", record->name);
+	if (IS_ERR(record->keeper))
+		return PTR_ERR(record->keeper);
+	kthread_init_work(&record->deadline, come);
+	hrtimer_init(&record->timer, CLOCK_BOOTTIME, HRTIMER_MODE_ABS_HARD);
+	record->timer.function = on_time;
+	return 0;
+}
+
+/* Not from what is called. */
 void rbl_deadline_end(struct rbl_record *record)
 {
-	spin_lock(&all_lock);
-	list_del(&record->deadlines);
-	spin_unlock(&all_lock);
-	kthread_cancel_delayed_work_sync(&record->deadline);
+	rbl_clear_deadline(record);
+	kthread_flush_work(&record->deadline);	/* it may set the timer once more */
+	hrtimer_cancel(&record->timer);
+	kthread_destroy_worker(record->keeper);
 }
 
-void rbl_deadline_again(struct rbl_record *record, unsigned long jiffies)
+/* Has it called so many ns from now. */
+void rbl_deadline_again(struct rbl_record *record, u64 ns)
 {
-	kthread_mod_delayed_work(keeper, &record->deadline, jiffies);
+	hrtimer_start(&record->timer, ns_to_ktime(ktime_get_boottime_ns() + ns), HRTIMER_MODE_ABS_HARD);
 }
 
 /* From now on. */
 void rbl_set_deadline(struct rbl_record *record, unsigned int seconds)
 {
-	WRITE_ONCE(record->deadline_at, ktime_get_boottime_ns() + (u64)seconds * NSEC_PER_SEC);
+	u64 ns = (u64)seconds * NSEC_PER_SEC;
+
+	WRITE_ONCE(record->deadline_at, ktime_get_boottime_ns() + ns);
 	record->deadline_tries = 0;
 	WRITE_ONCE(record->deadline_set, true);
-	rbl_deadline_again(record, seconds * HZ);
+	rbl_deadline_again(record, ns);
 }
 
-/* It may still be looked at once more. */
+/* It may still be called once more. */
 void rbl_clear_deadline(struct rbl_record *record)
 {
 	WRITE_ONCE(record->deadline_set, false);
-}
-
-/* ---- suspend and hibernation ---- */
-
-/* Has every deadline looked at; it may have passed. */
-static int on_power_event(struct notifier_block *unused, unsigned long event, void *unused_data)
-{
-	struct rbl_record *record;
-
-	if (event != PM_POST_SUSPEND && event != PM_POST_HIBERNATION)
-		return NOTIFY_DONE;
-	spin_lock(&all_lock);
-	list_for_each_entry(record, &all, deadlines)
-		if (READ_ONCE(record->deadline_set))
-			rbl_deadline_again(record, 0);
-	spin_unlock(&all_lock);
-	return NOTIFY_DONE;
-}
-
-static struct notifier_block power_notifier = { .notifier_call = on_power_event };
-
-int rbl_deadlines_init(void)
-{
-	int err;
-
-	keeper = kthread_create_worker(0, "rebootless");
-	if (IS_ERR(keeper))
-		return PTR_ERR(keeper);
-	err = register_pm_notifier(&power_notifier);
-	if (err)
-		kthread_destroy_worker(keeper);
-	return err;
-}
-
-void rbl_deadlines_exit(void)
-{
-	unregister_pm_notifier(&power_notifier);
-	kthread_destroy_worker(keeper);
 }

@@ -12,6 +12,7 @@
  */
 #include <linux/completion.h>
 #include <linux/cpu.h>
+#include <linux/delay.h>
 #include <linux/ktime.h>
 #include <linux/percpu.h>
 #include <linux/rcupdate.h>
@@ -20,7 +21,8 @@
 
 #include "internal.h"
 
-#define LIMIT_MS 1000	/* for all stoppers to answer, and again for all to come */
+#define ANSWER_MS 3000	/* for all stoppers: a virtual CPU may have to wait for its turn */
+#define LIMIT_MS 1000	/* for all to come, while the others wait; and to leave */
 
 struct call {
 	struct cpu_stop_work work;
@@ -146,7 +148,7 @@ static int find_absent(void)
 	int cpu = find_pending();
 
 	while (cpu >= 0 && time_before(jiffies, end)) {
-		schedule_timeout_uninterruptible(1);
+		usleep_range(50, 100);
 		cpu = find_pending();
 	}
 	return cpu;
@@ -165,7 +167,8 @@ int rbl_ask_cpus(void)
 		return absent;
 	if (!call_all(answer, has_answered))
 		return nr_cpu_ids;
-	wait_for_completion_timeout(&gathering.over, msecs_to_jiffies(LIMIT_MS));
+	if (!rbl_wait_within(&gathering.over, ANSWER_MS))
+		return find_pending();
 	return find_absent();
 }
 

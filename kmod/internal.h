@@ -4,6 +4,7 @@
 #define RBL_INTERNAL_H
 
 #include <linux/completion.h>
+#include <linux/hrtimer.h>
 #include <linux/kobject.h>
 #include <linux/kthread.h>
 #include <linux/list.h>
@@ -214,8 +215,9 @@ struct rbl_record {
 
 	struct rbl_operation operation;
 
-	struct kthread_delayed_work deadline;
-	struct list_head deadlines;	/* all records */
+	struct kthread_worker *keeper;	/* of the deadline */
+	struct kthread_work deadline;
+	struct hrtimer timer;
 	bool deadline_set;
 	u64 deadline_at;		/* ns of CLOCK_BOOTTIME */
 	u32 deadline_tries;		/* to reverse since then */
@@ -282,6 +284,7 @@ bool rbl_is_busy(const struct rbl_record *record);
 #define RBL_TEXT_PATIENCE_MS 10000	/* of what is refused then; the optimiser of kprobes may need seconds */
 #define RBL_HOOK_LIMIT_MS 5000		/* for custom code before a way back */
 bool rbl_lock_within(struct mutex *lock, unsigned int ms);
+bool rbl_wait_within(struct completion *done, unsigned int ms);
 bool rbl_lock_text_within(unsigned int ms);
 void rbl_lock_text(void);
 void rbl_lock_patiently(struct mutex *lock);
@@ -506,14 +509,12 @@ int rbl_go_back(struct rbl_record *record, bool at_deadline, enum rbl_company *c
 bool rbl_come_ashore(struct rbl_record *record);
 
 /* deadline.c */
-void rbl_deadline_prepare(struct rbl_record *record, kthread_work_func_t come);
-void rbl_deadline_again(struct rbl_record *record, unsigned long jiffies);
+int rbl_deadline_prepare(struct rbl_record *record, kthread_work_func_t come);
+void rbl_deadline_again(struct rbl_record *record, u64 ns);
 void rbl_deadline_end(struct rbl_record *record);
 void rbl_set_deadline(struct rbl_record *record, unsigned int seconds);
 void rbl_clear_deadline(struct rbl_record *record);
 s64 rbl_deadline_left(const struct rbl_record *record);
-int rbl_deadlines_init(void);
-void rbl_deadlines_exit(void);
 
 /* blockers.c: tasks that stay in the way */
 struct rbl_edge;

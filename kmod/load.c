@@ -36,9 +36,12 @@ static struct rbl_record *new_record(struct module *module, const struct rbl_upd
 	mutex_init(&record->way);
 	INIT_WORK(&record->aftermath, rbl_aftermath_work);
 	rbl_companion_init(record);
-	rbl_deadline_prepare(record, rbl_deadline_work);
 	INIT_DELAYED_WORK(&record->drain, rbl_drain_work);
 	rbl_operation_init(record);
+	if (rbl_deadline_prepare(record, rbl_deadline_work)) {
+		kvfree(record);
+		return NULL;
+	}
 	rbl_sysfs_prepare(record);
 	return record;
 }
@@ -269,9 +272,6 @@ static int __init rebootless_init(void)
 	err = rbl_sysfs_init();
 	if (err)
 		goto no_sysfs;
-	err = rbl_deadlines_init();
-	if (err)
-		goto no_deadlines;
 	err = register_module_notifier(&first_notifier);
 	if (err)
 		goto no_notifier;
@@ -283,8 +283,6 @@ static int __init rebootless_init(void)
 no_last:
 	unregister_module_notifier(&first_notifier);
 no_notifier:
-	rbl_deadlines_exit();
-no_deadlines:
 	rbl_sysfs_exit();
 no_sysfs:
 	rbl_arch_exit();
@@ -308,7 +306,6 @@ static void __exit rebootless_exit(void)
 		mutex_lock(&rbl_lock);
 	}
 	mutex_unlock(&rbl_lock);
-	rbl_deadlines_exit();
 	rbl_sysfs_exit();
 	rbl_arch_exit();
 	destroy_workqueue(rbl_workqueue);

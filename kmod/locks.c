@@ -63,6 +63,19 @@ bool rbl_lock_within(struct mutex *lock, unsigned int ms)
 	return true;
 }
 
+/* The same for what another thread completes: an ordinary timer might belong to a CPU that is lost (deadline.c). */
+bool rbl_wait_within(struct completion *done, unsigned int ms)
+{
+	unsigned long end = jiffies + msecs_to_jiffies(ms);
+
+	while (!try_wait_for_completion(done)) {
+		if (time_after(jiffies, end))
+			return false;
+		usleep_range(500, 1000);
+	}
+	return true;
+}
+
 /* rbl_lock is given back meanwhile, so anything may have come and gone. */
 static void let_others_go_on(void)
 {

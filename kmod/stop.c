@@ -176,7 +176,6 @@ static void become(struct rbl_stop *stop)
 	if (!forward && stop->force)
 		WRITE_ONCE(record->returning, true);
 	WRITE_ONCE(record->state, forward ? RBL_APPLIED : RBL_REVERSED);
-	rbl_arch_write_end();
 }
 
 static void call_hooks(struct rbl_stop *stop, bool leader, u32 *meetings)
@@ -233,6 +232,7 @@ static int stopped(void *data)
 	}
 	if (leader) {
 		stop->verdict = code;
+		rbl_arch_write_end();
 		rbl_end_writing();
 	}
 	slot->end = ktime_get_mono_fast_ns();

@@ -87,6 +87,13 @@ void rbl_arch_write_step(const struct rbl_step *steps, u32 count, bool forward, 
 /* When all CPUs have synchronised after the last phase: until then code that meets a jump half written finds where that leads. */
 void rbl_arch_write_end(void);
 
+/*
+ * One jump, or a whole static branch, while all CPUs run and text_mutex is held:
+ * as rbl_arch_write_step() and rbl_arch_sync() of all CPUs, but also for what the
+ * handling of a breakpoint itself runs.
+ */
+void rbl_arch_write_running(const struct rbl_step *step, bool forward);
+
 /* Makes this CPU forget what it has fetched of the old text. */
 void rbl_arch_sync(void);
 

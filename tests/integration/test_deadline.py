@@ -104,7 +104,7 @@ def host(host50: Host):
     yield host50
     host50.run("dmesg -n 7; rmmod dummy 2>/dev/null", check=False)
     names = host50.out(f"ls {SYSFS} | grep -v -e '^abi$' -e '^build_id$'", check=False).split()
-    modules = host50.out(f"cat {SYSFS}/*/module").split()
+    modules = host50.out(f"cat {SYSFS}/*/module", check=False).split()
 
     def gone() -> bool:
         for name in names:
@@ -115,9 +115,31 @@ def host(host50: Host):
         return host50.run(f"test -d /sys/module/{module}", check=False).returncode == 0
 
     host50.wait_until(gone, 120)
-    host50.run("rmmod rebootless")
+    host50.run("rmmod rebootless", check=False)
     assert traces(host50) == ""
     assert text_digest(host50) == untouched
+
+
+# The network's interrupts may belong to the CPU that is lost, so all is done and noted in the machine.
+LOST = f"""
+cd {SYSFS}/dead
+say() {{ echo "$1=$(echo $2)" >> /root/said; }}
+dmesg -n 4
+taskset 2 python3 /root/caller.py & caller=$!
+until [ "$(cut -d' ' -f15 /proc/$caller/stat)" -gt 200 ]; do sleep .5; done # of the time that it spent in the kernel
+say caller $caller
+echo reverse refuse > control && say refused no
+say code "$(sed -n 's/^code: //p' abort)"
+say task "$(sed -n 's/^task: //p' abort)"
+taskset 2 true & # it never runs
+taskset 1 sh -c 'echo extend 1 > control'
+for second in $(seq 30); do sleep 1; grep -q '^reversed, held by 1 task' state && break; done
+say state "$(cat state)"
+say holder "$(cut -d' ' -f1-3 holders)"
+say probe "$(taskset 1 python3 /root/caller.py)"
+dmesg -n 7
+wait
+"""
 
 
 def test_a_cpu_that_is_lost_to_the_replacement_code(builds, host):
@@ -125,19 +147,17 @@ def test_a_cpu_that_is_lost_to_the_replacement_code(builds, host):
     loaded(builds, host, "dead", DEAD)
     assert control(host, "dead", "apply 600") == ""
     host.write("/root/caller.py", PROBE.encode())
-    host.run("dmesg -n 4")
-    caller = host.start("exec python3 /root/caller.py")
-    pid = host.wait_until(lambda: host.out("pgrep -f '[/]root/caller.py'", check=False))
-    time.sleep(3)
-    assert control(host, "dead", "reverse refuse") == "Device or resource busy"
-    abort = host.out(f"cat {SYSFS}/dead/abort")
-    assert "code: cpu_stuck" in abort and f"task: {pid} python3" in abort, abort
-    assert control(host, "dead", "extend 1") == ""
-    host.wait_until(lambda: state(host, "dead") == "reversed, held by 1 task", 30)
-    assert host.out(f"cut -d' ' -f1-3 {SYSFS}/dead/holders") == f"{pid} python3 -"
-    assert probe(host) == "vulnerable", "the old code is back, and others run it"
-    host.run("dmesg -n 7")
-    assert caller.wait(60) == 0
+    host.write("/root/lost.sh", LOST.encode())
+    assert host.start("exec taskset 1 sh /root/lost.sh").wait(120 * own_kernels.slowness()) == 0
+    said = dict(line.split("=", 1) for line in host.out("cat /root/said").splitlines())
+    pid = said.pop("caller")
+    assert said == {
+        "code": "cpu_stuck",
+        "task": f"{pid} python3",
+        "state": "reversed, held by 1 task",
+        "holder": f"{pid} python3 -",
+        "probe": "vulnerable",
+    }
     host.wait_until(lambda: state(host, "dead") == "reversed", 120)
 
 
@@ -188,7 +208,9 @@ def test_a_static_branch_under_a_jump_meanwhile(builds, host):
     host.run(switch("+p"))
     on = code()
     assert (on[10:12], off[10:14]) == ("eb", "6690")
+    host.run(switch("-p"))
     loaded(builds, host, "branch", BRANCH)
+    host.run(switch("+p"))
     assert control(host, "branch", "apply 600") == "" and code()[10:12] == "e9"
     with text_locked(builds, host):
         assert control(host, "branch", "reverse force") == ""

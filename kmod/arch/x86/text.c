@@ -7,8 +7,8 @@
  * way back by force needs no stop (back.c).  So each jump is written as the kernel's own text_poke_bp() does it: first a
  * breakpoint over its first byte, then the bytes behind it, then the first
  * byte; each CPU synchronises after each phase, out of any NMI.  Code that meets a
- * breakpoint meanwhile is sent to where the jump leads.  text_poke_bp() itself cannot be
- * used: it interrupts the other CPUs, which would not answer in a stop, and needs
+ * breakpoint meanwhile is sent to where the jump leads.  text_poke_bp() itself
+ * interrupts the other CPUs, which would not answer in a stop, and needs
  * text_mutex, which may be held for as long as a bad fix likes.
  */
 #include <linux/kdebug.h>
@@ -138,6 +138,23 @@ void rbl_arch_write_step(const struct rbl_step *steps, u32 count, bool forward, 
 void rbl_arch_write_end(void)
 {
 	WRITE_ONCE(in_progress, NULL);
+}
+
+/*
+ * What follows on a jump's five bytes is dead as long as the jump is there, and
+ * is written first.  The kernel sends what meets its breakpoint where the second
+ * instruction leads, from code that no update replaces (poke_int3_handler()).
+ */
+void rbl_arch_write_running(const struct rbl_step *step, bool forward)
+{
+	const u8 *code = forward ? step->after : step->before;
+	u32 size = min_t(u32, step->size, RBL_JUMP_SIZE);
+	u8 meanwhile[RBL_JUMP_SIZE];
+
+	if (step->size > size)
+		rbl_kernel(text_poke_kgdb)(step->where + size, code + size, step->size - size);
+	rbl_arch_make_branch(meanwhile, size, (unsigned long)step->where, step->target, true);
+	rbl_kernel(text_poke_bp)(step->where, code, size, meanwhile);
 }
 
 void rbl_arch_sync(void)

@@ -19,6 +19,7 @@
 #define RBL_CONSTANT8 12
 
 #define RBL_ARCH_KERNEL_FUNCTIONS(X)	\
+	X(text_poke_bp)				\
 	X(text_poke_kgdb)
 
 extern bool uniproc_patched;		/* arch/x86/kernel/alternative.c, under text_mutex; no header has it */

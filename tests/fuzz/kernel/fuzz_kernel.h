@@ -115,6 +115,7 @@ struct work_struct { int unused; };
 struct delayed_work { struct work_struct work; };
 struct completion { int unused; };
 struct kthread_work { int unused; };
+struct kthread_worker;
 struct kthread_delayed_work { struct kthread_work work; };
 typedef void (*kthread_work_func_t)(struct kthread_work *work);
 struct workqueue_struct;
@@ -351,6 +352,7 @@ extern bool fuzz_tracks_branches;
 #define boot_cpu_has(feature) fuzz_tracks_branches	/* no other one is asked for */
 #define int3_emulate_jmp(regs, target) ((regs)->ip = (target))
 #define sync_core() do { } while (0)
+void text_poke_bp(void *where, const void *bytes, size_t size, const void *meanwhile);
 void *text_poke_kgdb(void *where, const void *bytes, size_t size);
 
 struct static_key { unsigned long type; };

@@ -61,6 +61,8 @@ void *text_poke_kgdb(void *where, const void *bytes, size_t size)
 	return memcpy(where, bytes, size);	/* ASan knows where the module ends */
 }
 
+NEVER(void text_poke_bp(void *where, const void *bytes, size_t size, const void *meanwhile))
+
 struct module *__module_address(unsigned long address)
 {
 	return within_module_core(address, &module) ? &module :

@@ -73,7 +73,7 @@ static int on_stop(struct kprobe *probe, struct pt_regs *regs)
 	return 0;
 }
 
-static struct kprobe probe = { .symbol_name = "stop_machine_cpuslocked", .pre_handler = on_stop };
+static struct kprobe probe = { .symbol_name = "rbl_gather", .pre_handler = on_stop };
 
 /* ---- a thread that plays idle ---- */
 
