@@ -12,6 +12,22 @@
 
 #include "internal.h"
 
+/*
+ * Whether the key is the update's own.  It is then as it was compiled; or it
+ * never changes, and stands for one of a loadable module, as which the code may
+ * have been written by now: that module's part is resolved first.
+ */
+static bool has_own_key(const struct jump_entry *entry)
+{
+	bool own;
+
+	preempt_disable();	/* __module_address() walks a tree under RCU-sched */
+	own = rbl_kernel(__module_address)((unsigned long)jump_entry_key(entry)) ==
+	      rbl_kernel(__module_address)(jump_entry_code(entry));
+	preempt_enable();
+	return own;
+}
+
 /* Writes what the kernel takes for the entry's initial state, unless it is there. */
 static void settle(const struct jump_entry *entry)
 {
@@ -39,7 +55,8 @@ void rbl_settle_new_branches(const struct jump_entry *entries, u32 count)
 
 	mutex_lock(rbl_kernel_data.text_mutex);
 	for (i = 0; i < count; i++)
-		settle(entries + i);
+		if (!has_own_key(entries + i))
+			settle(entries + i);
 	mutex_unlock(rbl_kernel_data.text_mutex);
 }
 

@@ -408,6 +408,19 @@ def test_a_jump_over_a_static_branch_leaves_the_branch_to_its_key(builds, host):
     assert code() == off
 
 
+def test_an_update_is_loaded_while_the_key_of_a_modules_branch_is_on(builds, host):
+    """The kernel panics, or is left with its lock held, if the replacement code has the branch as it was compiled."""
+    function = "sctp_sf_ignore_primitive"
+    said = 'primitive type:%d is ignored\\n", __func__,\n\t\t type.primitive);\n\n\treturn SCTP_DISPOSITION_'
+    edit = Edit("net/sctp/sm_statefuns.c", said + "DISCARD;", said + "CONSUME;")
+    host.run("modprobe sctp dyndbg=+p")
+    done(update(host, builds.update(host.release, "branch", edit)))
+    for flag in ("-p", "+p", "-p"):
+        host.run(f"echo 'func {function} {flag}' > /sys/kernel/debug/dynamic_debug/control")
+    done(update(host, name="branch", state="reversed"))
+    assert "unexpected op" not in host.out("dmesg")
+
+
 def test_a_jump_over_the_beginning_of_a_static_branch(builds, host):
     """The rest of the branch is written with the jump, and put back as the key wants it."""
     function = "ceph_destroy_client"
