@@ -54,6 +54,10 @@ static int sleeper;
 module_param(sleeper, int, 0444);
 MODULE_PARM_DESC(sleeper, "pid of the task that sleeps, 0 if there is none yet (read only)");
 
+static int skip;
+module_param(skip, int, 0444);
+MODULE_PARM_DESC(skip, "how many calls that are wanted go on first (default: 0)");
+
 static atomic_t caught;
 static bool over;
 static DECLARE_WAIT_QUEUE_HEAD(end);
@@ -108,7 +112,7 @@ static bool is_wanted(const struct pt_regs *regs)
 
 static int on_hit(struct kprobe *probe, struct pt_regs *regs)
 {
-	if (!is_wanted(regs) || atomic_xchg(&caught, 1))
+	if (!is_wanted(regs) || skip-- > 0 || atomic_xchg(&caught, 1))
 		return 0;
 	sleeper = current->pid;
 	irq_work_queue(&hit);
