@@ -5,8 +5,8 @@
 
     run.py --release 6.1.0-50-cloud-amd64 [--only NAME,…] [--jobs N] [--work DIRECTORY]
 
-Each patch of ``refusals/patches`` was written to be built without a word though it does harm, or to be refused though it
-is right; its first lines say which.  It is built, or judged as in check mode, and the answer compared with what
+Each patch of ``refusals/patches`` was written to be built without a word though it does harm, or to be refused though
+it is right; its first lines say which.  It is built, or judged as in check mode, and the answer compared with what
 ``refusals/expected.toml`` wants.  Nothing is applied anywhere.
 
 Ends with the figures, those that are not as expected by name, and status 1 if there is any.
@@ -71,8 +71,8 @@ def sentences(result: dict[str, t.Any]) -> list[str]:
 
 def compile_all(tree: KernelTree, jobs: int, cases: t.Iterable[Case]) -> None:
     """Compiles the units of all that is to be built at once: make takes long."""
-    sources = {file.path for case in cases if case.how == BUILT for file in read_patch(case.patch).files}
     with contextlib.suppress(RebootlessError):  # the case's own build says it again
+        sources = {file.path for case in cases if case.how == BUILT for file in read_patch(case.patch).files}
         Compiler(tree, jobs).pre(tree.units.units_of(sources))
 
 
