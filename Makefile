@@ -239,6 +239,11 @@ changes: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## for corpus, at random: bu
 	$(RUN).corpus.$(if $(MUTATE),mutations.draw --size $(MUTATE),changes --package $(PACKAGE) --to '$(TO)') \
 	    $(if $(REBOOTLESS_KERNEL),,--release $(RELEASE)) $(if $(SEED),--seed $(SEED)) $(ARGS) build/$(if $(MUTATE),mutations,changes).json
 
+.PHONY: refusals
+refusals: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## build patches that mislead, and compare what is said of each with what is to be said (ONLY="wrapper vmalloc" JOBS=n): an hour
+	$(RUN).corpus.refusals.run \
+	    --release $(RELEASE) --only "$(ONLY)" $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
+
 .PHONY: match-check
 match-check: $(VENV)/dev.stamp $(COLLECTION) | $(TREE)  ## match every built-in unit that the corpus touches, and 200 more; refuse seeded faults (RELEASE=..., NEXT=...)
 	$(RUN).corpus.match_check \
