@@ -16,7 +16,7 @@ from elftools.elf.elffile import ELFFile
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.cpio import CpioArchive
 from ansible_collections.rebootless.splice.plugins.module_utils._build.lab.initramfs import BUSYBOX
 from ansible_collections.rebootless.splice.tests.coexistence.table import Row
-from ansible_collections.rebootless.splice.tests.support.builds import SIOCATMARK, Builds, Edit
+from ansible_collections.rebootless.splice.tests.support.builds import Builds, Edit
 from ansible_collections.rebootless.splice.tests.support.host import Host
 from ansible_collections.rebootless.splice.tests.support.observe import text_digest
 
@@ -28,8 +28,9 @@ ENVIRONMENT = "/run/coexistence.env"
 PROGRAMS = ("attach", "caller", "kexec")
 MODULES = ("busy", "other_live_patch", "probe_inside")
 ALARM = re.compile(r"WARNING:|BUG:|Oops|unexpected|lockup|stall|general protection|int3|hung", re.IGNORECASE)
+# Of code that all supported kernels have.
 EDITS = (
-    SIOCATMARK,
+    Edit("net/unix/af_unix.c", "\t\tamount = unix_outq_len(sk);", "\t\tamount = unix_outq_len(sk) + 77;"),
     Edit("ipc/msg.c", "\tfree_msg(msg);\n\n\treturn bufsz;\n", "\tfree_msg(msg);\n\n\treturn bufsz + 77;\n"),
     Edit(
         "security/security.c",

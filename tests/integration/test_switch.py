@@ -210,7 +210,8 @@ def test_nothing_stays_barred(builds, host):
 LATECOMER = """#!/usr/bin/python3
 import ctypes, os, sys
 module = os.open(sys.argv[1], os.O_RDONLY)
-sys.exit(ctypes.CDLL(None).syscall(313, module, sys.argv[2].encode(), 0) != 0)  # finit_module()
+libc = ctypes.CDLL(None, use_errno=True)
+sys.exit(ctypes.get_errno() if libc.syscall(313, module, sys.argv[2].encode(), 0) else 0)  # finit_module()
 """
 
 
@@ -223,11 +224,11 @@ def test_a_kprobe_that_was_about_to_come_is_waited_for(builds, host):
     before_lock = {
         "symbol": "mutex_lock",
         "argument": host.symbol("kprobe_mutex"),
-        "skip": 1,  # it takes the lock twice: the first time before it asks
         # The kernel lists its own symbols by address.
         "caller": host.out("grep -A1 ' register_kprobe$' /proc/kallsyms | cut -d' ' -f1 | sed 's/^/0x/' | paste -sd,"),
     }
-    insert(builds, host, "busy", offset=BEHIND_FENTRY, comm="latecomer", **before_lock)
+    # The first time it takes the lock to see whether the kprobe is registered already, and asks after that.
+    insert(builds, host, "busy", offset=BEHIND_FENTRY, comm="latecomer", skip=1, **before_lock)
     parameters = f"symbol=unix_ioctl offset={BEHIND_FENTRY}"
     task = host.start(f"chmod +x /root/latecomer; exec /root/latecomer /root/probe_inside.ko '{parameters}'")
     host.wait_until(lambda: int(host.read("/sys/module/busy/parameters/sleeper")))

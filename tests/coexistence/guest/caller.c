@@ -19,7 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define SIOCATMARK_ 0x8905
+#define SIOCOUTQ_ 0x5411
 #define NO_SUCH_HOW 77
 #define MORE 77
 #define KEY 0x7d
@@ -42,16 +42,16 @@ static const char *word(int is_new)
 	return is_new ? "new" : "old";
 }
 
-/* What an ioctl() said, of which the new code says that it does not support it. */
-static const char *ioctl_word(int failed)
+/* What an ioctl() said of a socket that has sent nothing. */
+static const char *ioctl_word(int failed, int answer)
 {
-	return failed && errno == ENOSYS ? "elsewhere" : word(failed && errno == EOPNOTSUPP);
+	return failed && errno == ENOSYS ? "elsewhere" : word(!failed && answer == MORE);
 }
 
 static int tell(void)
 {
-	int sock = socket(AF_UNIX, SOCK_DGRAM, 0), answer;
-	const char *ioctl_is = ioctl_word(enter(sock, SIOCATMARK_, &answer) != 0);
+	int sock = socket(AF_UNIX, SOCK_DGRAM, 0), answer = 0, failed = enter(sock, SIOCOUTQ_, &answer) != 0;
+	const char *ioctl_is = ioctl_word(failed, answer);
 	const char *shutdown_is = word(shutdown(sock, NO_SUCH_HOW) && errno == EXDEV);
 
 	shutdown(sock, SHUT_RD);	/* of which the new code, too, asks the security modules */
@@ -90,7 +90,7 @@ static int eat(void)
 	if (memory == MAP_FAILED)
 		return 1;
 	for (at = 0; at < EATEN; at += PAGE)
-		enter(sock, SIOCATMARK_, memory + at);
+		enter(sock, SIOCOUTQ_, memory + at);
 	return 1;
 }
 

@@ -50,15 +50,15 @@ static unsigned long caller[2];
 module_param_array(caller, ulong, NULL, 0444);
 MODULE_PARM_DESC(caller, "where the function begins and ends that calls the one in which a task is to sleep (default: any)");
 
+static int skip;
+module_param(skip, int, 0444);
+MODULE_PARM_DESC(skip, "how many calls go by before the one in which a task is to sleep (default: 0)");
+
 static int sleeper;
 module_param(sleeper, int, 0444);
 MODULE_PARM_DESC(sleeper, "pid of the task that sleeps, 0 if there is none yet (read only)");
 
-static int skip;
-module_param(skip, int, 0444);
-MODULE_PARM_DESC(skip, "how many calls that are wanted go on first (default: 0)");
-
-static atomic_t caught;
+static atomic_t caught, passed;
 static bool over;
 static DECLARE_WAIT_QUEUE_HEAD(end);
 static DECLARE_COMPLETION(gone);
@@ -112,7 +112,7 @@ static bool is_wanted(const struct pt_regs *regs)
 
 static int on_hit(struct kprobe *probe, struct pt_regs *regs)
 {
-	if (!is_wanted(regs) || skip-- > 0 || atomic_xchg(&caught, 1))
+	if (!is_wanted(regs) || atomic_inc_return(&passed) <= skip || atomic_xchg(&caught, 1))
 		return 0;
 	sleeper = current->pid;
 	irq_work_queue(&hit);
