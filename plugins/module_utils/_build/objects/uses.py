@@ -112,3 +112,30 @@ def takers(pieces: Pieces, function: Piece) -> list[Piece]:
         if any(r.meaning == 0 for r in fields) and owner is not function:
             found.append(owner)
     return found
+
+
+def holders(pieces: Pieces, target: Piece | str, borrowers: Set[str]) -> list[Piece]:
+    """The pieces that hold the address of ``target``, or whose code may leave it in an object.
+
+    ``borrowers`` are functions that are done with what they are given when they return.  A symbol of another unit is
+    given by its name.
+    """
+    found = []
+    about_code = (*_ABOUT_CODE, *pieces.object.arch.tables_of_places)
+    for owner in pieces.all:
+        if owner is target:
+            continue  # an empty list points to itself
+        fields = [r for r in pieces.references(owner) if r.target is target or r.target == target]
+        if owner.section.is_text:
+            fields = [r for r in fields if not reads_in_place(owner, r) and lets_out(pieces, owner, r, borrowers)]
+        # The kernel forgets what a module has in the others when the module goes.
+        fields += [
+            r
+            for entry in pieces.entries(owner)
+            if not entry.section.name.startswith(about_code)
+            for r in entry.references
+            if r.target is target or r.target == target
+        ]
+        if fields:
+            found.append(owner)
+    return found

@@ -14,6 +14,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.differenc
     UnitChange,
     is_living,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.lifetimes import CARRIED_DATA
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.pieces import (
     MergedConstant,
     Piece,
@@ -21,35 +22,31 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.p
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.objects.uses import (
     has_new_landing_mark,
+    holders,
     is_branch,
     lets_out,
     reads_in_place,
     takers,
     uses,
 )
+from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.borrowers import BORROWERS
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.parts import Part
 from ansible_collections.rebootless.splice.plugins.module_utils._build.replacement.readers import READERS
 
 STAYS_LOADED = "stays_loaded"
-# New data that living objects may point to when the update has been reversed.
-_POINTED_TO = ("constant", "writable", "ro_after_init", "percpu")
 # Custom code is called to undo what it did; what describes a message is read by lib/dynamic_debug.c alone, which
 # forgets a module's table before the module goes (ddebug_remove_module).
 _LEFT_WITH_THE_MODULE = ("custom", "debug site")
-# Structs that no object points to while no code of the update runs: locks and counters.
-_IN_THEMSELVES = frozenset(
-    (
-        *("spinlock", "raw_spinlock", "mutex", "rw_semaphore", "seqcount", "seqcount_spinlock", "ratelimit_state"),
-        *("static_key", "static_key_true", "static_key_false", "lock_class_key", ""),
-    )
-)
+_POINTED_TO = tuple(word for word in CARRIED_DATA if word not in _LEFT_WITH_THE_MODULE)
 
 
 def handed_out(decision: Decision, decisions: Iterable[Decision] = ()) -> list[str]:
     """The new functions and data of a unit that objects may point to, and use, after the update is gone.
 
-    Their address is computed or stored by code or data, of the unit itself or of the others in ``decisions``.  Locks
-    and counters do not count: no pointer to them is left when no code of the update runs.
+    Their address is stored by data, or let out by code, of the unit itself or of the others in ``decisions``: stored in
+    memory, returned, or given to a function that is not known to be done with it when it returns (``borrowers.py``).
+    Of what type they are does not matter: ``debugfs_create_u32()`` keeps the address of a plain ``u32``.  Data without
+    a size, such as ``struct lock_class_key`` without lockdep, have nothing that could be used.
     """
     unit = decision.change
     post = unit.difference.correlation.post
@@ -59,8 +56,8 @@ def handed_out(decision: Decision, decisions: Iterable[Decision] = ()) -> list[s
             continue
         if change.post.kind == "function":
             owners = takers(post, change.post) if is_living(unit, change) else []
-        elif change.lifetime in _POINTED_TO and not _is_in_itself(unit, change.post):
-            owners = [p for p, r in uses(post, change.post) if p.kind != "function" or not reads_in_place(p, r)]
+        elif change.lifetime in _POINTED_TO and change.post.size:
+            owners = holders(post, change.post, BORROWERS)
         else:
             continue
         owners = [p for p in owners if p.lifetime != "custom" and (p.lifetime != "init" or decision.init_functions)]
@@ -119,19 +116,11 @@ def _is_first_pointed_to(change: Change) -> bool:
     return change.pre is not None and change.post is not None and has_new_landing_mark(change.pre, change.post)
 
 
-def _is_in_itself(unit: UnitChange, piece: Piece) -> bool:
-    return unit.difference.variables[1].type_name(piece) in _IN_THEMSELVES
-
-
 def _is_taken_elsewhere(piece: Piece, unit: UnitChange, decisions: Iterable[Decision]) -> bool:
-    others = (other.change for other in decisions if other.change is not unit)
-    for post in (other.difference.correlation.post for other in others):
-        for owner in post.all:
-            for r in post.references(owner):
-                if (
-                    r.target == piece.name
-                    and not is_branch(owner, r)
-                    and not (piece.kind == "data" and owner.kind == "function" and reads_in_place(owner, r))
-                ):
-                    return True
+    for post in (other.change.difference.correlation.post for other in decisions if other.change is not unit):
+        if piece.kind == "data":
+            if holders(post, piece.name, BORROWERS):
+                return True
+        elif any(r.target == piece.name and not is_branch(p, r) for p in post.all for r in post.references(p)):
+            return True
     return False

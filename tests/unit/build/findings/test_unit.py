@@ -187,12 +187,14 @@ def test_new_functions_whose_address_is_handed_out():
 
 
 def test_new_data_that_objects_may_point_to():
+    """Data of every type: a lock that is shown, a number, text.  Those whose names begin with ``own_`` are not."""
     here, elsewhere = decision("taken_here"), decision("taken_elsewhere")
-    assert set(handed_out(here)) == {"new_call", "new_list", "new_operations", "new_work"}
-    assert set(handed_out(here, [here, elsewhere])) == {
-        *("new_call", "taken_elsewhere"),
-        *("new_list", "new_operations", "new_work", "list_elsewhere"),
+    let_out = {
+        *("new_call", "new_list", "new_operations", "new_work", "linked_list"),
+        *("shown_lock", "shown_count", "kept_count", "pointed_count", "pointed_table", "kept_label", "copied_label"),
     }
+    assert set(handed_out(here)) == let_out
+    assert set(handed_out(here, [here, elsewhere])) == let_out | {"taken_elsewhere", "list_elsewhere"}
     assert handed_out(elsewhere, [here, elsewhere]) == []
 
 

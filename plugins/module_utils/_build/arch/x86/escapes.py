@@ -14,6 +14,13 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.code.arch
 _ARGUMENTS = frozenset(("rdi", "rsi", "rdx", "rcx", "r8", "r9"))
 _FRAME_MAGIC = 0x41B58AB3
 _CLOBBERED = _ARGUMENTS | {"rax", "r10", "r11"}  # by calls
+# ISO C: they return what they have filled.
+_RETURN_THE_FIRST = frozenset(
+    (
+        *("memcpy", "__memcpy", "memmove", "__memmove", "memset", "__memset"),
+        *("strcpy", "strncpy", "strcat", "strncat"),
+    )
+)
 _FRAME = "the frame"  # beside the registers: something on the stack holds the address
 _WHOLE = {
     **{f"e{n}": f"r{n}" for n in ("ax", "bx", "cx", "dx", "si", "di", "bp", "sp")},
@@ -145,7 +152,8 @@ class _Flow:
             if self._target(i) == "__stack_chk_fail":  # finds the arguments of the function, and stops the kernel
                 return set()
             if self._target(i) in self.around.readers:
-                return tainted - _CLOBBERED
+                returned = {"rax"} if self._target(i) in _RETURN_THE_FIRST and "rdi" in tainted else set()
+                return (tainted - _CLOBBERED) | returned
             returns = i.mnemonic == "ret" or self._target(i) == RETURN_THUNK
             # A jump may lead to the function's own cold part, which finds every register as it is.
             out = tainted & (_ARGUMENTS | {_FRAME} if i.mnemonic == "call" else {"rax"} if returns else tainted)
