@@ -357,6 +357,7 @@ static inline struct rbl_range rbl_probes_that_reach(const u8 *where, u32 size)
 
 int rbl_find_entries(struct rbl_record *record, struct rbl_part *part);
 void rbl_find_late_entries(struct rbl_record *record);
+u32 rbl_find_probe(const struct rbl_part *part, struct rbl_offence *offence);
 int rbl_check_probes(struct rbl_record *record, const struct rbl_part *part);
 u32 rbl_step_in_use(const struct rbl_step *step, bool forward, unsigned long *address);
 enum rbl_jump_state rbl_jump_state(const struct rbl_write *write);
@@ -491,6 +492,7 @@ void rbl_steps_free(struct rbl_steps *steps);
 u32 rbl_check_step(const struct rbl_step *step, const u8 *expected, bool forward, struct rbl_offence *offence);
 int rbl_part_steps_make(struct rbl_record *record, struct rbl_part *part);
 void rbl_part_steps_free(struct rbl_part *part);
+u32 rbl_check_part(struct rbl_part *part, struct rbl_offence *offence);
 void rbl_write_part(struct rbl_part *part, bool forward);
 
 /* gather.c: all CPUs stopped at once, or not */
