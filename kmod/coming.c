@@ -33,21 +33,28 @@ static int call(struct rbl_record *record, const struct rbl_part *part, u32 stag
 
 /* ---- modules that come ---- */
 
-/* Whether the part was written: the update's deadline may come at any time, and then finds what was. */
-static bool write_if_live(struct rbl_record *record, struct rbl_part *part)
+/*
+ * Whether the part was written, or a negative errno: the update's deadline may
+ * come at any time, and then finds what was; and a kprobe may have come.
+ */
+static int write_if_live(struct rbl_record *record, struct rbl_part *part)
 {
+	struct rbl_offence offence = {};
+	u32 code = RBL_OK;
 	bool live;
 
 	rbl_lock_text();
 	rbl_begin_writing();
 	live = rbl_is_live(record);
-	if (live) {
+	if (live)
+		code = rbl_check_part(part, &offence);
+	if (live && !code) {
 		rbl_write_part(part, true);
 		part->written = true;
 	}
 	rbl_end_writing();
 	rbl_unlock_text();
-	return live;
+	return code ? rbl_refuse_offence(record, code, &offence) : live;
 }
 
 /*
@@ -74,13 +81,10 @@ static int apply_part(struct rbl_record *record, struct rbl_part *part)
 		value = rbl_part_hooks(part, RBL_CHECK_APPLY, &refusing);
 	if (value)
 		err = rbl_refuse_hook(record, refusing, value);
-	if (err) {
+	err = err ? : write_if_live(record, part);
+	if (err <= 0) {
 		call(record, part, RBL_FAIL_APPLY, NULL);
 		return err;
-	}
-	if (!write_if_live(record, part)) {
-		call(record, part, RBL_FAIL_APPLY, NULL);
-		return false;
 	}
 	rbl_part_hooks(part, RBL_APPLY, NULL);
 	rbl_set_present(record, part, true);

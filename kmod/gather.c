@@ -211,7 +211,7 @@ void rbl_task_on(int cpu, struct rbl_conflict *row)
 	for_each_process_thread(process, task)
 		if (READ_ONCE(task->on_cpu) && task_cpu(task) == cpu) {
 			row->pid = task->pid;
-			memcpy(row->comm, task->comm, sizeof(row->comm));
+			rbl_printable(row->comm, task->comm, sizeof(row->comm));
 		}
 	rcu_read_unlock();
 }

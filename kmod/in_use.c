@@ -124,22 +124,38 @@ void rbl_find_late_entries(struct rbl_record *record)
 	mutex_unlock(&rbl_lock);
 }
 
-/* That no kprobe lies in one of the part's functions: one in old code would never be hit again. */
-int rbl_check_probes(struct rbl_record *record, const struct rbl_part *part)
+/*
+ * A kprobe in one of the part's functions: RBL_KPROBE_INSIDE, and *offence says
+ * where, or RBL_OK.  One in old code would never be hit again.  Behind the jump's
+ * bytes, too: a task that was preempted in the code which an optimised one has it
+ * run has the way back in an instruction there, and not on its stack.
+ *
+ * The answer holds as long as the caller holds kprobe_mutex: a kprobe that is
+ * being registered is in no list until the end, and has copied what stands at its
+ * place.
+ */
+u32 rbl_find_probe(const struct rbl_part *part, struct rbl_offence *offence)
 {
 	u32 i;
 
 	for (i = 0; i < part->object->n_functions; i++) {
 		const struct rbl_site *site = part->sites + i;
-		unsigned long at;
 
-		if (!is_probed(site->old, site->old + site->function->size, &at))
+		if (!is_probed(site->old, site->old + site->function->size, &offence->used))
 			continue;
-		rbl_fact(record, "function: %s\n", site->function->name);
-		rbl_secret(record, "address: 0x%lx\n", at);
-		return rbl_refuse(record, RBL_KPROBE_INSIDE);
+		offence->name = site->function->name;
+		return RBL_KPROBE_INSIDE;
 	}
-	return 0;
+	return RBL_OK;
+}
+
+/* Whether it is worth to go on: it is looked once more where the jumps are written. */
+int rbl_check_probes(struct rbl_record *record, const struct rbl_part *part)
+{
+	struct rbl_offence offence = {};
+	u32 code = rbl_find_probe(part, &offence);
+
+	return code ? rbl_refuse_offence(record, code, &offence) : 0;
 }
 
 /* ---- while all CPUs are stopped ---- */

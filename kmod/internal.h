@@ -43,7 +43,7 @@ enum rbl_task_kind {
 /* A task that was in the way of an operation. */
 struct rbl_conflict {
 	pid_t pid;
-	char comm[TASK_COMM_LEN];
+	char comm[TASK_COMM_LEN];	/* as rbl_printable() has it */
 	unsigned long address;		/* where it was found; 0 if its stack could not be walked */
 	unsigned long stopped_at;	/* where the walk of its stack ended too early; 0: nowhere */
 	bool faults;			/* it waits there for a page of its own memory */
@@ -332,6 +332,7 @@ int rbl_lookup_all(const void *program, struct rbl_lookup *lookup);
 void rbl_lookup_free(struct rbl_lookup *lookup);
 
 bool rbl_same_module(const char *a, const char *b);
+void rbl_printable(char *to, const char *name, u32 size);
 void rbl_name_of(unsigned long address, char *name, u32 size);
 
 /* check.c */
@@ -357,6 +358,7 @@ static inline struct rbl_range rbl_probes_that_reach(const u8 *where, u32 size)
 
 int rbl_find_entries(struct rbl_record *record, struct rbl_part *part);
 void rbl_find_late_entries(struct rbl_record *record);
+u32 rbl_find_probe(const struct rbl_part *part, struct rbl_offence *offence);
 int rbl_check_probes(struct rbl_record *record, const struct rbl_part *part);
 u32 rbl_step_in_use(const struct rbl_step *step, bool forward, unsigned long *address);
 enum rbl_jump_state rbl_jump_state(const struct rbl_write *write);
@@ -491,6 +493,7 @@ void rbl_steps_free(struct rbl_steps *steps);
 u32 rbl_check_step(const struct rbl_step *step, const u8 *expected, bool forward, struct rbl_offence *offence);
 int rbl_part_steps_make(struct rbl_record *record, struct rbl_part *part);
 void rbl_part_steps_free(struct rbl_part *part);
+u32 rbl_check_part(struct rbl_part *part, struct rbl_offence *offence);
 void rbl_write_part(struct rbl_part *part, bool forward);
 
 /* gather.c: all CPUs stopped at once, or not */

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What a switch between old and replacement code writes: one step for each jump, and for each datum. */
+#define pr_fmt(fmt) "rebootless: " fmt
+
 #include <linux/mm.h>
 
 #include "internal.h"
@@ -207,19 +209,46 @@ void rbl_part_steps_free(struct rbl_part *part)
 	part->steps = NULL;
 }
 
-/* Writes all of a part, or what was there before, to a module that runs no code yet, or none any more; text is locked. */
+/* ---- of one part, whose module runs no code yet, or none any more ---- */
+
+static void settle(struct rbl_part *part)
+{
+	lockdep_assert_held(rbl_kernel_data.kprobe_mutex);
+	rbl_settle_branches(part, true);
+	rbl_settle_prefixes(part, true);
+}
+
+/* That all of the part can be written.  With text locked, and before that is given back: then nothing else can come. */
+u32 rbl_check_part(struct rbl_part *part, struct rbl_offence *offence)
+{
+	u32 i, code = rbl_find_probe(part, offence);
+
+	settle(part);
+	for (i = 0; !code && i < part->n_writes + part->object->n_data; i++)
+		code = rbl_check_step(part->steps + i, part->steps[i].before, true, offence);
+	return code;
+}
+
+/*
+ * Writes all of a part, or what was there before; text is locked.  What holds
+ * something else by now, or is used by it, is left as it is.  That can only be on
+ * the way back, when nothing runs it any more: rbl_check_part() comes first.
+ */
 void rbl_write_part(struct rbl_part *part, bool forward)
 {
 	u32 i;
 
 	lockdep_assert_held(&rbl_lock);
-	rbl_settle_branches(part, true);
-	rbl_settle_prefixes(part, true);
+	settle(part);
 	for (i = 0; i < part->n_writes + part->object->n_data; i++) {
 		const struct rbl_step *step = part->steps + i;
 		const u8 *bytes = forward ? step->after : step->before;
+		struct rbl_offence unused = {};
+		u32 code = rbl_check_step(step, forward ? step->before : step->after, forward, &unused);
 
-		if (step->alias)
+		if (code)
+			pr_warn("%s: %s is left as it is: %s\n", part->target->name, step->name, rbl_code_name(code));
+		else if (step->alias)
 			rbl_write_constant(step->alias, bytes, step->size);
 		else
 			rbl_arch_poke(step->where, bytes, step->size);

@@ -327,9 +327,21 @@ static u32 stop_now(struct rbl_stop *stop)
 	return be_absent(stop, absent);
 }
 
+/* With text locked, so that none can come before the jumps are there. */
+static u32 find_probe(struct rbl_stop *stop)
+{
+	const struct rbl_part *part;
+	u32 code = RBL_OK;
+
+	rbl_for_each_part(part, stop->record)
+		if (!code && part->present)
+			code = rbl_find_probe(part, &stop->offence);
+	return code;
+}
+
 static u32 stop_locked(struct rbl_stop *stop)
 {
-	u32 code;
+	u32 code = RBL_OK;
 
 	if (stop->purpose == RBL_CHECK_ONLY) {
 		if (!cpus_read_trylock())
@@ -343,7 +355,10 @@ static u32 stop_locked(struct rbl_stop *stop)
 	settle(stop->record);
 	if (stop->previous)
 		settle(stop->previous);
-	code = stop_now(stop);
+	if (stop->purpose == RBL_TO_REPLACEMENT)
+		code = find_probe(stop);
+	if (!code)
+		code = stop_now(stop);
 	rbl_unlock_text();
 	return code;
 }

@@ -8,6 +8,7 @@ What hangs, hangs as long as the console's level is a certain one, which a test 
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 
 import pytest
@@ -295,3 +296,33 @@ def test_custom_code_that_hangs_before_the_next_version(builds, host):
     assert apply.wait(60) != 0
     assert state(host, "fix.next") == "matched" and probe(host) == "vulnerable"
     assert control(host, "fix.next", "apply") == ""
+
+
+TELLING = "#include <rebootless_custom.h>\n" + "".join(
+    f'static int on_{stage}(void) {{ pr_info("hook {stage}\\n"); return 0; }}\nRBL_HOOK(RBL_{stage}, on_{stage});\n'
+    for stage in ("PRE_REVERSE", "CHECK_REVERSE", "REVERSE", "POST_REVERSE", "FAIL_REVERSE")
+)
+
+
+def test_custom_code_for_the_stop(builds, host50):
+    """It is called in one if there can be one; else what it would have undone has to find its module for ever."""
+    host = host50
+
+    def hooks() -> list[str]:
+        return re.findall(r"hook (\w+)", host.out("dmesg -c"))
+
+    loaded(builds, host, "fix", SIOCATMARK, custom=((UNIX, TELLING),))
+    assert control(host, "fix", "apply 600") == ""
+    host.run("dmesg -C")
+    assert control(host, "fix", "reverse force") == ""
+    assert hooks() == ["PRE_REVERSE", "CHECK_REVERSE", "REVERSE", "POST_REVERSE"]
+    assert (host.out(f"cat {SYSFS}/fix/kept"), probe(host)) == ("0", "vulnerable")
+    assert control(host, "fix", "apply 600") == ""
+    with text_locked(builds, host):
+        host.run("dmesg -C")
+        assert control(host, "fix", "reverse force") == ""
+        assert hooks() == ["PRE_REVERSE", "POST_REVERSE"]
+        assert (host.out(f"cat {SYSFS}/fix/kept"), probe(host)) == ("1", "vulnerable")
+    host.wait_until(lambda: state(host, "fix") == "reversed", 60)
+    assert host.run(f"rmmod $(cat {SYSFS}/fix/module)", check=False).returncode != 0
+    assert control(host, "fix", "apply") == "" and control(host, "fix", "reverse") == ""

@@ -105,9 +105,9 @@ def host(host50: Host):
     assert traces(host50) == ""
 
 
-def sleeping(host: Host):
+def sleeping(host: Host, script: str = PROBE):
     """A task that calls the function in which `busy` makes it sleep; it ends when that is unloaded."""
-    host.write("/root/sleeper.py", PROBE.encode())
+    host.write("/root/sleeper.py", script.encode())
     task = host.start("exec python3 /root/sleeper.py")
     host.wait_until(lambda: int(host.read("/sys/module/busy/parameters/sleeper")))
     host.wait_until(lambda: host.run("dmesg | grep 'busy: pid' | tail -1").stdout)
@@ -320,6 +320,32 @@ def test_a_deadline_comes_although_a_task_hangs_in_the_replacement_code(builds, 
 
 def test_an_operator_takes_an_update_out_by_force(builds, host):
     applied(builds, host, "fix", SIOCATMARK, confirm=True)
+def test_a_kprobe_that_comes_behind_the_jump_while_an_apply_waits(builds, host):
+    """Between two tries: it would never be hit again, and one that is optimised may have a task come back there."""
+    applied(builds, host, "fix", SIOCATMARK, state="applied")
+    assert control(host, "fix", "reverse") == ""
+    insert(builds, host, "busy", symbol="unix_ioctl", offset=BEHIND_FENTRY)
+    task = sleeping(host)
+    apply = host.start(f"echo apply > {SYSFS}/fix/control")
+    time.sleep(1)
+    host.put(builds.test_modules(host.release) / "probe_inside.ko", "/root/probe_inside.ko")
+    # The first instruction that the jump and an optimised kprobe before it keep off.
+    found = (
+        "for at in $(seq 10 25); do insmod /root/probe_inside.ko symbol=unix_ioctl offset=$at && break; done; echo $at"
+    )
+    at = int(host.out(f"sh -c '{found}' 2>/dev/null"))
+    assert at < 25
+    host.run("rmmod busy")
+    assert task.wait(60) == 0
+    assert apply.wait(60) != 0
+    abort = host.out(f"cat {SYSFS}/fix/abort")
+    assert "code: kprobe_inside" in abort and "function: unix_ioctl" in abort
+    assert int(abort.split("address: 0x")[1].split()[0], 16) == host.symbol("unix_ioctl") + at
+    assert state(host, "fix") == "reversed"
+    host.run("rmmod probe_inside")
+    assert control(host, "fix", "apply") == ""
+
+
     insert(builds, host, "busy", address=host.out(f"cut -d' ' -f3 {SYSFS}/fix/functions"), offset=BEHIND_FENTRY)
     task = sleeping(host)
     pid = int(host.read("/sys/module/busy/parameters/sleeper"))
@@ -498,6 +524,30 @@ def test_a_task_that_sleeps_uninterruptibly_is_named_and_left_alone(builds, host
     host.run("rmmod busy")
     assert task.wait(60) == 0, "it goes on where it was"
     assert control(host, "fix", "apply signal") == ""
+
+
+def test_the_name_of_a_task_passes_for_nothing_else(builds, host):
+    """A task names itself, with any bytes but 0."""
+    applied(builds, host, "fix", SIOCATMARK, state="applied")
+    assert control(host, "fix", "reverse") == ""
+    insert(builds, host, "busy", symbol="unix_ioctl", offset=BEHIND_FENTRY)
+    name = "import ctypes; ctypes.CDLL(None).prctl(15, b'a\\nfunction: b', 0, 0, 0)\n"  # PR_SET_NAME
+    task = sleeping(host, PROBE.replace("import socket\n", f"import socket\n{name}", 1))
+    pid = int(host.read("/sys/module/busy/parameters/sleeper"))
+    host.run("echo 1 > /sys/module/rebootless/parameters/tries")
+    try:
+        assert control(host, "fix", "apply") == "Resource temporarily unavailable"
+    finally:
+        host.run("echo 11 > /sys/module/rebootless/parameters/tries")
+    abort = host.out(f"cat {SYSFS}/fix/abort").splitlines()
+    assert [line for line in abort if line.startswith(("task", "function"))] == [
+        f"task: {pid} a_function:_b",
+        "function: unix_ioctl",
+    ]
+    assert host.out(f"cut -d' ' -f1-3 {SYSFS}/fix/conflicts") == f"{pid} a_function:_b unix_ioctl"
+    assert "\nfunction: b" not in host.out("dmesg -r")
+    host.run("rmmod busy")
+    assert task.wait(60) == 0
 
 
 # ---- tasks that run between the look at them and the stop

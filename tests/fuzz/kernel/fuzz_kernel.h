@@ -116,7 +116,7 @@ struct delayed_work { struct work_struct work; };
 struct completion { int unused; };
 struct kthread_work { int unused; };
 struct kthread_worker;
-struct kthread_delayed_work { struct kthread_work work; };
+struct hrtimer { int unused; };
 typedef void (*kthread_work_func_t)(struct kthread_work *work);
 struct workqueue_struct;
 
@@ -157,6 +157,7 @@ static const unsigned long jiffies __attribute__((unused));
 #define msecs_to_jiffies(ms) ((unsigned long)(ms))
 #define time_after(a, b) ((a) > (b))
 #define usleep_range(least, most) FUZZ_CHECK(false)
+#define try_wait_for_completion(done) true
 #define msleep(ms) FUZZ_CHECK(false)
 
 /* ---- lists and bits ---- */
