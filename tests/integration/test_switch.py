@@ -320,6 +320,8 @@ def test_a_deadline_comes_although_a_task_hangs_in_the_replacement_code(builds, 
 
 def test_an_operator_takes_an_update_out_by_force(builds, host):
     applied(builds, host, "fix", SIOCATMARK, confirm=True)
+
+
 def test_a_kprobe_that_comes_behind_the_jump_while_an_apply_waits(builds, host):
     """Between two tries: it would never be hit again, and one that is optimised may have a task come back there."""
     applied(builds, host, "fix", SIOCATMARK, state="applied")
@@ -344,7 +346,6 @@ def test_a_kprobe_that_comes_behind_the_jump_while_an_apply_waits(builds, host):
     assert state(host, "fix") == "reversed"
     host.run("rmmod probe_inside")
     assert control(host, "fix", "apply") == ""
-
 
     insert(builds, host, "busy", address=host.out(f"cut -d' ' -f3 {SYSFS}/fix/functions"), offset=BEHIND_FENTRY)
     task = sleeping(host)

@@ -212,6 +212,8 @@ static inline unsigned long find_first_zero_bit(const unsigned long *map, unsign
 
 #define islower(c) ((unsigned char)(c) - 'a' < 26u)	/* of ASCII; the kernel's own knows Latin-1, too */
 #define isdigit(c) ((unsigned char)(c) - '0' < 10u)
+#define isascii(c) ((unsigned char)(c) < 128)
+#define isgraph(c) ((unsigned char)(c) - '!' < 94u)	/* of ASCII */
 #define KSYM_NAME_LEN 512
 #define KSYM_SYMBOL_LEN (KSYM_NAME_LEN + 120)
 #define pr_err(format, ...) fuzz_print(format, ##__VA_ARGS__)
@@ -350,7 +352,8 @@ struct static_call_key { int unused; };
 #define MCOUNT_INSN_SIZE 5
 #define X86_FEATURE_IBT 1
 extern bool fuzz_tracks_branches;
-#define boot_cpu_has(feature) fuzz_tracks_branches	/* no other one is asked for */
+#define boot_cpu_has(feature) fuzz_tracks_branches	/* no other one decides anything here */
+#define cpuid(leaf, a, b, c, d) (*(a) = *(b) = *(c) = *(d) = 0)	/* no processor of an emulator */
 #define int3_emulate_jmp(regs, target) ((regs)->ip = (target))
 #define sync_core() do { } while (0)
 void text_poke_bp(void *where, const void *bytes, size_t size, const void *meanwhile);

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime
 import errno
@@ -11,6 +12,7 @@ import html.parser
 import io
 import os
 import pathlib
+import types
 import typing as t
 
 import pytest
@@ -42,20 +44,14 @@ REMOTE: dict[str, t.Any] = {"vector": "CVSS:3.1/AV:N/AC:L/PR:L/UI:N/S:U/C:H/I:L/
 HOSTILE = "<script>alert(1)</script>\u202e\x1b[2J\n=HYPERLINK()"
 
 
-def refusal(code: str) -> t.Any:
-    class Refused:
-        def __enter__(self) -> Refused:
-            self._raises = pytest.raises(RebootlessError)
-            self._caught = self._raises.__enter__()
-            return self
-
-        def __exit__(self, *error: t.Any) -> bool:
-            done = bool(self._raises.__exit__(*error))
-            self.error = self._caught.value
-            assert (self.error.code, bool(self.error.sentence), bool(self.error.next_step)) == (code, True, True)
-            return done
-
-    return Refused()
+@contextlib.contextmanager
+def refusal(code: str) -> t.Iterator[types.SimpleNamespace]:
+    """That a refusal of this code comes, with a sentence and what next; it is ``error`` of what this yields."""
+    told = types.SimpleNamespace()
+    with pytest.raises(RebootlessError) as caught:
+        yield told
+    told.error = caught.value
+    assert (told.error.code, bool(told.error.sentence), bool(told.error.next_step)) == (code, True, True)
 
 
 # ---- the join
@@ -253,8 +249,11 @@ def judged(rules: t.Any, *rows: t.Any, exceptions: t.Any = (), groups: t.Any = N
     made = exposure(
         {"web1": answer()}, {OLD: account(rows)}, exposed.policy(rules, exceptions, known), {"web1": frozenset({"web"})}
     )
-    day = lambda time: "" if time is None else render.iso(time)[:10]  # noqa: E731
-    return {row["cve"]: (row["standing"], day(row["due"]), row["rule"]) for row in of_host(made, "web1")}
+    return {row["cve"]: (row["standing"], _day(row["due"]), row["rule"]) for row in of_host(made, "web1")}
+
+
+def _day(time: float | None) -> str:
+    return "" if time is None else render.iso(time)[:10]
 
 
 def test_the_first_rule_that_matches_counts() -> None:
