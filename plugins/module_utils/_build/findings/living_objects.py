@@ -17,7 +17,11 @@ from typing import Dict, NamedTuple, Tuple
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.claims import handled
 from ansible_collections.rebootless.splice.plugins.module_utils._build.difference.difference import UnitChange
-from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.begun_counts import Begun, begun_counts
+from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.begun_counts import (
+    Begun,
+    begun_counts,
+    begun_higher,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.finding import Finding, finding
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.inner_members import Names
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.member_words import (
@@ -77,7 +81,9 @@ def living_objects(changes: Sequence[UnitChange], members: Mapping[str, Members]
     direct = {row.fact.member.struct for rows in theirs for row in rows}
     names = Names((change.difference.types[1] for change in changes if change.unit in members), direct)
     settled = _settled(changes, members, names)
-    for found in (*_Comparison(members, names).found(), *map(_begun, begun_counts(members, names))):
+    counts = [*map(_begun, (*begun_counts(members, names), *begun_higher(members, names)))]
+    told = {(found.code, found.member) for found in counts}  # of what is counted, that says more
+    for found in (*(f for f in _Comparison(members, names).found() if (f.code, f.member) not in told), *counts):
         if settled(found.member):
             continue
         for change in changes:
@@ -121,18 +127,26 @@ def _has(layout: Layout, member: Member) -> bool:
 
 def _begun(count: Begun) -> _Found:
     taken = "references to" if not count.member.path else "in"
-    thing = count.member if count.member.path else count.member.struct
+    thing = str(count.member)
     words = count.words.replace("@", "*")
-    return _Found(
-        count.unit,
-        STATE_MISSING,
-        True,
-        count.member,
-        f"{who(count.giving, 'give')} back {taken} {thing} ({words}) what only the new {who(count.taking, 'take')}: "
-        "for objects that exist nothing was taken.",
-        (*count.giving, *count.taking),
-        (words,),
-    )
+    if count.start:
+        old, new = count.start
+        sentence = (
+            f"{who(count.giving, 'give')} back {taken} {thing} ({words}) once more than before, and the new "
+            f"{who(count.taking, 'start')} the count with {new} instead of {old}: objects that exist began with {old}."
+        )
+    elif count.words == facts.PLAINLY:
+        sentence = (
+            f"{who(count.giving, 'count')} {thing} down, which only the new {who(count.taking, 'count')} up: for "
+            "objects that exist it was not."
+        )
+    else:
+        sentence = (
+            f"{who(count.giving, 'give')} back {taken} {thing} ({words}) what only the new "
+            f"{who(count.taking, 'take')}: for objects that exist nothing was taken."
+        )
+    functions = (*count.giving, *count.taking)
+    return _Found(count.unit, STATE_MISSING, True, count.member, sentence, functions, (words,))
 
 
 class _Comparison:
@@ -146,7 +160,7 @@ class _Comparison:
             for where, functions in ((self._before, its.before), (self._gone, its.gone), (self._after, its.after)):
                 for name, rows in functions.items():
                     for row in rows:
-                        if row.fact.what in (facts.TAKE, facts.GIVE):
+                        if row.fact.what in facts.COUNTED:
                             continue
                         fact = row.fact._replace(member=names.member(row.fact.member))
                         _note(where[fact], (unit, name), row._replace(fact=fact))

@@ -19,6 +19,7 @@ MASK_CLEARS = re.compile(r"(raw_|arch_)?atomic\w*?_(fetch_)?andnot(_\w+)?")
 # What gives the value of what its argument points to.
 READS = re.compile(r"(raw_|arch_)?(atomic\w*|refcount|kref|local\w*)_read(_acquire)?|__atomic_load_\d+")
 STORES = re.compile(r"(raw_|arch_)?(atomic\w*|refcount|local\w*)_set(_release)?")
+STARTS_WITH_ONE = re.compile(r"kref_init")
 INITIALISES = re.compile(
     r"INIT_\w+|(\w*_)?init(_\w+)?|(refcount|kref|atomic\w*|percpu_counter|local\w*)_set|timer_setup|tasklet_setup"
 )

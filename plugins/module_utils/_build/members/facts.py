@@ -14,6 +14,9 @@ SET, CLEAR, TEST, STORE, EQUAL, BOUND, INIT, USE, READ, MADE = (
     *("set", "clear", "test", "store", "equal", "bound", "init", "use", "read", "made"),
 )
 TAKE, GIVE = "take", "give"  # a reference to an object, or a count in it; ``words`` say how
+START = "start"  # the number that a count begins with
+COUNTED = (TAKE, GIVE, START)
+PLAINLY = "plainly"  # how a number is counted that is no counter by its type: ``users++``
 ANY = "any"  # of several bits that are asked for at once
 FOLLOWED, INDEX = "follow", "index"  # what a READ value is good for, if a wrong one cannot be borne
 

@@ -19,8 +19,10 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.members.f
     INDEX,
     INIT,
     MADE,
+    PLAINLY,
     READ,
     SET,
+    START,
     STORE,
     TAKE,
     TEST,
@@ -55,6 +57,8 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.members.v
 
 _LOCK = re.compile(r"\.?(rlock\.)?raw_lock\.(val\.)?counter$|\.?(rlock\.)?raw_lock\.val$")
 _PLACE = re.compile(r"(?P<place>[^=]*?(?:->|\.|\]|__MEM)[^=]*?) =(?:\{v\})? (?P<value>.*)")
+_COUNTED = re.compile(r"(?P<place>[^=]+?) =(?:\{v\})? (?P<value>\w+)")
+_INDEX = re.compile(r"\[[^\]]*\]")  # each element of an array has a name of its own for its number
 _BASE = re.compile(r"[A-Za-z_]\w*(?:\(D\))?")
 _FOLLOWS = re.compile(r"(?P<base>[A-Za-z_]\w*)->")
 _INDEXES = re.compile(r"\[(?P<index>[A-Za-z_]\w*)\]")
@@ -90,6 +94,7 @@ class Reader:
     def rows(self) -> Iterator[Row]:
         for statement in self._function.statements:
             yield from self._stores(statement)
+            yield from self._counts(statement)
         for statement in self._function.statements:
             yield from self._asks(statement)
             yield from self._reads(statement)
@@ -111,6 +116,23 @@ class Reader:
                 path = self._values.access(found["place"].strip()) or member
                 if fact.number != 0 or self._values.made_unclean(found["place"].strip()):
                     yield Row(fact._replace(what=MADE, member=path), living)
+
+    def _counts(self, statement: str) -> Iterator[Row]:
+        """``users++``, ``o->used -= size``: of a variable, or a member of an object."""
+        found = None if statement.startswith(_NO_OBJECT) else _COUNTED.fullmatch(statement)
+        member = self._values.counter(found["place"]) if found else None
+        value = self._values.value(found["value"]) if found and member is not None else None
+        if found is None or member is None or not isinstance(value, Made) or value.operation not in ("+", "-"):
+            return
+        for one, other in ((value.left, value.right), (value.right, value.left)):
+            if _INDEX.sub("[]", self._values.read_from(one)) == _INDEX.sub("[]", found["place"]):
+                number = constant(other)
+                down = (value.operation == "-") != (number is not None and _is_negative(number))
+                living = not member.path or self._living(found["place"])
+                yield Row(Fact(GIVE if down else TAKE, member, None, PLAINLY), living)
+                return
+            if value.operation == "-":
+                return
 
     def _stored(self, member: Member, words: str, seen: set[str]) -> Iterator[Fact]:
         seen.add(words)
@@ -310,10 +332,12 @@ class Reader:
     def _counted(self, called: Called) -> Iterator[Row]:
         for kind, words in ((TAKE, calls.takes(called.function)), (GIVE, calls.gives(called.function))):
             for argument in called.arguments if words else ():
-                value = self._values.value(argument)
+                value, variable = self._values.value(argument), self._values.variable(argument.removeprefix("&"))
                 kept = self._function.type_of(argument).removesuffix("*").strip()
                 if isinstance(value, Address):
                     yield Row(Fact(kind, value.member, None, words), self._living_value(argument))
+                elif variable is not None and argument.startswith("&"):
+                    yield Row(Fact(kind, variable, None, words), True)
                 elif kept.startswith(("struct", "union")):
                     yield Row(Fact(kind, Member(kept, ""), None, words), not self._values.made_here(argument))
 
@@ -327,6 +351,9 @@ class Reader:
             second = self._values.value(called.arguments[1])
             if isinstance(second, Constant):
                 yield Fact(STORE, member, second.number)
+                yield Fact(START, member, second.number)
+        if calls.STARTS_WITH_ONE.fullmatch(name):
+            yield Fact(START, member, 1)
         kinds = [kind for kind, pattern in _BIT_CALLS if pattern.fullmatch(name)]
         for kind in kinds:
             if isinstance(first, Constant):
@@ -380,6 +407,12 @@ class Reader:
 
 _BIT_CALLS = ((SET, calls.BIT_SETS), (CLEAR, calls.BIT_CLEARS), (TEST, calls.BIT_TESTS))
 _MASK_CALLS = ((SET, calls.MASK_SETS), (CLEAR, calls.MASK_CLEARS))
+
+
+def _is_negative(number: Constant) -> bool:
+    """Whether a number that is added to another one makes it smaller: ``users + 4294967295u``."""
+    is_ones = number.number >= 0xFF and number.number & (number.number + 1) == 0  # of 8 or 16 bits, too
+    return number.number < 0 or is_ones or number.number >> (number.bits - 1) != 0
 
 
 def _below(path: str, name: str) -> str:

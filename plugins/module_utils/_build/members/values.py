@@ -25,6 +25,8 @@ _ASSIGNED = re.compile(rf"(?P<name>{_NAME}) =(?:\{{v\}})? (?P<value>.*)")
 _ANONYMOUS = re.compile(r"(?:->|\.)D_\d+\b")
 ANONYMOUS = "<anonymous>"  # the path of a struct without a name in a struct
 VARIABLE = "the variable "  # and its name, in the place of a struct's
+_VARIABLE = re.compile(r"(?P<name>[A-Za-z_]\w*)(?:\[[^\]\n]*\])*")
+_TEMPORARY = re.compile(r"_\d+")
 _WAYS = 5  # meetings of ways through a function that are looked back through
 _DEEP = 60  # steps from a value back to what it is made of
 
@@ -259,6 +261,27 @@ class Values:
         if self.function.type_of(base) or base.startswith("__"):
             return None  # a variable of the function
         return Member(f"{VARIABLE}{base}", _path(path)) if path.startswith(".") else None
+
+    def variable(self, words: str) -> Member | None:
+        """A variable of the unit, as a whole, or an element of one that is an array."""
+        found = _VARIABLE.fullmatch(words)
+        if not found or self.function.type_of(found["name"]) or found["name"].startswith("__"):
+            return None
+        return Member(f"{VARIABLE}{found['name']}", "")
+
+    def counter(self, place: str) -> Member | None:
+        """What a place that is counted in is: a member, or a variable."""
+        return self.member(place) or self.variable(place)
+
+    def read_from(self, words: str) -> str:
+        """The place in memory that a value was read from, as the dump has it; "" if it is made of something else."""
+        for _step in range(_DEEP):
+            made = self._made.get(words, "")
+            cast = _CAST.fullmatch(made)
+            words = cast["operand"] if cast else made
+            if not cast and not _TEMPORARY.fullmatch(words):
+                return words
+        return ""
 
     def held(self, words: str) -> set[Member]:
         """The members that a value, as a whole, may be from, depending on the way through the function."""

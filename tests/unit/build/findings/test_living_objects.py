@@ -120,6 +120,22 @@ FINDINGS = {
         "held_close gives back in struct held.users (refcount_*) what only the new held_open takes: for objects "
         "that exist nothing was taken."
     ),
+    **{
+        ("state_missing", what): f"tallied_close counts {what} down, which only the new tallied_open counts up: for "
+        "objects that exist it was not."
+        for what in (
+            *("the variable all_tallied", "the variable tallied_by", "the variable taken_short"),
+            *("struct tallied.users", "struct tallied.bytes"),
+        )
+    },
+    ("state_missing", "the variable open_raised"): (
+        "raised_close gives back references to the variable open_raised (atomic_*) what only the new raised_open "
+        "takes: for objects that exist nothing was taken."
+    ),
+    ("state_missing", "struct raised"): (
+        "raised_close gives back references to struct raised (raised_*) once more than before, and the new raised_open "
+        "starts the count with 2 instead of 1: objects that exist began with 1."
+    ),
     ("state_missing", "struct linked.node"): (
         "linked_close gives back in struct linked.node (list_*) what only the new linked_open takes: for objects "
         "that exist nothing was taken."
