@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import AbstractSet as Set
 from typing import Any, Iterable, Iterator, Sequence
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.affected import missing
+from ansible_collections.rebootless.splice.plugins.module_utils._build.affected import hunk_rows, missing
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.paths import NotApplicable
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.through_includes import changed_through
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.touched import Touched
@@ -235,6 +235,7 @@ class BuildRun:
             **({"signer": self._host.signer.facts()} if self._host.signer else {}),
             "remarks": [
                 *missing.remarks(skipped),
+                *hunk_rows.doubtful_places(self._touched.files),
                 *(row.as_dict() for decision in decisions for row in findings.remarks(decision)),
                 *(row.as_dict() for decision in decisions for row in living.told(decision.change)),
                 *handed_out.remarks(replacement.parts),

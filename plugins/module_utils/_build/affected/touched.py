@@ -107,6 +107,10 @@ def touched_by(tree: KernelTree, patches: Sequence[Patch], jobs: int, ignore_mis
             reached.pop(patched.path, None)
         else:
             files.append(patched)
+            reason = f"{patched.path} in this kernel's source has already what the patch {{}} changes in it."
+            skipped += [
+                NotApplicable(patched.path, "already_applied", reason.format(name)) for name in patched.there_before
+            ]
     if reached:
         generated.check(source, tree.architecture, sorted(reached), includes.graph.direct(reached))
     mine = {unit.name: unit for file in files for unit in own[file.path]}

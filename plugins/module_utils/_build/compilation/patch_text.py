@@ -24,6 +24,31 @@ _BINARY = re.compile(r"GIT binary patch$|Binary files (?P<file>\S+) and \S+ diff
 _HEADER = re.compile(r"(--- |\+\+\+ |diff --git |@@ -).*\r$")
 _RENAME = re.compile(r"(?P<verb>rename|copy) from (?P<file>.+)$")
 _GIT = "diff --git "
+_INDEX = re.compile(r"index (?P<old>[0-9a-f]+)\.\.(?P<new>[0-9a-f]+)( \d+)?$")
+_WITH_LINES = ("--- ", "Binary files ", "GIT binary ", "rename ", "copy ")  # what says how it changes
+_UNIFIED = "@@ -1,7 +1,8 @@"
+# Parts of a patch in another form, between and around unified ones: what a line begins with, how the next line goes on
+# ("" if the line alone tells), and what that is.
+_OTHER_FORMS = tuple(
+    (re.compile(line), re.compile(following), what)
+    for line, following, what in (
+        (r"\*\*\* \d+(,\d+)? \*\*\*\*$", "", "a context diff (diff -c)"),
+        (r"\*\*\* \S+.*$", r"--- \S", "a context diff (diff -c)"),
+        (r"\d+(,\d+)?[cd]\d+(,\d+)?$", r"< ?", "a diff without context (plain diff)"),
+        (r"\d+a\d+(,\d+)?$", r"> ?", "a diff without context (plain diff)"),
+        (r"diff -(?!-git )\S+ .*", r"\d+(,\d+)?[acd]$|[acd]\d+", "an ed script (diff -e)"),
+        (r"Only in \S+: \S+$", "", "a file that only one of two directories has"),
+        (r"Files \S+ and \S+ differ$", "", "files that differ, without the lines (diff -q)"),
+        (r"(File|Symbolic link) \S+ is a .* while ", "", "a file that becomes something else"),
+        (r"Symbolic links \S+ and \S+ differ$", "", "symbolic links that differ"),
+        (r"Submodule \S+ [0-9a-f]+\.\.", "", "another commit of a submodule"),
+        (
+            r"diff (?!--git )((-\S+ )+\S+ \S+$|\S+/\S+ \S+/\S+$)",
+            r"(?!--- |Binary files |\*\*\* |\d)",
+            "a diff without lines",
+        ),
+    )
+)
 _DIGITS = 9  # of a line number
 # What may follow a hunk and begins like one of its lines: the signature of a mail, what separates mails.
 _SEPARATORS = ("-- ", "--", "---")
@@ -40,9 +65,11 @@ def check_text(name: str, text: str) -> None:
         if start.startswith(magic):
             raise _bad(name, f"is {what}", next_step)
     in_header = False
-    for number, line in _outside_hunks(name, text.split("\n")):
+    lines = text.split("\n")
+    for number, line in _outside_hunks(name, lines):
         in_header = line.startswith(_GIT) or (in_header and not line.startswith("@@ -"))
         _check_line(name, number, line, in_header)
+        _check_form(name, number, line, lines[number] if number < len(lines) else "", in_header)
 
 
 def _check_line(name: str, number: int, line: str, in_header: bool) -> None:
@@ -78,6 +105,23 @@ def _check_line(name: str, number: int, line: str, in_header: bool) -> None:
             "Leave the renaming out of the patch and change the file where it is.",
             file=renamed["file"],
             patch=name,
+        )
+
+
+def _check_form(name: str, number: int, line: str, following: str, in_header: bool) -> None:
+    """A part in another form than that of a unified diff says that something changes, and would be passed over."""
+    what = next((what for first, then, what in _OTHER_FORMS if first.match(line) and then.match(following)), None)
+    changed = _INDEX.match(line) if in_header else None
+    is_change = changed and changed["old"] != changed["new"] and changed["old"].strip("0") and changed["new"].strip("0")
+    if is_change and not following.startswith(_WITH_LINES):
+        what = "a file that changes, without the lines"
+    if what is not None:
+        raise _bad(
+            name,
+            f"has in line {number} {what}, which is no part of a unified diff: {line.strip()!r}",
+            f"Make all of it anew as a unified diff (its hunks begin as {_UNIFIED!r}): 'git diff', or 'diff -Nup old "
+            "new'; take the line out if it is no part of the fix.",
+            line=number,
         )
 
 

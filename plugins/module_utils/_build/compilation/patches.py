@@ -3,17 +3,20 @@
 """Reading patches and applying them to copies of kernel sources.
 
 Unified diffs with one path component to strip (``patch -p1``), as git or ``diff -Nup`` makes them.  Context must fit
-exactly; a hunk may stand on other lines than its header says if there is just one place where it fits.
+exactly; a hunk may stand on other lines than its header says if there is just one place where it fits, and if its
+heading does not name another function of the file (hunk_places.py).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import io
 from pathlib import Path, PurePosixPath
 from typing import Sequence
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.hunk_places import place_of
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.line_numbers import (
     Line,
     mark_moved,
@@ -39,6 +42,8 @@ class Hunk:
     number: int
     start: int  # line of the unpatched file, from 1; for a hunk without old lines the line that it follows
     lines: tuple[tuple[str, str], ...]
+    new_start: int = 0  # line of the patched file
+    heading: str = ""  # what its header says behind the numbers: the line that begins the function
 
     @property
     def old(self) -> list[str]:
@@ -79,7 +84,8 @@ class Patch:
 class Placed:
     """Where a hunk was applied.
 
-    ``first`` and ``count`` are lines of the patched file; ``offset`` is in lines from where the hunk's header said.
+    ``first`` and ``count`` are lines of the patched file; ``offset`` is in lines from where the hunk's header said;
+    ``doubt`` says why it may be the wrong place ("" if nothing speaks against it).
     """
 
     patch: str
@@ -87,11 +93,12 @@ class Placed:
     first: int
     count: int
     offset: int
+    doubt: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class PatchedFile:
-    """A patched source.  ``already_applied``: every hunk's result was there before, nothing was changed.
+    """A patched source.  ``there_before`` names the patches of which every hunk's result was there before.
 
     ``appended`` is custom code that is compiled at its end.
     """
@@ -99,8 +106,13 @@ class PatchedFile:
     path: str
     lines: tuple[Line, ...]
     placed: tuple[Placed, ...]
-    already_applied: bool = False
+    there_before: tuple[str, ...] = ()
     appended: bytes = b""
+
+    @property
+    def already_applied(self) -> bool:
+        """Whether nothing was changed, since all was there before."""
+        return bool(self.there_before) and not self.placed
 
     def text(self, numbered: bool = True) -> bytes:
         """The source; with ``numbered``, lines keep their unpatched numbers through ``#line`` directives."""
@@ -172,6 +184,8 @@ def _file_patch(name: str, part: unidiff.PatchedFile) -> FilePatch:
             number,
             hunk.source_start,
             tuple((line.line_type, line.value.rstrip("\n")) for line in hunk if line.line_type in _KINDS),
+            hunk.target_start,
+            hunk.section_header.strip(),
         )
         for number, hunk in enumerate(part, 1)
     )
@@ -244,9 +258,9 @@ def _apply_file(path: str, parts: Sequence[FilePatch], source: Path) -> PatchedF
     texts = original.removesuffix("\n").split("\n")
     lines = [Line(text, number) for number, text in enumerate(texts, 1)]
     placed: list[Placed] = []
-    results = [_apply_hunks(part, lines, placed) for part in parts if part.hunks]
+    there = tuple(part.patch for part in parts if part.hunks and not _apply_hunks(part, lines, placed))
     backwards = next((part for part in parts if part.is_reversed), None)
-    if backwards is not None and results and not any(results):
+    if backwards is not None and there and not placed:
         raise RebootlessError(
             "reversed_patch",
             f"The patch {backwards.patch} leads from the newer {path} to the older one, which this kernel has.",
@@ -254,22 +268,26 @@ def _apply_file(path: str, parts: Sequence[FilePatch], source: Path) -> PatchedF
             file=path,
             patch=backwards.patch,
         )
-    return PatchedFile(path, tuple(lines), tuple(placed), already_applied=bool(results) and not any(results))
+    return PatchedFile(path, tuple(lines), tuple(placed), there)
 
 
 def _apply_hunks(part: FilePatch, lines: list[Line], placed: list[Placed]) -> bool:
     """Applies one patch's hunks to ``lines`` in place.  False if all of them were there already."""
-    already = [_positions(hunk.new, lines, hunk.start - 1) for hunk in part.hunks]
-    shift, floor = 0, 0
+    before = [line.text for line in lines]
+    already = [_positions(hunk.new, lines, hunk.new_start - 1) for hunk in part.hunks]
+    shift, floor, grown = 0, 0, 0
     for index, hunk in enumerate(part.hunks):
         _check_context(part, hunk, lines)
         wanted = (hunk.start - 1 if hunk.old else hunk.start) + shift
         found = _positions(hunk.old, lines, wanted, floor)
         if len(found) != 1:
-            if index == 0 and not found and all(len(there) == 1 for there in already):
+            if index == 0 and not found and all(map(functools.partial(_is_there, part, before), part.hunks, already)):
                 return False
-            raise _does_not_apply(part, hunk, lines, wanted, found, bool(already[index]))
+            raise _does_not_apply(part, hunk, lines, wanted, found, already[index])
         at = found[0]
+        place = place_of(part.path, hunk.heading, hunk.lines, before, at - grown, at - wanted)
+        if place.is_wrong:
+            raise _lands_elsewhere(part, hunk, at, place.doubt)
         old, new = len(hunk.old), []
         position = at
         for kind, text in hunk.lines:
@@ -281,10 +299,33 @@ def _apply_hunks(part: FilePatch, lines: list[Line], placed: list[Placed]) -> bo
                 position += 1
         lines[at : at + old] = new
         _shift(placed, at, len(new) - old)
-        placed.append(Placed(part.patch, hunk.number, at + 1, len(new), at - wanted))
+        placed.append(Placed(part.patch, hunk.number, at + 1, len(new), at - wanted, place.doubt))
         shift += at - wanted + len(new) - old
+        grown += len(new) - old
         floor = at + len(new)
     return True
+
+
+def _is_there(part: FilePatch, lines: Sequence[str], hunk: Hunk, found: Sequence[int]) -> bool:
+    """Whether what a hunk leaves is where the hunk belongs; the same lines in another function are another matter."""
+    if len(found) != 1:
+        return False
+    offset = found[0] - hunk.new_start + 1
+    # On the very line the heading does not count: an earlier hunk may have renamed the function.
+    return offset == 0 or not place_of(part.path, hunk.heading, hunk.lines, lines, found[0], offset).doubt
+
+
+def _lands_elsewhere(part: FilePatch, hunk: Hunk, at: int, doubt: str) -> RebootlessError:
+    return RebootlessError(
+        "patch_does_not_apply",
+        f"Hunk {hunk.number} of {part.path} in the patch {part.patch} fits at line {at + 1} alone, and {doubt}.",
+        "Take the version of the fix that was made for this kernel; context is never guessed.",
+        patch=part.patch,
+        file=part.path,
+        hunk=hunk.number,
+        line=at + 1,
+        already_applied=False,
+    )
 
 
 def _check_context(part: FilePatch, hunk: Hunk, lines: Sequence[Line]) -> None:
@@ -325,14 +366,15 @@ def _positions(wanted: Sequence[str], lines: Sequence[Line], at: int, floor: int
 
 
 def _does_not_apply(
-    part: FilePatch, hunk: Hunk, lines: Sequence[Line], wanted: int, found: Sequence[int], already: bool
+    part: FilePatch, hunk: Hunk, lines: Sequence[Line], wanted: int, found: Sequence[int], there: Sequence[int]
 ) -> RebootlessError:
     where = f"Hunk {hunk.number} of {part.path} in the patch {part.patch}"
+    already = _is_there(part, [line.text for line in lines], hunk, there)
     details = {"patch": part.patch, "file": part.path, "hunk": hunk.number, "already_applied": already}
     step = "Take the version of the fix that was made for this kernel; context is never guessed."
     if found:
-        there = ", ".join(str(at + 1) for at in found)
-        sentence = f"{where} fits at several places, lines {there}, and not at line {wanted + 1} where it should."
+        places = ", ".join(str(at + 1) for at in found)
+        sentence = f"{where} fits at several places, lines {places}, and not at line {wanted + 1} where it should."
         return RebootlessError("patch_does_not_apply", sentence, step, lines=[at + 1 for at in found], **details)
     at, expected = _first_difference(hunk.old, lines, wanted)
     text = lines[at].text if 0 <= at < len(lines) else None
@@ -344,6 +386,9 @@ def _does_not_apply(
         if text is not None and text.split() == expected.split():
             sentence = f"{where} does not apply: line {at + 1}, {expected.strip()!r}, differs in its white space."
             step = "Take the patch as a file: mail and terminals have changed its tabs or blanks."
+        elif there:
+            also = ", ".join(str(row + 1) for row in there[:5])
+            sentence += f" What the hunk leaves stands elsewhere, at line {also}, which is not where the hunk belongs."
     return RebootlessError(
         "patch_does_not_apply", sentence, step, line=at + 1, expected=expected, found=text, **details
     )

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.hunk_rows import doubtful_places
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.patches import (
     apply_patches,
     parse_patch,
@@ -154,7 +155,7 @@ def test_plain_diffs_with_other_directories_and_times(source):
     content = diff(OLD, edit(OLD, 3, "new")).decode()
     content = content.replace(f"a/{PATH}", f"linux-6.1.176/{PATH}\t2026-07-02 13:50:00.000000000 +0000")
     content = content.replace(f"b/{PATH}", f"linux-6.1.187/{PATH}\t2026-08-02 13:50:00.000000000 +0000")
-    [patched] = apply(source, b"Only in new: x\ndiff -Nup a b\n" + content.encode())
+    [patched] = apply(source, b"diff -Nup a b\n" + content.encode())
     assert patched.path == PATH
 
 
@@ -305,3 +306,109 @@ def test_white_space_that_mail_has_changed_is_called_that(source):
     (source / PATH).write_text("".join(f"\t{line}\n" for line in OLD))
     error = refusal(source, GOOD)
     assert (error.code, "white space" in error.sentence) == ("patch_does_not_apply", True)
+
+
+# ---- parts in another form, between and around unified diffs
+
+OTHER_FORMS = {
+    "context diff": "*** a/f.c\n--- b/f.c\n***************\n*** 285,286 ****\n! x\n--- 285,286 ----\n! y\n",
+    "plain diff": "diff f.c.orig f.c\n285c285\n< x\n---\n> y\n",
+    "ed script": "diff -e a b\n285c\nfoo\n.\n",
+    "only one of two directories": "Only in new/net: b.c\n",
+    "diff -q": "Files old/f.c and new/f.c differ\n",
+    "without the lines": "diff --git a/f.c b/f.c\nindex 1234..5678 100644\n\n",
+    "becomes something else": "File old/f is a directory while file new/f is a regular file\n",
+    "submodule": "Submodule x 1234..5678:\n",
+}
+
+
+@pytest.mark.parametrize("words", OTHER_FORMS)
+@pytest.mark.parametrize("place", ["before", "behind"])
+def test_parts_in_another_form_are_not_passed_over(words, place):
+    other = OTHER_FORMS[words].encode()
+    with pytest.raises(RebootlessError) as refused:
+        parse_patch("fix.patch", other + GOOD if place == "before" else GOOD + other)
+    assert (refused.value.code, words in refused.value.sentence) == ("bad_patch", True)
+
+
+# ---- where a hunk belongs
+
+BODY = ["{", "\tif (copy(&n))", "\t\treturn -EFAULT;", "\tspin_lock();", "\tres = 0;", "}", ""]
+GUARD = ["\tif (n == MAX)", "\t\treturn -EINVAL;"]
+FIRST, SECOND = "static int first(struct ctx *c)", "static int second(struct ctx *c)"
+HUNK = " \tif (copy(&n))\n \t\treturn -EFAULT;\n+\tif (n == MAX)\n+\t\treturn -EINVAL;\n \tspin_lock();\n \tres = 0;\n"
+
+
+def copies(source, *bodies):
+    """A file whose functions are copies of one another."""
+    lines = [line for name, body in zip((FIRST, SECOND), bodies, strict=True) for line in (name, *body)]
+    (source / PATH).write_text("".join(f"{line}\n" for line in lines))
+
+
+def guard(line, heading):
+    return f"--- a/{PATH}\n+++ b/{PATH}\n@@ -{line},4 +{line},6 @@{heading}\n{HUNK}".encode()
+
+
+WITH, OTHER = [*BODY[:3], *GUARD, *BODY[3:]], ["{", "\tother();", "}", ""]
+
+
+def test_the_same_lines_in_another_function_are_not_the_change(source):
+    copies(source, [*OTHER[:1], *["\tx();"] * 3, *OTHER[1:]], WITH)
+    error = refusal(source, guard(3, f" {FIRST}"))
+    assert (error.code, error.details["already_applied"]) == ("patch_does_not_apply", False)
+    assert "stands elsewhere, at line 11" in error.sentence
+
+
+def test_lines_far_away_are_not_the_change_if_no_heading_says_so(source):
+    copies(source, ["{", *["\tx();"] * 200, "}", ""], WITH)
+    assert refusal(source, guard(3, "")).details["already_applied"] is False
+
+
+@pytest.mark.parametrize("heading", [f" {SECOND}", " int second(void)"])
+def test_the_change_is_there_wherever_its_function_is(source, heading):
+    copies(source, ["{", *["\tx();"] * 200, "}", ""], WITH)
+    [patched] = apply(source, guard(3, heading))
+    assert patched.already_applied
+
+
+def test_a_hunk_does_not_land_in_a_copy_of_its_function(source):
+    copies(source, WITH, BODY)
+    error = refusal(source, guard(3, f" {FIRST}"))
+    assert error.code == "patch_does_not_apply"
+    assert "in second, and the hunk's heading names first" in error.sentence
+
+
+@pytest.mark.parametrize(
+    ("heading", "lines", "doubt"),
+    [
+        (" int gone(void)", 3, "heading names gone"),
+        ("", 200, "lines from where its header says"),
+        ("", 3, ""),
+        (f" {SECOND}", 200, ""),
+    ],
+)
+def test_a_doubtful_place_is_told(source, heading, lines, doubt):
+    copies(source, ["{", *["\tx();"] * lines, "}", ""], BODY)
+    [patched] = apply(source, guard(4, heading))
+    [placed] = patched.placed
+    assert doubt in placed.doubt and bool(doubt) == bool(placed.doubt)
+    assert len(doubtful_places([patched])) == bool(doubt)
+
+
+def test_a_function_that_an_earlier_hunk_renames_is_still_the_one_that_is_meant(source):
+    copies(source, ["{", "\ta();", "\tb();", "\tc();", *BODY[1:]], OTHER)
+    old = (source / PATH).read_text().splitlines()
+    new = edit(edit(old, 6, *GUARD), 0, "static int __first(struct ctx *c)", delete=1)
+    new = [*new, "static int first(struct ctx *c)", "{", "\treturn __first(c);", "}"]
+    content = diff(old, new, context=1).decode().replace(" @@\n \t\treturn", f" @@ {FIRST}\n \t\treturn")
+    assert FIRST in content
+    [patched] = apply(source, content.encode())
+    assert plain(patched) == new
+
+
+def test_a_patch_of_a_series_that_is_there_already_is_told(source):
+    first = edit(OLD, 2, "early")
+    second = edit(first, 20, "late")
+    (source / PATH).write_text("".join(f"{line}\n" for line in first))
+    [patched] = apply(source, diff(OLD, first), diff(first, second))
+    assert (patched.there_before, patched.already_applied) == (("1.patch",), False)
