@@ -33,6 +33,18 @@ static int call(struct rbl_record *record, const struct rbl_part *part, u32 stag
 
 /* ---- modules that come ---- */
 
+static int write_part(struct rbl_record *record, struct rbl_part *part)
+{
+	int err;
+
+	rbl_lock_text();
+	err = rbl_check_part(record, part);
+	if (!err)
+		rbl_write_part(part, true);
+	rbl_unlock_text();
+	return err;
+}
+
 /*
  * Applies a resolved part to a module that has not run any code yet: nothing
  * has to be stopped.  Whether it did, or a negative errno: the update may have
@@ -54,11 +66,12 @@ static int apply_part(struct rbl_record *record, struct rbl_part *part)
 		value = rbl_part_hooks(part, RBL_CHECK_APPLY, &refusing);
 	if (value)
 		err = rbl_refuse_hook(record, refusing, value);
+	if (!err)
+		err = write_part(record, part);
 	if (err) {
 		call(record, part, RBL_FAIL_APPLY, NULL);
 		return err;
 	}
-	rbl_write_part(part, true);
 	rbl_part_hooks(part, RBL_APPLY, NULL);
 	rbl_set_present(record, part, true);
 	return true;
@@ -198,7 +211,9 @@ static void leave(struct rbl_record *record, struct rbl_part *part)
 	const struct rbl_hook *refusing;
 
 	__module_get(update);
+	rbl_lock_text();
 	rbl_write_part(part, false);
+	rbl_unlock_text();
 	rbl_set_present(record, part, false);
 	call(record, part, RBL_PRE_REVERSE, &refusing);
 	rbl_part_hooks(part, RBL_REVERSE, &refusing);

@@ -121,33 +121,54 @@ void rbl_find_late_entries(struct rbl_record *record)
 	mutex_unlock(&rbl_lock);
 }
 
-/* That no kprobe lies in one of the part's functions: one in old code would never be hit again. */
-int rbl_check_probes(struct rbl_record *record, const struct rbl_part *part)
+/*
+ * The first of the part's functions that a kprobe lies in: one in old code would
+ * never be hit again.  NULL if there is none; that stays so as long as the
+ * caller holds kprobe_mutex, and not longer: a kprobe that is being registered is
+ * in no list until the end, and has copied what stands at its place.
+ */
+const char *rbl_probed_function(const struct rbl_part *part, unsigned long *address)
 {
 	u32 i;
 
+	lockdep_assert_held(rbl_kernel_data.kprobe_mutex);
 	for (i = 0; i < part->object->n_functions; i++) {
 		const struct rbl_site *site = part->sites + i;
-		unsigned long at;
 
-		if (!is_probed(site->old, site->old + site->function->size, &at))
-			continue;
-		rbl_fact(record, "function: %s\n", site->function->name);
-		rbl_secret(record, "address: 0x%lx\n", at);
-		return rbl_refuse(record, RBL_KPROBE_INSIDE);
+		if (is_probed(site->old, site->old + site->function->size, address))
+			return site->function->name;
 	}
-	return 0;
+	return NULL;
 }
 
-/* ---- while all CPUs are stopped ---- */
+int rbl_refuse_probe(struct rbl_record *record, const char *function, unsigned long address)
+{
+	rbl_fact(record, "function: %s\n", function);
+	rbl_secret(record, "address: 0x%lx\n", address);
+	return rbl_refuse(record, RBL_KPROBE_INSIDE);
+}
+
+/* Whether it is worth to go on: it is looked once more where the jumps are written. */
+int rbl_check_probes(struct rbl_record *record, const struct rbl_part *part)
+{
+	unsigned long at;
+	const char *function;
+
+	mutex_lock(rbl_kernel_data.kprobe_mutex);
+	function = rbl_probed_function(part, &at);
+	mutex_unlock(rbl_kernel_data.kprobe_mutex);
+	return function ? rbl_refuse_probe(record, function, at) : 0;
+}
+
+/* ---- where it is written, with text locked ---- */
 
 /*
- * Why the step's bytes may not be written now: a code; RBL_OK if they may.  A
+ * Why something else uses the step's bytes: a code; RBL_OK if nothing does.  A
  * function that something else has redirected can be given its old code back,
  * which is what its operator then wants, but there is no sense in a fix that is
  * not in effect.
  */
-u32 rbl_step_in_use(const struct rbl_step *step, bool forward, unsigned long *address)
+static u32 in_use(const struct rbl_step *step, bool forward, unsigned long *address)
 {
 	if (!step->target)
 		return RBL_OK;
@@ -155,6 +176,41 @@ u32 rbl_step_in_use(const struct rbl_step *step, bool forward, unsigned long *ad
 		return RBL_KPROBE_INSIDE;
 	*address = (unsigned long)step->where;
 	return forward && is_redirected(step->entry) ? RBL_ENTRY_IN_USE : RBL_OK;
+}
+
+/*
+ * Why the step's bytes may not be written now: a code; RBL_OK if they may.  Asked
+ * of every step right before it is written, by all that writes: a kprobe may have
+ * come, or another byte, since the match.
+ */
+u32 rbl_check_step(const struct rbl_step *step, bool forward, unsigned long *address)
+{
+	u32 code = in_use(step, forward, address);
+
+	if (code || !memcmp(step->where, step->before, step->size))
+		return code;
+	if (forward)
+		return RBL_NO_MATCH;
+	return step->target ? RBL_JUMP_OVERWRITTEN : RBL_DATA_OVERWRITTEN;
+}
+
+/* For a step of that code; `address` is by what it is used, `found` what stood there. */
+int rbl_refuse_step(struct rbl_record *record, u32 code, const struct rbl_step *step, unsigned long address,
+		    const u8 *found)
+{
+	int shown = min_t(u32, step->size, RBL_WRITE_SIZE);
+
+	if (code == RBL_KPROBE_INSIDE)
+		return rbl_refuse_probe(record, step->name, address);
+	rbl_fact(record, "function: %s\n", step->name);
+	if (code == RBL_ENTRY_IN_USE) {
+		rbl_secret(record, "address: 0x%lx\n", address);
+		return rbl_refuse(record, code);
+	}
+	rbl_secret(record, "address: 0x%lx\n", (unsigned long)step->where);
+	rbl_secret(record, "expected: %*phN\n", shown, step->before);
+	rbl_secret(record, "found: %*phN\n", shown, found);
+	return rbl_refuse(record, code);
 }
 
 /* ---- afterwards ---- */

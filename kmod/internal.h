@@ -273,8 +273,12 @@ enum rbl_jump_state {
 
 void rbl_find_entries(struct rbl_part *part);
 void rbl_find_late_entries(struct rbl_record *record);
+const char *rbl_probed_function(const struct rbl_part *part, unsigned long *address);
+int rbl_refuse_probe(struct rbl_record *record, const char *function, unsigned long address);
 int rbl_check_probes(struct rbl_record *record, const struct rbl_part *part);
-u32 rbl_step_in_use(const struct rbl_step *step, bool forward, unsigned long *address);
+u32 rbl_check_step(const struct rbl_step *step, bool forward, unsigned long *address);
+int rbl_refuse_step(struct rbl_record *record, u32 code, const struct rbl_step *step, unsigned long address,
+		    const u8 *found);
 enum rbl_jump_state rbl_jump_state(const struct rbl_write *write);
 bool rbl_is_bypassed(const struct rbl_record *record);
 
@@ -401,6 +405,7 @@ int rbl_steps_make(struct rbl_record *record, const struct rbl_record *previous,
 		   struct rbl_steps *steps);
 void rbl_steps_free(struct rbl_steps *steps);
 void rbl_write_data(const struct rbl_step *step, const u8 *bytes);
+int rbl_check_part(struct rbl_record *record, struct rbl_part *part);
 void rbl_write_part(struct rbl_part *part, bool forward);
 
 /* deadline.c */

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What a switch between old and replacement code writes: one step for each jump, and for each datum. */
+#define pr_fmt(fmt) "rebootless: " fmt
+
 #include <linux/mm.h>
 
 #include "internal.h"
@@ -64,6 +66,30 @@ static const char *name_of(const struct rbl_part *part, const struct rbl_write *
 	return "";
 }
 
+static struct rbl_step step_of_jump(const struct rbl_part *part, const struct rbl_write *write, bool forward)
+{
+	return (struct rbl_step){
+		.where = write->where,
+		.before = forward ? write->saved : write->jump,
+		.after = forward ? write->jump : write->saved,
+		.size = write->size,
+		.target = write->target,
+		.entry = write->entry,
+		.name = name_of(part, write),
+	};
+}
+
+static struct rbl_step step_of_datum(const struct rbl_exchange *exchange, bool forward)
+{
+	return (struct rbl_step){
+		.where = exchange->where,
+		.before = forward ? exchange->saved : exchange->datum->replacement,
+		.after = forward ? exchange->datum->replacement : exchange->saved,
+		.size = exchange->datum->size,
+		.name = exchange->datum->name,
+	};
+}
+
 static bool add_jumps(struct rbl_steps *steps, const struct rbl_record *record, bool forward)
 {
 	const struct rbl_part *part;
@@ -72,16 +98,7 @@ static bool add_jumps(struct rbl_steps *steps, const struct rbl_record *record, 
 
 	rbl_for_each_part(part, record)
 		for (i = 0; part->present && i < part->n_writes; i++) {
-			const struct rbl_write *write = part->writes + i;
-			const struct rbl_step step = {
-				.where = write->where,
-				.before = forward ? write->saved : write->jump,
-				.after = forward ? write->jump : write->saved,
-				.size = write->size,
-				.target = write->target,
-				.entry = write->entry,
-				.name = name_of(part, write),
-			};
+			const struct rbl_step step = step_of_jump(part, part->writes + i, forward);
 
 			fits &= add(steps, 0, &step);
 		}
@@ -121,14 +138,7 @@ static bool add_data(struct rbl_steps *steps, const struct rbl_record *record, b
 
 	rbl_for_each_part(part, record)
 		for (i = 0; part->present && i < part->object->n_data; i++) {
-			const struct rbl_exchange *exchange = part->data + i;
-			const struct rbl_step step = {
-				.where = exchange->where,
-				.before = forward ? exchange->saved : exchange->datum->replacement,
-				.after = forward ? exchange->datum->replacement : exchange->saved,
-				.size = exchange->datum->size,
-				.name = exchange->datum->name,
-			};
+			const struct rbl_step step = step_of_datum(part->data + i, forward);
 
 			fits &= add(steps, steps->n_jumps, &step);
 		}
@@ -177,26 +187,62 @@ void rbl_steps_free(struct rbl_steps *steps)
 	memset(steps, 0, sizeof(*steps));
 }
 
-/* Writes all of a part, or what was there before, to a module that runs no code yet, or none any more. */
+/* ---- of one part, whose module runs no code yet, or none any more ---- */
+
+static u32 count_steps(const struct rbl_part *part)
+{
+	return part->n_writes + part->object->n_data;
+}
+
+static struct rbl_step step_of(const struct rbl_part *part, u32 i, bool forward)
+{
+	return i < part->n_writes ? step_of_jump(part, part->writes + i, forward) :
+				    step_of_datum(part->data + i - part->n_writes, forward);
+}
+
+/* That all of the part can be written.  With text locked, and before it is given back: then nothing else can come. */
+int rbl_check_part(struct rbl_record *record, struct rbl_part *part)
+{
+	unsigned long at;
+	const char *probed = rbl_probed_function(part, &at);
+	u32 i;
+
+	if (probed)
+		return rbl_refuse_probe(record, probed, at);
+	rbl_settle_branches(part);
+	rbl_settle_prefixes(part);
+	for (i = 0; i < count_steps(part); i++) {
+		struct rbl_step step = step_of(part, i, true);
+		u32 code = rbl_check_step(&step, true, &at);
+
+		if (code)
+			return rbl_refuse_step(record, code, &step, at, step.where);
+	}
+	return 0;
+}
+
+/*
+ * Writes all of a part, or what was there before; text is locked.  What holds
+ * something else by now, or is used by it, is left as it is.  That can only be on
+ * the way back, when nothing runs it any more: rbl_check_part() comes first.
+ */
 void rbl_write_part(struct rbl_part *part, bool forward)
 {
 	u32 i;
 
+	lockdep_assert_held(rbl_kernel_data.kprobe_mutex);
 	lockdep_assert_held(&rbl_lock);
-	rbl_lock_text();
 	rbl_settle_branches(part);
 	rbl_settle_prefixes(part);
-	for (i = 0; i < part->n_writes; i++) {
-		const struct rbl_write *write = part->writes + i;
+	for (i = 0; i < count_steps(part); i++) {
+		struct rbl_step step = step_of(part, i, forward);
+		unsigned long unused;
+		u32 code = rbl_check_step(&step, forward, &unused);
 
-		rbl_arch_poke(write->where, forward ? write->jump : write->saved, write->size);
-	}
-	for (i = 0; i < part->object->n_data; i++) {
-		const struct rbl_exchange *exchange = part->data + i;
-
-		rbl_arch_poke(exchange->where, forward ? exchange->datum->replacement : exchange->saved,
-				exchange->datum->size);
+		if (code)
+			pr_warn("%s: %s is left as it is: %s\n", part->target->name, step.name, rbl_code_name(code));
+		else
+			rbl_arch_poke(step.where, step.after, step.size);
 	}
 	rbl_move_branches(part, forward);
-	rbl_unlock_text();
 }

@@ -41,17 +41,14 @@ static void meet(struct rbl_stop *stop, u32 *meetings)
 		cpu_relax();
 }
 
-/* That every place holds what the switch is going to replace, and is used by nothing else: a kprobe may have come since the match. */
+/* That every place holds what the switch is going to replace, and is used by nothing else. */
 static u32 check_places(struct rbl_stop *stop)
 {
 	const struct rbl_step *step = stop->steps.rows, *end = step + stop->steps.count;
 
 	for (; step < end; step++) {
-		u32 code = rbl_step_in_use(step, stop->purpose == RBL_TO_REPLACEMENT, &stop->used);
+		u32 code = rbl_check_step(step, stop->purpose == RBL_TO_REPLACEMENT, &stop->used);
 
-		if (!code && memcmp(step->where, step->before, step->size))
-			code = stop->purpose == RBL_TO_REPLACEMENT ? RBL_NO_MATCH :
-			       step->target ? RBL_JUMP_OVERWRITTEN : RBL_DATA_OVERWRITTEN;
 		if (!code)
 			continue;
 		stop->offender = step;

@@ -130,21 +130,6 @@ static void log_leftovers(const struct rbl_record *record, struct rbl_stop *stop
 	}
 }
 
-static void show_offender(struct rbl_record *record, const struct rbl_stop *stop)
-{
-	const struct rbl_step *step = stop->offender;
-	int shown = min_t(u32, step->size, sizeof(stop->found));
-
-	rbl_fact(record, "function: %s\n", step->name);
-	if (stop->verdict == RBL_KPROBE_INSIDE || stop->verdict == RBL_ENTRY_IN_USE) {
-		rbl_secret(record, "address: 0x%lx\n", stop->used);
-		return;
-	}
-	rbl_secret(record, "address: 0x%lx\n", (unsigned long)step->where);
-	rbl_secret(record, "expected: %*phN\n", shown, step->before);
-	rbl_secret(record, "found: %*phN\n", shown, stop->found);
-}
-
 /* ---- tries ---- */
 
 static bool is_worth_waiting(u32 code)
@@ -209,7 +194,7 @@ static int refuse_stop(struct rbl_record *record, struct rbl_stop *stop)
 		return rbl_refuse(record, never_leaves(&stop->stacks.conflicts) ? RBL_NEVER_LEFT : stop->verdict);
 	}
 	if (stop->offender)
-		show_offender(record, stop);
+		return rbl_refuse_step(record, stop->verdict, stop->offender, stop->used, stop->found);
 	return rbl_refuse(record, stop->verdict);
 }
 

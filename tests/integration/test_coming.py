@@ -1,6 +1,9 @@
 # Copyright (c) 2026, The rebootless.splice authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Custom code that hangs while a loadable module of its update comes or goes: it holds up that module alone."""
+"""Loadable modules that come and go while an update of theirs does, or while its record ends.
+
+Custom code that hangs meanwhile holds up that module alone; and kprobes and other bytes may come at any time.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +42,39 @@ HANG(RBL_PRE_REVERSE, 6);
 HANG(RBL_POST_REVERSE, 0);
 """
 LEVEL = {"PRE_APPLY": 4, "POST_APPLY": 5, "PRE_REVERSE": 6}
+# A hook that is called when all has been checked, and before anything is written.
+PROBING = """\
+#include <rebootless_custom.h>
+#include <linux/kprobes.h>
+
+static int on_hit(struct kprobe *unused, struct pt_regs *regs)
+{
+    return 0;
+}
+
+static struct kprobe probe;
+
+/* On the jump, or where the kernel refuses one there, behind it. */
+static int come(void)
+{
+    unsigned int offset = 4;
+
+    do
+        probe = (struct kprobe){ .pre_handler = on_hit, .symbol_name = "dummy:dummy_setup", .offset = ++offset };
+    while (register_kprobe(&probe) && offset < 40);
+    pr_info("registered at %u\\n", offset);
+    return 0;
+}
+RBL_HOOK(RBL_CHECK_APPLY, come);
+
+static int go(void)
+{
+    unregister_kprobe(&probe);
+    return 0;
+}
+RBL_HOOK(RBL_POST_APPLY, go);
+RBL_HOOK(RBL_FAIL_APPLY, go);
+"""
 
 
 def control(host: Host, update: str, command: str) -> str:
@@ -72,7 +108,8 @@ def host(host50: Host):
     host50.run("rmmod dummy 2>/dev/null", check=False)
 
     def gone() -> bool:  # what hung in the update's module has yet to be seen to have left it
-        return not any(host50.module("update", name=name, state="absent")["failed"] for name in ("hanging", "fix"))
+        known = {"fix", *(row["name"] for row in host50.module("update_info")["updates"])}
+        return not any(host50.module("update", name=name, state="absent")["failed"] for name in known)
 
     host50.wait_until(gone, 120)
     assert traces(host50) == ""
@@ -143,3 +180,40 @@ def test_a_hook_that_hangs_holds_up_its_module_alone(builds, host):
     assert apply.poll() is None and new_device(host) == "1000"
     goes_on(host, apply)
     assert hooks(host) == ["PRE_APPLY", "POST_APPLY", "PRE_REVERSE", "POST_REVERSE"]
+
+
+def applied(builds, host: Host, name: str, *edits: Edit, custom: str = "") -> None:
+    """Builds an update of these edits and applies it; `custom` is custom code of dummy.c."""
+    codes = ((DUMMY, custom),) if custom else ()
+    host.write(f"/root/{name}.tar.gz", builds.update(host.release, name, *edits, custom=codes).content)
+    result = host.module("update", package=f"/root/{name}.tar.gz", deadline=600)
+    assert not result["failed"], result
+
+
+def test_a_kprobe_that_comes_between_the_check_and_the_jump(builds, host):
+    """It has copied what stood there, and would write that over the jump: at once, or when it goes."""
+    applied(builds, host, "probing", QUEUE, custom=PROBING)
+    refused = host.run("modprobe dummy numdummies=0", check=False)
+    assert 5 <= int(re.findall(r"registered at (\d+)", host.out("dmesg"))[-1]) < 40
+    assert refused.returncode != 0 and b"Address already in use" in refused.stderr, refused
+    abort = host.out(f"cat {SYSFS}/probing/abort")
+    assert "code: kprobe_inside" in abort and "function: dummy_setup" in abort, abort
+    assert "dummy absent" in host.out(f"cat {SYSFS}/probing/objects")
+    assert control(host, "probing", "reverse") == ""
+    host.run("modprobe dummy numdummies=0")
+    assert new_device(host) == "1000"
+
+
+def test_what_else_was_written_is_left_to_a_module_that_goes(builds, host):
+    """Only what holds the jump is given back what stood under it."""
+    applied(builds, host, "queue", QUEUE)
+    host.run("modprobe dummy numdummies=0")
+    assert new_device(host) == "77"
+    host.put(builds.test_modules(host.release) / "flip.ko", "/root/flip.ko")
+    jump = int(host.out(f"cut -d' ' -f4 {SYSFS}/queue/functions"), 16)
+    host.run(f"insmod /root/flip.ko address={jump + 1:#x} mask=1")
+    host.run("rmmod dummy")
+    assert "dummy: dummy_setup is left as it is: jump_overwritten" in host.out("dmesg")
+    host.run("modprobe dummy numdummies=0")
+    assert new_device(host) == "77"
+    host.run("rmmod dummy")
