@@ -34,8 +34,8 @@ void rbl_bury(struct rbl_record *record)
 	strscpy(name, record->name, sizeof(name));
 	cancel_delayed_work_sync(&record->deadline);
 	cancel_delayed_work_sync(&record->drain);
-	rbl_operation_end(record);
-	kobject_del(&record->kobj);	/* waits for the readers of its files */
+	kobject_del(&record->kobj);	/* waits for the readers and writers of its files */
+	rbl_operation_end(record);	/* not before: until then a writer could begin one more, and be killed, not waited for */
 	kobject_put(&record->kobj);
 	mutex_lock(&rbl_lock);
 	promote(name);

@@ -75,6 +75,20 @@ static int go(void)
 RBL_HOOK(RBL_POST_APPLY, go);
 RBL_HOOK(RBL_FAIL_APPLY, go);
 """
+# One that has the helper module hold its lock, if the module is coming: then nothing is stopped.
+HOLDING = """\
+#include <rebootless_custom.h>
+#include <linux/delay.h>
+
+static int hold(void)
+{
+    pr_info("hook RBL_CHECK_APPLY\\n");
+    while (console_loglevel == 4)
+        msleep(20);
+    return 0;
+}
+RBL_HOOK(RBL_CHECK_APPLY, hold);
+"""
 
 
 def control(host: Host, update: str, command: str) -> str:
@@ -217,3 +231,29 @@ def test_what_else_was_written_is_left_to_a_module_that_goes(builds, host):
     host.run("modprobe dummy numdummies=0")
     assert new_device(host) == "77"
     host.run("rmmod dummy")
+
+
+def test_a_command_that_comes_while_the_record_ends(builds, booted):
+    """Its writer is killed, and waits for nothing more; the command itself finds a record that is gone, and not freed.
+
+    Freed memory is cleared at once here, so that what is still read in it is not what it was.
+    """
+    host = booted(own_kernels.release(), lab_kernel_arguments=["init_on_free=1"])
+    applied(builds, host, "fix", SIOCATMARK)
+    applied(builds, host, "holding", QUEUE, custom=HOLDING)
+    assert control(host, "fix", "reverse") == ""
+    module = host.out(f"cat {SYSFS}/fix/module")
+    host.put(builds.test_modules(host.release) / "busy.ko", "/root/busy.ko")
+    host.run("insmod /root/busy.ko symbol=kobject_del offset=5 comm=rmmod")
+    unload = host.start(f"rmmod {module}")
+    host.wait_until(lambda: host.run("dmesg | grep 'busy: pid' | tail -1").stdout)
+    host.run("dmesg -n 4")
+    load_dummy = host.start("modprobe dummy numdummies=0")
+    host.wait_until(lambda: "hook RBL_CHECK_APPLY" in host.out("dmesg"))
+    assert host.out(f"timeout -s KILL 1 sh -c 'echo apply > {SYSFS}/fix/control'; echo $?") == "137"
+    goes_on_there = host.start("rmmod busy")
+    time.sleep(2)
+    host.run("dmesg -n 7")
+    assert [task.wait(60) for task in (load_dummy, goes_on_there, unload)] == [0, 0, 0]
+    assert host.panic() is None and not re.search("BUG:|Oops", host.out("dmesg"))
+    assert "fix" not in host.out(f"ls {SYSFS}").split()
