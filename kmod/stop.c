@@ -237,15 +237,25 @@ static void move(const struct rbl_record *record, bool to_stand_ins)
 			rbl_move_branches(part, to_stand_ins);
 }
 
-void rbl_stop_all_cpus(struct rbl_stop *stop)
+/*
+ * Whether a kprobe lies in old code, where it would never be hit again.  Behind
+ * the jump's bytes, too: a task that was preempted in the code which an optimised
+ * one has it run has the way back in an instruction there, and not on its stack.
+ */
+static bool is_probed(struct rbl_stop *stop)
+{
+	const struct rbl_part *part;
+
+	rbl_for_each_part(part, stop->record)
+		if (part->present && !stop->probed)
+			stop->probed = rbl_probed_function(part, &stop->used);
+	return stop->probed;
+}
+
+static void stop_and_write(struct rbl_stop *stop)
 {
 	u64 start;
 
-	rbl_looks_begin(&stop->looks, &stop->stacks, !stop->force);
-	rbl_lock_text();
-	settle(stop->record);
-	if (stop->previous)
-		settle(stop->previous);
 	begin_slots(stop);
 	rbl_stacks_check_offline(&stop->stacks);
 	rbl_looks_refresh(&stop->looks, &stop->stacks);
@@ -254,6 +264,19 @@ void rbl_stop_all_cpus(struct rbl_stop *stop)
 	stop->stop_ns = ktime_get_mono_fast_ns() - start;
 	rbl_arch_write_end();
 	sum_up(stop);
+}
+
+void rbl_stop_all_cpus(struct rbl_stop *stop)
+{
+	rbl_looks_begin(&stop->looks, &stop->stacks, !stop->force);
+	rbl_lock_text();
+	settle(stop->record);
+	if (stop->previous)
+		settle(stop->previous);
+	if (stop->purpose == RBL_TO_REPLACEMENT && is_probed(stop))
+		stop->verdict = RBL_KPROBE_INSIDE;
+	else
+		stop_and_write(stop);
 	if (!stop->verdict && stop->previous)
 		move(stop->previous, false);
 	if (!stop->verdict && stop->purpose != RBL_CHECK_ONLY)
@@ -397,6 +420,7 @@ void rbl_stop_begin(struct rbl_stop *stop, bool last)
 {
 	stop->code = RBL_OK;
 	stop->offender = NULL;
+	stop->probed = NULL;
 	stop->refusing = NULL;
 	stop->met = 0;
 	stop->phases = 0;

@@ -29,6 +29,7 @@ struct rbl_stop {
 	const struct rbl_step *offender;	/* the step whose place does not hold what it should */
 	u8 found[RBL_WRITE_SIZE];	/* there */
 	unsigned long used;		/* or by what it is used: its address */
+	const char *probed;		/* a function of old code that a kprobe lies in, at `used`; NULL: none */
 	bool has_checks, has_calls;	/* hooks that run before and after everything is written */
 	const struct rbl_hook *refusing;
 	int hook_value;

@@ -193,6 +193,8 @@ static int refuse_stop(struct rbl_record *record, struct rbl_stop *stop)
 		show_conflicts(record, stop);
 		return rbl_refuse(record, never_leaves(&stop->stacks.conflicts) ? RBL_NEVER_LEFT : stop->verdict);
 	}
+	if (stop->probed)
+		return rbl_refuse_probe(record, stop->probed, stop->used);
 	if (stop->offender)
 		return rbl_refuse_step(record, stop->verdict, stop->offender, stop->used, stop->found);
 	return rbl_refuse(record, stop->verdict);
