@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* One try of a switch: what all CPUs do while everything is stopped. */
+#define pr_fmt(fmt) "rebootless: " fmt
+
 #include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/sort.h>
@@ -255,12 +257,15 @@ static bool is_probed(struct rbl_stop *stop)
 static void stop_and_write(struct rbl_stop *stop)
 {
 	u64 start;
+	int err;
 
 	begin_slots(stop);
 	rbl_stacks_check_offline(&stop->stacks);
 	rbl_looks_refresh(&stop->looks, &stop->stacks);
 	start = ktime_get_mono_fast_ns();
-	rbl_kernel(stop_machine_cpuslocked)(stopped, stop, cpu_online_mask);
+	err = rbl_kernel(stop_machine_cpuslocked)(stopped, stop, cpu_online_mask);
+	if (err)	/* the verdict says that nothing was done, unless the leader has said otherwise */
+		pr_err("%s: the kernel did not stop its processors (%d)\n", rbl_code_name(RBL_UNSUPPORTED_KERNEL), err);
 	stop->stop_ns = ktime_get_mono_fast_ns() - start;
 	rbl_arch_write_end();
 	sum_up(stop);
@@ -418,6 +423,7 @@ int rbl_stop_new(struct rbl_record *record, const struct rbl_switch_options *how
 
 void rbl_stop_begin(struct rbl_stop *stop, bool last)
 {
+	stop->verdict = RBL_UNSUPPORTED_KERNEL;
 	stop->code = RBL_OK;
 	stop->offender = NULL;
 	stop->probed = NULL;

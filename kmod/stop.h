@@ -34,7 +34,7 @@ struct rbl_stop {
 	const struct rbl_hook *refusing;
 	int hook_value;
 	bool written;			/* everything reads back as written */
-	u32 verdict;			/* of the whole: a code */
+	u32 verdict;			/* of the whole: a code; RBL_UNSUPPORTED_KERNEL as long as there is none */
 	u64 pause_ns, stop_ns;		/* as the CPUs see it, and as the one that stopped them */
 	u32 looked_at;			/* stacks that were walked */
 	struct rbl_stacks stacks;

@@ -193,6 +193,8 @@ static int refuse_stop(struct rbl_record *record, struct rbl_stop *stop)
 		show_conflicts(record, stop);
 		return rbl_refuse(record, never_leaves(&stop->stacks.conflicts) ? RBL_NEVER_LEFT : stop->verdict);
 	}
+	if (stop->verdict == RBL_UNSUPPORTED_KERNEL)
+		rbl_fact(record, "reason: the kernel did not stop its processors\n");
 	if (stop->probed)
 		return rbl_refuse_probe(record, stop->probed, stop->used);
 	if (stop->offender)
@@ -284,7 +286,7 @@ int rbl_switch(struct rbl_record *record, const struct rbl_switch_options *how)
 
 /*
  * Looks once whether tasks are in the update's module: how many, under their
- * names in record->holders, or -ENOMEM.
+ * names in record->holders, or a negative errno: it is not known then.
  */
 int rbl_look_for_holders(struct rbl_record *record)
 {
@@ -299,7 +301,10 @@ int rbl_look_for_holders(struct rbl_record *record)
 		return err;
 	rbl_stop_begin(stop, true);
 	rbl_stop_all_cpus(stop);
-	show_holders(record, stop);
+	if (stop->verdict)
+		err = -EIO;
+	else
+		show_holders(record, stop);
 	rbl_stop_free(stop);
-	return record->n_holders;
+	return err ? : record->n_holders;
 }

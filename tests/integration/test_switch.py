@@ -141,6 +141,27 @@ def test_nmis_run_what_is_being_written(builds, throwaway):
     host.run("rmmod nmi_user")
 
 
+def test_a_stop_that_the_kernel_refuses_has_changed_nothing(builds, host):
+    """That nothing was found in the way is known only when it was looked for."""
+    applied(builds, host, "fix", SIOCATMARK)
+    insert(builds, host, "not_stopped")
+    assert control(host, "fix", "reverse") == "Operation not supported"
+    assert (state(host, "fix"), probe(host)) == ("applied", "fixed")
+    host.run("rmmod not_stopped")
+    assert control(host, "fix", "reverse") == ""
+    insert(builds, host, "not_stopped")
+    assert control(host, "fix", "apply") == "Operation not supported"
+    assert (state(host, "fix"), probe(host)) == ("reversed", "vulnerable")
+    abort = host.out(f"cat {SYSFS}/fix/abort")
+    unload = host.start(f"rmmod $(cat {SYSFS}/fix/module)")
+    time.sleep(3)
+    waits = unload.poll() is None
+    host.run("rmmod not_stopped")
+    assert unload.wait(120) == 0
+    assert waits, "it is not known whether a task is in its code"
+    assert "code: unsupported_kernel" in abort and "reason: the kernel did not stop its processors" in abort
+
+
 # ---- what else uses a function
 
 
