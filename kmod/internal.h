@@ -38,7 +38,7 @@ enum rbl_task_kind {
 /* A task that was in the way of an operation. */
 struct rbl_conflict {
 	pid_t pid;
-	char comm[TASK_COMM_LEN];
+	char comm[TASK_COMM_LEN];	/* as rbl_printable() has it */
 	unsigned long address;		/* where it was found; 0 if its stack could not be walked */
 	unsigned long stopped_at;	/* where the walk of its stack ended too early; 0: nowhere */
 	bool faults;			/* it waits there for a page of its own memory */
@@ -254,6 +254,7 @@ int rbl_lookup_all(const void *program, struct rbl_lookup *lookup);
 void rbl_lookup_free(struct rbl_lookup *lookup);
 
 bool rbl_same_module(const char *a, const char *b);
+void rbl_printable(char *to, const char *name, u32 size);
 void rbl_name_of(unsigned long address, char *name, u32 size);
 
 /* check.c */

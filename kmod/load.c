@@ -29,7 +29,7 @@ static struct rbl_record *new_record(struct module *module, const struct rbl_upd
 	record->update = update;
 	record->sequence = ++loaded;
 	/* Until the descriptor is known to be sound, the module's name has to do. */
-	strscpy(record->name, module->name + strlen(RBL_MODULE_PREFIX), sizeof(record->name));
+	rbl_printable(record->name, module->name + strlen(RBL_MODULE_PREFIX), sizeof(record->name));
 	mutex_init(&record->shown);
 	INIT_LIST_HEAD(&record->list);
 	INIT_DELAYED_WORK(&record->deadline, rbl_deadline_work);
@@ -126,10 +126,12 @@ static int admit(struct module *module, const struct rbl_update *update)
 static int coming(struct module *module)
 {
 	const struct rbl_update *update = descriptor(module);
+	char name[MODULE_NAME_LEN];
 	int err;
 
 	if (!update) {
-		pr_warn("%s: it has no rebootless_update, so it is no update\n", module->name);
+		rbl_printable(name, module->name, sizeof(name));
+		pr_warn("%s: it has no rebootless_update, so it is no update\n", name);
 		return -ENOEXEC;
 	}
 	err = mutex_lock_killable(&rbl_lock);

@@ -216,7 +216,7 @@ static void note_task(struct rbl_conflicts *conflicts, const struct task_struct 
 	row->stopped_at = walk->proven ? 0 : walk->last;
 	row->faults = walk->hit && walk->faults;
 	row->kind = kind_of(task, walk);
-	memcpy(row->comm, task->comm, sizeof(row->comm));
+	rbl_printable(row->comm, task->comm, sizeof(row->comm));
 }
 
 static void note(struct rbl_stacks *stacks, const struct task_struct *task, const struct walk *walk,

@@ -2,6 +2,7 @@
 /* Names and addresses: the kernel's unexported symbols, its build ID, and the names that a match program wants. */
 #define pr_fmt(fmt) "rebootless: " fmt
 
+#include <linux/ctype.h>
 #include <linux/elf.h>
 #include <linux/hashtable.h>
 #include <linux/mm.h>
@@ -166,6 +167,20 @@ bool rbl_same_module(const char *a, const char *b)
 	return *a == *b;
 }
 
+/*
+ * A name that others have given, of a task, a module or a symbol, as what we show
+ * and log may hold it: it may be anything, and "a\nfunction: b" would pass for two
+ * lines of an abort record.  So names are taken over by this alone.
+ */
+void rbl_printable(char *to, const char *name, u32 size)
+{
+	u32 i;
+
+	for (i = 0; i + 1 < size && name[i]; i++)
+		to[i] = isascii(name[i]) && isgraph(name[i]) ? name[i] : '_';
+	to[i] = '\0';
+}
+
 /* The name of the function at an address, "-" if it has none: no address is ever shown in its place. */
 void rbl_name_of(unsigned long address, char *name, u32 size)
 {
@@ -173,7 +188,7 @@ void rbl_name_of(unsigned long address, char *name, u32 size)
 
 	snprintf(symbol, sizeof(symbol), "%ps", (void *)address);
 	symbol[strcspn(symbol, " ")] = '\0';	/* "function [module]" */
-	strscpy(name, strstarts(symbol, "0x") || !address ? "-" : symbol, size);
+	rbl_printable(name, strstarts(symbol, "0x") || !address ? "-" : symbol, size);
 }
 
 static bool is_per_cpu(const struct module *module, unsigned long address)

@@ -2,7 +2,6 @@
 /* /sys/kernel/rebootless: docs/formats.md says what each file holds. */
 #define pr_fmt(fmt) "rebootless: " fmt
 
-#include <linux/ctype.h>
 #include <linux/slab.h>
 #include <linux/sysfs.h>
 #include <linux/uaccess.h>
@@ -130,16 +129,6 @@ SHOW(abort)
 	return length;
 }
 
-/* A task's name may hold anything; one field of a line may not. */
-static void printable_name(char *to, const char *comm)
-{
-	u32 i;
-
-	for (i = 0; i < TASK_COMM_LEN - 1 && comm[i]; i++)
-		to[i] = isascii(comm[i]) && isgraph(comm[i]) ? comm[i] : '_';
-	to[i] = '\0';
-}
-
 static ssize_t show_tasks(struct rbl_record *record, const struct rbl_conflicts *tasks, char *buffer)
 {
 	bool visible = may_see_addresses(current_cred());
@@ -149,10 +138,8 @@ static ssize_t show_tasks(struct rbl_record *record, const struct rbl_conflicts 
 	mutex_lock(&record->shown);
 	for (i = 0; i < tasks->count; i++) {
 		const struct rbl_conflict *row = tasks->rows + i;
-		char comm[TASK_COMM_LEN];
 
-		printable_name(comm, row->comm);
-		length += sysfs_emit_at(buffer, length, "%d %s %s 0x%lx\n", row->pid, comm, row->function,
+		length += sysfs_emit_at(buffer, length, "%d %s %s 0x%lx\n", row->pid, row->comm, row->function,
 					visible ? row->address : 0);
 	}
 	mutex_unlock(&record->shown);

@@ -105,9 +105,9 @@ def host(host50: Host):
     assert traces(host50) == ""
 
 
-def sleeping(host: Host):
+def sleeping(host: Host, script: str = PROBE):
     """A task that calls the function in which `busy` makes it sleep; it ends when that is unloaded."""
-    host.write("/root/sleeper.py", PROBE.encode())
+    host.write("/root/sleeper.py", script.encode())
     task = host.start("exec python3 /root/sleeper.py")
     host.wait_until(lambda: int(host.read("/sys/module/busy/parameters/sleeper")))
     host.wait_until(lambda: host.run("dmesg | grep 'busy: pid' | tail -1").stdout)
@@ -439,6 +439,30 @@ def test_a_task_that_sleeps_uninterruptibly_is_named_and_left_alone(builds, host
     host.run("rmmod busy")
     assert task.wait(60) == 0, "it goes on where it was"
     assert control(host, "fix", "apply signal") == ""
+
+
+def test_the_name_of_a_task_passes_for_nothing_else(builds, host):
+    """A task names itself, with any bytes but 0."""
+    applied(builds, host, "fix", SIOCATMARK, state="applied")
+    assert control(host, "fix", "reverse") == ""
+    insert(builds, host, "busy", symbol="unix_ioctl", offset=BEHIND_FENTRY)
+    name = "import ctypes; ctypes.CDLL(None).prctl(15, b'a\\nfunction: b', 0, 0, 0)\n"  # PR_SET_NAME
+    task = sleeping(host, PROBE.replace("import socket\n", f"import socket\n{name}", 1))
+    pid = int(host.read("/sys/module/busy/parameters/sleeper"))
+    host.run("echo 1 > /sys/module/rebootless/parameters/tries")
+    try:
+        assert control(host, "fix", "apply") == "Resource temporarily unavailable"
+    finally:
+        host.run("echo 11 > /sys/module/rebootless/parameters/tries")
+    abort = host.out(f"cat {SYSFS}/fix/abort").splitlines()
+    assert [line for line in abort if line.startswith(("task", "function"))] == [
+        f"task: {pid} a_function:_b",
+        "function: unix_ioctl",
+    ]
+    assert host.out(f"cut -d' ' -f1-3 {SYSFS}/fix/conflicts") == f"{pid} a_function:_b unix_ioctl"
+    assert "\nfunction: b" not in host.out("dmesg -r")
+    host.run("rmmod busy")
+    assert task.wait(60) == 0
 
 
 # ---- tasks that run between the look at them and the stop

@@ -191,6 +191,8 @@ static inline unsigned long find_first_zero_bit(const unsigned long *map, unsign
 
 #define islower(c) ((unsigned char)(c) - 'a' < 26u)	/* of ASCII; the kernel's own knows Latin-1, too */
 #define isdigit(c) ((unsigned char)(c) - '0' < 10u)
+#define isascii(c) ((unsigned char)(c) < 128)
+#define isgraph(c) ((unsigned char)(c) - '!' < 94u)	/* of ASCII */
 #define KSYM_NAME_LEN 512
 #define KSYM_SYMBOL_LEN (KSYM_NAME_LEN + 120)
 #define pr_err(format, ...) fuzz_print(format, ##__VA_ARGS__)
