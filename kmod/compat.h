@@ -6,6 +6,7 @@
 #ifndef RBL_COMPAT_H
 #define RBL_COMPAT_H
 
+#include <linux/cpu.h>
 #include <linux/ftrace.h>
 #include <linux/jump_label.h>
 #include <linux/kallsyms.h>
@@ -24,6 +25,7 @@
 #include <linux/version.h>
 #include <linux/wait.h>
 #include <trace/events/sched.h>
+#include <asm/sections.h>
 
 #include "arch/arch.h"
 
@@ -52,6 +54,7 @@ extern const char __start_notes, __stop_notes;	/* the linker's: what /sys/kernel
 #define RBL_KERNEL_FUNCTIONS(X)			\
 	X(__module_address)			\
 	X(arch_stack_walk_reliable)		\
+	X(cpu_in_idle)				\
 	X(find_module)				\
 	RBL_GRAPH_FUNCTIONS(X)			\
 	X(ftrace_rec_iter_next)			\
@@ -72,10 +75,15 @@ extern const char __start_notes, __stop_notes;	/* the linker's: what /sys/kernel
 	X(task_call_func)			\
 	X(task_work_cancel_match)		\
 	X(wake_up_state)			\
+	X(within_kprobe_blacklist)		\
 	RBL_ARCH_KERNEL_FUNCTIONS(X)
 
 #define RBL_KERNEL_DATA(X)			\
 	X(__tracepoint_sched_switch)		\
+	X(__entry_text_end)			\
+	X(__entry_text_start)			\
+	X(__noinstr_text_end)			\
+	X(__noinstr_text_start)			\
 	X(__start___jump_table)			\
 	X(__start_notes)			\
 	X(__stop___jump_table)			\

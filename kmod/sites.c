@@ -87,7 +87,63 @@ static int check_data(struct rbl_record *record, const struct rbl_part *part)
 	return 0;
 }
 
-/* That functions do not overlap, and that each jump has its room. */
+static bool is_between(unsigned long address, const char *start, const char *end)
+{
+	return address >= (unsigned long)start && address < (unsigned long)end;
+}
+
+/* What is run before and after each handler of a breakpoint, kernel/rcu/tree_plugin.h; kprobes are asked before that. */
+static bool is_around_notifiers(const struct rbl_part *part, const char *name)
+{
+	static const char *const names[] = { "__rcu_read_lock", "__rcu_read_unlock", "rcu_read_unlock_special" };
+	size_t length = strcspn(name, ".");	/* of a clone's name, without its suffix */
+	u32 i;
+
+	for (i = 0; !part->target && i < ARRAY_SIZE(names); i++)
+		if (strlen(names[i]) == length && !strncmp(name, names[i], length))
+			return true;
+	return false;
+}
+
+/* Whether another version of the update has a jump there: what has been asked of that need not be asked again. */
+static bool is_replaced(const struct rbl_record *record, const struct rbl_write *write)
+{
+	const struct rbl_record *other;
+	const struct rbl_part *part;
+	u32 i;
+
+	list_for_each_entry(other, &rbl_records, list) {
+		if (other == record || !rbl_is_live(other) || strcmp(other->name, record->name))
+			continue;
+		rbl_for_each_part(part, other)
+			for (i = 0; part->present && i < part->n_writes; i++)
+				if (part->writes[i].where == write->where)
+					return true;
+	}
+	return false;
+}
+
+/*
+ * Whether the kernel may run the function while it handles a breakpoint, and
+ * before it comes to ours.  Jumps are written by way of one (arch/), and an NMI
+ * that met it there would meet it again, without end.  The kernel keeps a list of
+ * its own of what must take no breakpoint, for kprobes.
+ */
+static bool takes_no_breakpoint(const struct rbl_record *record, const struct rbl_part *part, const struct rbl_site *site)
+{
+	bool barred;
+
+	if (is_between(site->old, *rbl_kernel_data.__noinstr_text_start, *rbl_kernel_data.__noinstr_text_end) ||
+	    is_between(site->old, *rbl_kernel_data.__entry_text_start, *rbl_kernel_data.__entry_text_end) ||
+	    rbl_kernel(cpu_in_idle)(site->old) || is_around_notifiers(part, site->function->name))
+		return true;
+	mutex_lock(rbl_kernel_data.kprobe_mutex);
+	barred = rbl_kernel(within_kprobe_blacklist)(site->old);
+	mutex_unlock(rbl_kernel_data.kprobe_mutex);
+	return barred && !is_replaced(record, site->write);
+}
+
+/* That functions do not overlap, and that each jump has its room, and can be written. */
 static int check_sites(struct rbl_record *record, const struct rbl_part *part)
 {
 	u32 i, k;
@@ -103,6 +159,8 @@ static int check_sites(struct rbl_record *record, const struct rbl_part *part)
 				return refuse_site(record, name, site->old, "it overlaps another function of the update");
 		if (site->write && jump_reaches_beyond(site))
 			return refuse_site(record, name, site->old, "the jump does not fit in before the next function");
+		if (site->write && takes_no_breakpoint(record, part, site))
+			return refuse_site(record, name, site->old, "the kernel may run it while it handles a breakpoint");
 	}
 	return 0;
 }

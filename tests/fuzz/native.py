@@ -21,7 +21,7 @@ MATCHING = COLLECTION / "tests" / "support" / "matching"  # regions.h
 # The kernel's headers that kmod/ includes, as far as the files below do; fuzz_kernel.h stands for all of them.
 # <linux/errno.h> is the C library's.
 _HEADERS = """
-    asm/sync_core.h asm/text-patching.h linux/async.h linux/bitmap.h linux/capability.h linux/cpu.h linux/ctype.h
+    asm/sections.h asm/sync_core.h asm/text-patching.h linux/async.h linux/bitmap.h linux/capability.h linux/cpu.h linux/ctype.h
     linux/elf.h linux/ftrace.h linux/hashtable.h linux/jump_label.h linux/kallsyms.h linux/kdebug.h linux/kernel.h
     linux/kobject.h linux/kprobes.h linux/ktime.h linux/linkage.h linux/list.h linux/lockdep.h linux/memory.h
     linux/mm.h linux/module.h linux/mutex.h linux/notifier.h linux/objtool.h linux/printk.h linux/ptrace.h

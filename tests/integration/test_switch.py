@@ -15,10 +15,11 @@ import time
 import pytest
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.patches import parse_patch
-from ansible_collections.rebootless.splice.plugins.module_utils._build.findings import never_left
+from ansible_collections.rebootless.splice.plugins.module_utils._build.findings import never_left, unit
 from ansible_collections.rebootless.splice.plugins.module_utils._build.host.commands import Phases
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.tree import read_tree
 from ansible_collections.rebootless.splice.plugins.module_utils._build.update import Builder, UpdateSource
+from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.tests.support import own_kernels
 from ansible_collections.rebootless.splice.tests.support.builds import SIOCATMARK, Edit
 from ansible_collections.rebootless.splice.tests.support.host import Host
@@ -64,6 +65,17 @@ ACCEPT = Edit(
 IDLE = Edit(
     "kernel/sched/idle.c", "\tbool got_tick = false;\n\n", '\tbool got_tick = false;\n\n\tasm volatile("nop");\n'
 )
+# What ends an NMI and a breakpoint, and what is called before the handlers of one are asked.
+LEAVE_NMI = Edit(
+    "kernel/entry/common.c",
+    "\tftrace_nmi_exit();\n",
+    '\tftrace_nmi_exit();\n\tasm volatile("nop");\n',
+)
+READ_LOCK = Edit(
+    "kernel/rcu/tree_plugin.h",
+    "void __rcu_read_lock(void)\n{\n\trcu_preempt_read_enter();\n",
+    'void __rcu_read_lock(void)\n{\n\tasm volatile("nop");\n\trcu_preempt_read_enter();\n',
+)
 REAPER = Edit("mm/oom_kill.c", "\tset_freezable();\n\n\twhile", '\tset_freezable();\n\tasm volatile("nop");\n\n\twhile')
 
 
@@ -90,6 +102,15 @@ def applied(builds, host: Host, name: str, *edits: Edit, **options):
     result = host.module("update", package=f"/root/{name}.rbl.tar.gz", **options)
     assert not result["failed"], result
     return built
+
+
+def build_package(builds, release: str, directory: pathlib.Path, edit: Edit) -> pathlib.Path:
+    """Builds an update of the edit with the code of this process, and not with the module."""
+    update = UpdateSource("update", "1", (), (parse_patch("update.patch", builds.patch(release, edit).encode()),))
+    cache = builds.fresh_cache(release, directory / str(len(list(directory.iterdir()))))
+    package = Builder(read_tree(builds.tree(release)["path"]), KMOD, cache, 2, Phases()).build(update).package
+    assert package is not None
+    return package
 
 
 @pytest.fixture
@@ -162,6 +183,22 @@ def test_a_stop_that_the_kernel_refuses_has_changed_nothing(builds, host):
     assert "code: unsupported_kernel" in abort and "reason: the kernel did not stop its processors" in abort
 
 
+@pytest.mark.parametrize(("edit", "function"), [(LEAVE_NMI, "irqentry_nmi_exit"), (READ_LOCK, "__rcu_read_lock")])
+def test_functions_that_breakpoints_lead_through_are_not_written(builds, host, tmp_path, monkeypatch, edit, function):
+    """An NMI would meet the breakpoint under the jump, and on the way to its handler again.
+
+    The build knows that; this one has forgotten.
+    """
+    with pytest.raises(RebootlessError) as refused:
+        build_package(builds, host.release, tmp_path, edit)
+    assert [row["code"] for row in refused.value.details["findings"]] == ["no_breakpoint"]
+    monkeypatch.setattr(unit, "why_no_breakpoint", lambda *_arguments: "")
+    host.put(build_package(builds, host.release, tmp_path, edit), "/root/update.rbl.tar.gz")
+    told = host.module("update", package="/root/update.rbl.tar.gz", tries=1)
+    assert (told["code"], told["details"]["function"]) == ("bad_update", function), told
+    assert told["details"]["reason"] == "the kernel may run it while it handles a breakpoint"
+
+
 # ---- what else uses a function
 
 
@@ -194,6 +231,32 @@ def test_a_kprobe_that_comes_while_an_apply_waits(builds, host):
     assert "code: kprobe_inside" in host.out(f"cat {SYSFS}/fix/abort")
     host.run("rmmod probe_inside busy")
     assert task.wait(60) == 0
+    assert control(host, "fix", "apply") == ""
+
+
+def test_a_kprobe_that_comes_behind_the_jump_while_an_apply_waits(builds, host):
+    """Between two tries: it would never be hit again, and one that is optimised may have a task come back there."""
+    applied(builds, host, "fix", SIOCATMARK, state="applied")
+    assert control(host, "fix", "reverse") == ""
+    insert(builds, host, "busy", symbol="unix_ioctl", offset=BEHIND_FENTRY)
+    task = sleeping(host)
+    apply = host.start(f"echo apply > {SYSFS}/fix/control")
+    time.sleep(1)
+    host.put(builds.test_modules(host.release) / "probe_inside.ko", "/root/probe_inside.ko")
+    # The first instruction that the jump and an optimised kprobe before it keep off.
+    found = (
+        "for at in $(seq 10 25); do insmod /root/probe_inside.ko symbol=unix_ioctl offset=$at && break; done; echo $at"
+    )
+    at = int(host.out(f"sh -c '{found}' 2>/dev/null"))
+    assert at < 25
+    host.run("rmmod busy")
+    assert task.wait(60) == 0
+    assert apply.wait(60) != 0
+    abort = host.out(f"cat {SYSFS}/fix/abort")
+    assert "code: kprobe_inside" in abort and "function: unix_ioctl" in abort
+    assert int(abort.split("address: 0x")[1].split()[0], 16) == host.symbol("unix_ioctl") + at
+    assert state(host, "fix") == "reversed"
+    host.run("rmmod probe_inside")
     assert control(host, "fix", "apply") == ""
 
 
@@ -255,32 +318,6 @@ def test_a_deadline_comes_although_a_task_hangs_in_the_replacement_code(builds, 
 
 def test_an_operator_takes_an_update_out_by_force(builds, host):
     applied(builds, host, "fix", SIOCATMARK, confirm=True)
-def test_a_kprobe_that_comes_behind_the_jump_while_an_apply_waits(builds, host):
-    """Between two tries: it would never be hit again, and one that is optimised may have a task come back there."""
-    applied(builds, host, "fix", SIOCATMARK, state="applied")
-    assert control(host, "fix", "reverse") == ""
-    insert(builds, host, "busy", symbol="unix_ioctl", offset=BEHIND_FENTRY)
-    task = sleeping(host)
-    apply = host.start(f"echo apply > {SYSFS}/fix/control")
-    time.sleep(1)
-    host.put(builds.test_modules(host.release) / "probe_inside.ko", "/root/probe_inside.ko")
-    # The first instruction that the jump and an optimised kprobe before it keep off.
-    found = (
-        "for at in $(seq 10 25); do insmod /root/probe_inside.ko symbol=unix_ioctl offset=$at && break; done; echo $at"
-    )
-    at = int(host.out(f"sh -c '{found}' 2>/dev/null"))
-    assert at < 25
-    host.run("rmmod busy")
-    assert task.wait(60) == 0
-    assert apply.wait(60) != 0
-    abort = host.out(f"cat {SYSFS}/fix/abort")
-    assert "code: kprobe_inside" in abort and "function: unix_ioctl" in abort
-    assert int(abort.split("address: 0x")[1].split()[0], 16) == host.symbol("unix_ioctl") + at
-    assert state(host, "fix") == "reversed"
-    host.run("rmmod probe_inside")
-    assert control(host, "fix", "apply") == ""
-
-
     insert(builds, host, "busy", address=host.out(f"cut -d' ' -f3 {SYSFS}/fix/functions"), offset=BEHIND_FENTRY)
     task = sleeping(host)
     pid = int(host.read("/sys/module/busy/parameters/sleeper"))
@@ -538,10 +575,7 @@ def test_threads_that_nobody_can_stop_are_called_that(builds, host, tmp_path, mo
     The build knows that; this one has forgotten.
     """
     monkeypatch.setattr(never_left, "_NEVER_LEFT", {})
-    update = UpdateSource("idle", "1", (), (parse_patch("idle.patch", builds.patch(RELEASE, IDLE).encode()),))
-    cache = builds.fresh_cache(RELEASE, tmp_path / "cache")
-    package = Builder(read_tree(builds.tree(RELEASE)["path"]), KMOD, cache, 2, Phases()).build(update).package
-    host.put(package, "/root/idle.rbl.tar.gz")
+    host.put(build_package(builds, RELEASE, tmp_path, IDLE), "/root/idle.rbl.tar.gz")
     host.run("echo 0 > /sys/devices/system/cpu/cpu1/online")
     refused = host.module("update", package="/root/idle.rbl.tar.gz", tries=2)
     assert (refused["code"], refused["details"]["function"]) == ("never_left", "do_idle"), refused

@@ -8,7 +8,9 @@
  * breakpoint over its first byte, then the bytes behind it, then the first
  * byte; each CPU synchronises after each phase, out of any NMI.  Code that meets a
  * breakpoint meanwhile is sent to where the jump leads.  text_poke_bp() itself cannot be
- * used: it interrupts the other CPUs, and they would not answer.
+ * used: it interrupts the other CPUs, and they would not answer.  Nor can the handler
+ * that the kernel has for it, which it asks first: what that looks in is static.  Ours is
+ * asked later, so no function may be written that is run until then (sites.c refuses it).
  */
 #include <linux/kdebug.h>
 #include <linux/linkage.h>

@@ -388,6 +388,7 @@ void jump_label_lock(void);
 void jump_label_unlock(void);
 int kallsyms_lookup_size_offset(unsigned long address, unsigned long *size, unsigned long *offset);
 int kallsyms_on_each_symbol(int (*see)(void *data, const char *name, unsigned long address), void *data);
+bool cpu_in_idle(unsigned long address);
 bool kallsyms_show_value(const struct cred *cred);
 int kernel_text_address(unsigned long address);
 int module_kallsyms_on_each_symbol(const char *module, int (*see)(void *data, const char *name, unsigned long address),
@@ -398,6 +399,8 @@ int task_call_func(struct task_struct *task, int (*call)(struct task_struct *tas
 struct callback_head *task_work_cancel_match(struct task_struct *task, bool (*match)(struct callback_head *work, void *data),
 					     void *data);
 int wake_up_state(struct task_struct *task, unsigned int state);
+bool within_kprobe_blacklist(unsigned long address);
+extern char __entry_text_start[], __entry_text_end[], __noinstr_text_start[], __noinstr_text_end[];
 unsigned long kallsyms_lookup_name(const char *name);
 extern struct jump_entry __start___jump_table[], __stop___jump_table[];
 extern struct mutex text_mutex;

@@ -39,6 +39,7 @@ struct mutex ftrace_lock, kprobe_mutex, text_mutex;
 bool uniproc_patched;
 struct jump_entry __start___jump_table[1], __stop___jump_table[1];
 const char __start_notes, __stop_notes;
+char __noinstr_text_start[1];	/* code of both kinds that there is none of */
 
 /* ---- the kernel's answers ---- */
 
@@ -124,6 +125,17 @@ NEVER(struct dyn_ftrace *ftrace_rec_iter_record(struct ftrace_rec_iter *at))
 struct kprobe *get_kprobe(void *address)
 {
 	return NULL;
+}
+
+/* No breakpoint is handled, and no processor is idle. */
+bool cpu_in_idle(unsigned long address)
+{
+	return false;
+}
+
+bool within_kprobe_blacklist(unsigned long address)
+{
+	return false;
 }
 
 NEVER(void jump_label_lock(void))
@@ -236,6 +248,10 @@ static const struct { Elf64_Nhdr header; char name[4]; u8 id[20]; } note = {
 static void prepare(void)
 {
 	rbl_kernel_data = (struct rbl_kernel_data){
+		.__entry_text_start = &__noinstr_text_start,
+		.__entry_text_end = &__noinstr_text_start,
+		.__noinstr_text_start = &__noinstr_text_start,
+		.__noinstr_text_end = &__noinstr_text_start,
 		.__start___jump_table = &__start___jump_table,
 		.__stop___jump_table = &__start___jump_table,	/* no static branch is there */
 		.__start_notes = (const char *)&note,

@@ -24,7 +24,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._common.errors i
 HEADER = "rebootless_custom.h"
 # What custom code cannot take care of: it cannot make room for a jump or a larger variable, or have a thread leave.
 NEVER_HANDLED = (
-    *("no_room_for_jump", "jump_over_rewritten_code", "entered_in_the_middle", "never_left"),
+    *("no_room_for_jump", "jump_over_rewritten_code", "entered_in_the_middle", "never_left", "no_breakpoint"),
     *("entry_code_changed", "static_call_changed", "data_resized", "data_moved", "overrides_running"),
 )
 

@@ -23,6 +23,7 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.findings 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.data_changes import data_findings
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.finding import Finding, finding
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.never_left import who_is_in
+from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.no_breakpoint import why_no_breakpoint
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.setup_code import REMARK, setup_code
 from ansible_collections.rebootless.splice.plugins.module_utils._build.findings.type_changes import type_findings
 from ansible_collections.rebootless.splice.plugins.module_utils._build.kernel.exports import export_checksums
@@ -47,7 +48,7 @@ def findings_of(decision: Decision) -> list[Finding]:
     found += [*_exports(change, bool(of_types)), *of_types]
     found += [row for row in setup_code(change) if row.code != REMARK]
     if any(_gets_jump(decision, f) for f in decision.functions):
-        found += [*_jumps(decision), *_never_left(decision)]
+        found += [*_jumps(decision), *_never_left(decision), *_no_breakpoint(decision)]
     return found
 
 
@@ -248,4 +249,19 @@ def _never_left(decision: Decision) -> Iterator[Finding]:
                 f"The function {function.name} changes, and {who}.",
                 function=function.name,
                 who=who,
+            )
+
+
+def _no_breakpoint(decision: Decision) -> Iterator[Finding]:
+    change, pre = decision.change, decision.change.difference.correlation.pre
+    for function in decision.functions:
+        why = _gets_jump(decision, function) and why_no_breakpoint(pre, function, change.object_name)
+        if why:
+            yield finding(
+                change,
+                "no_breakpoint",
+                f"The function {function.name} changes, and {why}: the kernel itself may be in it while it handles a "
+                "breakpoint, and to write the jump to the replacement takes one.",
+                function=function.name,
+                why=why,
             )

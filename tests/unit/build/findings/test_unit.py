@@ -220,6 +220,25 @@ def test_functions_that_are_never_left_are_named_with_who_is_in_them():
     assert "never_left" in NEVER_HANDLED
 
 
+def test_functions_that_breakpoints_lead_through_take_no_jump():
+    """New ones and those that stay as they are hold none; and a loadable module's names mean nothing."""
+    tail = "the kernel itself may be in it while it handles a breakpoint, and to write the jump to the replacement "
+    tail += "takes one."
+    assert sentences(found("no_breakpoint"), "no_breakpoint") == [
+        f"The function {name} changes, and {why}: {tail}"
+        for name, why in (
+            ("__rcu_read_lock", "it runs before and after each handler of a breakpoint"),
+            ("enters", "it is in .noinstr.text"),
+            ("idles", "it is in .cpuidle.text"),
+            ("in_old_style", "it is in .kprobes.text"),
+            ("notifies", "the kernel lets no kprobe into it"),
+        )
+    ]
+    in_module = {row.details["function"] for row in found("no_breakpoint", "a_module")}
+    assert in_module == {"enters", "idles", "in_old_style", "notifies"}
+    assert "no_breakpoint" in NEVER_HANDLED
+
+
 def test_findings_are_plain_data():
     (row,) = found("static_local_changed")
     assert row.as_dict() == {"code": row.code, "sentence": row.sentence, "details": row.details}

@@ -212,8 +212,12 @@ def test_a_weak_function_is_called_by_its_name():
 def test_functions_of_a_shared_section_call_each_other():
     found = made("shared_section").replacement
     changed = chunk(found, "changed.rbl")
-    assert changed.section == ".noinstr.text"
+    assert changed.section == ".text.changed"
     assert "rbl_pre.fixtures_shared_section.small" in targets(changed)
+
+
+def test_new_code_that_takes_no_probe_says_so_in_its_section():
+    assert chunk(made("no_breakpoint").replacement, "is_new.rbl").section == ".noinstr.text"
 
 
 @pytest.mark.parametrize(
