@@ -9,7 +9,7 @@ import dataclasses
 import re
 from pathlib import Path
 from typing import AbstractSet as Set
-from typing import Any, Iterable, Iterator, Sequence
+from typing import Any, Iterable, Iterator, Mapping, Sequence
 
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected import hunk_rows, missing
 from ansible_collections.rebootless.splice.plugins.module_utils._build.affected.paths import NotApplicable
@@ -31,6 +31,13 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.artifacts
     package_name,
 )
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.compiler import Compiler
+from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.live_hunks import (
+    INFORMATION,
+    Compiled,
+    IdleHunk,
+    idle_hunks,
+    information,
+)
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.overlay import PatchedSource
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.patches import Patch, PatchedFile
 from ansible_collections.rebootless.splice.plugins.module_utils._build.decision.decide import Decision
@@ -108,6 +115,8 @@ class BuildRun:
         self._update, self._touched = update, touched
         self._identity = Identity(update.name, update.version, digest, host.tree.build_id)
         self._directory, self._work = directory, work
+        self._idle: list[IdleHunk] = []
+        self._information: dict[str, str] = {}  # by unit that stays the same: what differs in it for programs
 
     def run(self) -> Build:
         """The outcome.  Raises ``RebootlessError`` as ``Builder.build`` says."""
@@ -128,7 +137,10 @@ class BuildRun:
                 decisions, idle = judge_changes(
                     changes, kernel, touched.reason_file, lambda *symbol: target.result().defines(*symbol), living
                 )
-            skipped = (*touched.not_applicable, *_same_objects(touched, {change.unit for change in changes}), *idle)
+            same = list(_same_objects(touched, {change.unit for change in changes}, self._information))
+            named = {row.file for row in (*same, *idle)}
+            hunks = [NotApplicable(row.path, row.code, row.reason) for row in self._idle if row.path not in named]
+            skipped = (*touched.not_applicable, *same, *idle, *hunks)
             if not decisions:
                 return Build(digest, None, {**changed_facts([], skipped), "asked": asked}, built=False)
             with phase("make replacement"):
@@ -165,6 +177,7 @@ class BuildRun:
         with phases.phase("compile post"):
             posts = compiler.post(pre_objects, source, phases.say)
         changes: list[UnitChange] = []
+        compiled: list[Compiled] = []
         with phases.phase("compare"):
             for pre, post in zip(pre_objects, posts):
                 difference = compare(ObjectFile(pre.sectioned), ObjectFile(post))
@@ -173,6 +186,12 @@ class BuildRun:
                 changes += [
                     UnitChange(name, pre.unit.name, exact, difference) for name in pre.unit.objects if difference
                 ]
+                compiled += [Compiled(pre, post)] if difference else []
+                words = information(pre.sectioned) ^ information(post)
+                if words and not difference:
+                    self._information[pre.unit.name] = ", ".join(sorted(words))
+        with phases.phase("leave out each hunk"):
+            self._idle = idle_hunks(compiler, compiled, source, self._work / "without", self._host.jobs)
         with phases.phase("look at living objects"):
             changed = {change.unit: change.difference for change in changes if change.difference.functions}
             patched = _words(dataclasses.replace(file, appended=b"") for file in source.files.values())
@@ -284,11 +303,17 @@ def _checked(change: UnitChange) -> CheckedUnit:
     return CheckedUnit(change.object_name, change.unit, change.pre.path, post.path)
 
 
-def _same_objects(touched: Touched, changed: Set[str]) -> Iterator[NotApplicable]:
-    """The patched files that change no object, as far as that is known of each."""
+def _same_objects(touched: Touched, changed: Set[str], information: Mapping[str, str]) -> Iterator[NotApplicable]:
+    """The patched files that change no object, as far as that is known of each.
+
+    ``information`` says what differs, in objects that are the same otherwise, for programs alone.
+    """
     for unit in touched.own:
-        if unit.name not in changed:
-            path = touched.reason_file(unit.name)
+        path = touched.reason_file(unit.name)
+        if unit.name in information:
+            reason = f"The patched {path} changes only what programs read in the module's file on the disk, which no "
+            yield NotApplicable(path, INFORMATION, f"{reason}update changes (.modinfo: {information[unit.name]}).")
+        elif unit.name not in changed:
             yield NotApplicable(path, "same_object", f"The patched {path} compiles to the same object as before.")
     if not changed and (touched.through or touched.embedded):
         own = {touched.reason_file(unit.name) for unit in touched.own}

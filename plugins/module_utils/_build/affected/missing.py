@@ -15,6 +15,8 @@ from ansible_collections.rebootless.splice.plugins.module_utils._build.compilati
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 
 IGNORED = "ignored_missing"
+# What else is not applicable and belongs before the eyes of approvers: hunks of a file that is live otherwise.
+_TOLD = (IGNORED, "hunk_not_compiled", "hunk_same_object", "module_information")
 _SHOWN = 5  # places where a file of that name stands
 
 
@@ -32,11 +34,11 @@ def left_out(missing: Sequence[FilePatch], source: Path, ignore: Collection[str]
 
 
 def remarks(not_applicable: Iterable[NotApplicable]) -> list[dict[str, Any]]:
-    """What approvers of the update should know: the parts of its patches that the operator had left out."""
+    """What approvers of the update should know: parts of its patches that were left out, or do nothing here."""
     return [
         {"code": row.code, "sentence": row.reason, "details": {"file": row.file}}
         for row in not_applicable
-        if row.code == IGNORED
+        if row.code in _TOLD
     ]
 
 

@@ -130,6 +130,17 @@ class Compiler:
                     say(f"compile {len(posts)}/{len(pre_objects)} patched units")
         return posts
 
+    def also(self, pre: PreObjects, patched: PatchedSource, output: Path) -> Path | None:
+        """The unit's object of another patched source, in ``output``; None if that does not compile.  Not kept."""
+        patched.admit([pre.command])
+        return output if self._compile(pre.command, patched.numbered, output, SECTION_FLAGS).returncode == 0 else None
+
+    def text(self, pre: PreObjects, patched: PatchedSource) -> bytes | None:
+        """What the compiler sees of the unit's patched source; None if it cannot be preprocessed."""
+        patched.admit([pre.command])
+        done = run_saved(pre.command.preprocess(patched.numbered.place), self._tree.build)
+        return done.stdout if done.returncode == 0 else None
+
     def understood(
         self, pre_objects: Sequence[PreObjects], patched: PatchedSource, read: Callable[[str, str, str], _Read]
     ) -> dict[str, _Read]:

@@ -18,7 +18,7 @@ import threading
 from pathlib import Path
 from typing import Iterable, Iterator, Mapping, Sequence
 
-from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.patches import PatchedFile
+from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.patches import PatchedFile, Placed
 from ansible_collections.rebootless.splice.plugins.module_utils._build.compilation.saved_command import (
     Roots,
     SavedCommand,
@@ -136,6 +136,12 @@ class PatchedSource:
     @functools.cached_property
     def _plain(self) -> Overlay:
         return self._overlay("plain", numbered=False)
+
+    def without(self, path: str, hunk: Placed, directory: Path) -> PatchedSource:
+        """The same without what ``hunk`` changes in the file ``path``, in another directory."""
+        text = (self._source / path).read_bytes().decode("utf-8", "surrogateescape")
+        file = self.files[path].without(hunk, text.removesuffix("\n").split("\n"))
+        return PatchedSource(self._source, directory, list({**self.files, path: file}.values()), self._directories)
 
     def admit(self, commands: Sequence[SavedCommand]) -> None:
         """Prepares for these commands; not while one runs."""

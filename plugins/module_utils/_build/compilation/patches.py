@@ -127,6 +127,17 @@ class PatchedFile:
         lines = mark_moved(self.lines, _MOVED, assembler=self.path.endswith(".S"))
         return "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape") + self.appended
 
+    def without(self, hunk: Placed, original: Sequence[str]) -> PatchedFile:
+        """The file as it would be without what ``hunk`` changes; ``original`` are the unpatched file's lines.
+
+        What several patches change in the same lines counts as one hunk's.
+        """
+        start, end = hunk.first - 1, hunk.first - 1 + hunk.count
+        above = next((line.origin for line in reversed(self.lines[:start]) if line.origin is not None), 0)
+        below = next((line.origin for line in self.lines[end:] if line.origin is not None), len(original) + 1)
+        between = [Line(original[number - 1], number) for number in range(above + 1, below)]
+        return dataclasses.replace(self, lines=(*self.lines[:start], *between, *self.lines[end:]))
+
     def hunk_at(self, line: int) -> Placed | None:
         """The hunk that line ``line`` of the patched file lies in."""
         return next((p for p in self.placed if p.first <= line < p.first + p.count), None)

@@ -44,15 +44,17 @@ _When = Tuple[str, str]
 
 
 def setup_code(change: UnitChange) -> Iterator[Finding]:
-    """A row for each changed function that runs only while something is set up.
+    """A row for each changed function that runs only while something is set up, and for each new one of boot alone.
 
     Of boot code in the kernel itself it is a finding (``init_code_changed``): it brings nothing about.  Else it is a
     remark (``existing_objects``): the fix is live for what is set up from now on.
     """
     for function in change.difference.functions:
-        if function.change != "changed" or not is_living(change, function) or function.pre is None:
+        # What is new is used by what is new, or by what changes: eventfd_limit() of late_initcall(eventfd_limit).
+        side, piece = (1, function.post) if function.change == "new" else (0, function.pre)
+        if function.change == "removed" or not is_living(change, function) or piece is None:
             continue
-        found = _runs(change, function.pre, {id(function.pre)})
+        found = _runs(change, piece, {id(piece)}, side)
         if found is None or len(found) != 1:
             continue
         ((when, where),) = found.items()
@@ -60,12 +62,12 @@ def setup_code(change: UnitChange) -> Iterator[Finding]:
             yield finding(
                 change,
                 INIT_CODE_CHANGED,
-                f"The function {function.name} changes, but only {where} calls it, which runs while the kernel starts, "
-                "and has run.",
+                f"The function {function.name} {'is new' if side else 'changes'}, but only {where} calls it, which "
+                "runs while the kernel starts, and has run.",
                 function=function.name,
                 change=function.change,
             )
-        else:
+        elif not side:
             yield _remark(change, function, when, where)
 
 
@@ -79,12 +81,13 @@ def _remark(change: UnitChange, function: Change, when: _When, where: str) -> Fi
     )
 
 
-def _runs(change: UnitChange, function: Piece, seen: set[int]) -> dict[_When, str] | None:
+def _runs(change: UnitChange, function: Piece, seen: set[int], side: int) -> dict[_When, str] | None:
     """When ``function`` runs, with the member or function that says so; None if at other times, too.
 
-    What is in ``seen`` has been asked already, such as the function that a cold part jumps back to.
+    ``side`` is 0 for a function of pre, 1 for one of post.  What is in ``seen`` has been asked already, such as the
+    function that a cold part jumps back to.
     """
-    pieces = change.difference.correlation.pre
+    pieces = (change.difference.correlation.pre, change.difference.correlation.post)[side]
     found: dict[_When, str] = {}
     if function.is_global:
         return None  # other units may call it
@@ -92,7 +95,7 @@ def _runs(change: UnitChange, function: Piece, seen: set[int]) -> dict[_When, st
         if user.section.name.startswith(_INITCALLS) or (user.lifetime == "init" and is_branch(user, r)):
             found.setdefault(_BOOT, user.name)
         elif user.kind != "function":
-            members = list(change.difference.variables[0].leaves(user, range(r.offset, r.offset + 1)))
+            members = list(change.difference.variables[side].leaves(user, range(r.offset, r.offset + 1)))
             slot = f"{members[0].struct}.{members[0].path.rpartition('.')[2]}" if members else ""
             when = next((when for pattern, when in _SLOTS if pattern.fullmatch(slot)), None)
             if when is None:
@@ -102,7 +105,7 @@ def _runs(change: UnitChange, function: Piece, seen: set[int]) -> dict[_When, st
             return None  # its address is given away
         elif id(user) not in seen:
             seen.add(id(user))
-            theirs = _runs(change, user, seen)
+            theirs = _runs(change, user, seen, side)
             if theirs is None:
                 return None
             found = {**theirs, **found}

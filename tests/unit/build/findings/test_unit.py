@@ -277,7 +277,8 @@ def test_what_runs_only_when_something_is_set_up_is_remarked():
 
 def test_what_only_boot_code_calls_has_run():
     assert sentences(found("existing_objects"), "init_code_changed") == [
-        "The function for_boot changes, but only boot calls it, which runs while the kernel starts, and has run."
+        "The function for_boot changes, but only boot calls it, which runs while the kernel starts, and has run.",
+        "The function late is new, but only late_entry calls it, which runs while the kernel starts, and has run.",
     ]
     assert found("existing_objects", "a_module") == []
     rows = findings.remarks(decision("existing_objects", "a_module"))
