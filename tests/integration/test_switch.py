@@ -262,6 +262,32 @@ def test_a_kprobe_is_refused_while_an_apply_waits(builds, host):
     assert (state(host, "fix"), probe(host)) == ("applied", "fixed")
 
 
+def test_a_kprobe_that_comes_behind_the_jump_while_an_apply_waits(builds, host):
+    """Between two tries: it would never be hit again, and one that is optimised may have a task come back there."""
+    applied(builds, host, "fix", SIOCATMARK, state="applied")
+    assert control(host, "fix", "reverse") == ""
+    insert(builds, host, "busy", symbol="unix_ioctl", offset=BEHIND_FENTRY)
+    task = sleeping(host)
+    apply = host.start(f"echo apply > {SYSFS}/fix/control")
+    time.sleep(1)
+    host.put(builds.test_modules(host.release) / "probe_inside.ko", "/root/probe_inside.ko")
+    # The first instruction that the jump and an optimised kprobe before it keep off.
+    found = (
+        "for at in $(seq 10 25); do insmod /root/probe_inside.ko symbol=unix_ioctl offset=$at && break; done; echo $at"
+    )
+    at = int(host.out(f"sh -c '{found}' 2>/dev/null"))
+    assert at < 25
+    host.run("rmmod busy")
+    assert task.wait(60) == 0
+    assert apply.wait(60) != 0
+    abort = host.out(f"cat {SYSFS}/fix/abort")
+    assert "code: kprobe_inside" in abort and "function: unix_ioctl" in abort
+    assert int(abort.split("address: 0x")[1].split()[0], 16) == host.symbol("unix_ioctl") + at
+    assert state(host, "fix") == "reversed"
+    host.run("rmmod probe_inside")
+    assert control(host, "fix", "apply") == ""
+
+
 def test_a_live_patch_that_comes_later_bypasses_the_update(builds, host):
     applied(builds, host, "fix", SIOCATMARK, confirm=True)
     insert(builds, host, "other_live_patch", symbol="unix_ioctl")
@@ -320,33 +346,6 @@ def test_a_deadline_comes_although_a_task_hangs_in_the_replacement_code(builds, 
 
 def test_an_operator_takes_an_update_out_by_force(builds, host):
     applied(builds, host, "fix", SIOCATMARK, confirm=True)
-
-
-def test_a_kprobe_that_comes_behind_the_jump_while_an_apply_waits(builds, host):
-    """Between two tries: it would never be hit again, and one that is optimised may have a task come back there."""
-    applied(builds, host, "fix", SIOCATMARK, state="applied")
-    assert control(host, "fix", "reverse") == ""
-    insert(builds, host, "busy", symbol="unix_ioctl", offset=BEHIND_FENTRY)
-    task = sleeping(host)
-    apply = host.start(f"echo apply > {SYSFS}/fix/control")
-    time.sleep(1)
-    host.put(builds.test_modules(host.release) / "probe_inside.ko", "/root/probe_inside.ko")
-    # The first instruction that the jump and an optimised kprobe before it keep off.
-    found = (
-        "for at in $(seq 10 25); do insmod /root/probe_inside.ko symbol=unix_ioctl offset=$at && break; done; echo $at"
-    )
-    at = int(host.out(f"sh -c '{found}' 2>/dev/null"))
-    assert at < 25
-    host.run("rmmod busy")
-    assert task.wait(60) == 0
-    assert apply.wait(60) != 0
-    abort = host.out(f"cat {SYSFS}/fix/abort")
-    assert "code: kprobe_inside" in abort and "function: unix_ioctl" in abort
-    assert int(abort.split("address: 0x")[1].split()[0], 16) == host.symbol("unix_ioctl") + at
-    assert state(host, "fix") == "reversed"
-    host.run("rmmod probe_inside")
-    assert control(host, "fix", "apply") == ""
-
     insert(builds, host, "busy", address=host.out(f"cut -d' ' -f3 {SYSFS}/fix/functions"), offset=BEHIND_FENTRY)
     task = sleeping(host)
     pid = int(host.read("/sys/module/busy/parameters/sleeper"))
