@@ -177,7 +177,7 @@ class Narrower:
         read = self._known.files(unit, command)
         if read is None:
             return DIFFERS  # generated files are missing: the whole way of a unit will tell
-        places = {path: self._known.place_of(path) for path in sorted(self._patched.files)}
+        places = {path: self._known.place_of(path) for path in self._patched.texts}
         if not read.isdisjoint(f"{LINKED}{place}" for place in places.values()):
             return DIFFERS  # the link leads past the patched file, which the whole way of a unit refuses
         patched = [path for path, place in places.items() if place in read]
@@ -208,15 +208,15 @@ class Narrower:
 
     def _asked_once(self, unit: Unit, command: SavedCommand, before: str | None) -> str:
         """Asks the compiler unless it was asked before; ``before`` is the digest of the unpatched text, or None."""
-        texts = {path: file.text() for path, file in self._patched.files.items()}
+        digests = self._patched.digests
         how = f"{source_digest(__name__)} {command.command}"
-        known = self._found.find(unit.name, how, texts)
+        known = self._found.find(unit.name, how, digests)
         if known is None:
             post, read = self._known.preprocessed_from(command, self._patched.numbered)
             if post is None:
                 return DIFFERS  # the patch is wrong: the whole way of a unit will tell
             known = self._by_source(unit, command, before, post)
-            self._found.note(unit.name, how, texts, read, known)
+            self._found.note(unit.name, how, digests, read, known)
         return known
 
     def _by_source(self, unit: Unit, command: SavedCommand, before: str | None, post: bytes) -> str:

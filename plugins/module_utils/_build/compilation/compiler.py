@@ -158,13 +158,12 @@ class Compiler:
         raise failed(done.args, done.returncode, done.stdout, "not_dumped", sentence, _REPORT)
 
     def _post(self, pre: PreObjects, patched: PatchedSource) -> Path:
-        texts = {path: file.text() for path, file in sorted(patched.files.items())}
         command = " ".join((pre.command.command, *SECTION_FLAGS))
         posts = KeptByReads(self._kept, _POSTS_OF)
-        known = posts.find(pre.unit.name, command, texts)
+        known = posts.find(pre.unit.name, command, patched.digests)
         if known is not None and self._kept.path(_POSTS, known).is_dir():
             return self._kept.path(_POSTS, known, _SECTIONED)
-        digest = sha256_of("post", pre.unit.name, command, *(part for row in texts.items() for part in row))
+        digest = sha256_of("post", pre.unit.name, command, *(part for row in patched.texts.items() for part in row))
         with self._kept.made_once(_POSTS, digest) as unfinished:
             if unfinished is not None:
                 done = self._compile(pre.command, patched.numbered, unfinished / _SECTIONED, SECTION_FLAGS)
@@ -174,7 +173,7 @@ class Compiler:
                     # If that succeeds, something else went wrong: a full disk, a process that was killed.
                     raise _does_not_compile(pre.unit, patched, again if again.returncode else done)
                 read = patched.numbered.read((unfinished / _READ).read_text(encoding="utf-8"))
-                posts.note(pre.unit.name, command, texts, read, digest)
+                posts.note(pre.unit.name, command, patched.digests, read, digest)
         return self._kept.path(_POSTS, digest, _SECTIONED)
 
     def _directory(self, unit: Unit) -> Path:

@@ -8,7 +8,6 @@ known of them still holds, so it is kept by what was read, and not by all that w
 
 from __future__ import annotations
 
-import hashlib
 from typing import AbstractSet as Set
 from typing import Mapping
 
@@ -22,16 +21,15 @@ class KeptByReads:
     def __init__(self, kept: Cache, name: str) -> None:
         self._kept, self._name = kept, name
 
-    def find(self, unit: str, command: str, texts: Mapping[str, bytes]) -> str | None:
-        """The value that was noted for ``command`` and patched ``texts`` (path below the source -> text), if it still
-        holds for these; None otherwise.
+    def find(self, unit: str, command: str, digests: Mapping[str, str]) -> str | None:
+        """The value that was noted for ``command`` and the patched files of ``digests`` (``PatchedSource.digests``), if
+        it still holds for these; None otherwise.
 
         The compiler begins with the same files as it did then.  As long as each that it reads has the text that it had,
         it comes to the same next one: so if all that it read then is as it was, patched in the same way or not at all
         both times, it reads the same again, and nothing else.  No patch adds a file, which might be found first
         (``new_file_not_supported``).
         """
-        digests = _digests(texts)
         directory = self._kept.path(self._name, unit)
         for file in sorted(directory.iterdir()) if directory.is_dir() else ():
             row = strict_json.read(file)
@@ -40,13 +38,9 @@ class KeptByReads:
                 return str(row["value"])
         return None
 
-    def note(self, unit: str, command: str, texts: Mapping[str, bytes], read: Set[str], value: str) -> None:
+    def note(self, unit: str, command: str, digests: Mapping[str, str], read: Set[str], value: str) -> None:
         """Keeps ``value``, for which the compiler read the files ``read``."""
-        patched = {path: digest for path, digest in _digests(texts).items() if path in read}
+        patched = {path: digest for path, digest in digests.items() if path in read}
         row = {"command": sha256_of(command), "patched": patched, "read": sorted(read), "value": value}
         name = sha256_of(command, *(part for item in sorted(patched.items()) for part in item), *sorted(read))
         disk.replace(self._kept.path(self._name, unit, name[:24]), strict_json.exact(row))
-
-
-def _digests(texts: Mapping[str, bytes]) -> dict[str, str]:
-    return {path: hashlib.sha256(text).hexdigest() for path, text in texts.items()}

@@ -12,6 +12,7 @@ dependencies (``check``).
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import posixpath
 import threading
@@ -123,6 +124,16 @@ class PatchedSource:
         self._lock = threading.Lock()
 
     @functools.cached_property
+    def texts(self) -> Mapping[str, bytes]:
+        """What objects are made of: the texts with the line numbers of unchanged code, by path."""
+        return {path: file.text() for path, file in sorted(self.files.items())}
+
+    @functools.cached_property
+    def digests(self) -> Mapping[str, str]:
+        """The SHA-256 of each of ``texts``."""
+        return {path: hashlib.sha256(text).hexdigest() for path, text in self.texts.items()}
+
+    @functools.cached_property
     def numbered(self) -> Overlay:
         """For objects."""
         return self._overlay("numbered", numbered=True)
@@ -143,7 +154,7 @@ class PatchedSource:
         self.numbered.admit(commands)
 
     def _overlay(self, name: str, numbered: bool) -> Overlay:
-        texts = {path: file.text(numbered) for path, file in self.files.items()}
+        texts = self.texts if numbered else {path: file.text(False) for path, file in self.files.items()}
         overlay = Overlay(self._source, self._directory / name, texts)
         for directory in self._directories:
             overlay.make_real(directory)
