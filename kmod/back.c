@@ -78,8 +78,7 @@ static void write_part_back(struct rbl_part *part, bool locked)
 {
 	u32 i;
 
-	rbl_settle_branches(part, locked);
-	rbl_settle_prefixes(part, locked);
+	rbl_settle(part, locked);
 	for (i = part->n_writes; i < part->n_writes + part->object->n_data; i++)
 		rbl_write_constant(part->steps[i].alias, part->steps[i].before, part->steps[i].size);
 	write_running(part->steps, part->n_writes, locked);

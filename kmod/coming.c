@@ -47,11 +47,7 @@ static int write_if_live(struct rbl_record *record, struct rbl_part *part)
 	rbl_begin_writing();
 	live = rbl_is_live(record);
 	if (live)
-		code = rbl_check_part(part, &offence);
-	if (live && !code) {
-		rbl_write_part(part, true);
-		part->written = true;
-	}
+		code = rbl_write_part(part, &offence);
 	rbl_end_writing();
 	rbl_unlock_text();
 	return code ? rbl_refuse_offence(record, code, &offence) : live;
@@ -235,8 +231,7 @@ static void leave(struct rbl_record *record, struct rbl_part *part)
 	rbl_begin_writing();
 	was_written = part->written;
 	if (was_written)
-		rbl_write_part(part, false);
-	part->written = false;
+		rbl_write_part_back(part);
 	rbl_end_writing();
 	rbl_unlock_text();
 	rbl_set_present(record, part, false);

@@ -493,8 +493,9 @@ void rbl_steps_free(struct rbl_steps *steps);
 u32 rbl_check_step(const struct rbl_step *step, const u8 *expected, bool forward, struct rbl_offence *offence);
 int rbl_part_steps_make(struct rbl_record *record, struct rbl_part *part);
 void rbl_part_steps_free(struct rbl_part *part);
-u32 rbl_check_part(struct rbl_part *part, struct rbl_offence *offence);
-void rbl_write_part(struct rbl_part *part, bool forward);
+void rbl_settle(struct rbl_part *part, bool locked);
+u32 rbl_write_part(struct rbl_part *part, struct rbl_offence *offence);
+void rbl_write_part_back(struct rbl_part *part);
 
 /* gather.c: all CPUs stopped at once, or not */
 int rbl_ask_cpus(void);

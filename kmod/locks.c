@@ -9,9 +9,11 @@
  */
 #include <linux/cpu.h>
 #include <linux/delay.h>
-#include <linux/jiffies.h>
+#include <linux/iopoll.h>
 
 #include "internal.h"
+
+#define POLL_US 1000	/* at most between two tries; slept by a timer of the thread's own CPU */
 
 /*
  * In the kernel's own order: with it no key can be switched, nor text written.
@@ -37,43 +39,28 @@ no_cpus:
 	return false;
 }
 
+/* As read_poll_timeout() of <linux/iopoll.h>: until it has what it wants, or for so many ms. */
+#define had_within(ms, try, args...) ({ \
+	bool had; \
+	!read_poll_timeout(try, had, had, POLL_US, (ms) * USEC_PER_MSEC, false, ##args); \
+})
+
 /* All of them within so many ms, or none. */
 bool rbl_lock_text_within(unsigned int ms)
 {
-	unsigned long end = jiffies + msecs_to_jiffies(ms);
-
-	while (!try_lock_text()) {
-		if (time_after(jiffies, end))
-			return false;
-		usleep_range(500, 1000);
-	}
-	return true;
+	return had_within(ms, try_lock_text);
 }
 
 /* One lock within so many ms. */
 bool rbl_lock_within(struct mutex *lock, unsigned int ms)
 {
-	unsigned long end = jiffies + msecs_to_jiffies(ms);
-
-	while (!mutex_trylock(lock)) {
-		if (time_after(jiffies, end))
-			return false;
-		usleep_range(500, 1000);
-	}
-	return true;
+	return had_within(ms, mutex_trylock, lock);
 }
 
 /* The same for what another thread completes: an ordinary timer might belong to a CPU that is lost (deadline.c). */
 bool rbl_wait_within(struct completion *done, unsigned int ms)
 {
-	unsigned long end = jiffies + msecs_to_jiffies(ms);
-
-	while (!try_wait_for_completion(done)) {
-		if (time_after(jiffies, end))
-			return false;
-		usleep_range(500, 1000);
-	}
-	return true;
+	return had_within(ms, try_wait_for_completion, done);
 }
 
 /* rbl_lock is given back meanwhile, so anything may have come and gone. */

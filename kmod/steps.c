@@ -57,17 +57,25 @@ static bool add(struct rbl_steps *steps, u32 first, const struct rbl_step *wante
 }
 
 /* Adds the part's own from `first` to `end`, in the direction that is wanted. */
+/* The part's step of that number, as it stands now; or the way back. */
+static struct rbl_step step_of(const struct rbl_part *part, u32 i, bool forward)
+{
+	struct rbl_step step = part->steps[i];
+
+	if (!forward)
+		swap(step.before, step.after);
+	if (i < part->n_writes)
+		step.entry = part->writes[i].entry;
+	return step;
+}
+
 static bool add_steps(struct rbl_steps *steps, u32 begin, const struct rbl_part *part, u32 first, u32 end, bool forward)
 {
 	bool fits = true;
 
 	for (; first < end; first++) {
-		struct rbl_step step = part->steps[first];
+		const struct rbl_step step = step_of(part, first, forward);
 
-		if (!forward)
-			swap(step.before, step.after);
-		if (first < part->n_writes)
-			step.entry = part->writes[first].entry;
 		fits &= add(steps, begin, &step);
 	}
 	return fits;
@@ -209,49 +217,72 @@ void rbl_part_steps_free(struct rbl_part *part)
 	part->steps = NULL;
 }
 
-/* ---- of one part, whose module runs no code yet, or none any more ---- */
-
-static void settle(struct rbl_part *part)
+/* Makes what belongs under the part's jumps now, as far as it changes: by what is `locked`, see there. */
+void rbl_settle(struct rbl_part *part, bool locked)
 {
-	lockdep_assert_held(rbl_kernel_data.kprobe_mutex);
-	rbl_settle_branches(part, true);
-	rbl_settle_prefixes(part, true);
+	rbl_settle_branches(part, locked);
+	rbl_settle_prefixes(part, locked);
 }
 
-/* That all of the part can be written.  With text locked, and before that is given back: then nothing else can come. */
-u32 rbl_check_part(struct rbl_part *part, struct rbl_offence *offence)
-{
-	u32 i, code = rbl_find_probe(part, offence);
+/* ---- of one part, whose module runs no code yet, or none any more; with text locked ---- */
 
-	settle(part);
-	for (i = 0; !code && i < part->n_writes + part->object->n_data; i++)
-		code = rbl_check_step(part->steps + i, part->steps[i].before, true, offence);
-	return code;
+static u32 count_steps(const struct rbl_part *part)
+{
+	return part->n_writes + part->object->n_data;
+}
+
+static void write_step(const struct rbl_step *step)
+{
+	if (step->alias)
+		rbl_write_constant(step->alias, step->after, step->size);
+	else
+		rbl_arch_poke(step->where, step->after, step->size);
 }
 
 /*
- * Writes all of a part, or what was there before; text is locked.  What holds
- * something else by now, or is used by it, is left as it is.  That can only be on
- * the way back, when nothing runs it any more: rbl_check_part() comes first.
+ * Writes all of a part, unless one of its places is not what it was, or is used
+ * by something: RBL_OK, or a code, and then nothing was written, and *offence
+ * says where.  As long as text is locked nothing else can come.
  */
-void rbl_write_part(struct rbl_part *part, bool forward)
+u32 rbl_write_part(struct rbl_part *part, struct rbl_offence *offence)
 {
-	u32 i;
+	u32 i, code = rbl_find_probe(part, offence);
+	struct rbl_step step;
 
 	lockdep_assert_held(&rbl_lock);
-	settle(part);
-	for (i = 0; i < part->n_writes + part->object->n_data; i++) {
-		const struct rbl_step *step = part->steps + i;
-		const u8 *bytes = forward ? step->after : step->before;
-		struct rbl_offence unused = {};
-		u32 code = rbl_check_step(step, forward ? step->before : step->after, forward, &unused);
-
-		if (code)
-			pr_warn("%s: %s is left as it is: %s\n", part->target->name, step->name, rbl_code_name(code));
-		else if (step->alias)
-			rbl_write_constant(step->alias, bytes, step->size);
-		else
-			rbl_arch_poke(step->where, bytes, step->size);
+	rbl_settle(part, true);
+	for (i = 0; !code && i < count_steps(part); i++) {
+		step = step_of(part, i, true);
+		code = rbl_check_step(&step, step.before, true, offence);
 	}
-	rbl_move_branches(part, forward);
+	if (code)
+		return code;
+	for (i = 0; i < count_steps(part); i++) {
+		step = step_of(part, i, true);
+		write_step(&step);
+	}
+	rbl_move_branches(part, true);
+	part->written = true;
+	return RBL_OK;
+}
+
+/* Writes what was there before.  What holds something else by now, or is used by it, is left as it is: nothing runs it. */
+void rbl_write_part_back(struct rbl_part *part)
+{
+	struct rbl_offence unused = {};
+	struct rbl_step step;
+	u32 i, code;
+
+	lockdep_assert_held(&rbl_lock);
+	rbl_settle(part, true);
+	for (i = 0; i < count_steps(part); i++) {
+		step = step_of(part, i, false);
+		code = rbl_check_step(&step, step.before, false, &unused);
+		if (code)
+			pr_warn("%s: %s is left as it is: %s\n", part->target->name, step.name, rbl_code_name(code));
+		else
+			write_step(&step);
+	}
+	rbl_move_branches(part, false);
+	part->written = false;
 }

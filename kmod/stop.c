@@ -270,8 +270,7 @@ static void settle(struct rbl_record *record)
 	rbl_for_each_part(part, record) {
 		if (!part->present)
 			continue;
-		rbl_settle_branches(part, true);
-		rbl_settle_prefixes(part, true);
+		rbl_settle(part, true);
 	}
 }
 

@@ -22,15 +22,14 @@ MATCHING = COLLECTION / "tests" / "support" / "matching"  # regions.h
 # <linux/errno.h> is the C library's.
 _HEADERS = """
     asm/cpufeature.h asm/processor.h asm/sync_core.h asm/text-patching.h linux/async.h linux/bitmap.h
-    linux/capability.h linux/completion.h
-    linux/cpu.h linux/ctype.h linux/delay.h linux/elf.h linux/ftrace.h linux/hashtable.h linux/hrtimer.h
-    linux/jiffies.h linux/jump_label.h linux/kallsyms.h linux/kdebug.h linux/kernel.h linux/kobject.h
-    linux/kprobes.h linux/kthread.h linux/ktime.h linux/linkage.h linux/list.h linux/lockdep.h linux/memory.h
-    linux/mm.h linux/module.h linux/mutex.h linux/notifier.h linux/objtool.h linux/printk.h linux/ptrace.h
-    linux/rethook.h linux/sched.h linux/sched/stat.h linux/sched/task.h linux/sched/task_stack.h linux/slab.h
-    linux/sort.h linux/spinlock.h linux/stacktrace.h linux/static_call.h linux/stop_machine.h linux/string.h
-    linux/stringhash.h linux/sysfs.h linux/task_work.h linux/types.h linux/uaccess.h linux/version.h linux/wait.h
-    linux/workqueue.h trace/events/sched.h
+    linux/capability.h linux/completion.h linux/cpu.h linux/ctype.h linux/delay.h linux/elf.h linux/ftrace.h
+    linux/hashtable.h linux/hrtimer.h linux/iopoll.h linux/jiffies.h linux/jump_label.h linux/kallsyms.h
+    linux/kdebug.h linux/kernel.h linux/kobject.h linux/kprobes.h linux/kthread.h linux/ktime.h linux/linkage.h
+    linux/list.h linux/lockdep.h linux/memory.h linux/mm.h linux/module.h linux/mutex.h linux/notifier.h
+    linux/objtool.h linux/printk.h linux/ptrace.h linux/rethook.h linux/sched.h linux/sched/stat.h
+    linux/sched/task.h linux/sched/task_stack.h linux/slab.h linux/sort.h linux/spinlock.h linux/stacktrace.h
+    linux/static_call.h linux/stop_machine.h linux/string.h linux/stringhash.h linux/sysfs.h linux/task_work.h
+    linux/types.h linux/uaccess.h linux/version.h linux/wait.h linux/workqueue.h trace/events/sched.h
 """
 
 
