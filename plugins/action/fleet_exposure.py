@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pathlib
 import time
@@ -14,15 +13,15 @@ import typing as t
 from ansible.errors import AnsibleError
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.action import FleetAction, playbook_process
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.exposure import answers, keep, model, render
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.exposure.accounts import Account, account
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.exposure.answers import Answer, Kernel
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.exposure.policy import DEFAULT, read_policy
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.exposure.updates import Updates
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report import sources
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.asking import AskingAction
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.values import text
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import lock
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.lock import this_run
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.times import now, written
 
 MODULE = "rebootless.splice.fleet_exposure"
@@ -43,27 +42,15 @@ ARGUMENTS = {
 }
 
 
-class ActionModule(FleetAction):
+class ActionModule(AskingAction):
     SPEC = ARGUMENTS
-    TRANSFERS_FILES = False
 
     def act(self, given: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
         return self._gather(given, variables) if given["step"] == "gather" else self._write(given, variables)
 
     def _gather(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         host = task_vars["inventory_hostname"]
-        asked = {"step": "gather", "state_directory": options["state_directory"]}
-        said: dict[str, t.Any] = {}
-        why = ""
-        try:
-            said = self._execute_module(module_name=MODULE, module_args=asked, task_vars=task_vars)
-            if said.get("failed") or not said.get("kernel"):
-                why = text(said.get("module_stderr"), 400) or text(said.get("msg"))
-                why = why or "The host gave no answer that can be read."
-        except AnsibleError as error:  # unreachable hosts among them
-            why = text(error)
-        with contextlib.suppress(AnsibleError):  # gone in the meantime
-            self._remove_tmp_path(self._connection._shell.tmpdir)
+        said, why = self.ask_host(MODULE, options["state_directory"], task_vars)
         answer: Answer = {"reachable": not why, "time": written(now()), "run": _this_run().name}
         answer.update({"why": why} if why else {key: said[key] for key in answers.OF_HOST if key in said})
         result: Answer = {"changed": False, "reachable": not why, **({"why": why} if why else {})}
@@ -93,9 +80,8 @@ class ActionModule(FleetAction):
             lambda kernel: self._account(kernel, options, task_vars),
             now().timestamp(),
         )
-        by = lock.process(playbook_process()).by
         known = Updates(sources.read(directory, *options["others"]))
-        made = model.build(fleet, policy, known, by)
+        made = model.build(fleet, policy, known, this_run().by)
         dest = pathlib.Path(options["dest"] or os.path.join(directory, "exposure", "report"))
         return self._result(made, keep.Places(dest, options["metrics_directory"], options["wait"]))
 
@@ -105,16 +91,13 @@ class ActionModule(FleetAction):
         asked = {"path": options["feed"], "version": kernel.version, "cache": options["cache"]}
         asked.update({"tree": tree} if tree else {"build_id": kernel.build_id} if kernel.build_id else {})
         try:
-            said = self._execute_module(module_name=ACCOUNT, module_args=asked, task_vars=task_vars)
+            said = self.ask(ACCOUNT, asked, task_vars)
         except AnsibleError as error:
             raise RebootlessError(
                 "feed_host_not_reachable",
                 f"The build host with the feed cannot be asked: {text(error)}",
                 "Look at it, or name another one in rebootless_feed_host.",
             ) from error
-        finally:
-            with contextlib.suppress(AnsibleError):
-                self._remove_tmp_path(self._connection._shell.tmpdir)
         return account(kernel, said)
 
     def _told(self, hosts: t.Sequence[str], task_vars: dict[str, t.Any]) -> dict[str, Answer]:
@@ -146,7 +129,6 @@ class ActionModule(FleetAction):
 
 
 def _this_run() -> keep.ThisRun:
-    """This run of Ansible, by its main process, whose children we are."""
-    main = lock.process(playbook_process())
+    main = this_run()
     age = time.clock_gettime(time.CLOCK_BOOTTIME) - main.start / os.sysconf("SC_CLK_TCK")
-    return keep.ThisRun(f"{main.node}/{main.pid}/{main.start}", now().timestamp() - age)
+    return keep.ThisRun(main.name, now().timestamp() - age)

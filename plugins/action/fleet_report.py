@@ -5,19 +5,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pathlib
 import typing as t
 
-from ansible.errors import AnsibleError
-
-from ansible_collections.rebootless.splice.plugins.module_utils._common import disk, strict_json
+from ansible_collections.rebootless.splice.plugins.module_utils._common import disk
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.action import FleetAction, playbook_process
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report import model, render, sources
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.values import mapping, rows, text
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import lock
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.asking import AskingAction
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.values import mapping, rows
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.lock import this_run
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.times import now, written
 
 MODULE = "rebootless.splice.fleet_report"
@@ -33,9 +30,8 @@ ARGUMENTS = {
 }
 
 
-class ActionModule(FleetAction):
+class ActionModule(AskingAction):
     SPEC = ARGUMENTS
-    TRANSFERS_FILES = False
 
     def act(self, given: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
         try:
@@ -49,20 +45,14 @@ class ActionModule(FleetAction):
 
     def _gather(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         host = task_vars["inventory_hostname"]
-        asked = {"step": "gather", "state_directory": options["state_directory"]}
-        said: dict[str, t.Any] = {}
-        why = ""
-        try:
-            said = self._execute_module(module_name=MODULE, module_args=asked, task_vars=task_vars)
-            if said.get("failed") or not said.get("kernel"):
-                why = text(said.get("module_stderr"), 400) or text(said.get("msg"))
-                why = why or "The host gave no answer that can be read."
-        except AnsibleError as error:  # unreachable hosts among them
-            why = text(error)
-        with contextlib.suppress(AnsibleError):  # gone in the meantime
-            self._remove_tmp_path(self._connection._shell.tmpdir)
+        said, why = self.ask_host(MODULE, options["state_directory"], task_vars)
         heard = {"kernel": mapping(said.get("kernel")), "updates": rows(said.get("updates"))}
-        answer = {"reachable": not why, "time": written(now()), "run": _this_run(), **({"why": why} if why else heard)}
+        answer = {
+            "reachable": not why,
+            "time": written(now()),
+            "run": this_run().name,
+            **({"why": why} if why else heard),
+        }
         if not self._task.check_mode:
             sources.write_answer(options["directory"], host, answer)
         return {"changed": False, **{key: answer[key] for key in ("reachable", "why") if key in answer}}
@@ -70,17 +60,18 @@ class ActionModule(FleetAction):
     def _write(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         directory, wanted = options["directory"], options["hosts"]
         asked = list(task_vars["ansible_play_hosts_all"]) if wanted is None else wanted
-        answers = {host: _of_this_run(answer) for host, answer in sources.read_answers(directory, asked).items()}
+        run = this_run()
+        kept = sources.read_answers(directory, asked).items()
+        answers = {host: row if row.get("run") == run.name else sources.not_asked(row) for host, row in kept}
         # A host of which there is no answer at all was not asked: the report is of what is recorded.
         hosts = [host for host in asked if wanted is not None or host in answers] or None
-        by = lock.process(playbook_process()).by
         known = sources.read(directory, *options["others"])
         chosen = model.Wanted(options["updates"], options["retired"])
-        made = model.build(known, hosts, answers, written(now()), by, chosen)
+        made = model.build(known, hosts, answers, written(now()), run.by, chosen)
         dest = pathlib.Path(options["dest"] or os.path.join(directory, "report"))
         files = {"html": "report.html", "csv": "hosts.csv", "json": "report.json"}
         result = {
-            "changed": _differs(dest / files["json"], made),
+            "changed": sources.differs(dest / files["json"], made),
             "files": {kind: str(dest / name) for kind, name in files.items()},
             "states": made["states"],
             "cves": {row["cve"]: row["share"] for row in made["cves"]},
@@ -93,25 +84,3 @@ class ActionModule(FleetAction):
             for kind, content in contents.items():
                 disk.replace(dest / files[kind], content.encode())
         return result
-
-
-def _differs(path: pathlib.Path, made: dict[str, t.Any]) -> bool:
-    """Whether the report says something that the one at ``path`` does not, apart from when it was written."""
-    try:
-        before = strict_json.read(path)
-    except (OSError, ValueError):
-        return True
-    return {**mapping(before), "written": ""} != {**strict_json.parse(strict_json.write(made)), "written": ""}
-
-
-def _this_run() -> str:
-    """What tells the answers of this run of Ansible from older ones: its main process, whose children we are."""
-    main = lock.process(playbook_process())
-    return f"{main.node}/{main.pid}/{main.start}"
-
-
-def _of_this_run(answer: dict[str, t.Any]) -> dict[str, t.Any]:
-    if answer.get("run") == _this_run():
-        return answer
-    last = answer if answer.get("reachable") else answer.get("last")
-    return {"reachable": False, "why": "It was not asked in this run.", "last": last}

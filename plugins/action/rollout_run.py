@@ -11,7 +11,7 @@ from ansible.utils.display import Display
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet import options
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.action import FleetAction, playbook_process
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.action import FleetAction
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.plan.plan import Budget
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run import finish, lock, slices, start
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.run.files import RunFiles
@@ -55,7 +55,7 @@ class ActionModule(FleetAction):
     }
 
     def act(self, given: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
-        holder = lock.process(playbook_process())
+        holder = lock.this_run()
         done: dict[str, t.Any] = getattr(self, f"_{given['step']}")(given, holder, variables)
         return done
 

@@ -95,10 +95,6 @@ def feed(path: pathlib.Path) -> None:
     )
 
 
-def _version(upload: dict[str, t.Any]) -> str:
-    return str(upload["version"])
-
-
 def bench(root: pathlib.Path, size: int, forks: int) -> list[Goal]:
     """Ping and exposure of a new fleet; ends the program if the exposure comes out wrong."""
     fleet = simulated.Fleet(root / str(size), size, CHECK_TIMES, BATCHES)

@@ -16,6 +16,7 @@ import dataclasses
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import reach
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.sources import last_heard
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.values import (
     mapping,
     number,
@@ -74,7 +75,7 @@ def completed(answer: Answer, before: Answer, now: float) -> Answer:
 
     A clock that is read anew each time would make each run another one.
     """
-    kernel, last = mapping(answer.get("kernel")), before if before.get("reachable") else mapping(before.get("last"))
+    kernel, last = mapping(answer.get("kernel")), mapping(last_heard(before))
     uptime = min(max(number(kernel.get("uptime")), 0.0), LONGEST_UPTIME)
     same_boot = bool(text(kernel.get("boot_id"))) and mapping(last.get("kernel")).get("boot_id") == kernel["boot_id"]
     booted = last.get("booted") if same_boot and last.get("booted") is not None else round(now - uptime)
@@ -86,7 +87,7 @@ def completed(answer: Answer, before: Answer, now: float) -> Answer:
 def host(name: str, answer: Answer) -> Host:
     """The host that gave this answer, or none."""
     heard = bool(answer.get("reachable"))
-    said = answer if heard else mapping(answer.get("last"))
+    said = mapping(last_heard(answer))
     kernel = mapping(said.get("kernel"))
     allowed = said.get("user_namespaces")
     return Host(
@@ -116,7 +117,7 @@ class Modules(t.NamedTuple):
 
 def modules(answer: Answer) -> Modules:
     """The modules that an answer names; of one that it names twice the nearest place counts."""
-    said = mapping((answer if answer.get("reachable") else mapping(answer.get("last"))).get("modules"))
+    said = mapping(mapping(last_heard(answer)).get("modules"))
     places: dict[str, str] = {}
     for place in reversed(reach.OF_MODULES):
         listed = said.get(place)

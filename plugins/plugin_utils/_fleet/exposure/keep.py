@@ -19,7 +19,6 @@ from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.exposure.
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.exposure.render import FILES
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report import sources
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.history import seconds
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.values import mapping
 
 LOCK = ".lock"
 
@@ -62,7 +61,7 @@ def write_answer(directory: str, host: str, answer: Answer, now: float) -> None:
         if answer["reachable"]:
             answer = answers.completed(answer, before, now)
         else:
-            answer = {**answer, "last": before if before.get("reachable") else before.get("last")}
+            answer = {**answer, "last": sources.last_heard(before)}
         disk.replace(path, strict_json.write(answer, sort_keys=True))
     except OSError as error:
         raise _refusal(error, path, "The answer of a host cannot be kept") from error
@@ -74,14 +73,11 @@ def read_answer(directory: str, host: str, run: ThisRun, told: Answer | None, no
     if told is not None:
         if told.get("reachable"):
             return answers.completed(told, kept, now)
-        return {**told, "last": kept if kept.get("reachable") else kept.get("last")}
+        return {**told, "last": sources.last_heard(kept)}
     asked = seconds(kept.get("time"))
     # Times are written to the second.
     meanwhile = bool(kept.get("reachable")) and asked is not None and int(run.began) <= asked <= now + 1
-    if kept.get("run") == run.name or meanwhile:
-        return kept
-    last = kept if kept.get("reachable") else kept.get("last")
-    return {"reachable": False, "why": "It was not asked in this run.", "last": last}
+    return kept if kept.get("run") == run.name or meanwhile else sources.not_asked(kept)
 
 
 def before(places: Places) -> str:
@@ -94,8 +90,7 @@ def before(places: Places) -> str:
 
 def differs(places: Places, made: dict[str, t.Any]) -> bool:
     """Whether an exposure says something that the last one does not, apart from when it was written."""
-    known = mapping(sources.read_json(places.dest / FILES["json"]))
-    return {**known, "written": ""} != {**strict_json.parse(strict_json.write(made)), "written": ""}
+    return sources.differs(places.dest / FILES["json"], made)
 
 
 def write(places: Places, contents: t.Mapping[str, bytes]) -> None:

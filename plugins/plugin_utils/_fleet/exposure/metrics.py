@@ -10,7 +10,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common.prometheus import Row, exposition
-from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.exposure.join import DUE, EXCEPTED, LATE, UNDATED
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.exposure.join import LATE, STANDINGS
 from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.report.history import seconds
 
 Model = t.Dict[str, t.Any]
@@ -37,7 +37,7 @@ def _open(model: Model) -> t.Iterable[Row]:
 
 
 def _standings(model: Model) -> t.Iterable[Row]:
-    for standing in (LATE, DUE, UNDATED, EXCEPTED):
+    for standing in STANDINGS:
         yield {"standing": standing}, sum(row[standing] for row in model["cves"])
 
 

@@ -92,9 +92,23 @@ def write_answer(directory: str, host: str, answer: dict[str, t.Any]) -> None:
     """Keeps the answer of a host; of one that did not answer what it said last is kept as ``last``."""
     path = answer_path(directory, host)
     if not answer["reachable"]:
-        before = read_json(path)
-        answer = {**answer, "last": before if before.get("reachable") else before.get("last")}
+        answer = {**answer, "last": last_heard(read_json(path))}
     disk.replace(path, strict_json.write(answer, sort_keys=True))
+
+
+def last_heard(answer: dict[str, t.Any]) -> t.Any:
+    """The answer itself, or, of a host that did not answer, what was kept of what it said last; None: nothing was."""
+    return answer if answer.get("reachable") else answer.get("last")
+
+
+def not_asked(kept: dict[str, t.Any]) -> dict[str, t.Any]:
+    """The answer of a host of which only one of another run is ``kept``, or none."""
+    return {"reachable": False, "why": "It was not asked in this run.", "last": last_heard(kept)}
+
+
+def differs(path: pathlib.Path, made: dict[str, t.Any]) -> bool:
+    """Whether a report says something that the one at ``path`` does not, apart from when it was written."""
+    return {**read_json(path), "written": ""} != {**strict_json.parse(strict_json.write(made)), "written": ""}
 
 
 def read_json(path: pathlib.Path, notes: list[str] | None = None) -> dict[str, t.Any]:

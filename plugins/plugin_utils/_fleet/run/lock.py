@@ -16,6 +16,7 @@ import typing as t
 
 from ansible_collections.rebootless.splice.plugins.module_utils._common import locks, processes, strict_json
 from ansible_collections.rebootless.splice.plugins.module_utils._common.errors import RebootlessError
+from ansible_collections.rebootless.splice.plugins.plugin_utils._fleet.action import playbook_process
 
 PROC = "/proc"
 
@@ -39,6 +40,11 @@ class Holder:
         """Who runs it, and where."""
         return f"{self.user}@{self.node}"
 
+    @property
+    def name(self) -> str:
+        """What tells it from all others, in a word that can be kept."""
+        return f"{self.node}/{self.pid}/{self.start}"
+
     def same_process(self, other: Holder) -> bool:
         return dataclasses.astuple(self)[:5] == dataclasses.astuple(other)[:5]
 
@@ -48,6 +54,11 @@ def process(pid: int) -> Holder:
     with open(f"{PROC}/sys/kernel/random/boot_id", encoding="ascii") as file:
         boot_id = file.read().strip()
     return Holder(pid, _start(pid), boot_id, os.uname().nodename, _namespace(), user())
+
+
+def this_run() -> Holder:
+    """The main process of this run of Ansible, in a child of which this is called."""
+    return process(playbook_process())
 
 
 def user() -> str:
